@@ -1,0 +1,26 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test lint clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
+
+setup:           ## install packages, build the models, fetch the sample clip (each only if missing)
+	@bash scripts/setup.sh
+
+build: setup     ## build the program: target/release/meshreel
+	cargo build --release --locked
+
+run: build       ## process the sample clip into demo/out
+	target/release/meshreel process fixtures/media/demo.mp4 -o demo/out
+
+test: setup      ## run all tests
+	cargo test --profile ci --locked
+
+lint: setup      ## formatting, clippy, documentation
+	cargo fmt --check
+	cargo clippy --profile ci --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --profile ci --locked --no-deps
+
+clean:           ## remove what was built and fetched
+	cargo clean
+	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv fixtures/media demo

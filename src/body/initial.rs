@@ -1,0 +1,187 @@
+//! A closed-form start for the fit: pose from world landmarks, position from the picture, shape from bone lengths.
+
+use super::Camera;
+use super::anatomy::{Role, Side};
+use super::kinematics::{Posed, Skeleton};
+use super::model::Body;
+use super::rotation::{between, clamp, exp, frame, log};
+use crate::pose::LANDMARKS;
+use glam::{DMat3, DQuat, DVec2, DVec3};
+
+/// Points in BlazePose's order.
+pub type Points = [DVec3; LANDMARKS];
+
+/// BlazePose's indices of one side.
+struct SideLandmarks {
+    shoulder: usize,
+    elbow: usize,
+    wrist: usize,
+    little: usize,
+    index: usize,
+    hip: usize,
+    knee: usize,
+    ankle: usize,
+    heel: usize,
+    toe: usize,
+}
+
+const fn side_landmarks(right: usize) -> SideLandmarks {
+    SideLandmarks {
+        shoulder: 11 + right,
+        elbow: 13 + right,
+        wrist: 15 + right,
+        little: 17 + right,
+        index: 19 + right,
+        hip: 23 + right,
+        knee: 25 + right,
+        ankle: 27 + right,
+        heel: 29 + right,
+        toe: 31 + right,
+    }
+}
+
+/// The body's own landmarks at rest; those it lacks are at the origin.
+pub fn rest_points(skeleton: &Skeleton) -> Points {
+    let mut posed = Posed::default();
+    skeleton.pose(&vec![DQuat::IDENTITY; skeleton.body().joint_count()], &mut posed);
+    skeleton.body().blazepose33.map(|k| k.map_or(DVec3::ZERO, |k| skeleton.keypoint(&posed, k)))
+}
+
+/// Rotations that bring the limbs' directions at rest to those of the landmarks.
+pub fn pose_from_world(body: &Body, rest: &Points, world: &Points) -> Vec<DQuat> {
+    let mut rotations = vec![DQuat::IDENTITY; body.joint_count()];
+    let mut set = |role: Role, rotation: DQuat| {
+        if let Some(j) = body.joint(role) {
+            rotations[j] = rotation;
+        }
+    };
+    let middle = |p: &Points, a: usize, b: usize| (p[a] + p[b]) / 2.0;
+    let up = |p: &Points| middle(p, 11, 12) - middle(p, 23, 24);
+    // What turns a frame of the body at rest to the same frame of the landmarks.
+    let turned = |of: &dyn Fn(&Points) -> Option<DQuat>| Some(of(world)? * of(rest)?.inverse());
+    let pelvis = turned(&|p| frame(p[23] - p[24], up(p))).unwrap_or(DQuat::IDENTITY);
+    let chest = turned(&|p| frame(p[11] - p[12], up(p))).unwrap_or(pelvis);
+    set(Role::Root, pelvis);
+    let skull = turned(&|p| frame(p[7] - p[8], middle(p, 7, 8) - p[0])).unwrap_or(chest);
+    let half = exp(log(chest.inverse() * skull) / 2.0);
+    set(Role::Neck, half);
+    set(Role::Head, half);
+
+    for (side, at) in [(Side::Left, side_landmarks(0)), (Side::Right, side_landmarks(1))] {
+        let upper_arm = rest[at.elbow] - rest[at.shoulder];
+        let elbow_axis = upper_arm.normalize_or_zero().cross(DVec3::NEG_Z);
+        let arm = [at.shoulder, at.elbow, at.wrist];
+        let (upper, lower) = hinged(chest, rest, world, arm, elbow_axis);
+        set(Role::UpperArm(side), chest.inverse() * upper);
+        set(Role::LowerArm(side), upper.inverse() * lower);
+        let palm = |p: &Points| frame((p[at.index] + p[at.little]) / 2.0 - p[at.wrist], p[at.index] - p[at.little]);
+        if let Some(hand) = turned(&palm) {
+            set(Role::Hand(side), clamp(lower.inverse() * hand, 1.2));
+        }
+        let (thigh, shank) = hinged(pelvis, rest, world, [at.hip, at.knee, at.ankle], DVec3::X);
+        set(Role::UpperLeg(side), pelvis.inverse() * thigh);
+        set(Role::LowerLeg(side), thigh.inverse() * shank);
+        let foot = between(shank * (rest[at.toe] - rest[at.heel]), world[at.toe] - world[at.heel]);
+        set(Role::Foot(side), clamp(shank.inverse() * foot * shank, 0.9));
+    }
+    let spine: Vec<usize> = (0..body.joint_count()).filter(|&j| body.roles[j] == Role::Spine).collect();
+    let share = exp(log(pelvis.inverse() * chest) / spine.len().max(1) as f64);
+    for j in spine {
+        rotations[j] = share;
+    }
+    rotations
+}
+
+/// Rotations against the camera axes of a limb's upper and lower part. Where it is bent, the plane of the bend tells the twist.
+fn hinged(parent: DQuat, rest: &Points, world: &Points, [a, b, c]: [usize; 3], axis: DVec3) -> (DQuat, DQuat) {
+    let (upper, lower) = (world[b] - world[a], world[c] - world[b]);
+    let mut rotation = between(parent * (rest[b] - rest[a]), upper) * parent;
+    let normal = upper.cross(lower);
+    let sine = normal.length() / (upper.length() * lower.length()).max(1e-9);
+    if sine > 0.25 {
+        let along = upper.normalize_or_zero();
+        let hinge = rotation * axis;
+        let hinge = hinge - along * along.dot(hinge);
+        let angle = hinge.cross(normal).dot(along).atan2(hinge.dot(normal)).clamp(-1.5, 1.5);
+        rotation = exp(along * (angle * ((sine - 0.25) / 0.35).min(1.0))) * rotation;
+    }
+    (rotation, between(rotation * (rest[c] - rest[b]), lower) * rotation)
+}
+
+/// The position whose projection of `points` (relative to it) is nearest to `pixels` in the weighted least-squares sense; none
+/// where that would be behind the camera.
+pub fn position(camera: &Camera, points: &[DVec3], pixels: &[DVec2], weights: &[f64]) -> Option<DVec3> {
+    let (mut normal, mut right) = (DMat3::ZERO, DVec3::ZERO);
+    for ((p, u), &w) in points.iter().zip(pixels).zip(weights) {
+        for (axis, pick) in [DVec3::X, DVec3::Y].into_iter().enumerate() {
+            let n = (u[axis] - camera.center[axis]) / camera.focal[axis];
+            let row = pick - DVec3::Z * n;
+            let residual = n * p.z - p[axis];
+            normal += DMat3::from_cols(row * row.x, row * row.y, row * row.z) * w;
+            right += row * (residual * w);
+        }
+    }
+    let found = (normal.determinant().abs() > 1e-12).then(|| normal.inverse() * right)?;
+    (found.is_finite() && found.z > 0.3 && found.z < 1000.0).then_some(found)
+}
+
+/// Pairs of landmarks whose distance hardly depends on the pose, and how much they count.
+const BONES: [(usize, usize, f64); 12] = [
+    (11, 12, 1.0),
+    (23, 24, 0.2),
+    (11, 13, 1.0),
+    (13, 15, 1.0),
+    (23, 25, 1.0),
+    (25, 27, 1.0),
+    (12, 14, 1.0),
+    (14, 16, 1.0),
+    (24, 26, 1.0),
+    (26, 28, 1.0),
+    (11, 23, 1.0),
+    (12, 24, 1.0),
+];
+
+/// Standard deviation of a bone's length, metres, against a shape prior of N(0, 1).
+const BONE_SIGMA: f64 = 0.02;
+
+/// The shape whose bones are as long as the median over `frames` of world landmarks (ridge regression).
+pub fn shape_from_bones(body: &Body, frames: &[Points]) -> Vec<f64> {
+    let count = body.shapes;
+    if frames.is_empty() || count == 0 {
+        return vec![0.0; count];
+    }
+    let measured = BONES.map(|(a, b, _)| {
+        let mut lengths: Vec<f64> = frames.iter().map(|p| p[a].distance(p[b])).collect();
+        lengths.sort_by(f64::total_cmp);
+        lengths[lengths.len() / 2]
+    });
+    let lengths = |shape: &[f64]| {
+        let rest = rest_points(&Skeleton::new(body, shape));
+        BONES.map(|(a, b, _)| rest[a].distance(rest[b]))
+    };
+    let mut shape = vec![0.0; count];
+    for _ in 0..3 {
+        let now = lengths(&shape);
+        let columns: Vec<[f64; BONES.len()]> = (0..count)
+            .map(|s| {
+                let mut moved = shape.clone();
+                moved[s] += 1e-3;
+                let then = lengths(&moved);
+                std::array::from_fn(|i| (then[i] - now[i]) / 1e-3 * BONES[i].2)
+            })
+            .collect();
+        let target: [f64; BONES.len()] = std::array::from_fn(|i| {
+            let linear: f64 = (0..count).map(|s| columns[s][i] * shape[s]).sum();
+            (measured[i] - now[i]) * BONES[i].2 + linear
+        });
+        let dot = |a: &[f64; BONES.len()], b: &[f64; BONES.len()]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let normal = nalgebra::DMatrix::from_fn(count, count, |i, j| {
+            dot(&columns[i], &columns[j]) + if i == j { BONE_SIGMA * BONE_SIGMA } else { 0.0 }
+        });
+        let right = nalgebra::DVector::from_fn(count, |i, _| dot(&columns[i], &target));
+        if let Some(factor) = normal.cholesky() {
+            shape = factor.solve(&right).iter().map(|v| v.clamp(-3.0, 3.0)).collect();
+        }
+    }
+    shape
+}

@@ -1,0 +1,82 @@
+//! The body: its mesh, skeleton and shape (`model`), and fitting it to what was seen of a person (`fit`).
+//!
+//! Camera axes everywhere: x right, y down, z away from the camera, metres. At rest the body faces the camera (its front
+//! is towards -z, its left side towards +x).
+
+mod anatomy;
+mod confidence;
+mod evidence;
+mod fit;
+mod initial;
+mod kinematics;
+mod model;
+mod opinion;
+mod rotation;
+mod smooth;
+mod solve;
+mod stance;
+
+pub use anatomy::{Role, Side};
+pub use fit::{FitOptions, fit_track};
+pub use kinematics::{JointDerivative, Posed, Skeleton};
+pub use model::{Body, BodyError};
+
+use glam::{DQuat, DVec3};
+
+/// A pinhole camera without distortion, in displayed pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Camera {
+    /// Focal lengths in pixels.
+    pub focal: [f64; 2],
+    /// Principal point in pixels.
+    pub center: [f64; 2],
+}
+
+impl Camera {
+    /// A camera with a horizontal field of view typical of video (focal length = the longer side).
+    pub fn guess(display: [u32; 2]) -> Self {
+        let [w, h] = display.map(f64::from);
+        let f = w.max(h);
+        Self { focal: [f, f], center: [(w - 1.0) / 2.0, (h - 1.0) / 2.0] }
+    }
+
+    /// Displayed pixel of a point in camera axes (z > 0).
+    pub fn project(&self, p: DVec3) -> [f64; 2] {
+        [self.focal[0] * p.x / p.z + self.center[0], self.focal[1] * p.y / p.z + self.center[1]]
+    }
+}
+
+/// Where a body stands and how it is bent in one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pose {
+    /// Position of the root joint in camera axes, metres.
+    pub position: DVec3,
+    /// Rotation of each joint relative to its parent (the root's relative to the camera axes).
+    pub rotations: Vec<DQuat>,
+    /// How well each joint's segment was seen, 0..=1; drawn paler when low.
+    pub confidence: Vec<f32>,
+}
+
+/// One person's body through the clip.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedTrack {
+    /// As [`crate::track::Track::id`].
+    pub id: u32,
+    /// As [`crate::track::Track::first_frame`].
+    pub first_frame: u64,
+    /// Coefficients of the model's shape directions, constant over the clip.
+    pub shape: Vec<f64>,
+    /// One pose a frame from `first_frame` on.
+    pub poses: Vec<FittedPose>,
+}
+
+/// One frame of a [`FittedTrack`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedPose {
+    /// The body.
+    pub pose: Pose,
+    /// How much of the person was seen, 0..=1 (0: bridged between neighbours).
+    pub score: f32,
+    /// See [`crate::track::Observation::uncertain`].
+    pub uncertain: bool,
+}

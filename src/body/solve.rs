@@ -1,0 +1,444 @@
+//! One frame's damped least squares (Levenberg-Marquardt): rotations and position against landmarks, prior and neighbours.
+//!
+//! Unknowns are a right-multiplied rotation vector per joint and the root's position, `3 J + 3` numbers. A key point hangs on
+//! few joints, so the normal equations are summed in 3x3 blocks over those only.
+
+use super::Camera;
+use super::evidence::{Evidence, LandmarkSet};
+use super::kinematics::{JointDerivative, Posed, Skeleton};
+use super::rotation::{exp, log};
+use glam::{DMat3, DQuat, DVec2, DVec3};
+use nalgebra::{DMatrix, DVector};
+
+/// Standard deviation of a landmark in the picture, in parts of the person's size.
+const PIXEL_SIGMA: f64 = 0.012;
+/// Errors in the picture well above this part of the person's size no longer count (Geman-McClure).
+const PIXEL_ROBUST: f64 = 0.04;
+/// Standard deviation of a world landmark along x, y and z (depth), metres.
+const WORLD_SIGMA: DVec3 = DVec3::new(0.10, 0.10, 0.15);
+/// Depths below this are treated as this, metres.
+const NEAREST: f64 = 0.2;
+/// Enough: no rotation (radians) and no position (metres) changes by more.
+const STEP_DONE: f64 = 1e-3;
+/// Enough: the cost falls by less than this part.
+const COST_DONE: f64 = 1e-4;
+
+/// A body's pose while it is being fitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Relative to the parents.
+    pub rotations: Vec<DQuat>,
+    /// Of the root joint, camera axes.
+    pub position: DVec3,
+}
+
+/// A landmark that stands still: its index in the set, where, and one over the variances.
+pub type Planted = (usize, DVec3, DVec3);
+
+/// What other frames say about this one.
+#[derive(Debug, Clone, Default)]
+pub struct Context<'a> {
+    /// Rotations of a neighbouring frame, and one over the variance of the difference.
+    pub neighbours: Vec<(&'a [DQuat], f64)>,
+    /// Expected position of the root joint, and one over its variances.
+    pub position: Option<(DVec3, DVec3)>,
+    /// Landmarks that stand still.
+    pub planted: Vec<Planted>,
+}
+
+/// How much stiffer the root is over time than the other joints (part of their standard deviation).
+const ROOT_STIFFNESS: f64 = 0.7;
+
+/// Solves frames one after another without allocating for each.
+pub struct Solver<'a> {
+    camera: Camera,
+    skeleton: Skeleton<'a>,
+    set: &'a LandmarkSet,
+    posed: Posed,
+    points: Vec<DVec3>,
+    derivatives: Vec<JointDerivative>,
+    starts: Vec<usize>,
+    hips: Vec<DMat3>,
+    relative: Vec<DMat3>,
+    normal: DMatrix<f64>,
+    gradient: DVector<f64>,
+}
+
+/// The part of the normal equations that the shape adds, after eliminating the pose.
+pub struct ShapeNormal {
+    /// `S x S`.
+    pub normal: DMatrix<f64>,
+    /// `S`.
+    pub gradient: DVector<f64>,
+}
+
+/// Weights of one landmark's terms at the current state.
+struct LandmarkTerm {
+    /// Derivative of the pixel by the point: two rows.
+    rows: [DVec3; 2],
+    error: DVec2,
+    weight: f64,
+}
+
+impl<'a> Solver<'a> {
+    /// For one shape of a body.
+    pub fn new(camera: Camera, skeleton: Skeleton<'a>, set: &'a LandmarkSet) -> Self {
+        let joints = skeleton.body().joint_count();
+        let unknowns = 3 * joints + 3;
+        Self {
+            camera,
+            skeleton,
+            set,
+            posed: Posed::default(),
+            points: Vec::new(),
+            derivatives: Vec::new(),
+            starts: Vec::new(),
+            hips: vec![DMat3::ZERO; joints],
+            relative: vec![DMat3::ZERO; joints],
+            normal: DMatrix::zeros(unknowns, unknowns),
+            gradient: DVector::zeros(unknowns),
+        }
+    }
+
+    /// The skeleton in use.
+    pub fn skeleton(&self) -> &Skeleton<'a> {
+        &self.skeleton
+    }
+
+    /// Landmarks of a state relative to the root joint, in the set's order.
+    pub fn landmarks(&mut self, rotations: &[DQuat]) -> &[DVec3] {
+        self.skeleton.pose(rotations, &mut self.posed);
+        self.points.clear();
+        self.points.extend(self.set.keypoints.iter().map(|&k| self.skeleton.keypoint(&self.posed, k)));
+        &self.points
+    }
+
+    /// Improves `state` in at most `iterations` steps; returns the cost.
+    pub fn solve(&mut self, state: &mut State, evidence: &Evidence, context: &Context, iterations: usize) -> f64 {
+        let mut damping = 1e-3;
+        let mut cost = self.cost(state, evidence, context);
+        for _ in 0..iterations {
+            self.build(state, evidence, context);
+            let mut accepted = None;
+            for _ in 0..4 {
+                if let Some((next, step)) = self.step(state, damping) {
+                    let next_cost = self.cost(&next, evidence, context);
+                    if next_cost < cost {
+                        damping = (damping / 5.0).max(1e-6);
+                        accepted = Some((next, next_cost, step));
+                        break;
+                    }
+                }
+                damping *= 8.0;
+            }
+            let Some((next, next_cost, step)) = accepted else { break };
+            let fell = cost - next_cost;
+            *state = next;
+            cost = next_cost;
+            if step < STEP_DONE || fell < COST_DONE * cost {
+                break;
+            }
+        }
+        cost
+    }
+
+    fn step(&self, state: &State, damping: f64) -> Option<(State, f64)> {
+        let mut damped = self.normal.clone();
+        for i in 0..damped.nrows() {
+            damped[(i, i)] += damping * damped[(i, i)] + 1e-9;
+        }
+        let step = -damped.cholesky()?.solve(&self.gradient);
+        let joints = state.rotations.len();
+        let vector = |i: usize| DVec3::new(step[3 * i], step[3 * i + 1], step[3 * i + 2]);
+        let rotations = state.rotations.iter().enumerate().map(|(j, &q)| (q * exp(vector(j))).normalize()).collect();
+        let next = State { rotations, position: state.position + vector(joints) };
+        let finite = next.position.is_finite() && next.rotations.iter().all(|q| q.is_finite());
+        finite.then(|| (next, step.amax()))
+    }
+
+    fn term(&self, point: DVec3, evidence: &Evidence, i: usize) -> LandmarkTerm {
+        let z = point.z.max(NEAREST);
+        let [fx, fy] = self.camera.focal;
+        let pixel = DVec2::new(fx * point.x, fy * point.y) / z + DVec2::from_array(self.camera.center);
+        let error = pixel - evidence.pixels[i];
+        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
+        let sigma = PIXEL_SIGMA * evidence.scale;
+        let falloff = 1.0 / (1.0 + error.length_squared() / robust).powi(2);
+        let rows = [DVec3::new(fx, 0.0, -fx * point.x / z) / z, DVec3::new(0.0, fy, -fy * point.y / z) / z];
+        LandmarkTerm { rows, error, weight: evidence.weights[i] * falloff / (sigma * sigma) }
+    }
+
+    fn middle_of_hips(&self) -> DVec3 {
+        (self.points[self.set.hips[0]] + self.points[self.set.hips[1]]) / 2.0
+    }
+
+    /// Twice the negative log-likelihood.
+    pub fn cost(&mut self, state: &State, evidence: &Evidence, context: &Context) -> f64 {
+        self.landmarks(&state.rotations);
+        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
+        let sigma = PIXEL_SIGMA * evidence.scale;
+        let hips = self.middle_of_hips();
+        let mut cost = 0.0;
+        for (i, &point) in self.points.iter().enumerate() {
+            let error = self.term(point + state.position, evidence, i).error.length_squared();
+            cost += evidence.weights[i] * robust * error / (robust + error) / (sigma * sigma);
+            let world = point - hips - evidence.world[i];
+            cost += evidence.weights[i] * (world / WORLD_SIGMA).length_squared();
+        }
+        for &(i, place, precision) in &context.planted {
+            let away = self.points[i] + state.position - place;
+            cost += (away * away * precision).element_sum();
+        }
+        for (&q, prior) in state.rotations.iter().zip(&self.skeleton.body().priors) {
+            cost += prior.cost(q);
+        }
+        for &(rotations, precision) in &context.neighbours {
+            for (j, (q, n)) in state.rotations.iter().zip(rotations).enumerate() {
+                cost += joint_precision(j, precision) * log(n.inverse() * *q).length_squared();
+            }
+        }
+        if let Some((place, precision)) = context.position {
+            let away = state.position - place;
+            cost += (away * away * precision).element_sum();
+        }
+        cost
+    }
+
+    /// Gauss-Newton normal equations (lower triangle) and half the gradient of the cost.
+    fn build(&mut self, state: &State, evidence: &Evidence, context: &Context) {
+        self.landmarks(&state.rotations);
+        self.normal.fill(0.0);
+        self.gradient.fill(0.0);
+        let joints = state.rotations.len();
+        self.derive_landmarks();
+        self.hips.fill(DMat3::ZERO);
+        self.relative.fill(DMat3::ZERO);
+        for &hip in &self.set.hips {
+            for &(j, d) in &self.derivatives[self.starts[hip]..self.starts[hip + 1]] {
+                self.hips[j] += d * 0.5;
+            }
+        }
+        let hips = self.middle_of_hips();
+        let (mut total, mut total_pull) = (DMat3::ZERO, DVec3::ZERO);
+        for i in 0..self.points.len() {
+            let (absolute, pull) = self.absolute_terms(state, evidence, context, i);
+            let precision = evidence.weights[i] / (WORLD_SIGMA * WORLD_SIGMA);
+            let relative = DMat3::from_diagonal(precision);
+            let relative_pull = precision * (self.points[i] - hips - evidence.world[i]);
+            total += relative;
+            total_pull += relative_pull;
+            let both = absolute + relative;
+            let list = &self.derivatives[self.starts[i]..self.starts[i + 1]];
+            for (n, &(a, da)) in list.iter().enumerate() {
+                let weighted = both.transpose() * da;
+                for &(b, db) in &list[..=n] {
+                    add_block(&mut self.normal, a, b, weighted.transpose() * db);
+                }
+                add_block(&mut self.normal, joints, a, absolute * da);
+                add_vector(&mut self.gradient, a, da.transpose() * (pull + relative_pull));
+                self.relative[a] += relative * da;
+            }
+            add_block(&mut self.normal, joints, joints, absolute);
+            add_vector(&mut self.gradient, joints, pull);
+        }
+        // World landmarks are relative to the hips, which move as well: (D - D_h)' M (D - D_h), summed over landmarks.
+        for a in 0..joints {
+            let moves_hips = self.hips[a] != DMat3::ZERO;
+            if moves_hips {
+                add_vector(&mut self.gradient, a, -(self.hips[a].transpose() * total_pull));
+            }
+            for b in 0..=a {
+                let mut block = DMat3::ZERO;
+                if moves_hips {
+                    block += self.hips[a].transpose() * (total * self.hips[b] - self.relative[b]);
+                }
+                if self.hips[b] != DMat3::ZERO {
+                    block -= self.relative[a].transpose() * self.hips[b];
+                } else if !moves_hips {
+                    continue;
+                }
+                add_block(&mut self.normal, a, b, block);
+            }
+        }
+        for (j, (&q, prior)) in state.rotations.iter().zip(&self.skeleton.body().priors).enumerate() {
+            let (mut block, mut pull) = (DMat3::ZERO, DVec3::ZERO);
+            prior.terms(q, |residual, d| {
+                block += outer(d, d);
+                pull += d * residual;
+            });
+            for &(rotations, precision) in &context.neighbours {
+                let precision = joint_precision(j, precision);
+                block += DMat3::from_diagonal(DVec3::splat(precision));
+                pull += log(rotations[j].inverse() * q) * precision;
+            }
+            add_block(&mut self.normal, j, j, block);
+            add_vector(&mut self.gradient, j, pull);
+        }
+        if let Some((place, precision)) = context.position {
+            add_block(&mut self.normal, joints, joints, DMat3::from_diagonal(precision));
+            add_vector(&mut self.gradient, joints, precision * (state.position - place));
+        }
+    }
+
+    fn derive_landmarks(&mut self) {
+        self.derivatives.clear();
+        self.starts.clear();
+        for &k in &self.set.keypoints {
+            self.starts.push(self.derivatives.len());
+            self.skeleton.keypoint_derivatives(&self.posed, k, &mut self.derivatives);
+        }
+        self.starts.push(self.derivatives.len());
+    }
+
+    /// Terms on a landmark's place against the camera: the picture, and standing still.
+    fn absolute_terms(&self, state: &State, evidence: &Evidence, context: &Context, i: usize) -> (DMat3, DVec3) {
+        let place = self.points[i] + state.position;
+        let t = self.term(place, evidence, i);
+        let mut information = (outer(t.rows[0], t.rows[0]) + outer(t.rows[1], t.rows[1])) * t.weight;
+        let mut pull = (t.rows[0] * t.error.x + t.rows[1] * t.error.y) * t.weight;
+        for &(landmark, anchor, precision) in &context.planted {
+            if landmark == i {
+                information += DMat3::from_diagonal(precision);
+                pull += precision * (place - anchor);
+            }
+        }
+        (information, pull)
+    }
+
+    /// What this frame says about the shape, its pose being free (Schur complement of the pose).
+    pub fn shape_normal(&mut self, state: &State, evidence: &Evidence) -> Option<ShapeNormal> {
+        let context = Context::default();
+        self.build(state, evidence, &context);
+        let shapes = self.skeleton.body().shapes;
+        let unknowns = self.normal.nrows();
+        let joints = state.rotations.len();
+        let joint_derivatives = self.skeleton.joint_shape_derivatives(&self.posed);
+        let by_shape: Vec<Vec<DVec3>> = self
+            .set
+            .keypoints
+            .iter()
+            .map(|&k| self.skeleton.keypoint_shape_derivatives(&self.posed, k, &joint_derivatives))
+            .collect();
+        let hips = self.middle_of_hips();
+        let mut mixed = DMatrix::zeros(unknowns, shapes);
+        let mut normal = DMatrix::zeros(shapes, shapes);
+        let mut gradient = DVector::zeros(shapes);
+        for i in 0..self.points.len() {
+            let (absolute, pull) = self.absolute_terms(state, evidence, &context, i);
+            let precision = evidence.weights[i] / (WORLD_SIGMA * WORLD_SIGMA);
+            let relative_pull = precision * (self.points[i] - hips - evidence.world[i]);
+            let [left, right] = self.set.hips;
+            let relative: Vec<DVec3> =
+                (0..shapes).map(|s| by_shape[i][s] - (by_shape[left][s] + by_shape[right][s]) / 2.0).collect();
+            for s in 0..shapes {
+                let (fixed, free) = (absolute * by_shape[i][s], precision * relative[s]);
+                gradient[s] += by_shape[i][s].dot(pull) + relative[s].dot(relative_pull);
+                for r in 0..shapes {
+                    normal[(r, s)] += by_shape[i][r].dot(fixed) + relative[r].dot(free);
+                }
+                let mut add = |j: usize, v: DVec3| {
+                    for row in 0..3 {
+                        mixed[(3 * j + row, s)] += v[row];
+                    }
+                };
+                for &(j, d) in &self.derivatives[self.starts[i]..self.starts[i + 1]] {
+                    add(j, d.transpose() * (fixed + free));
+                }
+                for (j, d) in self.hips.iter().enumerate() {
+                    add(j, -(d.transpose() * free));
+                }
+                add(joints, fixed);
+            }
+        }
+        for i in 0..unknowns {
+            self.normal[(i, i)] += 1e-6;
+        }
+        let factor = self.normal.clone().cholesky()?;
+        let eliminated = factor.solve(&mixed);
+        normal -= mixed.tr_mul(&eliminated);
+        gradient -= eliminated.tr_mul(&self.gradient);
+        Some(ShapeNormal { normal, gradient })
+    }
+}
+
+fn joint_precision(joint: usize, precision: f64) -> f64 {
+    if joint == 0 { precision / (ROOT_STIFFNESS * ROOT_STIFFNESS) } else { precision }
+}
+
+fn outer(a: DVec3, b: DVec3) -> DMat3 {
+    DMat3::from_cols(a * b.x, a * b.y, a * b.z)
+}
+
+fn add_block(matrix: &mut DMatrix<f64>, row: usize, column: usize, block: DMat3) {
+    for c in 0..3 {
+        for r in 0..3 {
+            matrix[(3 * row + r, 3 * column + c)] += block.col(c)[r];
+        }
+    }
+}
+
+fn add_vector(vector: &mut DVector<f64>, at: usize, v: DVec3) {
+    for i in 0..3 {
+        vector[3 * at + i] += v[i];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::initial::Points;
+    use super::super::model::Body;
+    use super::super::opinion::Corrected;
+    use super::*;
+    use crate::pose::LANDMARKS;
+    use std::path::Path;
+
+    /// Reproducible numbers in -1..1.
+    fn noise(i: usize) -> f64 {
+        ((i as f64 * 12.9898).sin() * 43758.5453).fract()
+    }
+
+    fn vector(i: usize) -> DVec3 {
+        DVec3::new(noise(3 * i), noise(3 * i + 1), noise(3 * i + 2))
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_differences_of_the_cost() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/body.safetensors");
+        let body = Body::load(&path).expect("`make setup` builds it");
+        let camera = Camera::guess([1280, 720]);
+        let set = LandmarkSet::new(&body);
+        let joints = body.joint_count();
+        let world: Points = std::array::from_fn(|i| vector(i + 50) * 0.8);
+        let seen = Corrected {
+            pixels: std::array::from_fn(|i| DVec2::new(640.0 + 90.0 * noise(i), 360.0 + 200.0 * noise(i + 40))),
+            world,
+            visibility: [0.8; LANDMARKS],
+        };
+        let evidence = Evidence::new(&set, &camera, &seen).expect("finite");
+        let rotations: Vec<DQuat> = (0..joints).map(|j| exp(vector(j + 100))).collect();
+        let near: Vec<DQuat> = (0..joints).map(|j| rotations[j] * exp(vector(j + 150) * 0.2)).collect();
+        let state = State { rotations, position: DVec3::new(0.1, 0.2, 3.5) };
+        let context = Context {
+            neighbours: vec![(&near, 40.0)],
+            position: Some((DVec3::new(0.0, 0.3, 3.3), DVec3::new(100.0, 80.0, 30.0))),
+            planted: vec![(set.hips[0], DVec3::new(0.3, 0.4, 3.0), DVec3::new(500.0, 400.0, 300.0))],
+        };
+        let mut solver = Solver::new(camera, Skeleton::new(&body, &vec![0.3; body.shapes]), &set);
+        solver.build(&state, &evidence, &context);
+        let gradient = solver.gradient.clone() * 2.0;
+        let size = gradient.amax();
+        for i in 0..3 * joints + 3 {
+            let mut side = |step: f64| {
+                let mut moved = state.clone();
+                let v = DVec3::AXES[i % 3] * step;
+                match moved.rotations.get_mut(i / 3) {
+                    Some(q) => *q *= exp(v),
+                    None => moved.position += v,
+                }
+                solver.cost(&moved, &evidence, &context)
+            };
+            let numeric = (side(1e-6) - side(-1e-6)) / 2e-6;
+            assert!((numeric - gradient[i]).abs() < 1e-5 * size, "{i}: {numeric} {}", gradient[i]);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line: what can be typed, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Device, Model, Style};
+
+/// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file [default: ~/.config/meshreel/config.toml where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say more: each frame's render and its times
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Process video files and exit
+    Process(Process),
+    /// Say what is there and what is missing, with the mend for each
+    Doctor,
+}
+
+/// Arguments of `meshreel process`; what is not given comes from the configuration.
+#[derive(Debug, clap::Args)]
+pub struct Process {
+    /// Video files
+    #[arg(required = true, value_name = "CLIP")]
+    pub clips: Vec<PathBuf>,
+    /// Folder for the results; made if missing
+    #[arg(short, long, value_name = "DIR", default_value = "meshreel-out")]
+    pub output: PathBuf,
+    /// Detection worker threads (0: one per processor core)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub workers: Option<u16>,
+    /// What is drawn
+    #[arg(long)]
+    pub style: Option<Style>,
+    /// Opacity of the body over the video, 0 to 1
+    #[arg(long, value_parser = opacity)]
+    pub opacity: Option<f32>,
+    /// Which networks find the body points
+    #[arg(long)]
+    pub model: Option<Model>,
+    /// Where the networks run
+    #[arg(long)]
+    pub device: Option<Device>,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: ProgressStyle,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ProgressStyle {
+    /// A bar on a terminal, lines otherwise
+    #[default]
+    Auto,
+    /// A bar a file
+    Bar,
+    /// A line now and then
+    Plain,
+    /// One JSON object a line on standard output, for programs
+    Json,
+    /// Nothing but warnings and errors
+    None,
+}
+
+impl Process {
+    /// Puts what was typed over what the configuration says.
+    pub fn apply(&self, config: &mut Config) {
+        if let Some(workers) = self.workers {
+            config.workers = workers.into();
+        }
+        if let Some(style) = self.style {
+            config.style = style;
+        }
+        if let Some(opacity) = self.opacity {
+            config.opacity = opacity;
+        }
+        if let Some(model) = self.model {
+            config.model = model;
+        }
+        if let Some(device) = self.device {
+            config.device = device;
+        }
+    }
+}
+
+fn opacity(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("it must be a number from 0 to 1".into()),
+    }
+}

@@ -1,0 +1,264 @@
+//! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::media::EncodeSettings;
+pub use crate::pose::Device;
+
+/// Which landmark networks look at a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// Fastest, least accurate.
+    Lite,
+    /// The standard network on every frame.
+    Full,
+    /// The most accurate network on every frame, about four times the cost of full.
+    Heavy,
+    /// Full on every frame, heavy on some and wherever left and right are in doubt.
+    Auto,
+}
+
+/// What is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// A shaded body over the video.
+    Overlay,
+    /// White silhouettes on black.
+    Mask,
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder for what meshreel remembers between runs.
+    pub state: PathBuf,
+    /// Detection worker threads; 0 is one per processor core.
+    #[serde(deserialize_with = "workers")]
+    pub workers: usize,
+    /// Which landmark networks.
+    pub model: Model,
+    /// Where they run.
+    pub device: Device,
+    /// What is drawn.
+    pub style: Style,
+    /// Opacity of the mesh, 0 (invisible) to 1.
+    #[serde(deserialize_with = "opacity")]
+    pub opacity: f32,
+    /// How the output video is written.
+    pub encode: Encode,
+    /// Where the networks, the body and the runtime library are.
+    pub models: Folder,
+    /// The inference library.
+    pub onnxruntime: OnnxRuntime,
+    /// Folders that `meshreel` takes videos from.
+    pub watch: Vec<Watch>,
+}
+
+/// `[encode]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Encode {
+    /// An FFmpeg video encoder by name.
+    pub codec: String,
+    /// The encoder's speed preset.
+    pub preset: String,
+    /// Constant rate factor: lower is better and larger.
+    #[serde(deserialize_with = "crf")]
+    pub crf: u8,
+    /// Container, as the extension of the output file.
+    pub container: String,
+}
+
+/// `[models]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Folder {
+    /// Empty: looked for beside the program.
+    pub folder: PathBuf,
+}
+
+/// `[onnxruntime]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnnxRuntime {
+    /// `libonnxruntime.so`; empty: the one in the models folder.
+    pub library: PathBuf,
+}
+
+/// `[[watch]]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Folder where videos are dropped.
+    pub path: PathBuf,
+    /// Folder where results go.
+    pub output: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state: default_state(),
+            workers: 0,
+            model: Model::Auto,
+            device: Device::Auto,
+            style: Style::Overlay,
+            opacity: 0.8,
+            encode: Encode::default(),
+            models: Folder::default(),
+            onnxruntime: OnnxRuntime::default(),
+            watch: Vec::new(),
+        }
+    }
+}
+
+impl Default for Encode {
+    fn default() -> Self {
+        Self { codec: "libx264".into(), preset: "veryfast".into(), crf: 20, container: "mp4".into() }
+    }
+}
+
+impl Encode {
+    /// As the encoder takes them.
+    pub fn settings(&self) -> EncodeSettings {
+        EncodeSettings { codec: self.codec.clone(), preset: self.preset.clone(), crf: self.crf.into(), threads: 0 }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read at all.
+    #[error("{}: cannot read the configuration: {source}", path.display())]
+    Read {
+        /// The configuration file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It says something wrong.
+    #[error("{}:{line}: {message}", path.display())]
+    Wrong {
+        /// The configuration file.
+        path: PathBuf,
+        /// Line of the mistake, from 1.
+        line: usize,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads `file`, or the user's own configuration file where there is one, or takes the defaults.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let own = user_folder("XDG_CONFIG_HOME", ".config").join("config.toml");
+        let path = match file {
+            Some(path) => path,
+            None if own.exists() => &own,
+            None => return Ok(Self::default()),
+        };
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse(&text, path)?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses the text of a configuration; `path` is for messages alone.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line =
+                text[..at.min(text.len())].lines().count().max(1) + usize::from(at > 0 && text[..at].ends_with('\n'));
+            ConfigError::Wrong { path: path.to_owned(), line, message: with_nearest_name(error.message()) }
+        })
+    }
+
+    /// Detection worker threads with 0 replaced by the number of cores.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+
+    /// Relative paths are relative to the configuration file; `~/` is the home folder.
+    fn resolve_paths(&mut self, base: &Path) {
+        let resolve = |path: &mut PathBuf| {
+            if path.as_os_str().is_empty() {
+                return;
+            }
+            *path = match path.strip_prefix("~") {
+                Ok(rest) => home().join(rest),
+                Err(_) => base.join(&*path),
+            };
+        };
+        resolve(&mut self.state);
+        resolve(&mut self.models.folder);
+        resolve(&mut self.onnxruntime.library);
+        for watch in &mut self.watch {
+            resolve(&mut watch.path);
+            resolve(&mut watch.output);
+        }
+    }
+}
+
+fn home() -> PathBuf {
+    std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+/// A folder of ours by the XDG base directory specification.
+fn user_folder(variable: &str, fallback: &str) -> PathBuf {
+    let base = std::env::var_os(variable).map(PathBuf::from).filter(|p| p.is_absolute());
+    base.unwrap_or_else(|| home().join(fallback)).join("meshreel")
+}
+
+fn default_state() -> PathBuf {
+    user_folder("XDG_STATE_HOME", ".local/state")
+}
+
+fn workers<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    in_range(input, 0, 256, "workers").map(|n: u16| n.into())
+}
+
+fn opacity<'de, D: Deserializer<'de>>(input: D) -> Result<f32, D::Error> {
+    in_range(input, 0.0, 1.0, "opacity")
+}
+
+fn crf<'de, D: Deserializer<'de>>(input: D) -> Result<u8, D::Error> {
+    in_range(input, 0, 63, "crf")
+}
+
+fn in_range<'de, D, T>(input: D, low: T, high: T, name: &str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + PartialOrd + std::fmt::Display,
+{
+    let value = T::deserialize(input)?;
+    if value >= low && value <= high {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format!("{name} is {value}; it must be from {low} to {high}")))
+}
+
+/// Turns the parser's "unknown field `a`, expected one of `b`, `c`" into a suggestion.
+fn with_nearest_name(message: &str) -> String {
+    let message = message.trim();
+    let mut names = message.split('`').skip(1).step_by(2);
+    let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    let Some(wrong) = names.next().filter(|_| is_unknown) else {
+        return message.to_owned();
+    };
+    let what = if message.starts_with("unknown field") { "setting" } else { "value" };
+    let valid: Vec<&str> = names.collect();
+    let nearest = valid.iter().max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
+    match nearest {
+        Some(name) => format!("unknown {what} `{wrong}`; did you mean `{name}`? (valid: {})", valid.join(", ")),
+        None => format!("unknown {what} `{wrong}`"),
+    }
+}

@@ -1,0 +1,249 @@
+//! `meshreel doctor`: one line for everything meshreel needs: there or missing, and the mend.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::Config;
+use crate::models::Models;
+use crate::pose::{Network, Runtime, Worker};
+use crate::progress::printable;
+use crate::render::{RenderThread, self_test};
+
+/// How one thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// Works, but less well than it could.
+    Poor,
+    /// Missing or broken: jobs will fail.
+    Bad,
+}
+
+/// One line of the doctor's report.
+#[derive(Debug)]
+pub struct Finding {
+    /// How it stands.
+    pub state: State,
+    /// What was looked at.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    pub mend: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let state = match self.state {
+            State::Good => "ok  ",
+            State::Poor => "poor",
+            State::Bad => "BAD ",
+        };
+        write!(f, "{state} {:<14} {}", self.what, printable(&self.found))?;
+        match &self.mend {
+            Some(mend) => write!(f, " -> {}", printable(mend)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn good(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding { state: State::Good, what, found: found.into(), mend: None }
+}
+
+fn poor(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { state: State::Poor, what, found: found.into(), mend: Some(mend.into()) }
+}
+
+fn bad(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { state: State::Bad, what, found: found.into(), mend: Some(mend.into()) }
+}
+
+/// Looks at everything, telling each finding as soon as it is made. True when nothing is bad.
+pub fn examine(config: &Config, models: &Models, mut tell: impl FnMut(&Finding)) -> bool {
+    let mut healthy = true;
+    let mut findings = |list: Vec<Finding>| {
+        for finding in list {
+            healthy &= finding.state != State::Bad;
+            tell(&finding);
+        }
+    };
+    findings(ffmpeg(config));
+    findings(model_files(models));
+    findings(runtime(config, models));
+    findings(opengl());
+    findings(folders(config));
+    findings(terminal());
+    healthy
+}
+
+fn ffmpeg(config: &Config) -> Vec<Finding> {
+    let version = crate::media::version();
+    let wanted = &config.encode.codec;
+    let others = ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "h264_nvenc", "hevc_nvenc"];
+    let there: Vec<&str> = others.into_iter().filter(|name| crate::media::has_encoder(name)).collect();
+    let encoder = if crate::media::has_encoder(wanted) {
+        good("encoder", format!("{wanted} (the one in use); also there: {}", there.join(", ")))
+    } else {
+        bad(
+            "encoder",
+            format!("this FFmpeg has no encoder named {wanted}"),
+            format!("set encode.codec to one it has: {}", there.join(", ")),
+        )
+    };
+    vec![good("FFmpeg", version), encoder]
+}
+
+/// What the build of the models wrote about its results.
+#[derive(Deserialize)]
+struct Built {
+    files: Vec<BuiltFile>,
+}
+
+#[derive(Deserialize)]
+struct BuiltFile {
+    name: String,
+    sha256: String,
+}
+
+fn model_files(models: &Models) -> Vec<Finding> {
+    const MEND: &str = "run `make setup` in the meshreel folder, or set models.folder";
+    let folder = models.folder();
+    let list =
+        std::fs::read(folder.join("built.json")).ok().and_then(|text| serde_json::from_slice::<Built>(&text).ok());
+    let needed = [
+        models.detector(),
+        models.landmarker(Network::Lite),
+        models.landmarker(Network::Full),
+        models.landmarker(Network::Heavy),
+        models.body(),
+    ];
+    let mut findings = vec![good("models", folder.display().to_string())];
+    for path in needed {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let listed = list.as_ref().and_then(|list| list.files.iter().find(|file| file.name == name));
+        findings.push(match (sha256(&path), listed) {
+            (Err(error), _) => bad("model", format!("{name}: {error}"), MEND),
+            (Ok(sum), Some(file)) if sum == file.sha256 => good("model", format!("{name}, checksum as built")),
+            (Ok(_), Some(_)) => bad("model", format!("{name} is not the file that was built"), MEND),
+            (Ok(_), None) => poor("model", format!("{name} is there, its checksum is not known"), MEND),
+        });
+    }
+    findings
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut Writer(&mut hasher))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+struct Writer<'a>(&'a mut Sha256);
+
+impl std::io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn runtime(config: &Config, models: &Models) -> Vec<Finding> {
+    let library = crate::pipeline::runtime_library(config, models);
+    let found = match Runtime::load(&library, config.device) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return vec![bad("ONNX Runtime", error.to_string(), "run `make setup`, or set onnxruntime.library")];
+        }
+    };
+    let device = format!("{}, networks run on {:?}", library.display(), found.device());
+    let mut worker = Worker::new(found, models.clone());
+    vec![match worker.open(Network::Full) {
+        Ok(()) => good("ONNX Runtime", device),
+        Err(error) => bad("ONNX Runtime", error.to_string(), "run `make setup`"),
+    }]
+}
+
+fn opengl() -> Vec<Finding> {
+    let thread = match RenderThread::start() {
+        Ok(thread) => thread,
+        Err(error) => {
+            let mend = "install libegl1 libegl-mesa0 libgl1-mesa-dri (or your GPU vendor's EGL driver)";
+            return vec![bad("OpenGL", error.to_string(), mend)];
+        }
+    };
+    let description = thread.description();
+    let mut findings = Vec::new();
+    for (index, device) in description.devices.iter().enumerate() {
+        let used = if index == description.used { " (in use)" } else { "" };
+        let name = [&device.vendor, &device.name].map(String::as_str).join(" ");
+        let refused = device.refused.as_ref().map_or(String::new(), |why| format!(": no context ({why})"));
+        findings.push(good("EGL device", format!("{index}: {}{used}{refused}", name.trim())));
+    }
+    let how = if description.software { "software, on the processor" } else { "hardware" };
+    let context = format!("{}, {}, OpenGL {} ({how})", description.vendor, description.renderer, description.version);
+    let drawn = self_test(&thread.renderer());
+    findings.push(match drawn {
+        Ok(_) => good("OpenGL", format!("{context}; a triangle was drawn and read back")),
+        Err(error) => bad("OpenGL", format!("{context}: {error}"), "update the driver or Mesa"),
+    });
+    findings
+}
+
+fn folders(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![writable("state folder", &config.state)];
+    for watch in &config.watch {
+        findings.push(match std::fs::read_dir(&watch.path) {
+            Ok(_) => good("watch folder", watch.path.display().to_string()),
+            Err(error) => {
+                bad("watch folder", format!("{}: {error}", watch.path.display()), "make it, or mend watch.path")
+            }
+        });
+        findings.push(writable("output folder", &watch.output));
+    }
+    findings
+}
+
+/// A folder we can write in, or could make.
+fn writable(what: &'static str, folder: &Path) -> Finding {
+    let existing = folder.ancestors().find(|f| f.is_dir()).unwrap_or(Path::new("/"));
+    match tempfile::tempfile_in(existing) {
+        Ok(_) if existing == folder => good(what, format!("{} can be written", folder.display())),
+        Ok(_) => good(what, format!("{} will be made", folder.display())),
+        Err(error) => bad(
+            what,
+            format!("{}: {error}", existing.display()),
+            format!("chown or chmod {}, or name another folder", existing.display()),
+        ),
+    }
+}
+
+fn terminal() -> Vec<Finding> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    if !std::io::stdout().is_terminal() {
+        return vec![good("terminal", "none (output goes to a pipe or file)")];
+    }
+    let locale = [variable("LC_ALL"), variable("LC_CTYPE"), variable("LANG")].into_iter().find(|v| !v.is_empty());
+    let unicode = locale.is_some_and(|v| v.to_lowercase().replace('-', "").contains("utf8"));
+    let colors = match (variable("COLORTERM").as_str(), variable("TERM")) {
+        _ if !variable("NO_COLOR").is_empty() => "no colours (NO_COLOR is set)",
+        ("truecolor" | "24bit", _) => "16 million colours",
+        (_, term) if term.contains("256color") => "256 colours",
+        _ => "16 colours",
+    };
+    let (columns, rows) = crossterm::terminal::size().unwrap_or_default();
+    let found = format!("{}, {columns}x{rows}, {colors}", variable("TERM"));
+    vec![if unicode {
+        good("terminal", format!("{found}, Unicode"))
+    } else {
+        poor("terminal", format!("{found}, no Unicode locale"), "export LANG=C.UTF-8")
+    }]
+}

@@ -1,0 +1,57 @@
+//! The report: what was done to one video, how long each stage took, and what the user should know.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::telemetry::{Stage, Summary, Timings};
+
+/// `NAME.report.json`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Version of this file's layout.
+    pub meshreel: u32,
+    /// The source video, as it was named.
+    pub source: String,
+    /// The video that was written.
+    pub output: String,
+    /// Frames written.
+    pub frames: u64,
+    /// People with a mesh, over the whole clip.
+    pub people: usize,
+    /// Meshes drawn, over all frames.
+    pub bodies: u64,
+    /// Frames in which at least one identity is uncertain.
+    pub uncertain_frames: u64,
+    /// Wall time from opening the source to the finished output.
+    pub seconds: f64,
+    /// Frames a second end to end.
+    pub fps: f64,
+    /// `--model`.
+    pub model: String,
+    /// Where the networks ran.
+    pub inference: String,
+    /// What drew the meshes.
+    pub renderer: String,
+    /// What could not be decoded; empty when all was.
+    pub lost: Vec<String>,
+    /// What else the user should know.
+    pub warnings: Vec<String>,
+    /// Times of each stage, in the order of the data flow.
+    pub stages: BTreeMap<StageName, Summary>,
+}
+
+/// A [`Stage`] as a key, ordered as the data flows.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StageName(usize);
+
+impl Serialize for StageName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Stage::ALL[self.0].serialize(serializer)
+    }
+}
+
+/// The figures of every stage.
+pub fn stages(timings: &Timings) -> BTreeMap<StageName, Summary> {
+    Stage::ALL.iter().enumerate().map(|(i, stage)| (StageName(i), timings.summary(*stage))).collect()
+}

@@ -1,0 +1,24 @@
+//! Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
+//!
+//! Data flows one way through a job, in two passes over the file (see `docs/design.md`):
+//!
+//! ```text
+//! observe:  media::decode -> pose::detector (keyframes) -> pose::landmarker (N workers) -> observations, in order
+//! solve:    track (identity, left/right) -> body::fit (shape per person, pose per frame, smoothing)
+//! draw:     media::decode -> render thread -> render::blend (in the frame's own YUV) -> media::encode + mux
+//! ```
+
+pub mod body;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod export;
+pub mod geometry;
+pub mod media;
+pub mod models;
+pub mod pipeline;
+pub mod pose;
+pub mod progress;
+pub mod render;
+pub mod telemetry;
+pub mod track;

@@ -1,0 +1,116 @@
+//! The `meshreel` program: reads the command line and hands over.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Parser;
+use meshreel::cli::{Cli, Command, Process};
+use meshreel::config::Config;
+use meshreel::models::Models;
+use meshreel::pipeline::{Engine, Event, Job, JobSettings, OutputPaths};
+use meshreel::progress::{FileProgress, printable};
+use meshreel::{doctor, media};
+
+/// Some file failed.
+const FAILED: u8 = 1;
+/// Wrong usage or configuration.
+const USAGE: u8 = 2;
+/// Stopped with Ctrl-C or a signal.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(cli.verbose);
+    let mut config = match Config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return fail(USAGE, &error),
+    };
+    media::init();
+    match &cli.command {
+        Command::Process(arguments) => {
+            arguments.apply(&mut config);
+            process(arguments, config, cli.verbose)
+        }
+        Command::Doctor => {
+            let models = Models::find(&config.models.folder);
+            let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));
+            ExitCode::from(if healthy { 0 } else { FAILED })
+        }
+    }
+}
+
+fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(FAILED, &error),
+    };
+    let settings = JobSettings {
+        model: config.model,
+        style: config.style,
+        opacity: config.opacity,
+        encode: config.encode.clone(),
+    };
+    let engine = match Engine::start(&config) {
+        Ok(engine) => engine,
+        Err(error) => return fail(FAILED, &error),
+    };
+    let outputs = OutputPaths::for_sources(&arguments.clips, &arguments.output, &config.encode.container);
+    let mut failed = Vec::new();
+    for (source, outputs) in arguments.clips.iter().zip(outputs) {
+        let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
+        let job = Job { source, outputs, settings: settings.clone(), stop: &stop, events: &|e| progress.event(&e) };
+        match engine.process(&job) {
+            Ok(report) => progress.event(&Event::Done(Box::new(report))),
+            Err(_) if stop.load(Ordering::Relaxed) => {
+                progress.event(&Event::Failed("stopped; nothing was written".into()));
+                return ExitCode::from(INTERRUPTED);
+            }
+            Err(error) => {
+                progress.event(&Event::Failed(error.to_string()));
+                failed.push(source);
+            }
+        }
+    }
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if arguments.clips.len() > 1 {
+        eprintln!("{} of {} files failed: {}", failed.len(), arguments.clips.len(), names(&failed));
+    }
+    ExitCode::from(FAILED)
+}
+
+fn names(paths: &[&PathBuf]) -> String {
+    let name = |path: &&PathBuf| printable(&Path::new(path).to_string_lossy());
+    paths.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// The first signal asks for a clean end; a second one ends the process at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+fn start_log(verbose: bool) {
+    let default = if verbose { "meshreel=debug,warn" } else { "warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHREEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("meshreel: {error}");
+    ExitCode::from(code)
+}

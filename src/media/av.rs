@@ -1,0 +1,237 @@
+//! The few FFmpeg calls that need care: opening a file that is not trusted, colour tags, side data, dictionaries.
+
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::sync::Once;
+
+use ffmpeg::ffi;
+use ffmpeg::format::context::Input;
+use ffmpeg_next as ffmpeg;
+
+use super::MediaError;
+
+/// Largest side of a picture, in pixels; the largest area is its square.
+pub(super) const MAX_SIDE: i64 = 16384;
+
+/// Containers that hold their own data. Everything that can name other files or addresses (playlists, image
+/// sequences, session descriptions, scripts) is left out; sound-only files are in so that the error says what is wrong.
+const FORMATS: &CStr =
+    c"mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpegtsraw,mpeg,mpegvideo,m4v,h264,hevc,vc1,vc1test,obu,ivf,av1,\
+flv,live_flv,kux,asf,ogg,mxf,gxf,nut,dv,rm,wtv,mjpeg,mjpeg_2000,yuv4mpegpipe,gif,apng,cavsvideo,dirac,dnxhd,h261,h263,\
+nsv,nuv,swf,ty,lxf,bink,roq,smk,film_cpk,amv,4xm,avs,\
+mp3,wav,flac,aac,aiff,caf,w64,ac3,eac3,amr,ape,tta,wv,dts,au,mp2";
+
+/// Prepares FFmpeg; may be called any number of times.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Registration of error texts is all that can happen here; it cannot fail.
+        let _ = ffmpeg::init();
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+    });
+}
+
+/// A status code of FFmpeg as a result.
+pub(super) fn check(code: i32) -> Result<i32, ffmpeg::Error> {
+    if code < 0 { Err(ffmpeg::Error::from(code)) } else { Ok(code) }
+}
+
+/// `file:PATH` for FFmpeg, so that no name is taken for an address.
+pub(super) fn file_url(path: &Path) -> Option<CString> {
+    CString::new([b"file:", path.as_os_str().as_bytes()].concat()).ok()
+}
+
+/// Key and value pairs that are freed when dropped.
+pub(super) struct Options(pub *mut ffi::AVDictionary);
+
+impl Options {
+    pub fn new() -> Self {
+        Self(ptr::null_mut())
+    }
+
+    pub fn set(&mut self, key: &CStr, value: &CStr) {
+        // SAFETY: both strings are copied; the pointer is null or a dictionary this value owns.
+        unsafe { ffi::av_dict_set(&mut self.0, key.as_ptr(), value.as_ptr(), 0) };
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: null or a dictionary this value owns.
+        unsafe { ffi::av_dict_free(&mut self.0) };
+    }
+}
+
+/// Opens a local file for demuxing, with limits on what it may be.
+pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
+    init();
+    let owned = || path.to_owned();
+    let meta = std::fs::metadata(path).map_err(|source| MediaError::Open { path: owned(), source })?;
+    if !meta.is_file() {
+        return Err(MediaError::NotAFile { path: owned() });
+    }
+    if meta.len() == 0 {
+        return Err(MediaError::Empty { path: owned() });
+    }
+    std::fs::File::open(path).map_err(|source| MediaError::Open { path: owned(), source })?;
+    let url = file_url(path).ok_or_else(|| MediaError::NotAFile { path: owned() })?;
+    let mut options = Options::new();
+    options.set(c"protocol_whitelist", c"file");
+    options.set(c"format_whitelist", FORMATS);
+    options.set(c"probesize", c"50000000");
+    options.set(c"analyzeduration", c"20000000");
+    let mut context = ptr::null_mut();
+    // SAFETY: `context` is null, so FFmpeg allocates it and frees it on failure; strings outlive the call.
+    let code = unsafe { ffi::avformat_open_input(&mut context, url.as_ptr(), ptr::null(), &mut options.0) };
+    match check(code) {
+        Ok(_) => {}
+        // The answer to a format that is not in the list.
+        Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINVAL }) => {
+            return Err(MediaError::Refused { path: owned() });
+        }
+        Err(source) => return Err(MediaError::NotMedia { path: owned(), source }),
+    }
+    // SAFETY: opened above; `Input` closes it.
+    let mut input = unsafe { Input::wrap(context) };
+    let count = input.nb_streams() as usize;
+    let mut per_stream: Vec<Options> = (0..count).map(|_| Options::new()).collect();
+    let mut pointers: Vec<*mut ffi::AVDictionary> = per_stream
+        .iter_mut()
+        .map(|o| {
+            o.set(c"max_pixels", c"268435456");
+            std::mem::replace(&mut o.0, ptr::null_mut())
+        })
+        .collect();
+    let table = if count == 0 { ptr::null_mut() } else { pointers.as_mut_ptr() };
+    // SAFETY: the table has one dictionary per stream that exists now, which is what FFmpeg reads.
+    let code = unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), table) };
+    for (owner, pointer) in per_stream.iter_mut().zip(pointers) {
+        owner.0 = pointer;
+    }
+    check(code).map_err(|source| MediaError::NotMedia { path: owned(), source })?;
+    Ok(input)
+}
+
+/// Colour description as FFmpeg's numbers. Kept as integers since files may hold values that no enum has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ColorTags {
+    pub space: i32,
+    pub range: i32,
+    pub primaries: i32,
+    pub transfer: i32,
+    pub location: i32,
+}
+
+/// Reads or writes an enum field through an integer pointer.
+macro_rules! as_int {
+    ($pointer:expr, $field:ident) => {
+        (*(&raw mut (*$pointer).$field).cast::<i32>())
+    };
+}
+
+impl ColorTags {
+    pub const UNSPECIFIED: i32 = 2;
+    pub const SPACE_RGB: i32 = 0;
+    pub const SPACE_BT709: i32 = 1;
+    pub const LIMITED: i32 = 1;
+    pub const FULL: i32 = 2;
+
+    /// Tags of a frame; what it leaves open is taken from the stream's parameters.
+    pub fn read(frame: &ffmpeg::frame::Video, parameters: *mut ffi::AVCodecParameters) -> Self {
+        // SAFETY: both point to live structures; the fields are `int`-sized enums, read as integers.
+        unsafe {
+            let f = frame.as_ptr().cast_mut();
+            let p = parameters;
+            let or = |a: i32, b: i32, open: i32| if a == open { b } else { a };
+            Self {
+                space: or(as_int!(f, colorspace), as_int!(p, color_space), Self::UNSPECIFIED),
+                range: or(as_int!(f, color_range), as_int!(p, color_range), 0),
+                primaries: or(as_int!(f, color_primaries), as_int!(p, color_primaries), Self::UNSPECIFIED),
+                transfer: or(as_int!(f, color_trc), as_int!(p, color_trc), Self::UNSPECIFIED),
+                location: or(as_int!(f, chroma_location), as_int!(p, chroma_location), 0),
+            }
+        }
+    }
+
+    /// Sets the tags of a picture.
+    pub fn write_frame(self, frame: &mut ffmpeg::frame::Video) {
+        // SAFETY: as in `read`; FFmpeg takes any integer here.
+        unsafe {
+            let f = frame.as_mut_ptr();
+            as_int!(f, colorspace) = self.space;
+            as_int!(f, color_range) = self.range;
+            as_int!(f, color_primaries) = self.primaries;
+            as_int!(f, color_trc) = self.transfer;
+            as_int!(f, chroma_location) = self.location;
+        }
+    }
+
+    /// Sets the tags of an encoder.
+    pub fn write_context(self, context: &mut ffmpeg::codec::Context) {
+        // SAFETY: as in `read`.
+        unsafe {
+            let c = context.as_mut_ptr();
+            as_int!(c, colorspace) = self.space;
+            as_int!(c, color_range) = self.range;
+            as_int!(c, color_primaries) = self.primaries;
+            as_int!(c, color_trc) = self.transfer;
+            as_int!(c, chroma_sample_location) = self.location;
+        }
+    }
+}
+
+/// Side data of a stream by kind.
+pub(super) fn stream_side_data(stream: &ffmpeg::Stream<'_>, kind: ffi::AVPacketSideDataType) -> Option<Vec<u8>> {
+    stream
+        .side_data()
+        // SAFETY: the entry lives as long as the stream it was taken from.
+        .find(|d| unsafe { (*d.as_ptr()).type_ == kind })
+        .map(|d| d.data().to_vec())
+}
+
+/// Copies all metadata but the keys that `skip` names (lower case).
+///
+/// # Safety
+/// `to` must point to a dictionary pointer that FFmpeg allocated or null; `from` to a dictionary or null.
+pub(super) unsafe fn copy_metadata(
+    to: *mut *mut ffi::AVDictionary,
+    from: *const ffi::AVDictionary,
+    skip: impl Fn(&str) -> bool,
+) {
+    let mut entry: *mut ffi::AVDictionaryEntry = ptr::null_mut();
+    loop {
+        // SAFETY: the caller's promise; `entry` is null or the last entry given; strings are copied by `av_dict_set`.
+        unsafe {
+            entry = ffi::av_dict_get(from, c"".as_ptr(), entry, ffi::AV_DICT_IGNORE_SUFFIX);
+            if entry.is_null() {
+                return;
+            }
+            let key = CStr::from_ptr((*entry).key).to_string_lossy().to_lowercase();
+            if !skip(&key) {
+                ffi::av_dict_set(to, (*entry).key, (*entry).value, 0);
+            }
+        }
+    }
+}
+
+/// The language of a stream for messages.
+pub(super) fn describe(stream: &ffmpeg::Stream<'_>) -> String {
+    let name = stream.parameters().id().name();
+    match stream.metadata().get("language") {
+        Some(language) => format!("{name}, {language}"),
+        None => name.to_owned(),
+    }
+}
+
+/// FFmpeg's version as it names itself.
+pub fn version() -> String {
+    // SAFETY: a static string.
+    unsafe { CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy().into_owned()
+}
+
+/// Whether this FFmpeg has a video encoder of that name.
+pub fn has_encoder(name: &str) -> bool {
+    ffmpeg::encoder::find_by_name(name).is_some_and(|codec| codec.medium() == ffmpeg::media::Type::Video)
+}

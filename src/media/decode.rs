@@ -1,0 +1,513 @@
+//! Frames of a video file in order, each with its time.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg::codec::Context;
+use ffmpeg::ffi;
+use ffmpeg::format::context::Input;
+use ffmpeg::frame::Video;
+use ffmpeg::packet::{Mut as _, Ref as _};
+use ffmpeg_next as ffmpeg;
+
+use super::av::{self, ColorTags, MAX_SIDE, check};
+use super::convert::{self, Converter};
+use super::probe::{Source, VideoInfo, orientation};
+use super::{Frame, MediaError};
+use crate::geometry::{Geometry, Orientation};
+
+/// Seconds of missing picture at the end from which a file counts as cut off.
+const CUT_OFF: f64 = 0.5;
+/// Stamps beyond this many seconds, or jumps larger than a day, are damage and not time.
+const SANE_SECONDS: f64 = 3e9;
+const SANE_JUMP: f64 = 86400.0;
+
+/// What could not be delivered as it was meant, counted while decoding.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Losses {
+    /// Packets that could not be decoded at all.
+    pub corrupt_packets: u64,
+    /// Frames that were delivered though parts of them were damaged.
+    pub damaged_frames: u64,
+    /// Frames whose time stamp was missing or not after the one before.
+    pub repaired_stamps: u64,
+    /// Frames of another size or format, brought to the first one's.
+    pub changed_frames: u64,
+    /// What is missing at the end of the file, if anything.
+    pub truncated: Option<String>,
+}
+
+impl Losses {
+    /// Whether the file was sound.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What was lost, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        let count = |n: u64, one: &str, many: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            n => Some(format!("{n} {many}")),
+        };
+        [
+            count(self.corrupt_packets, "packet could not be decoded", "packets could not be decoded"),
+            count(self.damaged_frames, "frame is damaged in part", "frames are damaged in part"),
+            count(
+                self.repaired_stamps,
+                "frame had no usable time stamp and got one",
+                "frames had no usable time stamps and got some",
+            ),
+            count(
+                self.changed_frames,
+                "frame of another size or format was scaled to that of the first",
+                "frames of another size or format were scaled to that of the first",
+            ),
+            self.truncated.clone(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Makes time stamps strictly increasing.
+struct Stamps {
+    last: Option<i64>,
+    /// Added to what the file says after its clock jumped.
+    shift: i64,
+    /// Ticks of one frame at the average rate.
+    usual: i64,
+    per_second: f64,
+    /// Duration of the frame before.
+    step: i64,
+}
+
+impl Stamps {
+    /// The stamp of the next frame and whether it was repaired.
+    fn next(&mut self, raw: Option<i64>, duration: i64) -> (i64, bool) {
+        let raw = raw.filter(|&t| (t as f64 / self.per_second).abs() < SANE_SECONDS);
+        let (stamp, repaired) = match (raw, self.last) {
+            (None, None) => (0, true),
+            (Some(t), None) => (t, false),
+            (None, Some(last)) => (last + self.step, true),
+            (Some(t), Some(last)) => {
+                let ahead = |t: i64| t > last && (t - last) as f64 <= SANE_JUMP * self.per_second;
+                if ahead(t + self.shift) {
+                    (t + self.shift, false)
+                } else {
+                    self.shift = last + self.step - t;
+                    (last + self.step, true)
+                }
+            }
+        };
+        self.last = Some(stamp);
+        self.step = if duration > 0 { duration } else { self.usual };
+        (stamp, repaired)
+    }
+}
+
+/// Reads a video file.
+pub struct Decoder {
+    path: PathBuf,
+    input: Input,
+    context: Context,
+    packet: ffmpeg::Packet,
+    info: VideoInfo,
+    converter: Option<Converter>,
+    /// The first frame, decoded when the file was opened.
+    first: Option<Video>,
+    stamps: Stamps,
+    start: Option<i64>,
+    index: u64,
+    losses: Losses,
+    /// No packets are left.
+    drained: bool,
+    /// End of the last delivered frame, in seconds of the file's clock.
+    end: f64,
+    /// Where the file promises to end.
+    promised_end: Option<f64>,
+}
+
+impl Decoder {
+    /// Opens a file and decodes its first frame. `threads` is for frame threading; 0 lets FFmpeg choose.
+    pub fn open(path: impl AsRef<Path>, threads: usize) -> Result<Self, MediaError> {
+        let path = path.as_ref();
+        let input = av::open_input(path)?;
+        let stream = best_video(&input).ok_or_else(|| MediaError::NoVideo { path: path.to_owned() })?;
+        let mut context = open_codec(path, &stream, threads)?;
+        let time_base = stream.time_base();
+        let index = stream.index();
+        let promised_end = promised_end(&input, &stream);
+        let mut losses = Losses::default();
+        let mut packet = ffmpeg::Packet::empty();
+        let mut drained = false;
+        let mut input = input;
+        let first = receive(path, &mut input, &mut context, &mut packet, index, &mut drained, &mut losses)?
+            .ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
+        let (info, converter) = describe(path, &mut input, index, &context, &first)?;
+        let per_second = f64::from(time_base.denominator()) / f64::from(time_base.numerator()).max(1.0);
+        let usual = (per_second / info.frame_rate).round().max(1.0) as i64;
+        let stamps = Stamps { last: None, shift: 0, usual, per_second, step: usual };
+        Ok(Self {
+            path: path.to_owned(),
+            input,
+            context,
+            packet,
+            info,
+            converter,
+            first: Some(first),
+            stamps,
+            start: None,
+            index: 0,
+            losses,
+            drained,
+            end: 0.0,
+            promised_end,
+        })
+    }
+
+    /// What the file holds.
+    pub fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// What was lost so far; complete once [`Decoder::next`] gave `None`.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    /// The next frame, or `None` at the end. Damage is counted in [`Decoder::losses`], it is not an error.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<Frame>, MediaError> {
+        let picture = match self.first.take() {
+            Some(first) => Some(first),
+            None => receive(
+                &self.path,
+                &mut self.input,
+                &mut self.context,
+                &mut self.packet,
+                self.info.source.stream,
+                &mut self.drained,
+                &mut self.losses,
+            )?,
+        };
+        match picture {
+            Some(picture) => self.deliver(picture).map(Some),
+            None => {
+                self.note_truncation();
+                Ok(None)
+            }
+        }
+    }
+
+    fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
+        if picture.is_corrupt() || picture.has_decode_errors() {
+            self.losses.damaged_frames += 1;
+        }
+        let duration = picture.packet().duration;
+        let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration);
+        self.losses.repaired_stamps += u64::from(repaired);
+        let duration = if duration > 0 { duration } else { self.stamps.usual };
+        let mut picture = self.in_first_shape(picture)?;
+        self.info.source.tags.write_frame(&mut picture);
+        picture.set_pts(Some(stamp));
+        // SAFETY: a frame this function owns. The encoder chooses its own picture types.
+        unsafe { (*picture.as_mut_ptr()).pict_type = ffi::AVPictureType::AV_PICTURE_TYPE_NONE };
+        let start = *self.start.get_or_insert(stamp);
+        let time = (stamp - start) as f64 / self.stamps.per_second;
+        self.end = (stamp + duration) as f64 / self.stamps.per_second;
+        let index = self.index;
+        self.index += 1;
+        Ok(Frame::new(picture, self.info.layout, index, time, duration))
+    }
+
+    /// Renames full-range formats, converts what is no planar YUV and scales what differs from the first frame.
+    fn in_first_shape(&mut self, mut picture: Video) -> Result<Video, MediaError> {
+        let target = self.info.source.pixel;
+        let [width, height] = self.info.geometry.coded;
+        if let Some(plain) = convert::without_j(picture.format()) {
+            picture.set_format(plain);
+            picture.set_color_range(ffmpeg::color::Range::JPEG);
+        }
+        // SAFETY: reads three numbers of a frame this function owns.
+        let upside_down = unsafe { [0, 1, 2].map(|plane| (*picture.as_ptr()).linesize[plane]) }.iter().any(|&l| l < 0);
+        let same = picture.format() == target && [picture.width(), picture.height()] == [width, height];
+        if same && !upside_down {
+            return Ok(picture);
+        }
+        if self.index > 0
+            && self.converter.as_ref().is_none_or(|_| [picture.width(), picture.height()] != [width, height])
+        {
+            self.losses.changed_frames += 1;
+        }
+        let tags = ColorTags { range: self.info.source.tags.range, ..self.info.source.tags };
+        let rgb = convert::planar_layout(picture.format()).is_none() && convert::is_rgb(picture.format());
+        let to = self.info.color;
+        let from = if rgb { to } else { convert::color(tags, height) };
+        let converter = self.converter.get_or_insert_with(|| Converter::new(target, width, height));
+        converter.run(&picture, from, to).map_err(|source| MediaError::Undecodable {
+            path: self.path.clone(),
+            what: format!("{} frames", convert::name(picture.format())),
+            reason: source.to_string(),
+        })
+    }
+
+    fn note_truncation(&mut self) {
+        let Some(promised) = self.promised_end else { return };
+        let missing = promised - self.end;
+        if missing > CUT_OFF.max(2.5 / self.info.frame_rate) && self.losses.truncated.is_none() {
+            self.losses.truncated =
+                Some(format!("the file ends early: the last {missing:.1} of {promised:.1} seconds are missing"));
+        }
+    }
+}
+
+/// The main video stream; cover art is none.
+fn best_video(input: &Input) -> Option<ffmpeg::Stream<'_>> {
+    let is_video = |s: &ffmpeg::Stream<'_>| {
+        s.parameters().medium() == ffmpeg::media::Type::Video
+            // SAFETY: reads a number of a live stream.
+            && unsafe { (*s.as_ptr()).disposition } & ffi::AV_DISPOSITION_ATTACHED_PIC == 0
+    };
+    input.streams().best(ffmpeg::media::Type::Video).filter(is_video).or_else(|| input.streams().find(is_video))
+}
+
+fn open_codec(path: &Path, stream: &ffmpeg::Stream<'_>, threads: usize) -> Result<Context, MediaError> {
+    let id = stream.parameters().id();
+    let fail = |reason: String| MediaError::Undecodable {
+        path: path.to_owned(),
+        what: format!("{} video", id.name()),
+        reason,
+    };
+    let codec = ffmpeg::decoder::find(id).ok_or_else(|| fail("this FFmpeg has no decoder for it".to_owned()))?;
+    let mut context = Context::new_with_codec(codec);
+    // SAFETY: the context is new; parameters are copied; the codec lives for ever.
+    unsafe {
+        let c = context.as_mut_ptr();
+        check(ffi::avcodec_parameters_to_context(c, stream.parameters().as_ptr())).map_err(|e| fail(e.to_string()))?;
+        (*c).pkt_timebase = stream.time_base().into();
+        (*c).thread_count = i32::try_from(threads).unwrap_or(0);
+        (*c).max_pixels = MAX_SIDE * MAX_SIDE;
+        // Damaged frames are shown as players show them; dropping them would lose their time.
+        (*c).flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as i32;
+        check(ffi::avcodec_open2(c, codec.as_ptr(), std::ptr::null_mut())).map_err(|e| fail(e.to_string()))?;
+    }
+    Ok(context)
+}
+
+/// Seconds of the file's clock at which the video ends by the container's word.
+fn promised_end(input: &Input, stream: &ffmpeg::Stream<'_>) -> Option<f64> {
+    let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t as f64);
+    let seconds = f64::from(stream.time_base());
+    if let Some(duration) = known(stream.duration()).filter(|&d| d > 0.0) {
+        return Some((known(stream.start_time()).unwrap_or(0.0) + duration) * seconds);
+    }
+    // Matroska keeps a stream's end as a tag.
+    let tag = stream.metadata().get("DURATION").and_then(|text| {
+        let mut parts = text.split(':').map(|p| p.trim().parse::<f64>().ok());
+        Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
+    });
+    if tag.is_some() {
+        return tag;
+    }
+    // The whole file's length tells the video's only when there is nothing else in it.
+    let alone = input.nb_streams() == 1;
+    // SAFETY: reads a live context.
+    let start = unsafe { (*input.as_ptr()).start_time };
+    let duration = known(input.duration())? / f64::from(ffi::AV_TIME_BASE);
+    alone.then_some(known(start).unwrap_or(0.0) / f64::from(ffi::AV_TIME_BASE) + duration)
+}
+
+/// The next picture of the decoder, feeding it packets as it asks for them.
+fn receive(
+    path: &Path,
+    input: &mut Input,
+    context: &mut Context,
+    packet: &mut ffmpeg::Packet,
+    stream: usize,
+    drained: &mut bool,
+    losses: &mut Losses,
+) -> Result<Option<Video>, MediaError> {
+    let again = ffi::AVERROR(ffi::EAGAIN);
+    loop {
+        let mut picture = Video::empty();
+        // SAFETY: an open decoder and a frame of our own.
+        let code = unsafe { ffi::avcodec_receive_frame(context.as_mut_ptr(), picture.as_mut_ptr()) };
+        match code {
+            0 => {
+                let [width, height] = [picture.width(), picture.height()].map(i64::from);
+                if width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE {
+                    return Err(MediaError::TooLarge { path: path.to_owned(), width, height, limit: MAX_SIDE });
+                }
+                return Ok(Some(picture));
+            }
+            ffi::AVERROR_EOF => return Ok(None),
+            code if code == again && *drained => return Ok(None),
+            code if code == again => {}
+            code if code == ffi::AVERROR(ffi::ENOMEM) => {
+                return Err(MediaError::Decode { path: path.to_owned(), source: ffmpeg::Error::from(code) });
+            }
+            // Damage: counted, and the next packet tried.
+            _ => losses.corrupt_packets += 1,
+        }
+        if *drained {
+            continue;
+        }
+        // SAFETY: the packet is ours; reading fills it anew.
+        let code = unsafe {
+            ffi::av_packet_unref(packet.as_mut_ptr());
+            ffi::av_read_frame(input.as_mut_ptr(), packet.as_mut_ptr())
+        };
+        if code == again {
+            continue;
+        }
+        if code < 0 {
+            if code != ffi::AVERROR_EOF && losses.truncated.is_none() {
+                losses.truncated = Some(format!("reading stopped before the end: {}", ffmpeg::Error::from(code)));
+            }
+            *drained = true;
+            // SAFETY: a null packet asks for the frames that are held back.
+            unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), std::ptr::null()) };
+            continue;
+        }
+        if packet.stream() != stream {
+            continue;
+        }
+        // SAFETY: an open decoder that has just said that it takes a packet.
+        let code = unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), packet.as_ptr()) };
+        if code < 0 && code != again {
+            losses.corrupt_packets += 1;
+        }
+    }
+}
+
+/// What the file and its first frame tell, and the converter that all frames need, if any.
+fn describe(
+    path: &Path,
+    input: &mut Input,
+    index: usize,
+    context: &Context,
+    first: &Video,
+) -> Result<(VideoInfo, Option<Converter>), MediaError> {
+    let mut warnings = Vec::new();
+    let count = |kind| input.streams().filter(|s| s.parameters().medium() == kind).count();
+    let (audio_streams, subtitle_streams) = (count(ffmpeg::media::Type::Audio), count(ffmpeg::media::Type::Subtitle));
+    let container = input.format().name().to_owned();
+    // SAFETY: all pointers belong to the open input; the call only reads.
+    let (sample_aspect, shift, parameters) = unsafe {
+        let ctx = input.as_mut_ptr();
+        let s = *(*ctx).streams.add(index);
+        let aspect = ffi::av_guess_sample_aspect_ratio(ctx, s, first.as_ptr().cast_mut());
+        let anywhere = (*(*ctx).iformat).flags & ffi::AVFMT_TS_DISCONT != 0;
+        let start = (*ctx).start_time;
+        let shift = if anywhere && start != ffi::AV_NOPTS_VALUE { start.saturating_neg() } else { 0 };
+        (aspect, shift, (*s).codecpar)
+    };
+    let Some(stream) = input.stream(index) else { return Err(MediaError::NoVideo { path: path.to_owned() }) };
+    let mut tags = ColorTags::read(first, parameters);
+    let coded = [first.width(), first.height()];
+    let original = first.format();
+    let mut pixel = original;
+    let mut converter = None;
+    if let Some(plain) = convert::without_j(original) {
+        pixel = plain;
+        tags.range = ColorTags::FULL;
+    } else if convert::planar_layout(original).is_none() {
+        pixel = convert::nearest_planar(original);
+        converter = Some(Converter::new(pixel, coded[0], coded[1]));
+        if convert::is_rgb(original) {
+            tags.space = ColorTags::SPACE_BT709;
+            tags.range = ColorTags::LIMITED;
+        } else if convert::is_gray(original) && tags.range == 0 {
+            tags.range = ColorTags::FULL;
+        }
+        warnings.push(format!(
+            "frames are converted from {} to {}, the nearest planar YUV format",
+            convert::name(original),
+            convert::name(pixel)
+        ));
+    }
+    if tags.space == ColorTags::SPACE_RGB {
+        tags.space = ColorTags::UNSPECIFIED;
+    }
+    let layout = convert::planar_layout(pixel).ok_or_else(|| MediaError::Undecodable {
+        path: path.to_owned(),
+        what: format!("{} frames", convert::name(original)),
+        reason: "there is no planar YUV format near it".to_owned(),
+    })?;
+    let mut side_data: Vec<_> = [
+        ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
+        ffi::AVPacketSideDataType::AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+        ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
+        ffi::AVPacketSideDataType::AV_PKT_DATA_STEREO3D,
+        ffi::AVPacketSideDataType::AV_PKT_DATA_SPHERICAL,
+    ]
+    .into_iter()
+    .filter_map(|kind| Some((kind, av::stream_side_data(&stream, kind)?)))
+    .collect();
+    let is_matrix = |k: &ffi::AVPacketSideDataType| *k == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+    if !side_data.iter().any(|(k, _)| is_matrix(k))
+        && let Some(d) = first.side_data(ffmpeg::frame::side_data::Type::DisplayMatrix)
+    {
+        side_data.push((ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, d.data().to_vec()));
+    }
+    let mut turn = Orientation::default();
+    if let Some((_, matrix)) = side_data.iter().find(|(k, _)| is_matrix(k))
+        && let Some((found, exact)) = orientation(matrix)
+    {
+        turn = found;
+        if !exact {
+            warnings.push("the rotation of the video is no quarter turn; the nearest one is used".to_owned());
+        }
+    }
+    let positive = |r: ffmpeg::Rational| (r.numerator() > 0 && r.denominator() > 0).then(|| f64::from(r));
+    let average = positive(stream.avg_frame_rate()).filter(|r| (0.01..=10000.0).contains(r));
+    let rate = average.or_else(|| positive(stream.rate())).filter(|r| (0.01..=10000.0).contains(r)).unwrap_or(25.0);
+    let rational = if average.is_some() { stream.avg_frame_rate() } else { stream.rate() };
+    let rational = if positive(rational).is_some() { rational } else { ffmpeg::Rational(25, 1) };
+    let known = |t: i64, unit: f64| (t != ffi::AV_NOPTS_VALUE && t > 0).then_some(t as f64 * unit);
+    let duration = known(stream.duration(), f64::from(stream.time_base()))
+        .or_else(|| known(input.duration(), 1.0 / f64::from(ffi::AV_TIME_BASE)));
+    let frames =
+        u64::try_from(stream.frames()).ok().filter(|&n| n > 0).or_else(|| duration.map(|d| (d * rate).round() as u64));
+    // SAFETY: reads numbers of a live frame.
+    let (interlaced, top_field_first) =
+        unsafe { ((*first.as_ptr()).interlaced_frame != 0, (*first.as_ptr()).top_field_first != 0) };
+    if interlaced {
+        warnings.push("the video is interlaced; meshes are drawn on whole frames".to_owned());
+    }
+    let aspect = if sample_aspect.num > 0 && sample_aspect.den > 0 {
+        (f64::from(sample_aspect.num) / f64::from(sample_aspect.den)).clamp(0.05, 20.0)
+    } else {
+        1.0
+    };
+    let info = VideoInfo {
+        path: path.to_owned(),
+        container,
+        codec: context.id().name().to_owned(),
+        pixel_format: convert::name(pixel),
+        geometry: Geometry::new(coded, aspect, turn),
+        orientation: turn,
+        layout,
+        color: convert::color(tags, coded[1]),
+        frame_rate: rate,
+        frames,
+        duration,
+        audio_streams,
+        subtitle_streams,
+        interlaced,
+        warnings,
+        source: Source {
+            stream: index,
+            time_base: stream.time_base().into(),
+            frame_rate: rational.into(),
+            sample_aspect,
+            tags,
+            pixel,
+            top_field_first,
+            side_data,
+            shift,
+        },
+    };
+    Ok((info, converter))
+}

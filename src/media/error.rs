@@ -1,0 +1,168 @@
+//! What can go wrong with a video file, in sentences for the user.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg_next as ffmpeg;
+
+/// Failures of reading, decoding, encoding and writing.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The file cannot be reached.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A folder, device, pipe or the like.
+    #[error("{} is not a regular file; only files on disk are opened", path.display())]
+    NotAFile {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// Zero bytes.
+    #[error("{} is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A kind of file that is refused: playlists, image lists and all that could name other files or addresses.
+    #[error("{} is not a video container that is opened here (playlists, image lists and the like are refused)", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Contents that no demuxer understands.
+    #[error("{} is not a readable video: {source}; it may be incomplete or of another kind", path.display())]
+    NotMedia {
+        /// The file.
+        path: PathBuf,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
+    },
+    /// Sound or pictures only.
+    #[error("{} has no video stream", path.display())]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A codec or pixel format that cannot be decoded here.
+    #[error("{}: cannot decode {what}: {reason}", path.display())]
+    Undecodable {
+        /// The file.
+        path: PathBuf,
+        /// Codec or pixel format.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Not one frame could be decoded.
+    #[error("{}: no frame of the video could be decoded; the file is damaged or incomplete", path.display())]
+    NoFrames {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Frames above the limit.
+    #[error("{}: frames of {width}x{height} are larger than the limit of {limit} pixels a side", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Width in pixels.
+        width: i64,
+        /// Height in pixels.
+        height: i64,
+        /// Limit in pixels for either side.
+        limit: i64,
+    },
+    /// Decoding stopped for a reason that is not damage of the file.
+    #[error("{}: decoding failed: {source}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
+    },
+    /// No encoder of that name.
+    #[error("the video encoder '{name}' is not in this FFmpeg; `ffmpeg -encoders` lists those that are")]
+    UnknownEncoder {
+        /// The name asked for.
+        name: String,
+    },
+    /// The encoder does not start.
+    #[error("the video encoder '{name}' does not accept the video ({what}): {source}")]
+    EncoderRefused {
+        /// The encoder.
+        name: String,
+        /// Size and pixel format.
+        what: String,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
+    },
+    /// The file name's extension is no container that can be written.
+    #[error("{}: no video container is known for this file name; use mp4, mkv, mov or webm", path.display())]
+    UnknownContainer {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The container does not take the codec.
+    #[error("{}: the container does not take video by '{codec}'; choose another container or encoder", path.display())]
+    WrongContainer {
+        /// The output.
+        path: PathBuf,
+        /// The encoder.
+        codec: String,
+    },
+    /// Encoding stopped.
+    #[error("{}: encoding failed: {source}", path.display())]
+    Encode {
+        /// The output.
+        path: PathBuf,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
+    },
+    /// A frame that does not fit the stream being encoded.
+    #[error("{}: a frame differs in size or format from the video that the encoder was made for", path.display())]
+    WrongFrame {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Writing stopped: disk full, folder gone, no permission.
+    #[error("cannot write {}: {reason}", path.display())]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The finished file is not what was written.
+    #[error("{} is not a sound video: {reason}", path.display())]
+    Verify {
+        /// The output.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+}
+
+impl MediaError {
+    /// Whether trying the same file again is pointless. Failures of the system (disk full, mount gone) pass.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Write { .. } | Self::Verify { .. } | Self::Empty { .. } => false,
+            Self::NotMedia { source, .. } | Self::Decode { source, .. } | Self::Encode { source, .. } => {
+                !matches!(source, ffmpeg::Error::Other { errno } if *errno != ffmpeg::error::EINVAL)
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn encode(path: &Path, source: ffmpeg::Error) -> Self {
+        Self::Encode { path: path.to_owned(), source }
+    }
+
+    pub(super) fn write(path: &Path, reason: impl ToString) -> Self {
+        Self::Write { path: path.to_owned(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,152 @@
+//! Sound, subtitles and what else a source has beside its video: read a second time and copied, as far as the video is
+//! written, so that nothing piles up in memory.
+
+use ffmpeg::ffi;
+use ffmpeg::format::context::{Input, Output};
+use ffmpeg::packet::Mut as _;
+use ffmpeg_next as ffmpeg;
+
+use super::av::{check, copy_metadata, describe, open_input};
+use super::encode::{MICROSECONDS, copy_stream_description};
+use super::{MediaError, VideoInfo};
+
+/// Seconds that other streams may run ahead of the video: enough for the muxer to interleave them.
+const AHEAD: f64 = 0.5;
+
+pub(super) struct SideStreams {
+    input: Input,
+    /// For each stream of the source its index in the output.
+    map: Vec<Option<usize>>,
+    packet: ffmpeg::Packet,
+    /// Whether `packet` holds one that was too early to write.
+    held: bool,
+    done: bool,
+    /// Added to every stamp, microseconds.
+    shift: i64,
+}
+
+impl SideStreams {
+    /// Adds the source's other streams to `output`.
+    pub fn open(source: &VideoInfo, output: &mut Output, warnings: &mut Vec<String>) -> Result<Self, MediaError> {
+        let mut input = open_input(&source.path)?;
+        let video = source.source.stream;
+        let mut map = Vec::new();
+        for index in 0..input.nb_streams() as usize {
+            map.push(if index == video { None } else { add_stream(&mut input, index, output, warnings) });
+        }
+        for (index, target) in map.iter().enumerate() {
+            if target.is_none() {
+                // SAFETY: a stream of the open input; the demuxer then skips its packets.
+                unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
+            }
+        }
+        // SAFETY: both streams exist: the source's video and the output's first.
+        unsafe {
+            let from = *(*input.as_ptr()).streams.add(video);
+            copy_stream_description(*(*output.as_ptr()).streams, from);
+        }
+        let done = map.iter().all(Option::is_none);
+        let packet = ffmpeg::Packet::empty();
+        Ok(Self { input, map, packet, held: false, done, shift: source.source.shift })
+    }
+
+    /// Title, creation time, chapters: what belongs to the file as a whole.
+    pub fn copy_file_metadata(&mut self, output: &mut Output) {
+        // SAFETY: both contexts live; strings are copied.
+        unsafe {
+            let from = self.input.as_ptr();
+            let skip = |key: &str| matches!(key, "encoder" | "major_brand" | "minor_version" | "compatible_brands");
+            copy_metadata(&mut (*output.as_mut_ptr()).metadata, (*from).metadata, skip);
+        }
+        let chapters: Vec<_> = self
+            .input
+            .chapters()
+            .map(|c| (c.id(), c.time_base(), c.start(), c.end(), c.metadata().get("title").unwrap_or("").to_owned()))
+            .collect();
+        for (id, time_base, start, end, title) in chapters {
+            // A container without chapters loses them; players do the same.
+            let _ = output.add_chapter(id, time_base, start, end, &title);
+        }
+    }
+
+    /// Writes all packets up to a time of the source's clock (seconds).
+    pub fn write_until(&mut self, seconds: f64, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        while !self.done {
+            if !self.held {
+                // SAFETY: an open input and a packet of our own.
+                let code = unsafe {
+                    ffi::av_packet_unref(self.packet.as_mut_ptr());
+                    ffi::av_read_frame(self.input.as_mut_ptr(), self.packet.as_mut_ptr())
+                };
+                if code == ffi::AVERROR(ffi::EAGAIN) {
+                    continue;
+                }
+                // The end, or damage that the decoder reports.
+                if code < 0 {
+                    self.done = true;
+                    return Ok(());
+                }
+            }
+            let index = self.packet.stream();
+            let Some(target) = self.map.get(index).copied().flatten() else {
+                self.held = false;
+                continue;
+            };
+            // SAFETY: streams of the open contexts; the packet is ours and emptied by the muxer.
+            unsafe {
+                let from = (**(*self.input.as_ptr()).streams.add(index)).time_base;
+                let p = self.packet.as_mut_ptr();
+                let at = if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts };
+                let shift = ffi::av_rescale_q(self.shift, MICROSECONDS, from);
+                let time = (at.saturating_add(shift)) as f64 * f64::from(from.num) / f64::from(from.den);
+                if at != ffi::AV_NOPTS_VALUE && time > seconds + AHEAD {
+                    self.held = true;
+                    return Ok(());
+                }
+                self.held = false;
+                for stamp in [&mut (*p).pts, &mut (*p).dts] {
+                    if *stamp != ffi::AV_NOPTS_VALUE {
+                        *stamp = stamp.saturating_add(shift);
+                    }
+                }
+                let to = (**(*output.as_ptr()).streams.add(target)).time_base;
+                ffi::av_packet_rescale_ts(p, from, to);
+                (*p).stream_index = target as i32;
+                (*p).pos = -1;
+                check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a stream to the output if its container takes it, and gives its index there.
+fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &mut Vec<String>) -> Option<usize> {
+    let stream = input.stream(index)?;
+    let (medium, what) = (stream.parameters().medium(), describe(&stream));
+    let kind = match medium {
+        ffmpeg::media::Type::Audio => "sound",
+        ffmpeg::media::Type::Subtitle => "subtitles",
+        ffmpeg::media::Type::Video => "picture",
+        _ => return None,
+    };
+    // SAFETY: streams and contexts live; parameters are copied.
+    unsafe {
+        let from = *(*input.as_mut_ptr()).streams.add(index);
+        let taken = ffi::avformat_query_codec((*output.as_ptr()).oformat, (*(*from).codecpar).codec_id, 0) == 1;
+        if !taken {
+            let container = (*(*output.as_ptr()).oformat).name;
+            let container = std::ffi::CStr::from_ptr(container).to_string_lossy();
+            warnings.push(format!("the {kind} ({what}) cannot be kept in {container} and was left out"));
+            return None;
+        }
+        let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
+        if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
+            return None;
+        }
+        (*(*to).codecpar).codec_tag = 0;
+        (*to).time_base = (*from).time_base;
+        copy_stream_description(to, from);
+        Some((*to).index as usize)
+    }
+}

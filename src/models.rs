@@ -1,0 +1,59 @@
+//! Where the run-time files are: networks, body and the ONNX Runtime library.
+
+use std::path::{Path, PathBuf};
+
+/// The folder of run-time files that `make setup` builds.
+#[derive(Debug, Clone)]
+pub struct Models {
+    folder: PathBuf,
+}
+
+impl Models {
+    /// Files are looked for in `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Files are in `folder`, or when that is empty in the first `models` folder found beside or above the program
+    /// (beside it when installed, two folders up when run from a build).
+    pub fn find(folder: &Path) -> Self {
+        if !folder.as_os_str().is_empty() {
+            return Self::new(folder);
+        }
+        let program = std::env::current_exe().unwrap_or_default();
+        let candidates = program.ancestors().skip(1).map(|f| f.join("models"));
+        let found = candidates.take(4).find(|f| f.join("body.safetensors").is_file());
+        Self::new(found.unwrap_or_else(|| PathBuf::from("models")))
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The person detector.
+    pub fn detector(&self) -> PathBuf {
+        self.folder.join("pose_detection.onnx")
+    }
+
+    /// A landmark network, without its segmentation head.
+    pub fn landmarker(&self, network: crate::pose::Network) -> PathBuf {
+        use crate::pose::Network::*;
+        let name = match network {
+            Lite => "lite",
+            Full => "full",
+            Heavy => "heavy",
+        };
+        self.folder.join(format!("pose_landmark_{name}.onnx"))
+    }
+
+    /// The body's mesh, skeleton and shape.
+    pub fn body(&self) -> PathBuf {
+        self.folder.join("body.safetensors")
+    }
+
+    /// The ONNX Runtime library.
+    pub fn runtime(&self) -> PathBuf {
+        self.folder.join("libonnxruntime.so")
+    }
+}

@@ -1,0 +1,159 @@
+//! What all jobs share: the detection workers, the render thread and the body; and the course of one job.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::cast::Cast;
+use super::draw::{Drawn, draw};
+use super::observe::{Observed, observe};
+use super::outputs::PartialOutputs;
+use super::pool::DetectionPool;
+use super::solve::solve;
+use super::{Event, Job, JobError};
+use crate::body::{Body, BodyError, Camera};
+use crate::config::{Config, Model};
+use crate::export::{Report, stages};
+use crate::models::Models;
+use crate::pose::{Network, PoseError, Runtime, Worker};
+use crate::render::{RenderError, RenderThread};
+use crate::telemetry::Timings;
+
+/// Everything jobs share.
+pub struct Engine {
+    pool: DetectionPool,
+    render: RenderThread,
+    body: Body,
+    inference: String,
+}
+
+/// Why no job can run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The networks cannot be run.
+    #[error(transparent)]
+    Pose(#[from] PoseError),
+    /// There is no body to draw.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Nothing can be drawn.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The system gives no threads.
+    #[error("cannot start the detection workers: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+impl Engine {
+    /// Loads the models and starts the shared threads.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let models = Models::find(&config.models.folder);
+        let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
+        let body = Body::load(&models.body())?;
+        let render = RenderThread::start()?;
+        let mut workers = Vec::new();
+        for index in 0..config.worker_count() {
+            let mut worker = Worker::new(runtime.clone(), models.clone());
+            if index == 0 {
+                // A missing or broken network is told before any video is touched.
+                worker.open(every_frame(config.model))?;
+            }
+            workers.push(worker);
+        }
+        let pool = DetectionPool::start(workers)?;
+        Ok(Self { pool, render, body, inference: format!("{:?}", runtime.device()).to_lowercase() })
+    }
+
+    /// Processes one video.
+    pub fn process(&self, job: &Job) -> Result<Report, JobError> {
+        let started = Instant::now();
+        let timings = Arc::new(Timings::default());
+        let warn = |text: String| (job.events)(Event::Warning(text));
+        let before = identify(job.source)?;
+        refuse_over_source(job)?;
+
+        let Observed { info, times, tracks, mut lost, mut warnings } = observe(job, &self.pool, &timings)?;
+        let camera = Camera::guess(info.geometry.display);
+        let fitted = solve(&self.body, &camera, &times, &tracks, &timings);
+        if fitted.is_empty() {
+            warnings.push("nobody was found in this video; it comes out without a mesh".into());
+        }
+
+        let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
+        let mut partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
+        let cast = Cast::new(&self.body, camera, &fitted).map_err(|e| JobError::Internal(e.to_string()))?;
+        let renderer = self.render.renderer();
+        let Drawn { written, bodies, uncertain_frames } =
+            draw(job, &self.body, &cast, times.len() as u64, &renderer, &timings, &mut partial)?;
+        crate::media::verify(partial.video(), &written)?;
+        if identify(job.source)? != before {
+            return Err(JobError::Changed);
+        }
+        warnings.extend(written.warnings);
+        if uncertain_frames > 0 {
+            warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
+        }
+        lost.dedup();
+        lost.iter().chain(&warnings).cloned().for_each(warn);
+
+        let seconds = started.elapsed().as_secs_f64();
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        let report = Report {
+            meshreel: 1,
+            source: job.source.to_string_lossy().into_owned(),
+            output: job.outputs.video.to_string_lossy().into_owned(),
+            frames: written.frames,
+            people: fitted.len(),
+            bodies,
+            uncertain_frames,
+            seconds: round(seconds),
+            fps: round(written.frames as f64 / seconds),
+            model: format!("{:?}", job.settings.model).to_lowercase(),
+            inference: self.inference.clone(),
+            renderer: self.render.description().renderer.clone(),
+            lost,
+            warnings,
+            stages: stages(&timings),
+        };
+        let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
+        partial.publish(&(text + "\n")).map_err(output_error)?;
+        Ok(report)
+    }
+}
+
+/// The inference library that the configuration asks for.
+pub fn runtime_library(config: &Config, models: &Models) -> PathBuf {
+    match config.onnxruntime.library.as_os_str().is_empty() {
+        true => models.runtime(),
+        false => config.onnxruntime.library.clone(),
+    }
+}
+
+/// The network that looks at every frame.
+pub fn every_frame(model: Model) -> Network {
+    match model {
+        Model::Lite => Network::Lite,
+        Model::Full | Model::Auto => Network::Full,
+        Model::Heavy => Network::Heavy,
+    }
+}
+
+/// Size and time: enough to notice a file that is still being written.
+fn identify(source: &Path) -> Result<(u64, Option<std::time::SystemTime>), JobError> {
+    let metadata = |m: Metadata| (m.len(), m.modified().ok());
+    std::fs::metadata(source).map(metadata).map_err(|error| JobError::Output { path: source.to_owned(), source: error })
+}
+
+/// Results may replace earlier results, never the source (or another source that happens to have the name).
+fn refuse_over_source(job: &Job) -> Result<(), JobError> {
+    let same = |path: &Path| match (path.canonicalize(), job.source.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    let outputs = &job.outputs;
+    match [&outputs.video, &outputs.motion, &outputs.report].into_iter().any(|path| same(path)) {
+        true => Err(JobError::OverSource),
+        false => Ok(()),
+    }
+}

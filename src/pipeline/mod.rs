@@ -1,0 +1,154 @@
+//! One job: a video in, the video with meshes and its motion out.
+//!
+//! Two passes over the file. `observe` decodes it, finds people on keyframes and their landmarks on every frame; the
+//! whole clip is then solved at once (who is who, left and right, shape and pose of each body); `draw` decodes it again
+//! and draws the bodies into it. Both passes stream through bounded queues; what is kept of a whole clip is about a
+//! kilobyte per person and frame.
+
+mod cast;
+mod decode;
+mod draw;
+mod engine;
+mod observe;
+mod outputs;
+mod pool;
+mod solve;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+pub use engine::{Engine, StartError, runtime_library};
+pub use outputs::OutputPaths;
+
+use crate::config::{Encode, Model, Style};
+use crate::export::Report;
+
+/// Which pass a job is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Finding people and their landmarks.
+    Observe,
+    /// Drawing the bodies and writing the video.
+    Draw,
+}
+
+impl Phase {
+    /// For programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Observe => "observe",
+            Phase::Draw => "draw",
+        }
+    }
+
+    /// For people.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Phase::Observe => "watching",
+            Phase::Draw => "drawing",
+        }
+    }
+}
+
+/// What happens to a job.
+#[derive(Debug)]
+pub enum Event {
+    /// A frame is through a pass.
+    Progress {
+        /// Which pass.
+        phase: Phase,
+        /// Frames through it.
+        done: u64,
+        /// Frames in the video, as far as known.
+        total: Option<u64>,
+        /// People in the clip (when drawing) or in view (when watching).
+        people: usize,
+    },
+    /// Something the user should know.
+    Warning(String),
+    /// The results are in place.
+    Done(Box<Report>),
+    /// There are no results, and this is why.
+    Failed(String),
+}
+
+/// One video to process.
+pub struct Job<'a> {
+    /// The video.
+    pub source: &'a Path,
+    /// Where the results go.
+    pub outputs: OutputPaths,
+    /// How.
+    pub settings: JobSettings,
+    /// Set to end the job early.
+    pub stop: &'a AtomicBool,
+    /// Hears of everything that happens; called from the job's threads.
+    pub events: &'a (dyn Fn(Event) + Sync),
+}
+
+/// The part of the configuration that one job depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSettings {
+    /// Which landmark networks.
+    pub model: Model,
+    /// What is drawn.
+    pub style: Style,
+    /// Opacity of the mesh, 0..=1.
+    pub opacity: f32,
+    /// How the output video is written.
+    pub encode: Encode,
+}
+
+/// Why a job has no results.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The video cannot be read or written.
+    #[error(transparent)]
+    Media(#[from] crate::media::MediaError),
+    /// Nothing can be drawn.
+    #[error(transparent)]
+    Render(#[from] crate::render::RenderError),
+    /// A network failed.
+    #[error(transparent)]
+    Pose(#[from] crate::pose::PoseError),
+    /// A worker thread failed.
+    #[error(transparent)]
+    Worker(#[from] pool::WorkerLost),
+    /// A result file cannot be written.
+    #[error("{}: {source}", path.display())]
+    Output {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The result would replace its own source.
+    #[error("the result would overwrite the video itself; name another folder with -o")]
+    OverSource,
+    /// The file is not the same in the second pass.
+    #[error("the video changed while it was being processed; process it again when it is at rest")]
+    Changed,
+    /// A thread of the job itself failed: a defect of meshreel.
+    #[error("internal error: {0}; please report it with the video, if you can share it")]
+    Internal(String),
+    /// The user ended it.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// Starts a thread of a job, named after its stage.
+fn spawn<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    stage: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, JobError> {
+    let started = Builder::new().name(stage.into()).spawn_scoped(scope, work);
+    started.map_err(|error| JobError::Internal(format!("cannot start the {stage} thread: {error}")))
+}
+
+/// Waits for a thread of a job; its panic fails that job alone.
+fn join<T>(thread: ScopedJoinHandle<'_, Result<T, JobError>>) -> Result<T, JobError> {
+    let name = thread.thread().name().unwrap_or("unnamed").to_owned();
+    thread.join().unwrap_or_else(|_| Err(JobError::Internal(format!("the {name} thread panicked"))))
+}

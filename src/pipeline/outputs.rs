@@ -1,0 +1,134 @@
+//! The three files a job leaves, never half-written under their final names.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+
+/// Where a job's results go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputPaths {
+    /// The video with the meshes.
+    pub video: PathBuf,
+    /// The motion as JSON lines.
+    pub motion: PathBuf,
+    /// What was done, and how long it took.
+    pub report: PathBuf,
+}
+
+impl OutputPaths {
+    /// Names results in `folder` after each source's stem; where two sources share one, after their whole file names.
+    pub fn for_sources(sources: &[PathBuf], folder: &Path, container: &str) -> Vec<Self> {
+        let stem = |source: &PathBuf| source.file_stem().unwrap_or(OsStr::new("video")).to_owned();
+        let mut taken = HashSet::new();
+        let mut paths = Vec::new();
+        for source in sources {
+            let shared = sources.iter().filter(|other| stem(other) == stem(source)).count() > 1;
+            let whole = source.file_name().unwrap_or(OsStr::new("video")).to_owned();
+            let base = if shared { whole } else { stem(source) };
+            let mut name = base.clone();
+            for number in 2.. {
+                if taken.insert(name.clone()) {
+                    break;
+                }
+                name = with(&base, &format!("-{number}"));
+            }
+            paths.push(Self {
+                video: folder.join(with(&name, &format!(".{container}"))),
+                motion: folder.join(with(&name, ".motion.jsonl")),
+                report: folder.join(with(&name, ".report.json")),
+            });
+        }
+        paths
+    }
+}
+
+fn with(name: &OsStr, ending: &str) -> OsString {
+    let mut name = name.to_owned();
+    name.push(ending);
+    name
+}
+
+/// Results while they are written: dot files beside the final ones, removed unless [`PartialOutputs::publish`]ed.
+pub struct PartialOutputs {
+    paths: OutputPaths,
+    video: TempPath,
+    motion: NamedTempFile,
+}
+
+impl PartialOutputs {
+    /// Makes the output folder and the temporary files in it.
+    pub fn create(paths: OutputPaths) -> io::Result<Self> {
+        let folder = paths.video.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let extension = with(OsStr::new("."), &paths.video.extension().unwrap_or_default().to_string_lossy());
+        let video = temporary(folder, &extension)?.into_temp_path();
+        let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
+        Ok(Self { paths, video, motion })
+    }
+
+    /// Where the video is written for now.
+    pub fn video(&self) -> &Path {
+        &self.video
+    }
+
+    /// Where the motion is written for now.
+    pub fn motion(&mut self) -> &mut File {
+        self.motion.as_file_mut()
+    }
+
+    /// Gives the files their final names, the video last: who sees it may rely on the others. Each is on disk before.
+    pub fn publish(self, report: &str) -> io::Result<()> {
+        let folder = self.paths.video.parent().unwrap_or(Path::new(".")).to_owned();
+        let mut report_file = temporary(&folder, OsStr::new(".report.json"))?;
+        io::Write::write_all(&mut report_file, report.as_bytes())?;
+        for (file, name) in [(self.motion, &self.paths.motion), (report_file, &self.paths.report)] {
+            file.as_file().sync_all()?;
+            file.persist(name).map_err(|e| e.error)?;
+        }
+        self.video.persist(&self.paths.video).map_err(|e| e.error)?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
+    // As a file made by any other program: the umask decides.
+    let permissions = Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".meshreel-").suffix(ending).permissions(permissions).tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_collide() {
+        let sources = ["x/a.mov", "y/a.mp4", "z/a.mp4", "b.avi", "-c"].map(PathBuf::from);
+        let videos: Vec<_> = OutputPaths::for_sources(&sources, Path::new("out"), "mp4")
+            .into_iter()
+            .map(|p| p.video.to_string_lossy().into_owned())
+            .collect();
+        assert_eq!(videos, ["out/a.mov.mp4", "out/a.mp4.mp4", "out/a.mp4-2.mp4", "out/b.mp4", "out/-c.mp4"]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = OutputPaths::for_sources(&["a.mp4".into()], folder.path(), "mkv").remove(0);
+        let partial = PartialOutputs::create(paths.clone()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        drop(partial);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let partial = PartialOutputs::create(paths).unwrap();
+        std::fs::write(partial.video(), "v").unwrap();
+        partial.publish("{}").unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a.mkv", "a.motion.jsonl", "a.report.json"]);
+    }
+}

@@ -1,0 +1,205 @@
+//! Finding people in a square window of the picture with the BlazePose detector (MediaPipe `pose_detection`).
+
+use std::path::Path;
+
+use glam::DVec2;
+use ort::{session::Session, value::TensorRef};
+
+use super::{
+    PoseError, Region, Runtime,
+    crop::{Border, Picture},
+    runtime::{output, sigmoid},
+};
+
+const SIZE: usize = 224;
+/// 28 x 28 x 2 + 14 x 14 x 2 + 7 x 7 x 6.
+const ANCHORS: usize = 2254;
+const VALUES: usize = 12;
+const MIN_SCORE: f32 = 0.5;
+const MIN_OVERLAP: f32 = 0.3;
+
+/// A square of displayed pixels that the detector looks at; it may reach beyond the picture (black there).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Left edge.
+    pub x: f64,
+    /// Top edge.
+    pub y: f64,
+    /// Width and height.
+    pub side: f64,
+}
+
+impl Window {
+    /// The whole picture, centred.
+    pub fn whole([width, height]: [u32; 2]) -> Self {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let side = w.max(h);
+        Self { x: (w - side) / 2.0, y: (h - side) / 2.0, side }
+    }
+
+    /// Squares of one `parts`-th of the longer side that cover the picture and overlap by at least 35%.
+    pub fn tiles([width, height]: [u32; 2], parts: u32) -> Vec<Self> {
+        let (w, h) = (f64::from(width), f64::from(height));
+        let side = w.max(h) / f64::from(parts.max(1));
+        let starts = |length: f64| -> Vec<f64> {
+            if length <= side {
+                return vec![(length - side) / 2.0];
+            }
+            let steps = ((length - side) / (0.65 * side)).ceil();
+            (0..=steps as u32).map(|i| (length - side) * f64::from(i) / steps).collect()
+        };
+        let columns = starts(w);
+        starts(h).into_iter().flat_map(|y| columns.iter().map(move |&x| Self { x, y, side })).collect()
+    }
+}
+
+/// One person as the detector sees them, in displayed pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// Left, top, right, bottom (of the face and shoulders).
+    pub bounds: [f32; 4],
+    /// Middle of the hips, a point on the circle round the whole body, and the same for the upper body.
+    pub keypoints: [[f32; 2]; 4],
+    /// Probability.
+    pub score: f32,
+}
+
+impl Detection {
+    /// Where the landmark network should look.
+    pub fn region(&self) -> Region {
+        Region::from_circle(self.keypoints[0], self.keypoints[1])
+    }
+
+    fn blend(&mut self, other: &Detection, share: f32) {
+        let mix = |a: &mut f32, b: f32| *a += share * (b - *a);
+        self.bounds.iter_mut().zip(other.bounds).for_each(|(a, b)| mix(a, b));
+        self.keypoints.as_flattened_mut().iter_mut().zip(other.keypoints.as_flattened()).for_each(|(a, b)| mix(a, *b));
+    }
+}
+
+fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
+    let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    shared / (area(a) + area(b) - shared).max(1e-6)
+}
+
+/// Weighted non-maximum suppression as MediaPipe does it: each group that overlaps its best member becomes the mean of
+/// its members, weighted by score, with the best score. Best first.
+pub fn merge(mut found: Vec<Detection>) -> Vec<Detection> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept = Vec::new();
+    while let Some(best) = found.first().copied() {
+        let mut mean = best;
+        let mut total = best.score;
+        let mut first = true;
+        found.retain(|d| {
+            let same = first || overlap(&best.bounds, &d.bounds) > MIN_OVERLAP;
+            if same && !first {
+                total += d.score;
+                mean.blend(d, d.score / total);
+            }
+            first = false;
+            !same
+        });
+        kept.push(mean);
+    }
+    kept
+}
+
+/// Centres of the anchors, 0..=1 of the window: SSD with strides 8, 16, 32 (three layers), two anchors a cell and layer.
+fn anchors() -> Vec<[f32; 2]> {
+    let mut all = Vec::with_capacity(ANCHORS);
+    for (cells, each) in [(28, 2), (14, 2), (7, 6)] {
+        for y in 0..cells {
+            for x in 0..cells {
+                let center = [x, y].map(|v| (v as f32 + 0.5) / cells as f32);
+                all.extend(std::iter::repeat_n(center, each));
+            }
+        }
+    }
+    all
+}
+
+/// The detector network of one worker.
+pub struct Detector {
+    session: Session,
+    anchors: Vec<[f32; 2]>,
+    input: Vec<f32>,
+}
+
+impl Detector {
+    /// Opens the network.
+    ///
+    /// # Errors
+    /// See [`Runtime::session`].
+    pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
+        Ok(Self { session: runtime.session(model)?, anchors: anchors(), input: Vec::new() })
+    }
+
+    /// People in one window, best first.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn detect(&mut self, picture: &Picture<'_>, window: Window) -> Result<Vec<Detection>, PoseError> {
+        let half = DVec2::splat(window.side / 2.0);
+        let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
+        picture.crop(&square, SIZE, Border::Black, [-1.0, 1.0], &mut self.input);
+        let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
+        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+        let boxes = output(&outputs, "boxes", ANCHORS * VALUES)?;
+        let scores = output(&outputs, "scores", ANCHORS)?;
+        let side = window.side as f32;
+        let place = |x: f32, y: f32| [window.x as f32 + side * x, window.y as f32 + side * y];
+        let found =
+            scores.iter().zip(boxes.chunks_exact(VALUES)).zip(&self.anchors).filter_map(|((&score, raw), a)| {
+                let score = sigmoid(score);
+                let point = |i: usize| [raw[i] / SIZE as f32 + a[0], raw[i + 1] / SIZE as f32 + a[1]];
+                if score < MIN_SCORE || !raw.iter().all(|v| v.is_finite()) {
+                    return None;
+                }
+                let ([x, y], w, h) = (point(0), raw[2] / SIZE as f32 / 2.0, raw[3] / SIZE as f32 / 2.0);
+                let ([left, top], [right, bottom]) = (place(x - w, y - h), place(x + w, y + h));
+                let keypoints = [4, 6, 8, 10].map(point).map(|[x, y]| place(x, y));
+                Some(Detection { bounds: [left, top, right, bottom], keypoints, score })
+            });
+        Ok(merge(found.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_an_anchor_for_every_output() {
+        let all = anchors();
+        assert_eq!(all.len(), ANCHORS);
+        assert_eq!(all[0], [0.5 / 28.0, 0.5 / 28.0]);
+        assert_eq!(all[ANCHORS - 1], [6.5 / 7.0, 6.5 / 7.0]);
+    }
+
+    #[test]
+    fn overlapping_finds_become_their_weighted_mean() {
+        let at = |x: f32, score: f32| Detection { bounds: [x, 0.0, x + 10.0, 10.0], keypoints: [[x; 2]; 4], score };
+        let merged = merge(vec![at(2.0, 0.5), at(0.0, 1.0), at(50.0, 0.7)]);
+        assert_eq!(merged.len(), 2);
+        assert!((merged[0].keypoints[0][0] - 2.0 / 3.0).abs() < 1e-5);
+        assert_eq!((merged[0].score, merged[1].score), (1.0, 0.7));
+    }
+
+    #[test]
+    fn tiles_cover_the_picture() {
+        for (size, parts) in [([1768, 994], 2), ([1280, 720], 4), ([100, 1000], 3), ([7, 5], 1)] {
+            let tiles = Window::tiles(size, parts);
+            for x in 0..size[0] {
+                for y in [0, size[1] / 2, size[1] - 1] {
+                    let (x, y) = (f64::from(x), f64::from(y));
+                    assert!(
+                        tiles.iter().any(|t| t.x <= x && x <= t.x + t.side && t.y <= y && y <= t.y + t.side),
+                        "{size:?} {x} {y}"
+                    );
+                }
+            }
+        }
+    }
+}

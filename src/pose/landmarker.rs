@@ -1,0 +1,112 @@
+//! The BlazePose landmark network: 33 body points of the person in a region.
+
+use std::path::Path;
+
+use glam::{DMat2, DVec2};
+use ort::{session::Session, value::TensorRef};
+
+use super::{
+    LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime,
+    crop::{Border, Picture},
+    runtime::{output, sigmoid},
+};
+
+const SIZE: usize = 256;
+/// The 33 body points, the two points of the circle, and four the published graphs do not use.
+const POINTS: usize = 39;
+const HEAT: usize = 64;
+/// Half the 9 x 9 window of the heat map that refines a point.
+const REACH: i32 = 4;
+const MIN_HEAT: f32 = 0.5;
+
+/// A landmark network of one worker.
+pub struct Landmarker {
+    session: Session,
+    input: Vec<f32>,
+}
+
+impl Landmarker {
+    /// Opens the network.
+    ///
+    /// # Errors
+    /// See [`Runtime::session`].
+    pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
+        Ok(Self { session: runtime.session(model)?, input: Vec::new() })
+    }
+
+    /// The person in `region`; `None` when the region or the network's answer is not usable numbers.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn landmarks(&mut self, picture: &Picture<'_>, region: &Region) -> Result<Option<Landmarks>, PoseError> {
+        if !region.is_usable() {
+            return Ok(None);
+        }
+        picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
+        let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
+        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+        let raw = output(&outputs, "landmarks", POINTS * 5)?;
+        let flag = output(&outputs, "pose_flag", 1)?;
+        let heat = output(&outputs, "heatmap", HEAT * HEAT * POINTS)?;
+        let raw_world = output(&outputs, "world_landmarks", POINTS * 3)?;
+        if !raw.iter().chain(flag).chain(raw_world).all(|v| v.is_finite()) {
+            return Ok(None);
+        }
+
+        let turn = DMat2::from_angle(region.rotation);
+        let place = |index: usize| {
+            let p = &raw[index * 5..][..2];
+            let [x, y] = refine([p[0] / SIZE as f32, p[1] / SIZE as f32], heat, index);
+            let from_middle = DVec2::new(f64::from(x) - 0.5, f64::from(y) - 0.5);
+            (region.center + turn * (from_middle * region.side)).as_vec2()
+        };
+        let points = std::array::from_fn::<_, LANDMARKS, _>(|i| {
+            let (p, rest) = (place(i), &raw[i * 5 + 2..][..3]);
+            let z = rest[0] / SIZE as f32 * region.side as f32;
+            Landmark { x: p.x, y: p.y, z, visibility: sigmoid(rest[1]), presence: sigmoid(rest[2]) }
+        });
+        let world = std::array::from_fn(|i| {
+            let w = &raw_world[i * 3..][..3];
+            let xy = turn * DVec2::new(f64::from(w[0]), f64::from(w[1]));
+            [xy.x as f32, xy.y as f32, w[2]]
+        });
+        Ok(Some(Landmarks { score: flag[0], points, circle: [place(33).to_array(), place(34).to_array()], world }))
+    }
+}
+
+/// Moves a point (0..=1 of the crop) to the centre of mass of its heat map nearby, where that is hot.
+fn refine(point: [f32; 2], heat: &[f32], index: usize) -> [f32; 2] {
+    let [column, row] = point.map(|v| (v * HEAT as f32) as i32);
+    let inside = 0..HEAT as i32;
+    if point.iter().any(|&v| v < 0.0) || !inside.contains(&column) || !inside.contains(&row) {
+        return point;
+    }
+    let (mut hottest, mut sum, mut sum_x, mut sum_y) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+    for y in (row - REACH).max(0)..=(row + REACH).min(HEAT as i32 - 1) {
+        for x in (column - REACH).max(0)..=(column + REACH).min(HEAT as i32 - 1) {
+            let weight = sigmoid(heat[(y as usize * HEAT + x as usize) * POINTS + index]);
+            hottest = hottest.max(weight);
+            sum += weight;
+            sum_x += weight * x as f32;
+            sum_y += weight * y as f32;
+        }
+    }
+    if hottest < MIN_HEAT { point } else { [sum_x / sum / HEAT as f32, sum_y / sum / HEAT as f32] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hot_spot_pulls_its_point_and_a_cold_map_leaves_it() {
+        let mut heat = vec![-20.0; HEAT * HEAT * POINTS];
+        let point = [30.5 / 64.0, 40.5 / 64.0];
+        assert_eq!(refine(point, &heat, 7), point);
+        heat[(42 * HEAT + 33) * POINTS + 7] = 10.0;
+        let [x, y] = refine(point, &heat, 7);
+        assert!((x - 33.0 / 64.0).abs() < 1e-4 && (y - 42.0 / 64.0).abs() < 1e-4);
+        assert_eq!(refine(point, &heat, 8), point, "another point's map is cold");
+        assert_eq!(refine([1.2, 0.5], &heat, 7), [1.2, 0.5], "outside the crop");
+    }
+}

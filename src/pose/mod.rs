@@ -1,0 +1,132 @@
+//! Where people are in a picture, and where their 33 BlazePose landmarks are.
+//!
+//! Everything here is stateless: a picture and a region in, numbers out. What belongs to whom over time is `track`.
+
+mod crop;
+mod detector;
+mod landmarker;
+mod runtime;
+mod worker;
+
+pub use crop::Picture;
+pub use detector::{Detection, Detector, Window, merge};
+pub use landmarker::Landmarker;
+pub use runtime::{Device, PoseError, Runtime};
+pub use worker::{Found, Look, Sight, Work, Worker};
+
+use glam::DVec2;
+
+/// A rotated square round a person, in displayed pixels: what a landmark network looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Middle of the square (the middle of the hips).
+    pub center: DVec2,
+    /// Side length in pixels.
+    pub side: f64,
+    /// Clockwise rotation (y down) in radians, 0 for an upright person.
+    pub rotation: f64,
+}
+
+impl Region {
+    /// The square that MediaPipe looks at for a person: `center` between the hips, `rim` on the circle round the whole
+    /// body above the head, both in displayed pixels; a quarter larger than that circle.
+    pub fn from_circle(center: [f32; 2], rim: [f32; 2]) -> Self {
+        let [center, rim] = [center, rim].map(|p| DVec2::new(f64::from(p[0]), f64::from(p[1])));
+        let up = rim - center;
+        let turn = std::f64::consts::FRAC_PI_2 - f64::atan2(-up.y, up.x);
+        Self { center, side: 2.5 * up.length(), rotation: wrap_angle(turn) }
+    }
+
+    /// Whether a crop of this square can be taken at all.
+    pub fn is_usable(&self) -> bool {
+        self.center.is_finite() && self.rotation.is_finite() && self.side.is_finite() && self.side >= 8.0
+    }
+
+    /// How far another square is from this one: distance of the centres and difference of the sides, over the smaller
+    /// side, and the difference of the angles in radians; the largest of the three.
+    pub fn difference(&self, other: &Region) -> f64 {
+        let smaller = self.side.min(other.side).max(1.0);
+        let centers = self.center.distance(other.center) / smaller;
+        let sides = (self.side - other.side).abs() / smaller;
+        centers.max(sides).max(wrap_angle(self.rotation - other.rotation).abs())
+    }
+}
+
+/// The same angle in (-pi, pi].
+pub fn wrap_angle(angle: f64) -> f64 {
+    use std::f64::consts::PI;
+    angle - 2.0 * PI * ((angle + PI) / (2.0 * PI)).floor()
+}
+
+/// One of the 33 body points in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Landmark {
+    /// Displayed pixels.
+    pub x: f32,
+    /// Displayed pixels.
+    pub y: f32,
+    /// Pixels; negative is nearer to the camera than the hips.
+    pub z: f32,
+    /// Probability that the point is in the picture and not hidden.
+    pub visibility: f32,
+    /// Probability that the point is in the picture.
+    pub presence: f32,
+}
+
+/// Number of BlazePose body landmarks.
+pub const LANDMARKS: usize = 33;
+
+/// What a landmark network found in one region of one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Landmarks {
+    /// Probability that there is a person.
+    pub score: f32,
+    /// Body points in displayed pixels, in BlazePose order.
+    pub points: [Landmark; LANDMARKS],
+    /// The auxiliary points 33 (middle of the hips) and 34 (on the circle round the body), displayed pixels.
+    pub circle: [[f32; 2]; 2],
+    /// Metres, camera axes (x right, y down, z away), origin between the hips.
+    pub world: [[f32; 3]; LANDMARKS],
+}
+
+/// Which landmark network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Network {
+    /// Fastest.
+    Lite,
+    /// MediaPipe's default.
+    Full,
+    /// Most accurate, about four times the cost of full.
+    Heavy,
+}
+
+impl Landmarks {
+    /// The region that the landmarks themselves ask for.
+    pub fn region(&self) -> Region {
+        Region::from_circle(self.circle[0], self.circle[1])
+    }
+
+    /// Mean visibility of shoulders and hips.
+    pub fn torso_visibility(&self) -> f32 {
+        [11, 12, 23, 24].iter().map(|&i: &usize| self.points[i].visibility).sum::<f32>() / 4.0
+    }
+
+    /// How much of a person a find is; the better of two finds of one person is kept. The networks were made for people
+    /// who stand: what they find lying is more often a mistake (for one who lies, all finds do).
+    pub fn quality(&self) -> f32 {
+        self.score + self.torso_visibility() - 0.25 * self.region().rotation.abs() as f32
+    }
+
+    /// Left, top, right and bottom of the box round all points, displayed pixels.
+    pub fn bounds(&self) -> [f32; 4] {
+        self.points.iter().fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |b, p| {
+            [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)]
+        })
+    }
+
+    /// Diagonal of [`Landmarks::bounds`]: the scale of the person in pixels.
+    pub fn extent(&self) -> f32 {
+        let [x0, y0, x1, y1] = self.bounds();
+        (x1 - x0).hypot(y1 - y0).max(1.0)
+    }
+}

@@ -1,0 +1,192 @@
+//! The stateless work of detection workers: a picture and a [`Work`] in, a [`Found`] out, whoever does it.
+
+use std::collections::BTreeMap;
+
+use glam::DVec2;
+
+use super::{Detection, Detector, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime, Window};
+use crate::models::Models;
+
+/// One expensive question about one picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Work {
+    /// Who is in this window?
+    Detect(Window),
+    /// Who is in this region? Looks again, at the region that the landmarks ask for, when that is more than `tolerance`
+    /// away ([`Region::difference`]).
+    Look {
+        /// Where.
+        region: Region,
+        /// With which network.
+        network: Network,
+        /// Use `f64::INFINITY` to look once.
+        tolerance: f64,
+    },
+}
+
+/// The answer to a [`Work`].
+#[allow(clippy::large_enum_variant)] // few exist at a time, and most are persons
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// To [`Work::Detect`].
+    People(Vec<Detection>),
+    /// To [`Work::Look`]; `None` when nobody is there.
+    Person(Option<Sight>),
+}
+
+/// One person in one picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sight {
+    /// Body points.
+    pub landmarks: Landmarks,
+    /// Colours of the clothes.
+    pub look: Look,
+}
+
+/// Bins for each of Y, Cb and Cr.
+const BINS: usize = 6;
+
+/// Colour histograms of torso and thighs, to tell people apart.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Look {
+    /// For torso and thighs: the bins of Y, Cb, Cr, each three adding up to about 255.
+    parts: [[u8; 3 * BINS]; 2],
+}
+
+impl Look {
+    /// Samples the clothes between shoulders, hips and knees.
+    fn new(picture: &Picture<'_>, landmarks: &Landmarks) -> Self {
+        let at = |i: usize| DVec2::new(f64::from(landmarks.points[i].x), f64::from(landmarks.points[i].y));
+        let torso = histogram(picture, [at(11), at(12), at(23), at(24)]);
+        let thighs = histogram(picture, [at(23), at(24), at(25), at(26)]);
+        Self { parts: [torso, thighs] }
+    }
+
+    /// A look whose every sample had this colour (for tests of what uses looks).
+    pub fn of_colour(yuv: [u8; 3]) -> Self {
+        let mut bins = [0.0; 3 * BINS];
+        add(&mut bins, yuv.map(f32::from));
+        Self { parts: [bins.map(|v| (v * 255.0).round() as u8); 2] }
+    }
+
+    /// 0 for the same colours, 1 for nothing in common.
+    pub fn distance(&self, other: &Look) -> f64 {
+        let total: u32 = self
+            .parts
+            .as_flattened()
+            .iter()
+            .zip(other.parts.as_flattened())
+            .map(|(a, b)| u32::from(a.abs_diff(*b)))
+            .sum();
+        f64::from(total) / f64::from(255u32 * 2 * 2 * 3)
+    }
+
+    /// The mean of several looks.
+    pub fn mean<'a>(looks: impl Iterator<Item = &'a Look>) -> Look {
+        let (mut sum, mut count) = ([0u32; 6 * BINS], 0u32);
+        for look in looks {
+            sum.iter_mut().zip(look.parts.as_flattened()).for_each(|(s, &v)| *s += u32::from(v));
+            count += 1;
+        }
+        let mut mean = Look::default();
+        mean.parts.as_flattened_mut().iter_mut().zip(sum).for_each(|(m, s)| *m = (s / count.max(1)) as u8);
+        mean
+    }
+}
+
+/// Splits each channel between its two nearest bins. Chroma seldom leaves 64..192, so its bins lie there.
+fn add(bins: &mut [f32; 3 * BINS], yuv: [f32; 3]) {
+    for (channel, value) in yuv.into_iter().enumerate() {
+        let unit = if channel == 0 { value / 255.0 } else { (value - 80.0) / 96.0 };
+        let position = unit.clamp(0.0, 1.0) * (BINS - 1) as f32;
+        let (first, share) = (position as usize, position.fract());
+        bins[channel * BINS + first] += 1.0 - share;
+        if first + 1 < BINS {
+            bins[channel * BINS + first + 1] += share;
+        }
+    }
+}
+
+/// Histogram of the inner part of a quadrilateral (two upper corners, two lower ones).
+fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4]) -> [u8; 3 * BINS] {
+    const GRID: usize = 8;
+    let mut bins = [0.0; 3 * BINS];
+    let inner = |i: usize| 0.15 + 0.7 * (i as f64 + 0.5) / GRID as f64;
+    for (row, column) in (0..GRID * GRID).map(|i| (inner(i / GRID), inner(i % GRID))) {
+        add(&mut bins, picture.yuv_at(a.lerp(b, column).lerp(c.lerp(d, column), row)));
+    }
+    bins.map(|v| (v * 255.0 / (GRID * GRID) as f32).round().min(255.0) as u8)
+}
+
+/// The networks of one worker thread.
+pub struct Worker {
+    runtime: Runtime,
+    models: Models,
+    detector: Option<Detector>,
+    landmarkers: BTreeMap<Network, Landmarker>,
+}
+
+impl Worker {
+    /// Networks are opened when they are first asked for.
+    pub fn new(runtime: Runtime, models: Models) -> Self {
+        Self { runtime, models, detector: None, landmarkers: BTreeMap::new() }
+    }
+
+    /// Opens a network now, so that the first picture does not wait for it (and a missing file is noticed early).
+    ///
+    /// # Errors
+    /// See [`Runtime::session`].
+    pub fn open(&mut self, network: Network) -> Result<(), PoseError> {
+        self.landmarker(network).map(|_| ())
+    }
+
+    fn landmarker(&mut self, network: Network) -> Result<&mut Landmarker, PoseError> {
+        use std::collections::btree_map::Entry;
+        match self.landmarkers.entry(network) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(Landmarker::new(&self.runtime, &self.models.landmarker(network))?)),
+        }
+    }
+
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// When a network cannot be opened or fails.
+    pub fn perform(&mut self, picture: &Picture<'_>, work: &Work) -> Result<Found, PoseError> {
+        match *work {
+            Work::Detect(window) => {
+                let detector = match &mut self.detector {
+                    Some(detector) => detector,
+                    none => none.insert(Detector::new(&self.runtime, &self.models.detector())?),
+                };
+                detector.detect(picture, window).map(Found::People)
+            }
+            Work::Look { region, network, tolerance } => {
+                let landmarker = self.landmarker(network)?;
+                let Some(mut landmarks) = landmarker.landmarks(picture, &region)? else {
+                    return Ok(Found::Person(None));
+                };
+                let own = landmarks.region();
+                if landmarks.score >= Sight::MIN_SCORE && own.is_usable() && region.difference(&own) > tolerance {
+                    // The second look may lose the person (the first was at the edge of its region): keep the better.
+                    if let Some(second) = landmarker.landmarks(picture, &own)?
+                        && second.score >= Sight::MIN_SCORE
+                        && second.quality() + SECOND_LOOK_BONUS >= landmarks.quality()
+                    {
+                        landmarks = second;
+                    }
+                }
+                let look = Look::new(picture, &landmarks);
+                Ok(Found::Person((landmarks.score >= Sight::MIN_SCORE).then_some(Sight { landmarks, look })))
+            }
+        }
+    }
+}
+
+/// A second look is at a better placed region.
+const SECOND_LOOK_BONUS: f32 = 0.1;
+
+impl Sight {
+    /// Below this probability MediaPipe says that nobody is there.
+    pub const MIN_SCORE: f32 = 0.5;
+}

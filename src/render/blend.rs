@@ -1,0 +1,234 @@
+//! Putting an [`Overlay`] into a frame's own YUV planes. Samples that no drawn pixel touches stay as the decoder gave them.
+//!
+//! With premultiplied colour `c`, opacity `a` and the affine map `m c + a o` to code values, every sample becomes
+//! `v (1 - a) + m c + a o`. Chroma uses the mean of `c` and `a` over the luma samples it covers.
+
+use super::Overlay;
+use crate::geometry::Rect;
+use crate::media::{Color, Frame, Layout, PlaneMut};
+
+/// Blends `overlay` into `frame` with `opacity` in 0..=1.
+pub fn blend(frame: &mut Frame, overlay: &Overlay, color: Color, opacity: f32) {
+    let opacity = if opacity.is_finite() { opacity.clamp(0.0, 1.0) } else { 1.0 };
+    let Some(rect) = inside(overlay, frame.size()) else { return };
+    if opacity == 0.0 {
+        return;
+    }
+    frame.make_writable();
+    let layout = frame.layout();
+    let rows = color.rgb_to_yuv(layout.depth).map(|row| Weights::new(row, opacity));
+    let spans = opaque_spans(overlay);
+    luma(frame.plane_mut(0), layout, overlay, rect, &spans, rows[0]);
+    if let Some(sums) = chroma_sums(layout, overlay, rect, frame.size(), &spans) {
+        chroma(frame.plane_mut(1), layout, &sums, rows[1]);
+        chroma(frame.plane_mut(2), layout, &sums, rows[2]);
+    }
+}
+
+/// Makes the whole frame black, then draws `overlay` (of [`super::Style::Mask`]) over it.
+pub fn paint_mask(frame: &mut Frame, overlay: &Overlay, color: Color) {
+    frame.make_writable();
+    let layout = frame.layout();
+    for (plane, row) in color.rgb_to_yuv(layout.depth).iter().enumerate() {
+        let black = row[3].round() as u16;
+        let plane = frame.plane_mut(plane);
+        let bytes = plane.width * layout.bytes_per_sample();
+        for line in plane.data.chunks_mut(plane.stride.max(1)).take(plane.height) {
+            let line = match line.len() {
+                len if len >= bytes => &mut line[..bytes],
+                _ => continue,
+            };
+            if layout.bytes_per_sample() == 1 {
+                line.fill(black as u8);
+            } else {
+                line.chunks_exact_mut(2).for_each(|s| s.copy_from_slice(&black.to_ne_bytes()));
+            }
+        }
+    }
+    blend(frame, overlay, color, 1.0);
+}
+
+/// One row of the colour matrix for premultiplied components in 0..=255, opacity included.
+#[derive(Clone, Copy)]
+struct Weights {
+    rgba: [f32; 4],
+    alpha: f32,
+}
+
+impl Weights {
+    fn new(row: [f32; 4], opacity: f32) -> Self {
+        Self { rgba: row.map(|v| v * opacity / 255.0), alpha: opacity / 255.0 }
+    }
+
+    /// The new value of a sample under a premultiplied pixel, in 0..=max.
+    #[inline(always)]
+    fn apply(self, value: f32, [r, g, b, a]: [f32; 4], max: f32) -> u32 {
+        let [wr, wg, wb, wa] = self.rgba;
+        let blended = value * (1.0 - self.alpha * a) + (wr * r + wg * g + wb * b + wa * a);
+        // Adding 2^23 leaves the rounded integer in the low bits: faster than a cast that must check for every float.
+        (blended.clamp(0.0, max) + 8_388_608.0).to_bits()
+    }
+}
+
+/// As floats, by shifts of a whole pixel, which compilers turn into vector code.
+#[inline(always)]
+fn components(pixel: &[u8; 4]) -> [f32; 4] {
+    let bits = u32::from_le_bytes(*pixel);
+    [0, 8, 16, 24].map(|shift| ((bits >> shift) & 255) as i32 as f32)
+}
+
+/// The part of the overlay inside the picture; `None` when empty or when the pixels do not fill the rectangle.
+fn inside(overlay: &Overlay, size: [u32; 2]) -> Option<Rect> {
+    let Rect { x, y, width, height } = overlay.rect;
+    if overlay.rgba.len() != width as usize * height as usize * 4 {
+        return None;
+    }
+    let width = width.min(size[0].saturating_sub(x));
+    let height = height.min(size[1].saturating_sub(y));
+    (width > 0 && height > 0).then_some(Rect { x, y, width, height })
+}
+
+fn overlay_row(overlay: &Overlay, row: usize) -> &[[u8; 4]] {
+    let width = overlay.rect.width as usize;
+    let (pixels, _) = overlay.rgba[row * width * 4..(row + 1) * width * 4].as_chunks::<4>();
+    pixels
+}
+
+/// First and one past the last pixel of each row that is not fully transparent.
+fn opaque_spans(overlay: &Overlay) -> Vec<[usize; 2]> {
+    (0..overlay.rect.height as usize)
+        .map(|row| {
+            let pixels = overlay_row(overlay, row);
+            let first = pixels.iter().position(|p| p[3] != 0);
+            let last = pixels.iter().rposition(|p| p[3] != 0);
+            first.zip(last).map_or([0, 0], |(first, last)| [first, last + 1])
+        })
+        .collect()
+}
+
+fn luma(plane: PlaneMut<'_>, layout: Layout, overlay: &Overlay, rect: Rect, spans: &[[usize; 2]], weights: Weights) {
+    let bytes = layout.bytes_per_sample();
+    let max = ((1u32 << layout.depth) - 1) as f32;
+    let lines = plane.data.chunks_mut(plane.stride.max(1)).skip(rect.y as usize).take(rect.height as usize);
+    for (row, (line, &[first, end])) in lines.zip(spans).enumerate() {
+        let end = end.min(rect.width as usize);
+        if first >= end {
+            continue;
+        }
+        let pixels = &overlay_row(overlay, row)[first..end];
+        let from = (rect.x as usize + first) * bytes;
+        let Some(samples) = line.get_mut(from..from + pixels.len() * bytes) else { continue };
+        if bytes == 1 {
+            for (sample, pixel) in samples.iter_mut().zip(pixels) {
+                *sample = weights.apply(f32::from(*sample), components(pixel), max) as u8;
+            }
+        } else {
+            let (samples, _) = samples.as_chunks_mut::<2>();
+            for (sample, pixel) in samples.iter_mut().zip(pixels) {
+                let value = f32::from(u16::from_ne_bytes(*sample));
+                *sample = (weights.apply(value, components(pixel), max) as u16).to_ne_bytes();
+            }
+        }
+    }
+}
+
+/// Mean premultiplied pixels at chroma resolution.
+struct ChromaSums {
+    x: usize,
+    y: usize,
+    width: usize,
+    mean: Vec<[f32; 4]>,
+    spans: Vec<[usize; 2]>,
+}
+
+fn chroma_sums(
+    layout: Layout,
+    overlay: &Overlay,
+    rect: Rect,
+    size: [u32; 2],
+    spans: &[[usize; 2]],
+) -> Option<ChromaSums> {
+    let (sx, sy) = (u32::from(layout.chroma_shift_x), u32::from(layout.chroma_shift_y));
+    let (x, y) = ((rect.x >> sx) as usize, (rect.y >> sy) as usize);
+    let width = (((rect.x + rect.width - 1) >> sx) as usize + 1).checked_sub(x)?;
+    let height = (((rect.y + rect.height - 1) >> sy) as usize + 1).checked_sub(y)?;
+    let mut mean = vec![[0.0f32; 4]; width * height];
+    let mut chroma_spans = vec![[usize::MAX, 0]; height];
+    for (row, &[first, end]) in spans.iter().enumerate().take(rect.height as usize) {
+        let end = end.min(rect.width as usize);
+        if first >= end {
+            continue;
+        }
+        let line = ((rect.y as usize + row) >> sy) - y;
+        let column = |i: usize| ((rect.x as usize + i) >> sx) - x;
+        let span = &mut chroma_spans[line];
+        *span = [span[0].min(column(first)), span[1].max(column(end - 1) + 1)];
+        let sums = &mut mean[line * width..(line + 1) * width];
+        let pixels = overlay_row(overlay, row);
+        let odd = (rect.x as usize + first) & ((1 << sx) - 1);
+        // Pixels up to the first whole chroma sample, then groups that share one.
+        let head = (((1 << sx) - odd) & ((1 << sx) - 1)).min(end - first);
+        for (i, p) in pixels[first..first + head].iter().enumerate() {
+            add(&mut sums[column(first + i)], p);
+        }
+        if first + head == end {
+            continue;
+        }
+        let from = column(first + head);
+        let whole = &pixels[first + head..end];
+        if sx == 1 {
+            let (pairs, last) = whole.as_chunks::<2>();
+            for (sum, [p, q]) in sums[from..].iter_mut().zip(pairs) {
+                for c in 0..4 {
+                    sum[c] += f32::from(u16::from(p[c]) + u16::from(q[c]));
+                }
+            }
+            last.iter().for_each(|p| add(&mut sums[from + pairs.len()], p));
+        } else {
+            for (sum, group) in sums[from..].iter_mut().zip(whole.chunks(1 << sx)) {
+                group.iter().for_each(|p| add(sum, p));
+            }
+        }
+    }
+    // Samples at an odd right or bottom border cover fewer luma samples.
+    for line in 0..height {
+        let [first, end] = chroma_spans[line];
+        let rows = (size[1] as usize - ((y + line) << sy)).min(1 << sy);
+        for column in first..end.max(first) {
+            let columns = (size[0] as usize - ((x + column) << sx)).min(1 << sx);
+            let scale = if rows * columns == 1 { 1.0 } else { 1.0 / (rows * columns) as f32 };
+            mean[line * width + column].iter_mut().for_each(|v| *v *= scale);
+        }
+    }
+    Some(ChromaSums { x, y, width, mean, spans: chroma_spans })
+}
+
+#[inline(always)]
+fn add(sum: &mut [f32; 4], pixel: &[u8; 4]) {
+    sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += f32::from(p));
+}
+
+fn chroma(plane: PlaneMut<'_>, layout: Layout, sums: &ChromaSums, weights: Weights) {
+    let bytes = layout.bytes_per_sample();
+    let max = ((1u32 << layout.depth) - 1) as f32;
+    let lines = plane.data.chunks_mut(plane.stride.max(1)).skip(sums.y);
+    for (line, (means, &[first, end])) in lines.zip(sums.mean.chunks_exact(sums.width).zip(&sums.spans)) {
+        if first >= end {
+            continue;
+        }
+        let means = &means[first..end];
+        let from = (sums.x + first) * bytes;
+        let Some(samples) = line.get_mut(from..from + means.len() * bytes) else { continue };
+        if bytes == 1 {
+            for (sample, &mean) in samples.iter_mut().zip(means) {
+                *sample = weights.apply(f32::from(*sample), mean, max) as u8;
+            }
+        } else {
+            let (samples, _) = samples.as_chunks_mut::<2>();
+            for (sample, &mean) in samples.iter_mut().zip(means) {
+                let value = f32::from(u16::from_ne_bytes(*sample));
+                *sample = (weights.apply(value, mean, max) as u16).to_ne_bytes();
+            }
+        }
+    }
+}

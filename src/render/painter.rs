@@ -1,0 +1,236 @@
+//! Draws a [`Scene`] with OpenGL and reads the pixels back. Used by the render thread alone.
+
+use std::sync::Arc;
+
+use glow::HasContext;
+
+use super::mesh::{NEAR, Scene, Vertex};
+use super::{Overlay, RenderError, Style};
+
+const VERTEX_SHADER: &str = r"#version 330 core
+layout(location = 0) in vec3 place;
+layout(location = 1) in vec4 normal_seen;
+layout(location = 2) in vec4 color;
+uniform vec4 window; // scale and offset from coded pixels to clip space
+uniform float near;
+out vec4 fragment_normal_seen;
+out vec4 fragment_color;
+void main() {
+    gl_Position = vec4(place.xy * window.xy + place.z * window.zw, place.z - 2.0 * near, place.z);
+    fragment_normal_seen = normal_seen;
+    fragment_color = color;
+}
+";
+
+// Light is computed linearly (gamma 2 stands in for the video's transfer curve): a wrapped key light from the upper left
+// front, a sky that is brighter than the ground, and a slight rim.
+const FRAGMENT_SHADER: &str = r"#version 330 core
+in vec4 fragment_normal_seen;
+in vec4 fragment_color;
+uniform bool mask;
+layout(location = 0, index = 0) out vec4 pixel;
+layout(location = 0, index = 1) out vec4 coverage;
+const vec3 KEY = vec3(-0.477, -0.668, -0.573);
+void main() {
+    float cover = fragment_color.a;
+    coverage = vec4(cover);
+    if (mask) {
+        pixel = vec4(cover);
+        return;
+    }
+    vec3 n = normalize(fragment_normal_seen.xyz);
+    float key = max((dot(n, KEY) + 0.2) / 1.2, 0.0);
+    float sky = 0.5 - 0.5 * n.y;
+    float away = 1.0 - clamp(-n.z, 0.0, 1.0);
+    float light = 0.14 + 0.24 * sky + 0.72 * key;
+    float rim = 0.14 * away * away * away * sky;
+    float seen = fragment_normal_seen.w;
+    vec3 albedo = fragment_color.rgb * fragment_color.rgb;
+    float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
+    albedo = mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
+    vec3 shaded = sqrt(min(albedo * light + rim, vec3(1.0)));
+    float opacity = mix(0.45, 1.0, seen) * cover;
+    pixel = vec4(shaded * opacity, opacity);
+}
+";
+
+/// Program, buffers and target; made once a context.
+pub(super) struct Painter {
+    gl: Arc<glow::Context>,
+    program: glow::Program,
+    window: Option<glow::UniformLocation>,
+    mask: Option<glow::UniformLocation>,
+    vertices: glow::Buffer,
+    indices: glow::Buffer,
+    target: Target,
+    largest: u32,
+}
+
+/// A framebuffer that only grows.
+struct Target {
+    framebuffer: glow::Framebuffer,
+    color: glow::Renderbuffer,
+    depth: glow::Renderbuffer,
+    size: [u32; 2],
+}
+
+impl Painter {
+    pub(super) fn new(gl: Arc<glow::Context>) -> Result<Self, RenderError> {
+        // SAFETY: the context is current on this thread, which owns every object made here.
+        unsafe {
+            let program = link(&gl)?;
+            let window = gl.get_uniform_location(program, "window");
+            let mask = gl.get_uniform_location(program, "mask");
+            gl.use_program(Some(program));
+            gl.uniform_1_f32(gl.get_uniform_location(program, "near").as_ref(), NEAR);
+            let vertices = gl.create_buffer().map_err(RenderError::Gl)?;
+            let indices = gl.create_buffer().map_err(RenderError::Gl)?;
+            // The only vertex array of the context: it stays bound.
+            gl.bind_vertex_array(Some(gl.create_vertex_array().map_err(RenderError::Gl)?));
+            gl.bind_buffer(glow::ARRAY_BUFFER, Some(vertices));
+            gl.bind_buffer(glow::ELEMENT_ARRAY_BUFFER, Some(indices));
+            let stride = size_of::<Vertex>() as i32;
+            gl.vertex_attrib_pointer_f32(0, 3, glow::FLOAT, false, stride, 0);
+            gl.vertex_attrib_pointer_f32(1, 4, glow::SHORT, true, stride, 12);
+            gl.vertex_attrib_pointer_f32(2, 4, glow::UNSIGNED_BYTE, true, stride, 20);
+            (0..3).for_each(|i| gl.enable_vertex_attrib_array(i));
+            gl.enable(glow::DEPTH_TEST);
+            gl.depth_func(glow::LEQUAL);
+            gl.enable(glow::SCISSOR_TEST);
+            gl.disable(glow::DITHER);
+            // Result = fringe + (1 - coverage) * what is behind it, whatever the fringe's opacity.
+            gl.blend_func(glow::ONE, glow::ONE_MINUS_SRC1_COLOR);
+            gl.clear_color(0.0, 0.0, 0.0, 0.0);
+            let target = Target {
+                framebuffer: gl.create_framebuffer().map_err(RenderError::Gl)?,
+                color: gl.create_renderbuffer().map_err(RenderError::Gl)?,
+                depth: gl.create_renderbuffer().map_err(RenderError::Gl)?,
+                size: [0, 0],
+            };
+            let largest = [glow::MAX_RENDERBUFFER_SIZE, glow::MAX_TEXTURE_SIZE]
+                .map(|name| gl.get_parameter_i32(name).max(0) as u32);
+            Ok(Self { gl, program, window, mask, vertices, indices, target, largest: largest[0].min(largest[1]) })
+        }
+    }
+
+    pub(super) fn draw(&mut self, scene: &Scene) -> Result<Overlay, RenderError> {
+        let rect = scene.rect;
+        let [width, height] = [rect.width, rect.height];
+        if width == 0 || height == 0 {
+            return Ok(Overlay { rect, rgba: Vec::new() });
+        }
+        self.fit_target([width, height])?;
+        let mut rgba = vec![0; width as usize * height as usize * 4];
+        let gl = &self.gl;
+        // SAFETY: the context is current on this thread; indices were built with the vertices they name; the buffer read
+        // into holds width x height RGBA pixels, and rows of RGBA are aligned to four bytes.
+        unsafe {
+            gl.viewport(0, 0, width as i32, height as i32);
+            gl.scissor(0, 0, width as i32, height as i32);
+            gl.disable(glow::BLEND);
+            gl.depth_mask(true);
+            gl.clear(glow::COLOR_BUFFER_BIT | glow::DEPTH_BUFFER_BIT);
+            gl.buffer_data_u8_slice(glow::ARRAY_BUFFER, bytes_of(&scene.vertices), glow::STREAM_DRAW);
+            let (solid, fringe) = (bytes_of(&scene.solid), bytes_of(&scene.fringe));
+            gl.buffer_data_size(glow::ELEMENT_ARRAY_BUFFER, (solid.len() + fringe.len()) as i32, glow::STREAM_DRAW);
+            gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, 0, solid);
+            gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, solid.len() as i32, fringe);
+            let (sx, sy) = (2.0 / width as f32, 2.0 / height as f32);
+            // Window y grows with coded y, so that the first row read back is the top one.
+            let tx = (0.5 - rect.x as f32) * sx - 1.0;
+            let ty = (0.5 - rect.y as f32) * sy - 1.0;
+            gl.uniform_4_f32(self.window.as_ref(), sx, sy, tx, ty);
+            gl.uniform_1_i32(self.mask.as_ref(), i32::from(scene.style == Style::Mask));
+            gl.draw_elements(glow::TRIANGLES, scene.solid.len() as i32 * 3, glow::UNSIGNED_INT, 0);
+            gl.enable(glow::BLEND);
+            gl.depth_mask(false);
+            gl.draw_elements(glow::TRIANGLES, scene.fringe.len() as i32 * 3, glow::UNSIGNED_INT, solid.len() as i32);
+            let into = glow::PixelPackData::Slice(Some(&mut rgba));
+            gl.read_pixels(0, 0, width as i32, height as i32, glow::RGBA, glow::UNSIGNED_BYTE, into);
+            match gl.get_error() {
+                glow::NO_ERROR => Ok(Overlay { rect, rgba }),
+                code => Err(RenderError::Gl(format!("error {code:#x} while drawing {width} x {height} pixels"))),
+            }
+        }
+    }
+
+    fn fit_target(&mut self, need: [u32; 2]) -> Result<(), RenderError> {
+        let have = self.target.size;
+        if need[0] <= have[0] && need[1] <= have[1] {
+            return Ok(());
+        }
+        if need.iter().any(|&n| n > self.largest) {
+            return Err(RenderError::TooLarge { size: need, largest: self.largest });
+        }
+        let size = [0, 1].map(|i| need[i].next_multiple_of(64).max(have[i]).min(self.largest));
+        let gl = &self.gl;
+        let target = &mut self.target;
+        // SAFETY: the context is current on this thread, and the objects are this target's.
+        unsafe {
+            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(target.framebuffer));
+            for (buffer, format, attachment) in [
+                (target.color, glow::RGBA8, glow::COLOR_ATTACHMENT0),
+                (target.depth, glow::DEPTH_COMPONENT24, glow::DEPTH_ATTACHMENT),
+            ] {
+                gl.bind_renderbuffer(glow::RENDERBUFFER, Some(buffer));
+                gl.renderbuffer_storage(glow::RENDERBUFFER, format, size[0] as i32, size[1] as i32);
+                gl.framebuffer_renderbuffer(glow::FRAMEBUFFER, attachment, glow::RENDERBUFFER, Some(buffer));
+            }
+            let status = gl.check_framebuffer_status(glow::FRAMEBUFFER);
+            if status != glow::FRAMEBUFFER_COMPLETE {
+                target.size = [0, 0];
+                return Err(RenderError::Gl(format!("a target of {size:?} pixels is refused ({status:#x})")));
+            }
+        }
+        target.size = size;
+        Ok(())
+    }
+}
+
+impl Drop for Painter {
+    fn drop(&mut self) {
+        // SAFETY: a painter is dropped on the thread that made it, before its context.
+        unsafe {
+            self.gl.delete_program(self.program);
+            self.gl.delete_buffer(self.vertices);
+            self.gl.delete_buffer(self.indices);
+            self.gl.delete_framebuffer(self.target.framebuffer);
+            self.gl.delete_renderbuffer(self.target.color);
+            self.gl.delete_renderbuffer(self.target.depth);
+        }
+    }
+}
+
+/// # Safety
+/// A context must be current on this thread.
+unsafe fn link(gl: &glow::Context) -> Result<glow::Program, RenderError> {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let program = gl.create_program().map_err(RenderError::Gl)?;
+        for (kind, source) in [(glow::VERTEX_SHADER, VERTEX_SHADER), (glow::FRAGMENT_SHADER, FRAGMENT_SHADER)] {
+            let shader = gl.create_shader(kind).map_err(RenderError::Gl)?;
+            gl.shader_source(shader, source);
+            gl.compile_shader(shader);
+            if !gl.get_shader_compile_status(shader) {
+                return Err(RenderError::Gl(gl.get_shader_info_log(shader)));
+            }
+            gl.attach_shader(program, shader);
+            gl.delete_shader(shader);
+        }
+        gl.link_program(program);
+        if !gl.get_program_link_status(program) {
+            return Err(RenderError::Gl(gl.get_program_info_log(program)));
+        }
+        Ok(program)
+    }
+}
+
+/// Plain data that may be looked at as bytes: no padding, no references.
+trait Plain: Copy {}
+impl Plain for Vertex {}
+impl Plain for [u32; 3] {}
+
+fn bytes_of<T: Plain>(values: &[T]) -> &[u8] {
+    // SAFETY: `Plain` types have no padding, and the slice lives as long as the borrow.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}

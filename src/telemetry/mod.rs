@@ -1,0 +1,135 @@
+//! Timings of the stages of a job: recorded by whichever thread runs the stage, read by the report and the progress.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// A stage of the data flow, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Compressed packets to a picture, in both passes.
+    Decode,
+    /// One run of the person detector.
+    Detect,
+    /// One run of a landmark network.
+    Landmarks,
+    /// The whole-clip solve for one person: identity, left and right, body fit; recorded per frame of the person.
+    Fit,
+    /// From a frame's request to the moment the render thread starts on it ("render-lock wait").
+    RenderWait,
+    /// Drawing and reading back all people of a frame.
+    Render,
+    /// Mixing the drawing into the frame's own samples.
+    Blend,
+    /// Handing the frame to the encoder and writing what comes out.
+    Encode,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Stage; 8] = [
+        Stage::Decode,
+        Stage::Detect,
+        Stage::Landmarks,
+        Stage::Fit,
+        Stage::RenderWait,
+        Stage::Render,
+        Stage::Blend,
+        Stage::Encode,
+    ];
+}
+
+/// What the report says of one stage. Times in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Summary {
+    /// Times recorded.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean_ms: f64,
+    /// Median.
+    pub p50_ms: f64,
+    /// 95th percentile.
+    pub p95_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+    /// Longest.
+    pub max_ms: f64,
+}
+
+/// Timings of one job. Memory does not grow with the number of recordings.
+pub struct Timings {
+    stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { stages: std::array::from_fn(|_| Mutex::new(new_histogram())) }
+    }
+}
+
+/// Microseconds up to an hour at 3 significant digits.
+fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 3)
+        .unwrap_or_else(|_| unreachable!("the bounds are constants that fit"))
+}
+
+impl Timings {
+    /// Adds one time of a stage.
+    pub fn record(&self, stage: Stage, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.lock(stage).saturating_record(micros);
+    }
+
+    /// Runs `work` and records how long it took.
+    pub fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let value = work();
+        self.record(stage, start.elapsed());
+        value
+    }
+
+    /// The figures of a stage so far.
+    pub fn summary(&self, stage: Stage) -> Summary {
+        let h = self.lock(stage);
+        let ms = |micros: u64| micros as f64 / 1000.0;
+        Summary {
+            count: h.len(),
+            mean_ms: (h.mean()).round() / 1000.0,
+            p50_ms: ms(h.value_at_quantile(0.5)),
+            p95_ms: ms(h.value_at_quantile(0.95)),
+            p99_ms: ms(h.value_at_quantile(0.99)),
+            max_ms: ms(h.max()),
+        }
+    }
+
+    /// Sum of all recorded times of a stage.
+    pub fn total(&self, stage: Stage) -> Duration {
+        let h = self.lock(stage);
+        Duration::from_secs_f64(h.mean() * h.len() as f64 / 1e6)
+    }
+
+    fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+        self.stages[stage as usize].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_of_known_times() {
+        let t = Timings::default();
+        for ms in 1..=100 {
+            t.record(Stage::Render, Duration::from_millis(ms));
+        }
+        let s = t.summary(Stage::Render);
+        assert_eq!(s.count, 100);
+        assert!((s.mean_ms - 50.5).abs() < 0.1 && (s.p50_ms - 50.0).abs() < 0.1, "{s:?}");
+        assert!((s.p99_ms - 99.0).abs() < 0.1 && (s.max_ms - 100.0).abs() < 0.1, "{s:?}");
+        assert_eq!(t.summary(Stage::Decode).count, 0);
+    }
+}

@@ -1,0 +1,356 @@
+//! Who is who over the whole clip: joins the scout's tracklets to persons, and drops what is nobody.
+//!
+//! Steps, each on the result of the one before: tracklets of one person seen double are reduced to one; tracklets broken
+//! for at most a second are joined (all at once, at the least cost); people who met are checked by their clothes, mended
+//! when those say they were exchanged and marked uncertain when those cannot tell; false finds are dropped; the rest is
+//! numbered.
+
+use std::collections::BTreeMap;
+
+use glam::DVec2;
+
+use super::{
+    Observation, Track,
+    likeness::{assign, is_shadow_of, pose_distance, size_difference},
+};
+use crate::pose::{Landmarks, Look, Region, Sight};
+
+/// One find of one tracklet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Index of the frame.
+    pub frame: u64,
+    /// The scout's number.
+    pub tracklet: u32,
+    /// What was seen.
+    pub sight: Sight,
+    /// From the heavy network, where it was asked.
+    pub second_opinion: Option<Box<Landmarks>>,
+}
+
+/// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
+const LONGEST_GAP: f64 = 1.0;
+/// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
+const SHORTEST: f64 = 0.5;
+const SHORTEST_FRAMES: usize = 15;
+/// Mean probability and torso visibility below which a track is a false find.
+const MIN_MEAN_SCORE: f32 = 0.8;
+const MIN_MEAN_VISIBILITY: f32 = 0.7;
+/// Hips closer than this share of the smaller region's side: the people meet.
+const MEETING: f64 = 0.16;
+/// How much better one pairing of clothes must be than the other to be believed.
+const CLEAR_LOOK: f64 = 0.12;
+
+/// A person in the making: finds by frame.
+type Person = BTreeMap<u64, Seen>;
+
+/// Persons from everything that was seen; the order of `seen` does not matter.
+pub fn link(seen: Vec<Seen>, fps: f64) -> Vec<Track> {
+    let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
+    let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
+    let mut last_frame = 0;
+    for one in seen {
+        last_frame = last_frame.max(one.frame);
+        tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
+    }
+    let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
+    let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
+    drop_doubles(&mut people);
+    let mut people = join(people, gap);
+    let doubts = check_meetings(&mut people, gap);
+    let clip = last_frame as usize + 1;
+    let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(clip.div_ceil(2));
+    let mut tracks: Vec<Track> = people
+        .into_iter()
+        .zip(doubts)
+        .filter(|(person, _)| is_person(person, shortest))
+        .filter_map(|(person, doubts)| into_track(person, &doubts))
+        .collect();
+    let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
+    tracks.sort_by(|a, b| a.first_frame.cmp(&b.first_frame).then(left(a).total_cmp(&left(b))));
+    for (track, id) in tracks.iter_mut().zip(1..) {
+        track.id = id;
+    }
+    tracks
+}
+
+/// Cuts where the person is gone for longer than `gap` frames.
+fn split(person: Person, gap: u64) -> Vec<Person> {
+    let mut parts: Vec<Person> = Vec::new();
+    let mut last = None;
+    for (frame, one) in person {
+        match (last, parts.last_mut()) {
+            (Some(last), Some(part)) if frame - last <= gap => {
+                part.insert(frame, one);
+            }
+            _ => parts.push(BTreeMap::from([(frame, one)])),
+        }
+        last = Some(frame);
+    }
+    parts
+}
+
+fn marks(seen: &Seen) -> &Landmarks {
+    &seen.sight.landmarks
+}
+
+/// Whether the worse of two finds in one picture is no person of its own.
+fn is_double(a: &Landmarks, b: &Landmarks) -> bool {
+    if a.quality() < b.quality() { is_shadow_of(a, b) } else { is_shadow_of(b, a) }
+}
+
+/// Where two people are the same find in most of the frames they share, the shorter loses those frames.
+fn drop_doubles(people: &mut Vec<Person>) {
+    for i in 0..people.len() {
+        for j in 0..i {
+            let shared: Vec<u64> = people[i].keys().filter(|f| people[j].contains_key(f)).copied().collect();
+            let double: Vec<u64> =
+                shared.iter().filter(|f| is_double(marks(&people[i][f]), marks(&people[j][f]))).copied().collect();
+            if double.is_empty() {
+                continue;
+            }
+            let rank = |p: &Person| (p.len(), p.values().map(|s| marks(s).quality()).sum::<f32>());
+            let (a, b) = (rank(&people[i]), rank(&people[j]));
+            let lesser = if a.0 < b.0 || (a.0 == b.0 && a.1 <= b.1) { i } else { j };
+            double.iter().for_each(|f| drop(people[lesser].remove(f)));
+        }
+    }
+    people.retain(|p| !p.is_empty());
+}
+
+/// Centre and velocity (pixels a frame) at one end of a person, from the nearest few frames.
+fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
+    let nearest: Vec<&Seen> =
+        if at_end { person.values().rev().take(8).collect() } else { person.values().take(8).collect() };
+    let (first, last) = (nearest.first()?, nearest.last()?);
+    let (here, there) = (marks(first).region(), marks(last).region());
+    let frames = first.frame as f64 - last.frame as f64;
+    let velocity = if frames == 0.0 { DVec2::ZERO } else { (here.center - there.center) / frames };
+    Some((first.frame, here, velocity))
+}
+
+fn look_of<'a>(seen: impl Iterator<Item = &'a Seen>) -> Look {
+    Look::mean(seen.map(|s| &s.sight.look))
+}
+
+/// Joins ends to beginnings at most `gap` frames later.
+fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
+    let cost = |a: &Person, b: &Person| -> Option<f64> {
+        let (end, from, leaving) = end_motion(a, true)?;
+        let (start, to, arriving) = end_motion(b, false)?;
+        // Two tracklets of one person may overlap a little: each is tried up to the next keyframe.
+        if start > end + gap || start + gap / 4 < end || b.keys().next_back()? <= &end || a.keys().next()? >= &start {
+            return None;
+        }
+        let frames = start as f64 - end as f64;
+        // Either end's motion may be the better guess of what happened unseen, and so may standing still.
+        let side = from.side.min(to.side);
+        let off = [leaving, arriving, (leaving + arriving) / 2.0, DVec2::ZERO]
+            .into_iter()
+            .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
+            .fold(f64::INFINITY, f64::min);
+        let size = size_difference(&from, &to);
+        let look = look_of(a.values().rev().take(15)).distance(&look_of(b.values().take(15)));
+        let (last, first) = (a.values().next_back()?, b.values().next()?);
+        let shift = (to.center - from.center).as_vec2().to_array();
+        let pose = pose_distance(marks(last), marks(first), shift).min(0.4);
+        let share = frames.abs() / gap as f64;
+        (off < 0.3 + 0.3 * share && size < 0.5 && look < 0.45).then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
+    };
+    let costs: Vec<Vec<Option<f64>>> = people.iter().map(|a| people.iter().map(|b| cost(a, b)).collect()).collect();
+    let next = assign(&costs, people.len(), 1.2);
+    let mut has_earlier = vec![false; people.len()];
+    next.iter().flatten().for_each(|&i| has_earlier[i] = true);
+    let mut people: Vec<Option<Person>> = people.into_iter().map(Some).collect();
+    let mut joined = Vec::new();
+    for start in (0..people.len()).filter(|&i| !has_earlier[i]) {
+        let mut whole = Person::new();
+        let mut at = Some(start);
+        while let Some(part) = at {
+            whole.extend(people[part].take().into_iter().flatten());
+            at = next[part];
+        }
+        joined.push(whole);
+    }
+    joined
+}
+
+/// First and last frame of each stretch in which two people are too close to be told apart by place. A frame in which
+/// only one of them is seen counts by where the other was last seen.
+fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<[u64; 2]> {
+    let place = |p: &Person, frame: u64| -> Option<(Region, bool)> {
+        if let Some(s) = p.get(&frame) {
+            return Some((marks(s).region(), true));
+        }
+        let (last, seen) = p.range(..frame).next_back()?;
+        (frame - last <= gap).then(|| (marks(seen).region(), false))
+    };
+    let mut stretches: Vec<[u64; 2]> = Vec::new();
+    let mut frames: Vec<u64> = a.keys().chain(b.keys()).copied().collect();
+    frames.sort_unstable();
+    frames.dedup();
+    for frame in frames {
+        let (Some((ra, seen_a)), Some((rb, seen_b))) = (place(a, frame), place(b, frame)) else { continue };
+        // Somebody who is hidden may come out anywhere near.
+        let reach = if seen_a && seen_b { MEETING } else { 2.0 * MEETING };
+        if ra.center.distance(rb.center) > reach * ra.side.min(rb.side) || size_difference(&ra, &rb) > 0.5 {
+            continue;
+        }
+        match stretches.last_mut() {
+            Some(stretch) if frame - stretch[1] <= gap / 2 => stretch[1] = frame,
+            _ => stretches.push([frame; 2]),
+        }
+    }
+    stretches
+}
+
+/// For each person, the stretches in which they may have been exchanged with another. Where the clothes clearly say
+/// that two people were exchanged, the later parts are exchanged back.
+fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
+    let mut doubts = vec![Vec::new(); people.len()];
+    for j in 1..people.len() {
+        for i in 0..j {
+            for [first, last] in meetings(&people[i], &people[j], gap) {
+                let before = |p: &Person| -> Option<Look> {
+                    let range = p.range(first.saturating_sub(gap)..first);
+                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
+                };
+                let after = |p: &Person| -> Option<Look> {
+                    let range = p.range(last + 1..=last + gap);
+                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
+                };
+                let looks = (before(&people[i]), before(&people[j]), after(&people[i]), after(&people[j]));
+                let (Some(a0), Some(b0), Some(a1), Some(b1)) = looks else {
+                    // One was not there before or after: nobody to be exchanged with, unless one took the other's place.
+                    if let (Some(a0), Some(b0)) = (looks.0, looks.1)
+                        && a0.distance(&b0) < CLEAR_LOOK
+                    {
+                        doubts[i].push([first, last]);
+                        doubts[j].push([first, last]);
+                    }
+                    continue;
+                };
+                let kept = a0.distance(&a1) + b0.distance(&b1);
+                let exchanged = a0.distance(&b1) + b0.distance(&a1);
+                if exchanged + CLEAR_LOOK < kept {
+                    let tail_i = people[i].split_off(&(last + 1));
+                    let tail_j = people[j].split_off(&(last + 1));
+                    people[i].extend(tail_j);
+                    people[j].extend(tail_i);
+                } else if kept + CLEAR_LOOK > exchanged {
+                    doubts[i].push([first, last]);
+                    doubts[j].push([first, last]);
+                }
+            }
+        }
+    }
+    doubts
+}
+
+/// Long enough, and sure enough on the whole, to be a person.
+fn is_person(person: &Person, shortest: usize) -> bool {
+    let count = person.len().max(1) as f32;
+    let mean = |of: &dyn Fn(&Landmarks) -> f32| person.values().map(|s| of(marks(s))).sum::<f32>() / count;
+    person.len() >= shortest.max(1)
+        && mean(&|m| m.score) >= MIN_MEAN_SCORE
+        && mean(&Landmarks::torso_visibility) >= MIN_MEAN_VISIBILITY
+}
+
+fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
+    let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
+    let mut observations: Vec<Option<Observation>> = vec![None; (last - first) as usize + 1];
+    for (frame, seen) in person {
+        observations[(frame - first) as usize] = Some(Observation {
+            landmarks: seen.sight.landmarks,
+            second_opinion: seen.second_opinion,
+            uncertain: doubts.iter().any(|[from, to]| (*from..=*to).contains(&frame)),
+        });
+    }
+    Some(Track { id: 0, first_frame: first, observations })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::synthetic;
+
+    const RED: [u8; 3] = [90, 100, 200];
+    const BLUE: [u8; 3] = [60, 200, 110];
+
+    fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
+        let sight = Sight { landmarks: synthetic::person([x, 200.0], 150.0), look: Look::of_colour(colour) };
+        Seen { frame, tracklet, sight, second_opinion: None }
+    }
+
+    fn walk(tracklet: u32, frames: std::ops::Range<u64>, x0: f32, speed: f32, colour: [u8; 3]) -> Vec<Seen> {
+        frames.map(|f| seen(tracklet, f, x0 + speed * f as f32, colour)).collect()
+    }
+
+    fn x_of(track: &Track, frame: u64) -> f32 {
+        track.observations[(frame - track.first_frame) as usize].as_ref().unwrap().landmarks.circle[0][0]
+    }
+
+    #[test]
+    fn a_short_gap_is_joined_and_a_long_one_is_not() {
+        let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
+        let one = link(broken(15), 30.0);
+        assert_eq!(one.len(), 1);
+        assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
+        assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
+        assert_eq!(link(broken(31), 30.0).len(), 2, "gone for more than a second");
+    }
+
+    #[test]
+    fn people_who_cross_keep_their_ids_when_their_clothes_differ() {
+        // The scout took the one for the other when they met at frame 50.
+        let wrong = [
+            walk(0, 0..50, 100.0, 4.0, RED),
+            walk(1, 0..50, 500.0, -4.0, BLUE),
+            walk(0, 52..100, 500.0, -4.0, BLUE),
+            walk(1, 52..100, 100.0, 4.0, RED),
+        ];
+        let tracks = link(wrong.concat(), 30.0);
+        assert_eq!(tracks.len(), 2);
+        assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
+        assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
+    }
+
+    #[test]
+    fn people_alike_who_cross_are_uncertain_there_and_only_there() {
+        let tracks = link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0);
+        assert_eq!(tracks.len(), 2);
+        for track in &tracks {
+            let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
+            assert!(doubt(50) && !doubt(10) && !doubt(90));
+        }
+    }
+
+    #[test]
+    fn flashes_and_doubtful_finds_are_nobody() {
+        let mut finds = walk(0, 0..60, 100.0, 0.0, RED);
+        finds.extend(walk(1, 10..20, 600.0, 0.0, BLUE));
+        let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
+        tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
+        finds.extend(tree);
+        let tracks = link(finds, 30.0);
+        assert_eq!(tracks.len(), 1);
+        assert_eq!(x_of(&tracks[0], 0), 100.0);
+    }
+
+    #[test]
+    fn a_person_followed_twice_is_one() {
+        let tracks = link([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(), 30.0);
+        assert_eq!(tracks.len(), 1);
+        assert_eq!(tracks[0].observations.len(), 60);
+    }
+
+    #[test]
+    fn ids_follow_first_appearance_then_left_to_right() {
+        let finds =
+            [walk(7, 20..60, 100.0, 0.0, RED), walk(3, 0..60, 900.0, 0.0, RED), walk(5, 0..60, 500.0, 0.0, BLUE)];
+        let tracks = link(finds.concat(), 30.0);
+        let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
+        assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
+        assert!(link(Vec::new(), 30.0).is_empty());
+    }
+}

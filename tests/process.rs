@@ -1,0 +1,224 @@
+//! `meshreel process` from the command line to the files it leaves.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::{ffmpeg, ffprobe, meshreel, motion, names, run, sample, stream_md5};
+use serde_json::Value;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The first seconds of the sample clip, re-encoded so that it starts at its first frame.
+fn short_sample(folder: &Path, seconds: f64) -> std::path::PathBuf {
+    let path = folder.join("short.mp4");
+    ffmpeg(&format!("-i {{}} -t {seconds} -c:v libx264 -preset ultrafast -crf 12 -c:a copy {{}}"), &[&sample(), &path]);
+    path
+}
+
+#[test]
+fn the_sample_clip_comes_out_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(meshreel(folder.path()).arg("process").arg(sample()).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = folder.path().join("out");
+    assert_eq!(names(&out), ["demo.mp4", "demo.motion.jsonl", "demo.report.json"]);
+
+    let entries = "-count_packets -select_streams v -show_entries stream=width,height,nb_read_packets,avg_frame_rate,color_space,color_range -of compact";
+    assert_eq!(ffprobe(entries, &out.join("demo.mp4")), ffprobe(entries, &sample()));
+    assert_eq!(stream_md5(&out.join("demo.mp4"), "a:0", true), stream_md5(&sample(), "a:0", true));
+
+    let rows = motion(&out.join("demo.motion.jsonl"));
+    assert_eq!(rows[0]["meshreel"], 1);
+    assert_eq!(rows[0]["video"]["frames"], 230);
+    assert_eq!(rows.len(), 231);
+    let mut frames_of = std::collections::BTreeMap::new();
+    for (index, row) in rows[1..].iter().enumerate() {
+        assert_eq!(row["frame"], index);
+        for person in row["people"].as_array().unwrap() {
+            *frames_of.entry(person["id"].as_u64().unwrap()).or_insert(0) += 1;
+            assert_eq!(person["keypoints2d"].as_array().unwrap().len(), 17);
+            assert_eq!(
+                person["rotations"].as_array().unwrap().len(),
+                rows[0]["body"]["joints"].as_array().unwrap().len()
+            );
+        }
+    }
+    // Two people, one id each, in (nearly) every frame; nobody in the tree.
+    assert_eq!(frames_of.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2]), "{frames_of:?}");
+    assert!(frames_of.values().all(|&n| n >= 220), "{frames_of:?}");
+
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("demo.report.json")).unwrap()).unwrap();
+    assert_eq!(report["frames"], 230);
+    assert_eq!(report["people"], 2);
+    assert!(report["stages"]["render_wait"]["p95_ms"].is_number());
+}
+
+#[test]
+fn the_motion_does_not_depend_on_the_number_of_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_sample(folder.path(), 1.5);
+    let mut results = Vec::new();
+    for workers in ["1", "2", "5", "2"] {
+        let output = run(meshreel(folder.path()).arg("process").arg(&clip).args(["-o", "out", "--workers", workers]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        results.push(std::fs::read(folder.path().join("out/short.motion.jsonl")).unwrap());
+    }
+    assert!(text(&results[0]).contains("\"id\":2"), "both people are found");
+    assert!(results.iter().all(|r| *r == results[0]));
+}
+
+#[test]
+fn nobody_in_the_picture_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("empty.mkv");
+    ffmpeg("-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v libx264 -qp 0 {}", &[&clip]);
+    std::fs::write(folder.path().join("c.toml"), "[encode]\ncodec = \"ffv1\"\ncontainer = \"mkv\"\n").unwrap();
+    let output = run(meshreel(folder.path()).args(["process", "--config", "c.toml"]).arg(&clip).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("nobody"), "{}", text(&output.stderr));
+    let result = folder.path().join("out/empty.mkv");
+    // Encoded without loss, the video is the same to the last bit.
+    assert_eq!(stream_md5(&result, "v", false), stream_md5(&clip, "v", false));
+    let rows = motion(&folder.path().join("out/empty.motion.jsonl"));
+    assert_eq!(rows.len(), 26);
+    assert!(rows[1..].iter().all(|row| row["people"].as_array().unwrap().is_empty()));
+}
+
+#[test]
+fn only_pixels_of_the_mesh_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_sample(folder.path(), 0.4);
+    std::fs::write(folder.path().join("c.toml"), "[encode]\ncodec = \"ffv1\"\ncontainer = \"mkv\"\n").unwrap();
+    let output = run(meshreel(folder.path()).args(["process", "--config", "c.toml"]).arg(&clip).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let raw = |path: &Path| {
+        let raw = folder.path().join("raw");
+        ffmpeg("-i {} -f rawvideo -pix_fmt yuv420p {}", &[path, &raw]);
+        std::fs::read(raw).unwrap()
+    };
+    let (before, after) = (raw(&clip), raw(&folder.path().join("out/short.mkv")));
+    let rows = motion(&folder.path().join("out/short.motion.jsonl"));
+    let (width, height) = (1768, 994);
+    let frame_bytes = width * height * 3 / 2;
+    assert_eq!(before.len(), after.len());
+    let mut changed = 0;
+    for (index, row) in rows[1..].iter().enumerate() {
+        let boxes: Vec<Vec<f64>> = row["people"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p["box"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect())
+            .collect();
+        let at = index * frame_bytes;
+        for pixel in 0..width * height {
+            if before[at + pixel] != after[at + pixel] {
+                changed += 1;
+                let (x, y) = ((pixel % width) as f64, (pixel / width) as f64);
+                // The boxes are of the vertices; edges are antialiased into the neighbouring pixels.
+                let inside = boxes
+                    .iter()
+                    .any(|b| x > b[0] - 8.0 && y > b[1] - 8.0 && x < b[0] + b[2] + 8.0 && y < b[1] + b[3] + 8.0);
+                assert!(inside, "frame {index}: pixel {x},{y} changed outside {boxes:?}");
+            }
+        }
+    }
+    assert!(changed > 10_000, "something was drawn");
+}
+
+#[test]
+fn a_bad_file_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("good.mp4");
+    ffmpeg("-f lavfi -i testsrc2=s=160x120:r=10:d=0.5 -pix_fmt yuv420p {}", &[&good]);
+    std::fs::write(folder.path().join("bad\x1b[2J.mp4"), "this is not a video").unwrap();
+    let output =
+        run(meshreel(folder.path()).args(["process", "bad\x1b[2J.mp4", "missing.mp4", "good.mp4", "-o", "out"]));
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("2 of 3 files failed") && stderr.contains("missing.mp4"), "{stderr}");
+    assert!(!stderr.contains('\x1b'), "escape sequences of file names must not reach the terminal: {stderr:?}");
+    assert_eq!(names(&folder.path().join("out")), ["good.mp4", "good.motion.jsonl", "good.report.json"]);
+}
+
+#[test]
+fn wrong_usage_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.toml"), "opactiy = 1\n").unwrap();
+    for arguments in
+        [&["process"][..], &["process", "a", "--opacity", "2"], &["process", "a", "--config", "c.toml"], &["prozess"]]
+    {
+        let output = run(meshreel(folder.path()).args(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_result_never_replaces_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("a.mp4");
+    ffmpeg("-f lavfi -i testsrc2=s=160x120:r=10:d=0.5 -pix_fmt yuv420p {}", &[&clip]);
+    let before = std::fs::read(&clip).unwrap();
+    let output = run(meshreel(folder.path()).args(["process", "a.mp4", "-o", "."]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("overwrite"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read(&clip).unwrap(), before);
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = meshreel(folder.path())
+        .arg("process")
+        .arg(sample())
+        .args(["-o", "out", "--progress", "json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut signalled = false;
+    for line in lines {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if !signalled && event["event"] == "progress" {
+            let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+            signalled = true;
+        }
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(names(&folder.path().join("out")), [""; 0]);
+}
+
+#[test]
+fn mask_is_white_on_black() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_sample(folder.path(), 0.3);
+    let output = run(meshreel(folder.path()).args(["process", "--style", "mask"]).arg(&clip).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let raw = folder.path().join("raw");
+    ffmpeg(
+        "-i {} -vf scale=1768:994:out_range=pc -f rawvideo -pix_fmt gray {}",
+        &[&folder.path().join("out/short.mp4"), &raw],
+    );
+    let samples = std::fs::read(raw).unwrap();
+    let black = samples.iter().filter(|&&v| v < 8).count();
+    let white = samples.iter().filter(|&&v| v > 247).count();
+    assert!(white * 200 > samples.len(), "{white} of {} are white", samples.len());
+    assert!((black + white) * 100 > samples.len() * 97, "{black} black and {white} white of {}", samples.len());
+}
+
+#[test]
+fn verbose_logs_each_render() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_sample(folder.path(), 0.3);
+    let output = run(meshreel(folder.path()).args(["process", "-v"]).arg(&clip).args(["-o", "out"]));
+    let stderr = text(&output.stderr);
+    let line = stderr.lines().find(|l| l.contains("frame 0: render start, ")).unwrap_or_else(|| panic!("{stderr}"));
+    assert!(line.contains(" vertices ") && line.contains(" faces, waited ") && line.ends_with(" ms"), "{line}");
+    assert!(stderr.contains("frame 0: rendered in "), "{stderr}");
+    assert!(stderr.contains("batch from frame 0: "), "{stderr}");
+}
