@@ -1,4 +1,5 @@
 //! The body fit on the real body model.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use glam::{DQuat, DVec3};
 use meshreel::body::{Body, Camera, FitOptions, FittedPose, FittedTrack, Pose, Posed, Skeleton, fit_track};

@@ -1,8 +1,9 @@
 //! `meshreel process` from the command line to the files it leaves.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{ffmpeg, ffprobe, meshreel, motion, names, run, sample, stream_md5};
@@ -35,7 +36,7 @@ fn the_sample_clip_comes_out_whole() {
     assert_eq!(rows[0]["meshreel"], 1);
     assert_eq!(rows[0]["video"]["frames"], 230);
     assert_eq!(rows.len(), 231);
-    let mut frames_of = std::collections::BTreeMap::new();
+    let mut frames_of = BTreeMap::new();
     for (index, row) in rows[1..].iter().enumerate() {
         assert_eq!(row["frame"], index);
         for person in row["people"].as_array().unwrap() {
@@ -47,9 +48,9 @@ fn the_sample_clip_comes_out_whole() {
             );
         }
     }
-    // Two people, one id each, in (nearly) every frame; nobody in the tree.
-    assert_eq!(frames_of.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([1, 2]), "{frames_of:?}");
-    assert!(frames_of.values().all(|&n| n >= 220), "{frames_of:?}");
+    // Two people, one id each, as long as they are in the picture (the second walks in at frame 43); nobody in the tree.
+    assert_eq!(frames_of.keys().copied().collect::<Vec<u64>>(), [1, 2], "{frames_of:?}");
+    assert!(frames_of[&1] >= 222 && frames_of[&2] >= 180, "{frames_of:?}");
 
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("demo.report.json")).unwrap()).unwrap();
     assert_eq!(report["frames"], 230);

@@ -304,7 +304,7 @@ impl Scout {
     }
 }
 
-/// Whether the heavy network should look at a person on this keyframe: every [`OPINION_INTERVAL`], and on each keyframe
+/// Whether the heavy network should look at a person on this keyframe: every 0.4 s, and on each keyframe
 /// where left and right are in doubt (the face is hidden, or the body is seen from the side so that shoulders or hips
 /// lie over each other) and the last opinion is more than half that old. `since` is seconds, `None` for never.
 pub fn wants_second_opinion(since: Option<f64>, landmarks: &Landmarks) -> bool {
