@@ -39,6 +39,8 @@ const ROTATION_STEP: f64 = 0.12;
 const POSITION_STEP: DVec3 = DVec3::new(0.05, 0.05, 0.10);
 /// How much of its velocity a body is expected to keep.
 const INERTIA: f64 = 0.8;
+/// Reach ([`Solver::set_reach`]) of the search for a body that moved far.
+const WIDE: f64 = 8.0;
 /// Frames further apart than this do not know about each other, seconds.
 const MEMORY: f64 = 0.5;
 
@@ -242,13 +244,21 @@ fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
             position: Some((expected, position_precision(step))),
             planted: Vec::new(),
         };
-        // Usually the frame before is the better start, but not after a jump of the landmarks.
-        let mut state = states[b].clone();
-        let fresh = start(solver, camera, &rest, &frame.evidence);
-        if solver.cost(&fresh, &frame.evidence, &context) < solver.cost(&state, &frame.evidence, &context) {
-            state = fresh;
+        // Usually the frame before is the better start, but not when the body moved far since.
+        let mut near = states[b].clone();
+        solver.solve(&mut near, &frame.evidence, &context, 5);
+        solver.set_reach(WIDE);
+        let mut far = start(solver, camera, &rest, &frame.evidence);
+        if solver.cost(&near, &frame.evidence, &context) < solver.cost(&far, &frame.evidence, &context) {
+            far = near.clone();
         }
-        solver.solve(&mut state, &frame.evidence, &context, 5);
+        solver.solve(&mut far, &frame.evidence, &context, 3);
+        solver.set_reach(1.0);
+        solver.solve(&mut far, &frame.evidence, &context, 5);
+        // Where the body was expected has no say here: once lost, it would stay lost.
+        let free = Context { position: None, ..context };
+        let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.evidence, &free);
+        let state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
         states.push(state);
     }
     states

@@ -62,6 +62,8 @@ pub struct Solver<'a> {
     relative: Vec<DMat3>,
     normal: DMatrix<f64>,
     gradient: DVector<f64>,
+    /// Factor on [`PIXEL_ROBUST`].
+    reach: f64,
 }
 
 /// The part of the normal equations that the shape adds, after eliminating the pose.
@@ -97,7 +99,14 @@ impl<'a> Solver<'a> {
             relative: vec![DMat3::ZERO; joints],
             normal: DMatrix::zeros(unknowns, unknowns),
             gradient: DVector::zeros(unknowns),
+            reach: 1.0,
         }
+    }
+
+    /// How far off a landmark may be in the picture and still pull, as a multiple of the usual: begin wide, then narrow,
+    /// where the start may be far off (graduated non-convexity, Blake and Zisserman 1987).
+    pub fn set_reach(&mut self, reach: f64) {
+        self.reach = reach;
     }
 
     /// The skeleton in use.
@@ -161,7 +170,7 @@ impl<'a> Solver<'a> {
         let [fx, fy] = self.camera.focal;
         let pixel = DVec2::new(fx * point.x, fy * point.y) / z + DVec2::from_array(self.camera.center);
         let error = pixel - evidence.pixels[i];
-        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
+        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
         let sigma = PIXEL_SIGMA * evidence.scale;
         let falloff = 1.0 / (1.0 + error.length_squared() / robust).powi(2);
         let rows = [DVec3::new(fx, 0.0, -fx * point.x / z) / z, DVec3::new(0.0, fy, -fy * point.y / z) / z];
@@ -175,7 +184,7 @@ impl<'a> Solver<'a> {
     /// Twice the negative log-likelihood.
     pub fn cost(&mut self, state: &State, evidence: &Evidence, context: &Context) -> f64 {
         self.landmarks(&state.rotations);
-        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
+        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
         let sigma = PIXEL_SIGMA * evidence.scale;
         let hips = self.middle_of_hips();
         let mut cost = 0.0;
