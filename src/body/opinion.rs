@@ -20,6 +20,10 @@ const CONSTANT_PRIOR: f64 = 4.0;
 /// A difference in the picture beyond this part of the person's size on many landmarks means the two saw different things.
 const DISAGREEMENT: f64 = 0.15;
 
+/// Where the better network puts a point this part of the person's size off from where the frames before and after have
+/// it, and the other network does not, the better one is wrong for once.
+const STRAY: f64 = 0.08;
+
 /// One frame's landmarks after correction.
 #[derive(Debug, Clone)]
 pub struct Corrected {
@@ -47,6 +51,25 @@ fn plain(seen: &Landmarks) -> Corrected {
     }
 }
 
+/// What the better network says of a frame, without its strays.
+fn opinion(observations: &[Option<Observation>], index: usize) -> Option<Corrected> {
+    let seen = observations[index].as_ref()?;
+    let (first, mut second) = (plain(&seen.landmarks), plain(seen.second_opinion.as_ref()?));
+    let around = |i: Option<usize>| Some(plain(&observations.get(i?)?.as_ref()?.landmarks));
+    let (Some(before), Some(after)) = (around(index.checked_sub(1)), around(Some(index + 1))) else {
+        return Some(second);
+    };
+    let reach = STRAY * size(&first.pixels);
+    for i in 0..LANDMARKS {
+        let middle = before.pixels[i].midpoint(after.pixels[i]);
+        let [off, usual] = [&second, &first].map(|c| c.pixels[i].distance(middle));
+        if off > reach && off > 2.0 * usual {
+            (second.pixels[i], second.world[i]) = (first.pixels[i], first.world[i]);
+        }
+    }
+    Some(second)
+}
+
 /// Landmarks of every frame that has any; `times` in seconds, one an observation.
 pub fn correct(times: &[f64], observations: &[Option<Observation>]) -> Vec<Option<Corrected>> {
     let opinions: Vec<Opinion> = observations
@@ -54,7 +77,7 @@ pub fn correct(times: &[f64], observations: &[Option<Observation>]) -> Vec<Optio
         .enumerate()
         .filter_map(|(index, o)| {
             let o = o.as_ref()?;
-            let (first, second) = (plain(&o.landmarks), plain(o.second_opinion.as_ref()?));
+            let (first, second) = (plain(&o.landmarks), opinion(observations, index)?);
             let difference = |i: usize| second.pixels[i] - first.pixels[i];
             let size = size(&second.pixels);
             let apart = (11..LANDMARKS).filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
@@ -78,8 +101,8 @@ pub fn correct(times: &[f64], observations: &[Option<Observation>]) -> Vec<Optio
                 after += 1;
             }
             // The better network's word stands where there is one.
-            if let Some(second) = &o.second_opinion {
-                return Some(plain(second));
+            if opinions.get(after).is_some_and(|o| o.index == index) {
+                return opinion(observations, index);
             }
             let mut corrected = plain(&o.landmarks);
             let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| opinions.get(i)));

@@ -20,7 +20,9 @@ use crate::geometry::Geometry;
 use crate::media::{Color, Decoder, Frame, VideoInfo};
 use crate::pose::{Found, Network, Picture, PoseError, Region, Sight, Work, Worker};
 use crate::telemetry::{Stage, Timings};
-use crate::track::{Keyframe, Scout, Seen, TOLERANCE, Track, link, regions_between, repair_sides, settle};
+use crate::track::{
+    Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, regions_between, repair_sides, settle,
+};
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
@@ -76,6 +78,7 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
     let mut tracks = link(seen.into_values().flatten().collect(), info.frame_rate);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
+        drop_glitches(track);
     });
     Ok(Observed { warnings: info.warnings.clone(), lost: decoder.losses().sentences(), info, times, tracks })
 }

@@ -11,7 +11,7 @@ use glam::DVec2;
 
 use super::{
     Observation, Track,
-    likeness::{assign, is_shadow_of, pose_distance, size_difference},
+    likeness::{JOINTS, assign, is_shadow_of, pose_distance, size_difference},
 };
 use crate::pose::{Landmarks, Look, Region, Sight};
 
@@ -36,6 +36,8 @@ const SHORTEST_FRAMES: usize = 15;
 /// Mean probability and torso visibility below which a track is a false find.
 const MIN_MEAN_SCORE: f32 = 0.8;
 const MIN_MEAN_VISIBILITY: f32 = 0.7;
+/// The same for the visibility of all joints: less is a person mostly outside the picture, or none.
+const MIN_MEAN_JOINTS: f32 = 0.5;
 /// Hips closer than this share of the smaller region's side: the people meet.
 const MEETING: f64 = 0.16;
 /// How much better one pairing of clothes must be than the other to be believed.
@@ -254,6 +256,8 @@ fn is_person(person: &Person, shortest: usize) -> bool {
     person.len() >= shortest.max(1)
         && mean(&|m| m.score) >= MIN_MEAN_SCORE
         && mean(&Landmarks::torso_visibility) >= MIN_MEAN_VISIBILITY
+        && mean(&|m| JOINTS.iter().map(|&i| m.points[i].visibility).sum::<f32>() / JOINTS.len() as f32)
+            >= MIN_MEAN_JOINTS
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {

@@ -109,7 +109,7 @@ fn middle(landmarks: &Landmarks, left: usize) -> DVec2 {
 }
 
 /// Least side of a person's region over the shorter side of the picture: those further away are a crowd's texture.
-const SMALLEST: f64 = 0.06;
+const SMALLEST: f64 = 0.11;
 
 /// Whether the numbers can be a person at all (statues, trees and clothes on the grass often cannot).
 pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2]) -> bool {

@@ -1,5 +1,6 @@
 //! People over time: which finds belong to one person, and which of a person's labels are left and which right.
 
+mod glitches;
 mod identity;
 mod likeness;
 mod scout;
@@ -7,6 +8,7 @@ mod sides;
 #[cfg(test)]
 mod synthetic;
 
+pub use glitches::drop_glitches;
 pub use identity::{Seen, link};
 pub use scout::{Keyframe, Scout, TOLERANCE, Tracked, regions_between, settle, wants_second_opinion};
 pub use sides::repair_sides;
