@@ -1,0 +1,76 @@
+//! Frames on which the network saw something else for a moment.
+
+use super::Track;
+use super::likeness::JOINTS;
+use crate::pose::Landmarks;
+
+/// At most so many frames in a row are a glitch; a person can really do what takes longer.
+const LONGEST: usize = 2;
+/// Distance of the joints from where the frames around place them, over the body's extent, that people do not reach.
+const FAR: f32 = 0.07;
+/// And over how much the body moved from before to after.
+const SUDDEN: f32 = 2.0;
+
+/// Takes out the finds that lie far from what the frames before and after agree on: a gap is bridged better than a
+/// glitch is fitted. Gives how many there were.
+pub fn drop_glitches(track: &mut Track) -> usize {
+    let mut dropped = 0;
+    for length in 1..=LONGEST {
+        for first in 1..track.observations.len().saturating_sub(length) {
+            let marks = |i: usize| track.observations[i].as_ref().map(|o| &o.landmarks);
+            let (Some(before), Some(after)) = (marks(first - 1), marks(first + length)) else { continue };
+            let moved = distance(before, before, after, 1.0);
+            let is_glitch = |i: usize| {
+                let share = (i + 1 - first) as f32 / (length + 1) as f32;
+                marks(i).is_some_and(|found| {
+                    let off = distance(found, before, after, share);
+                    off > FAR && off > SUDDEN * moved
+                })
+            };
+            if (first..first + length).all(is_glitch) {
+                track.observations[first..first + length].fill(None);
+                dropped += length;
+            }
+        }
+    }
+    dropped
+}
+
+/// Mean distance of the joints from a point on the way from `before` to `after`, over the larger extent.
+fn distance(found: &Landmarks, before: &Landmarks, after: &Landmarks, share: f32) -> f32 {
+    let off = |i: usize| {
+        let (f, a, b) = (found.points[i], before.points[i], after.points[i]);
+        (f.x - a.x - share * (b.x - a.x)).hypot(f.y - a.y - share * (b.y - a.y))
+    };
+    JOINTS.iter().map(|&i| off(i)).sum::<f32>() / JOINTS.len() as f32 / before.extent().max(after.extent())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::{Observation, synthetic};
+
+    fn track(middles: &[f32]) -> Track {
+        let seen = |&x: &f32| {
+            let landmarks = synthetic::person([x, 200.0], 150.0);
+            Some(Observation { landmarks, second_opinion: None, uncertain: false })
+        };
+        Track { id: 1, first_frame: 0, observations: middles.iter().map(seen).collect() }
+    }
+
+    #[test]
+    fn what_jumps_away_and_back_is_taken_out() {
+        let mut glitch = track(&[100.0, 102.0, 180.0, 106.0, 108.0, 30.0, 31.0, 114.0, 116.0]);
+        assert_eq!(drop_glitches(&mut glitch), 3);
+        let gone: Vec<usize> = (0..9).filter(|&i| glitch.observations[i].is_none()).collect();
+        assert_eq!(gone, [2, 5, 6]);
+    }
+
+    #[test]
+    fn fast_motion_and_a_jump_that_lasts_stay() {
+        let mut fast = track(&[100.0, 140.0, 180.0, 220.0, 260.0]);
+        let mut turning = track(&[100.0, 130.0, 150.0, 140.0, 110.0, 80.0]);
+        let mut lasting = track(&[100.0, 100.0, 200.0, 200.0, 200.0, 200.0]);
+        assert_eq!(drop_glitches(&mut fast) + drop_glitches(&mut turning) + drop_glitches(&mut lasting), 0);
+    }
+}
