@@ -23,8 +23,15 @@ pub enum Lane {
 
 /// The worker threads. Dropping it lets them finish what is queued and joins them.
 pub struct DetectionPool {
-    lanes: Option<[Sender<Work>; 2]>,
+    queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Where work is put: in its lane, and then a ticket for it. Workers wait for tickets only: waiting for two lanes at
+/// once (flume's selector) can miss that both were closed.
+struct Queues {
+    lanes: [Sender<Work>; 2],
+    tickets: Sender<()>,
 }
 
 /// The pool has shut down, or the worker that had this work died of it.
@@ -39,19 +46,22 @@ impl DetectionPool {
         // a frame alive each: two a worker keep it busy while the next is submitted, and bound the memory.
         let (urgent, urgent_work) = flume::bounded(64);
         let (ordinary, ordinary_work) = flume::bounded(2 * workers.len());
+        // No more tickets than work.
+        let (tickets, drawn) = flume::unbounded();
         let mut threads = Vec::new();
         for (index, worker) in workers.into_iter().enumerate() {
-            let (urgent, ordinary) = (urgent_work.clone(), ordinary_work.clone());
+            let (drawn, lanes) = (drawn.clone(), [urgent_work.clone(), ordinary_work.clone()]);
             let thread = std::thread::Builder::new().name(format!("detect-{index}"));
-            threads.push(thread.spawn(move || serve(worker, &urgent, &ordinary))?);
+            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes))?);
         }
-        Ok(Self { lanes: Some([urgent, ordinary]), threads })
+        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads })
     }
 
     /// Queues work; waits while its lane is full.
     pub fn submit(&self, lane: Lane, work: impl FnOnce(&mut Worker) + Send + 'static) -> Result<(), WorkerLost> {
-        let lanes = self.lanes.as_ref().ok_or(WorkerLost)?;
-        lanes[lane as usize].send(Box::new(work)).map_err(|_| WorkerLost)
+        let Queues { lanes, tickets } = self.queues.as_ref().ok_or(WorkerLost)?;
+        lanes[lane as usize].send(Box::new(work)).map_err(|_| WorkerLost)?;
+        tickets.send(()).map_err(|_| WorkerLost)
     }
 
     /// Runs a batch in the urgent lane and waits for its results, in the order of the batch.
@@ -79,7 +89,7 @@ impl DetectionPool {
 
 impl Drop for DetectionPool {
     fn drop(&mut self) {
-        self.lanes = None;
+        self.queues = None;
         for thread in self.threads.drain(..) {
             // A worker catches the panics of its work, so joining cannot fail for a reason worth telling.
             let _ = thread.join();
@@ -87,19 +97,11 @@ impl Drop for DetectionPool {
     }
 }
 
-fn serve(mut worker: Worker, urgent: &Receiver<Work>, ordinary: &Receiver<Work>) {
-    while let Some(work) = next(urgent, ordinary) {
+fn serve(mut worker: Worker, tickets: &Receiver<()>, lanes: &[Receiver<Work>; 2]) {
+    for () in tickets {
+        // There is work for each ticket; which one it was drawn for does not matter, urgent work goes first.
+        let Some(work) = lanes.iter().find_map(|lane| lane.try_recv().ok()) else { continue };
         // The panic's message was printed by the hook; the job that sent the work sees its reply channel closed.
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut worker)));
     }
-}
-
-/// Urgent work first; `None` when both lanes are closed and empty.
-fn next(urgent: &Receiver<Work>, ordinary: &Receiver<Work>) -> Option<Work> {
-    if let Ok(work) = urgent.try_recv() {
-        return Some(work);
-    }
-    let received = flume::Selector::new().recv(urgent, |w| w).recv(ordinary, |w| w).wait();
-    // Both lanes close together; what is left in either is still done.
-    received.ok().or_else(|| urgent.try_recv().ok()).or_else(|| ordinary.try_recv().ok())
 }
