@@ -21,6 +21,7 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    return_large_blocks();
     let cli = Cli::parse();
     start_log(cli.verbose);
     let mut config = match Config::load(cli.config.as_deref()) {
@@ -40,6 +41,20 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Gives pictures and the networks' tensors back to the system when they are freed. Left alone, glibc raises the size
+/// from which it does so to 32 MB and keeps what lies below in an arena for each thread: a third more memory at 1080p.
+#[cfg(target_env = "gnu")]
+fn return_large_blocks() {
+    const LARGE: libc::c_int = 256 << 10;
+    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE), (libc::M_ARENA_MAX, 2)] {
+        // SAFETY: called before any other thread exists, with parameters that glibc documents. A refusal changes nothing.
+        unsafe { libc::mallopt(parameter, value) };
+    }
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn return_large_blocks() {}
 
 fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     let stop = match stop_on_signals() {

@@ -36,8 +36,9 @@ const SHORTEST_FRAMES: usize = 15;
 /// Mean probability and torso visibility below which a track is a false find.
 const MIN_MEAN_SCORE: f32 = 0.8;
 const MIN_MEAN_VISIBILITY: f32 = 0.7;
-/// The same for the visibility of all joints: less is a person mostly outside the picture, or none.
-const MIN_MEAN_JOINTS: f32 = 0.5;
+/// Mean visibility of all joints, frames of the track without a find counting as unseen, below which there is nobody to
+/// draw: a person mostly outside the picture, or a texture taken for one now and then.
+const MIN_MEAN_JOINTS: f32 = 0.55;
 /// Hips closer than this share of the smaller region's side: the people meet.
 const MEETING: f64 = 0.16;
 /// How much better one pairing of clothes must be than the other to be believed.
@@ -252,12 +253,13 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 /// Long enough, and sure enough on the whole, to be a person.
 fn is_person(person: &Person, shortest: usize) -> bool {
     let count = person.len().max(1) as f32;
-    let mean = |of: &dyn Fn(&Landmarks) -> f32| person.values().map(|s| of(marks(s))).sum::<f32>() / count;
+    let sum = |of: &dyn Fn(&Landmarks) -> f32| person.values().map(|s| of(marks(s))).sum::<f32>();
+    let joints = |m: &Landmarks| JOINTS.iter().map(|&i| m.points[i].visibility).sum::<f32>() / JOINTS.len() as f32;
+    let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     person.len() >= shortest.max(1)
-        && mean(&|m| m.score) >= MIN_MEAN_SCORE
-        && mean(&Landmarks::torso_visibility) >= MIN_MEAN_VISIBILITY
-        && mean(&|m| JOINTS.iter().map(|&i| m.points[i].visibility).sum::<f32>() / JOINTS.len() as f32)
-            >= MIN_MEAN_JOINTS
+        && sum(&|m| m.score) >= MIN_MEAN_SCORE * count
+        && sum(&Landmarks::torso_visibility) >= MIN_MEAN_VISIBILITY * count
+        && sum(&joints) >= MIN_MEAN_JOINTS * (last - first + 1) as f32
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
