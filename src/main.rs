@@ -47,7 +47,8 @@ fn main() -> ExitCode {
 #[cfg(target_env = "gnu")]
 fn return_large_blocks() {
     const LARGE: libc::c_int = 256 << 10;
-    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE), (libc::M_ARENA_MAX, 2)] {
+    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE), (libc::M_ARENA_MAX, 2)]
+    {
         // SAFETY: called before any other thread exists, with parameters that glibc documents. A refusal changes nothing.
         unsafe { libc::mallopt(parameter, value) };
     }

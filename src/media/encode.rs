@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::ptr;
 
 use ffmpeg::ffi;
 use ffmpeg::format::Pixel;
@@ -10,8 +11,9 @@ use ffmpeg::format::context::Output;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, copy_metadata, file_url};
+use super::convert::Converter;
 use super::side_streams::SideStreams;
-use super::{Frame, MediaError, VideoInfo, convert};
+use super::{Color, Frame, MediaError, VideoInfo, convert};
 
 /// How the video is compressed.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +51,11 @@ pub struct Encoder {
     side: SideStreams,
     /// Stamp and duration of frames inside the encoder.
     inside: VecDeque<(i64, i64)>,
+    /// Of the frames that come in.
     pixel: Pixel,
+    /// Into the format that the encoder takes, where it does not take that of the frames.
+    converter: Option<Converter>,
+    color: Color,
     size: [u32; 2],
     frames: u64,
     start: Option<i64>,
@@ -83,7 +89,10 @@ impl Encoder {
         };
 
         let mut warnings = Vec::new();
-        let (mut context, pixel) = open_encoder(path, source, settings, &output, &mut warnings)?;
+        let pixel = source.source.pixel;
+        let (mut context, encoded) = open_encoder(path, source, settings, &output, &mut warnings)?;
+        let [width, height] = source.geometry.coded;
+        let converter = (encoded != pixel).then(|| Converter::new(encoded, width, height));
         // SAFETY: the output and the encoder live; the new stream belongs to the output.
         unsafe {
             let stream = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
@@ -121,6 +130,8 @@ impl Encoder {
             side,
             inside: VecDeque::new(),
             pixel,
+            converter,
+            color: source.color,
             size: source.geometry.coded,
             frames: 0,
             start: None,
@@ -134,6 +145,9 @@ impl Encoder {
         let mut picture = frame.picture;
         if picture.format() != self.pixel || [picture.width(), picture.height()] != self.size {
             return Err(MediaError::WrongFrame { path: self.path.clone() });
+        }
+        if let Some(converter) = &mut self.converter {
+            picture = converter.run(&picture, self.color, self.color).map_err(|e| MediaError::encode(&self.path, e))?;
         }
         let stamp = picture.pts().unwrap_or(0) + self.shift;
         picture.set_pts(Some(stamp));
@@ -200,7 +214,7 @@ impl Encoder {
 
 pub(super) const MICROSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000 };
 
-/// An open encoder and the pixel format of its frames, which is the source's.
+/// An open encoder and the pixel format of its frames: the source's, or the nearest one that the encoder takes.
 fn open_encoder(
     path: &Path,
     source: &VideoInfo,
@@ -212,7 +226,12 @@ fn open_encoder(
     let codec = ffmpeg::encoder::find_by_name(name)
         .filter(|codec| codec.medium() == ffmpeg::media::Type::Video)
         .ok_or_else(|| MediaError::UnknownEncoder { name: name.clone() })?;
-    let pixel = source.source.pixel;
+    // SAFETY: the codec lives for ever.
+    let pixel = unsafe { nearest_taken(codec.as_ptr(), source.source.pixel) };
+    if pixel != source.source.pixel {
+        let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
+        warnings.push(format!("{name} does not take {from}; frames are converted to {to}"));
+    }
     let [width, height] = source.geometry.coded;
     let refused = |e| MediaError::EncoderRefused {
         name: name.clone(),
@@ -257,6 +276,23 @@ fn open_encoder(
         }
     }
     Ok((context, pixel))
+}
+
+/// The pixel format of those an encoder takes that loses least of `pixel`.
+///
+/// # Safety
+/// `codec` must be a codec.
+unsafe fn nearest_taken(codec: *const ffi::AVCodec, pixel: Pixel) -> Pixel {
+    let wanted = ffi::AVPixelFormat::from(pixel);
+    // SAFETY: the list is null or ends with "none".
+    unsafe {
+        let list = (*codec).pix_fmts;
+        if list.is_null() {
+            return pixel;
+        }
+        let best = ffi::avcodec_find_best_pix_fmt_of_list(list, wanted, 0, ptr::null_mut());
+        if best == ffi::AVPixelFormat::AV_PIX_FMT_NONE { pixel } else { Pixel::from(best) }
+    }
 }
 
 /// Copies what describes a stream: title, language and the like; what it is for.

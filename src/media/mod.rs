@@ -13,6 +13,7 @@ mod error;
 mod frame;
 mod probe;
 mod side_streams;
+mod transcode;
 mod verify;
 
 pub use av::{has_encoder, init, version};

@@ -1,5 +1,5 @@
-//! Sound, subtitles and what else a source has beside its video: read a second time and copied, as far as the video is
-//! written, so that nothing piles up in memory.
+//! Sound, subtitles and what else a source has beside its video: read a second time and copied (or converted, where the
+//! container does not take them), as far as the video is written, so that nothing piles up in memory.
 
 use ffmpeg::ffi;
 use ffmpeg::format::context::{Input, Output};
@@ -8,6 +8,7 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::{check, copy_metadata, describe, open_input};
 use super::encode::{MICROSECONDS, copy_stream_description};
+use super::transcode::Transcoder;
 use super::{MediaError, VideoInfo};
 
 /// Seconds that other streams may run ahead of the video: enough for the muxer to interleave them.
@@ -15,8 +16,8 @@ const AHEAD: f64 = 0.5;
 
 pub(super) struct SideStreams {
     input: Input,
-    /// For each stream of the source its index in the output.
-    map: Vec<Option<usize>>,
+    /// For each stream of the source where its packets go.
+    routes: Vec<Route>,
     packet: ffmpeg::Packet,
     /// Whether `packet` holds one that was too early to write.
     held: bool,
@@ -25,29 +26,38 @@ pub(super) struct SideStreams {
     shift: i64,
 }
 
+/// What becomes of a stream's packets.
+enum Route {
+    /// Left out.
+    Nowhere,
+    /// Into the output's stream of this index, as they are.
+    Copy(usize),
+    /// Into another codec.
+    Convert(Box<Transcoder>),
+}
+
 impl SideStreams {
     /// Adds the source's other streams to `output`.
     pub fn open(source: &VideoInfo, output: &mut Output, warnings: &mut Vec<String>) -> Result<Self, MediaError> {
         let mut input = open_input(&source.path)?;
         let video = source.source.stream;
-        let mut map = Vec::new();
+        let mut routes = Vec::new();
         for index in 0..input.nb_streams() as usize {
-            map.push(if index == video { None } else { add_stream(&mut input, index, output, warnings) });
-        }
-        for (index, target) in map.iter().enumerate() {
-            if target.is_none() {
+            let route = if index == video { Route::Nowhere } else { add_stream(&mut input, index, output, warnings) };
+            if matches!(route, Route::Nowhere) {
                 // SAFETY: a stream of the open input; the demuxer then skips its packets.
                 unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
+            routes.push(route);
         }
         // SAFETY: both streams exist: the source's video and the output's first.
         unsafe {
             let from = *(*input.as_ptr()).streams.add(video);
             copy_stream_description(*(*output.as_ptr()).streams, from);
         }
-        let done = map.iter().all(Option::is_none);
+        let done = routes.iter().all(|route| matches!(route, Route::Nowhere));
         let packet = ffmpeg::Packet::empty();
-        Ok(Self { input, map, packet, held: false, done, shift: source.source.shift })
+        Ok(Self { input, routes, packet, held: false, done, shift: source.source.shift })
     }
 
     /// Title, creation time, chapters: what belongs to the file as a whole.
@@ -84,11 +94,14 @@ impl SideStreams {
                 // The end, or damage that the decoder reports.
                 if code < 0 {
                     self.done = true;
-                    return Ok(());
+                    return self.routes.iter_mut().try_for_each(|route| match route {
+                        Route::Convert(transcoder) => transcoder.feed(None, output),
+                        _ => Ok(()),
+                    });
                 }
             }
             let index = self.packet.stream();
-            let Some(target) = self.map.get(index).copied().flatten() else {
+            let Some(route @ (Route::Copy(_) | Route::Convert(_))) = self.routes.get_mut(index) else {
                 self.held = false;
                 continue;
             };
@@ -109,44 +122,69 @@ impl SideStreams {
                         *stamp = stamp.saturating_add(shift);
                     }
                 }
-                let to = (**(*output.as_ptr()).streams.add(target)).time_base;
-                ffi::av_packet_rescale_ts(p, from, to);
-                (*p).stream_index = target as i32;
-                (*p).pos = -1;
-                check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p))?;
+                match route {
+                    Route::Nowhere => {}
+                    Route::Convert(transcoder) => transcoder.feed(Some(&mut self.packet), output)?,
+                    Route::Copy(target) => {
+                        let to = (**(*output.as_ptr()).streams.add(*target)).time_base;
+                        ffi::av_packet_rescale_ts(p, from, to);
+                        (*p).stream_index = *target as i32;
+                        (*p).pos = -1;
+                        check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p))?;
+                    }
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Adds a stream to the output if its container takes it, and gives its index there.
-fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &mut Vec<String>) -> Option<usize> {
-    let stream = input.stream(index)?;
+/// Adds a stream to the output: as it is if its container takes it, else converted if it can be.
+fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &mut Vec<String>) -> Route {
+    let Some(stream) = input.stream(index) else { return Route::Nowhere };
     let (medium, what) = (stream.parameters().medium(), describe(&stream));
     let kind = match medium {
         ffmpeg::media::Type::Audio => "sound",
         ffmpeg::media::Type::Subtitle => "subtitles",
         ffmpeg::media::Type::Video => "picture",
-        _ => return None,
+        _ => return Route::Nowhere,
     };
     // SAFETY: streams and contexts live; parameters are copied.
     unsafe {
         let from = *(*input.as_mut_ptr()).streams.add(index);
-        let taken = ffi::avformat_query_codec((*output.as_ptr()).oformat, (*(*from).codecpar).codec_id, 0) == 1;
-        if !taken {
-            let container = (*(*output.as_ptr()).oformat).name;
-            let container = std::ffi::CStr::from_ptr(container).to_string_lossy();
-            warnings.push(format!("the {kind} ({what}) cannot be kept in {container} and was left out"));
-            return None;
-        }
-        let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
-        if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
-            return None;
-        }
-        (*(*to).codecpar).codec_tag = 0;
-        (*to).time_base = (*from).time_base;
-        copy_stream_description(to, from);
-        Some((*to).index as usize)
+        let format = (*output.as_ptr()).oformat;
+        let container = std::ffi::CStr::from_ptr((*format).name).to_string_lossy();
+        let route = if ffi::avformat_query_codec(format, (*(*from).codecpar).codec_id, 0) == 1 {
+            let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
+            if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
+                return Route::Nowhere;
+            }
+            (*(*to).codecpar).codec_tag = 0;
+            (*to).time_base = (*from).time_base;
+            Route::Copy((*to).index as usize)
+        } else {
+            let converted = match medium {
+                ffmpeg::media::Type::Video => Err(ffmpeg::Error::EncoderNotFound),
+                _ => Transcoder::open(from, output),
+            };
+            match converted {
+                Ok(transcoder) => {
+                    let codec = transcoder.codec();
+                    warnings.push(format!("{container} does not take the {kind} ({what}); converted to {codec}"));
+                    Route::Convert(Box::new(transcoder))
+                }
+                Err(_) => {
+                    warnings.push(format!("the {kind} ({what}) cannot be kept in {container} and was left out"));
+                    return Route::Nowhere;
+                }
+            }
+        };
+        let target = match &route {
+            Route::Nowhere => return route,
+            Route::Copy(target) => *target,
+            Route::Convert(transcoder) => transcoder.target(),
+        };
+        copy_stream_description(*(*output.as_ptr()).streams.add(target), from);
+        route
     }
 }

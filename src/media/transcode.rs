@@ -1,0 +1,427 @@
+//! Sound and text subtitles whose codec the output's container does not take: decoded and encoded again, packet by
+//! packet, in one the container does take.
+
+use std::ffi::CStr;
+use std::ptr;
+
+use ffmpeg::ffi;
+use ffmpeg::format::context::Output;
+use ffmpeg::packet::Mut as _;
+use ffmpeg_next as ffmpeg;
+
+use super::av::{Options, check};
+use super::encode::MICROSECONDS;
+
+/// Bits a second for each channel of sound.
+const BIT_RATE: i64 = 96_000;
+/// Samples a packet for encoders that take any number.
+const FRAME_SIZE: i32 = 1024;
+/// Most bytes of one encoded subtitle.
+const SUBTITLE_BYTES: usize = 1 << 20;
+/// Text subtitle codecs, the container's own first.
+const SUBTITLES: [ffi::AVCodecID; 3] =
+    [ffi::AVCodecID::AV_CODEC_ID_MOV_TEXT, ffi::AVCodecID::AV_CODEC_ID_SUBRIP, ffi::AVCodecID::AV_CODEC_ID_WEBVTT];
+
+/// Turns one stream of the source into one stream of the output.
+pub(super) struct Transcoder {
+    decoder: Codec,
+    encoder: Codec,
+    /// Index of the stream in the output.
+    target: usize,
+    packet: ffmpeg::Packet,
+    sound: Option<Sound>,
+}
+
+/// What sound needs beside its decoder and encoder.
+struct Sound {
+    resampler: *mut ffi::SwrContext,
+    samples: *mut ffi::AVAudioFifo,
+    frame_size: i32,
+    /// Stamp of the next sample that leaves, in samples; none before the first.
+    next: Option<i64>,
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        // SAFETY: both are null or owned by this value.
+        unsafe {
+            ffi::swr_free(&mut self.resampler);
+            ffi::av_audio_fifo_free(self.samples);
+        }
+    }
+}
+
+/// A decoder or encoder that is freed when dropped.
+struct Codec(*mut ffi::AVCodecContext);
+
+impl Codec {
+    fn new(codec: *const ffi::AVCodec) -> Result<Self, ffmpeg::Error> {
+        // SAFETY: null or a codec, which lives for ever.
+        let context = unsafe { ffi::avcodec_alloc_context3(codec) };
+        if codec.is_null() || context.is_null() { Err(ffmpeg::Error::EncoderNotFound) } else { Ok(Self(context)) }
+    }
+
+    /// The open decoder of a stream.
+    ///
+    /// # Safety
+    /// `stream` must be alive.
+    unsafe fn decoder(stream: *const ffi::AVStream) -> Result<Self, ffmpeg::Error> {
+        // SAFETY: the caller's promise; parameters are copied.
+        unsafe {
+            let codec = ffi::avcodec_find_decoder((*(*stream).codecpar).codec_id);
+            if codec.is_null() {
+                return Err(ffmpeg::Error::DecoderNotFound);
+            }
+            let decoder = Self::new(codec)?;
+            check(ffi::avcodec_parameters_to_context(decoder.0, (*stream).codecpar))?;
+            (*decoder.0).pkt_timebase = (*stream).time_base;
+            check(ffi::avcodec_open2(decoder.0, codec, ptr::null_mut()))?;
+            Ok(decoder)
+        }
+    }
+}
+
+impl Drop for Codec {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value.
+        unsafe { ffi::avcodec_free_context(&mut self.0) };
+    }
+}
+
+// SAFETY: nothing in it is tied to a thread, and all of it is used through `&mut self` only.
+unsafe impl Send for Transcoder {}
+
+impl Transcoder {
+    /// Adds a stream to `output` for the source's `stream` (sound or text subtitles) and gives what fills it.
+    ///
+    /// # Safety
+    /// `stream` must be a stream of an open input.
+    pub unsafe fn open(stream: *const ffi::AVStream, output: &mut Output) -> Result<Self, ffmpeg::Error> {
+        // SAFETY: the caller's promise; the new stream belongs to the output.
+        unsafe {
+            let decoder = Codec::decoder(stream)?;
+            let (encoder, sound) = match (*decoder.0).codec_type {
+                ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => {
+                    let (encoder, sound) = open_sound(&decoder, output)?;
+                    (encoder, Some(sound))
+                }
+                _ => (open_subtitles(&decoder, output)?, None),
+            };
+            let to = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
+            if to.is_null() {
+                return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
+            }
+            check(ffi::avcodec_parameters_from_context((*to).codecpar, encoder.0))?;
+            (*to).time_base = (*encoder.0).time_base;
+            let target = (*to).index as usize;
+            Ok(Self { decoder, encoder, target, packet: ffmpeg::Packet::empty(), sound })
+        }
+    }
+
+    /// Index of the stream in the output.
+    pub fn target(&self) -> usize {
+        self.target
+    }
+
+    /// FFmpeg's name of the new codec.
+    pub fn codec(&self) -> String {
+        // SAFETY: the name of an open encoder's codec lives for ever.
+        unsafe { CStr::from_ptr(ffi::avcodec_get_name((*self.encoder.0).codec_id)) }.to_string_lossy().into_owned()
+    }
+
+    /// Takes a packet of the source (its stamps in the source's time base) and writes what comes of it; damaged packets
+    /// are skipped, as players do. `None` at the end writes what is held back.
+    pub fn feed(&mut self, packet: Option<&mut ffmpeg::Packet>, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        let packet = packet.map_or(ptr::null_mut(), |p| p.as_mut_ptr());
+        match self.sound.take() {
+            Some(mut sound) => {
+                let result = self.feed_sound(&mut sound, packet, output);
+                self.sound = Some(sound);
+                result
+            }
+            None if packet.is_null() => Ok(()),
+            None => self.feed_subtitle(packet, output),
+        }
+    }
+
+    fn feed_sound(
+        &mut self,
+        sound: &mut Sound,
+        packet: *mut ffi::AVPacket,
+        output: &mut Output,
+    ) -> Result<(), ffmpeg::Error> {
+        let at_end = packet.is_null();
+        // SAFETY: open contexts of our own; frames are valid for their calls.
+        unsafe {
+            ffi::avcodec_send_packet(self.decoder.0, packet);
+            let mut frame = ffmpeg::frame::Audio::empty();
+            while ffi::avcodec_receive_frame(self.decoder.0, frame.as_mut_ptr()) == 0 {
+                self.resample(sound, frame.as_mut_ptr())?;
+                self.encode_sound(sound, false, output)?;
+            }
+            if at_end {
+                self.resample(sound, ptr::null_mut())?;
+                self.encode_sound(sound, true, output)?;
+                check(ffi::avcodec_send_frame(self.encoder.0, ptr::null()))?;
+                self.drain(output)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Puts a decoded frame (null at the end) into the queue of samples in the encoder's form. Gaps become silence.
+    ///
+    /// # Safety
+    /// `frame` must be null or a decoded frame.
+    unsafe fn resample(&mut self, sound: &mut Sound, frame: *mut ffi::AVFrame) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the caller's promise; the converted frame is ours and as large as the resampler says.
+        unsafe {
+            let rate = i64::from((*self.encoder.0).sample_rate);
+            if !frame.is_null() {
+                let from_rate = i64::from((*self.decoder.0).sample_rate).max(1);
+                // The decoder may find another form in the stream than its header told.
+                if (*frame).sample_rate != (*self.decoder.0).sample_rate
+                    || ffi::swr_is_initialized(sound.resampler) == 0
+                {
+                    return Ok(());
+                }
+                let stamp = (*frame).best_effort_timestamp;
+                if stamp != ffi::AV_NOPTS_VALUE {
+                    let base = (*self.decoder.0).pkt_timebase;
+                    // In units of 1 / (input rate x output rate) seconds, as the resampler wants it.
+                    let units = i64::from(base.num) * from_rate * rate;
+                    let next =
+                        ffi::swr_next_pts(sound.resampler, ffi::av_rescale(stamp, units, i64::from(base.den.max(1))));
+                    sound.next.get_or_insert(next / from_rate);
+                }
+                sound.next.get_or_insert(0);
+            }
+            let count = if frame.is_null() { 0 } else { (*frame).nb_samples };
+            let room = ffi::swr_get_out_samples(sound.resampler, count);
+            check(room)?;
+            if room == 0 {
+                return Ok(());
+            }
+            let mut converted = ffmpeg::frame::Audio::empty();
+            let c = converted.as_mut_ptr();
+            (*c).nb_samples = room;
+            (*c).format = (*self.encoder.0).sample_fmt as i32;
+            (*c).sample_rate = (*self.encoder.0).sample_rate;
+            check(ffi::av_channel_layout_copy(&mut (*c).ch_layout, &(*self.encoder.0).ch_layout))?;
+            check(ffi::av_frame_get_buffer(c, 0))?;
+            let data = if frame.is_null() { ptr::null_mut() } else { (*frame).extended_data.cast() };
+            let got = check(ffi::swr_convert(sound.resampler, (*c).extended_data, room, data, count))?;
+            check(ffi::av_audio_fifo_write(sound.samples, (*c).extended_data.cast(), got))?;
+            Ok(())
+        }
+    }
+
+    /// Encodes whole packets of the queue; with `all`, the rest as well.
+    fn encode_sound(&mut self, sound: &mut Sound, all: bool, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        // SAFETY: open contexts of our own; the frame has room for the samples that are read into it.
+        unsafe {
+            loop {
+                let queued = ffi::av_audio_fifo_size(sound.samples);
+                if queued == 0 || (queued < sound.frame_size && !all) {
+                    return Ok(());
+                }
+                let mut frame = ffmpeg::frame::Audio::empty();
+                let f = frame.as_mut_ptr();
+                (*f).nb_samples = queued.min(sound.frame_size);
+                (*f).format = (*self.encoder.0).sample_fmt as i32;
+                (*f).sample_rate = (*self.encoder.0).sample_rate;
+                check(ffi::av_channel_layout_copy(&mut (*f).ch_layout, &(*self.encoder.0).ch_layout))?;
+                check(ffi::av_frame_get_buffer(f, 0))?;
+                let read = check(ffi::av_audio_fifo_read(sound.samples, (*f).extended_data.cast(), (*f).nb_samples))?;
+                let stamp = sound.next.get_or_insert(0);
+                (*f).pts = *stamp;
+                *stamp += i64::from(read);
+                check(ffi::avcodec_send_frame(self.encoder.0, f))?;
+                self.drain(output)?;
+            }
+        }
+    }
+
+    /// Writes the sound packets that are ready.
+    fn drain(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        // SAFETY: an open encoder and a packet of our own, which the muxer empties.
+        unsafe {
+            let p = self.packet.as_mut_ptr();
+            loop {
+                let code = ffi::avcodec_receive_packet(self.encoder.0, p);
+                if code == ffi::AVERROR(ffi::EAGAIN) || code == ffi::AVERROR_EOF {
+                    return Ok(());
+                }
+                check(code)?;
+                self.write(output)?;
+            }
+        }
+    }
+
+    /// Hands `self.packet` (stamps in the encoder's time base) to the muxer.
+    fn write(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        // SAFETY: an open output that has the stream; the packet is ours.
+        unsafe {
+            let p = self.packet.as_mut_ptr();
+            let to = (**(*output.as_ptr()).streams.add(self.target)).time_base;
+            ffi::av_packet_rescale_ts(p, (*self.encoder.0).time_base, to);
+            (*p).stream_index = self.target as i32;
+            check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p)).map(|_| ())
+        }
+    }
+
+    fn feed_subtitle(&mut self, packet: *mut ffi::AVPacket, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        // SAFETY: open contexts of our own; the subtitle is zeroed before and freed after; the buffer has the size told.
+        unsafe {
+            let mut subtitle: ffi::AVSubtitle = std::mem::zeroed();
+            let mut got = 0;
+            let code = ffi::avcodec_decode_subtitle2(self.decoder.0, &mut subtitle, &mut got, packet);
+            if code < 0 || got == 0 {
+                return Ok(());
+            }
+            let millisecond = ffi::AVRational { num: 1, den: 1000 };
+            let begin = i64::from(subtitle.start_display_time);
+            let pts = subtitle.pts.saturating_add(ffi::av_rescale_q(begin, millisecond, MICROSECONDS));
+            let length = i64::from(subtitle.end_display_time) - begin;
+            (subtitle.pts, subtitle.start_display_time, subtitle.end_display_time) = (pts, 0, length.max(0) as u32);
+            let mut bytes = vec![0u8; SUBTITLE_BYTES];
+            let size = match subtitle.num_rects {
+                0 => 0,
+                _ => ffi::avcodec_encode_subtitle(self.encoder.0, bytes.as_mut_ptr(), bytes.len() as i32, &subtitle),
+            };
+            ffi::avsubtitle_free(&mut subtitle);
+            if size <= 0 {
+                return Ok(());
+            }
+            self.packet = ffmpeg::Packet::copy(&bytes[..size as usize]);
+            let p = self.packet.as_mut_ptr();
+            ((*p).pts, (*p).dts) = (pts, pts);
+            (*p).duration = ffi::av_rescale_q(length.max(0), millisecond, MICROSECONDS);
+            self.write(output)
+        }
+    }
+}
+
+/// The encoder that the container prefers for sound, and what brings the decoder's samples into its form.
+///
+/// # Safety
+/// The output must be alive.
+unsafe fn open_sound(decoder: &Codec, output: &Output) -> Result<(Codec, Sound), ffmpeg::Error> {
+    // SAFETY: the caller's promise, and that of `try_sound`.
+    unsafe {
+        let mut layout = (*decoder.0).ch_layout;
+        if layout.nb_channels < 1 {
+            return Err(ffmpeg::Error::InvalidData);
+        }
+        if layout.order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_UNSPEC {
+            ffi::av_channel_layout_default(&mut (*decoder.0).ch_layout, layout.nb_channels);
+            layout = (*decoder.0).ch_layout;
+        }
+        // Encoders that do not know an arrangement of many speakers know two.
+        try_sound(decoder, output, &layout).or_else(|_| {
+            let mut stereo: ffi::AVChannelLayout = std::mem::zeroed();
+            ffi::av_channel_layout_default(&mut stereo, layout.nb_channels.min(2));
+            try_sound(decoder, output, &stereo)
+        })
+    }
+}
+
+/// # Safety
+/// The output must be alive, and `layout` valid.
+unsafe fn try_sound(
+    decoder: &Codec,
+    output: &Output,
+    layout: &ffi::AVChannelLayout,
+) -> Result<(Codec, Sound), ffmpeg::Error> {
+    // SAFETY: the caller's promise; contexts are our own; the codec's lists end with the values told.
+    unsafe {
+        let codec = ffi::avcodec_find_encoder((*(*output.as_ptr()).oformat).audio_codec);
+        let encoder = Codec::new(codec)?;
+        let (d, e) = (decoder.0, encoder.0);
+        (*e).sample_rate = nearest_rate((*codec).supported_samplerates, (*d).sample_rate);
+        (*e).sample_fmt = if (*codec).sample_fmts.is_null() { (*d).sample_fmt } else { *(*codec).sample_fmts };
+        check(ffi::av_channel_layout_copy(&mut (*e).ch_layout, layout))?;
+        (*e).bit_rate = BIT_RATE * i64::from(layout.nb_channels);
+        (*e).time_base = ffi::AVRational { num: 1, den: (*e).sample_rate };
+        if (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_GLOBALHEADER != 0 {
+            (*e).flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+        }
+        let mut options = Options::new();
+        check(ffi::avcodec_open2(e, codec, &mut options.0))?;
+        let frame_size = if (*e).frame_size > 0 { (*e).frame_size } else { FRAME_SIZE };
+        let samples = ffi::av_audio_fifo_alloc((*e).sample_fmt, (*e).ch_layout.nb_channels, frame_size);
+        let mut sound = Sound { resampler: ptr::null_mut(), samples, frame_size, next: None };
+        check(ffi::swr_alloc_set_opts2(
+            &mut sound.resampler,
+            &mut (*e).ch_layout,
+            (*e).sample_fmt,
+            (*e).sample_rate,
+            &mut (*d).ch_layout,
+            (*d).sample_fmt,
+            (*d).sample_rate,
+            0,
+            ptr::null_mut(),
+        ))?;
+        // Fill gaps and cut overlaps, without stretching.
+        check(ffi::av_opt_set_double(sound.resampler.cast(), c"async".as_ptr(), 1.0, 0))?;
+        check(ffi::swr_init(sound.resampler))?;
+        if samples.is_null() {
+            return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
+        }
+        Ok((encoder, sound))
+    }
+}
+
+/// The least rate of a list (ended by 0; null: any) that is not below `rate`, else its largest.
+///
+/// # Safety
+/// `list` must be null or end with 0.
+unsafe fn nearest_rate(mut list: *const i32, rate: i32) -> i32 {
+    if list.is_null() {
+        return rate;
+    }
+    let (mut above, mut largest) = (i32::MAX, 0);
+    // SAFETY: the caller's promise.
+    unsafe {
+        while *list != 0 {
+            largest = largest.max(*list);
+            if *list >= rate {
+                above = above.min(*list);
+            }
+            list = list.add(1);
+        }
+    }
+    if above < i32::MAX { above } else { largest }
+}
+
+/// An encoder for text that the container takes.
+///
+/// # Safety
+/// The output must be alive.
+unsafe fn open_subtitles(decoder: &Codec, output: &Output) -> Result<Codec, ffmpeg::Error> {
+    // SAFETY: the caller's promise; the header is copied into memory that the context frees.
+    unsafe {
+        let descriptor = ffi::avcodec_descriptor_get((*decoder.0).codec_id);
+        if descriptor.is_null() || (*descriptor).props & ffi::AV_CODEC_PROP_TEXT_SUB as i32 == 0 {
+            // Pictures cannot be made text.
+            return Err(ffmpeg::Error::EncoderNotFound);
+        }
+        let format = (*output.as_ptr()).oformat;
+        let id = SUBTITLES.into_iter().find(|&id| ffi::avformat_query_codec(format, id, 0) == 1);
+        let codec = ffi::avcodec_find_encoder(id.ok_or(ffmpeg::Error::EncoderNotFound)?);
+        let encoder = Codec::new(codec)?;
+        let (d, e) = (decoder.0, encoder.0);
+        (*e).time_base = MICROSECONDS;
+        let size = (*d).subtitle_header_size;
+        if size > 0 && !(*d).subtitle_header.is_null() {
+            let copy = ffi::av_mallocz(size as usize + 1).cast::<u8>();
+            if copy.is_null() {
+                return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
+            }
+            ptr::copy_nonoverlapping((*d).subtitle_header, copy, size as usize);
+            ((*e).subtitle_header, (*e).subtitle_header_size) = (copy, size);
+        }
+        check(ffi::avcodec_open2(e, codec, ptr::null_mut()))?;
+        Ok(encoder)
+    }
+}
