@@ -402,7 +402,7 @@ unsafe fn open_subtitles(decoder: &Codec, output: &Output) -> Result<Codec, ffmp
     // SAFETY: the caller's promise; the header is copied into memory that the context frees.
     unsafe {
         let descriptor = ffi::avcodec_descriptor_get((*decoder.0).codec_id);
-        if descriptor.is_null() || (*descriptor).props & ffi::AV_CODEC_PROP_TEXT_SUB as i32 == 0 {
+        if descriptor.is_null() || (*descriptor).props & ffi::AV_CODEC_PROP_TEXT_SUB == 0 {
             // Pictures cannot be made text.
             return Err(ffmpeg::Error::EncoderNotFound);
         }
