@@ -16,9 +16,8 @@ const MOTION_LIMIT: f32 = 0.15;
 /// Cost of a frame labelled "exchanged" on no evidence, and what a visible face adds: then the network is seldom wrong.
 const EXCHANGED: f32 = 0.001;
 const EXCHANGED_WITH_FACE: f32 = 0.003;
-/// The heavy network's word against the motion of one frame: below two, since exchanging a stretch costs the motion at both
-/// its ends, so that one mistaken word among frames that agree does not exchange them.
-const OPINION_WEIGHT: f32 = 1.5;
+/// The heavy network's word against the motion of one frame.
+const OPINION_WEIGHT: f32 = 4.0;
 
 /// Exchanges left and right, in the picture and in the world, where the whole track says they are confused. Second
 /// opinions are left as they are. Returns the number of frames changed.
