@@ -37,6 +37,8 @@ struct Sound {
     resampler: *mut ffi::SwrContext,
     samples: *mut ffi::AVAudioFifo,
     frame_size: i32,
+    /// Rate, sample format and channels that the resampler was made for.
+    form: [i32; 3],
     /// Stamp of the next sample that leaves, in samples; none before the first.
     next: Option<i64>,
 }
@@ -178,11 +180,9 @@ impl Transcoder {
         unsafe {
             let rate = i64::from((*self.encoder.0).sample_rate);
             if !frame.is_null() {
-                let from_rate = i64::from((*self.decoder.0).sample_rate).max(1);
-                // The decoder may find another form in the stream than its header told.
-                if (*frame).sample_rate != (*self.decoder.0).sample_rate
-                    || ffi::swr_is_initialized(sound.resampler) == 0
-                {
+                let from_rate = i64::from(sound.form[0]);
+                // Reading another form as this one would run over the frame's end: files may change it half-way.
+                if [(*frame).sample_rate, (*frame).format, (*frame).ch_layout.nb_channels] != sound.form {
                     return Ok(());
                 }
                 let stamp = (*frame).best_effort_timestamp;
@@ -350,7 +350,8 @@ unsafe fn try_sound(
         check(ffi::avcodec_open2(e, codec, &mut options.0))?;
         let frame_size = if (*e).frame_size > 0 { (*e).frame_size } else { FRAME_SIZE };
         let samples = ffi::av_audio_fifo_alloc((*e).sample_fmt, (*e).ch_layout.nb_channels, frame_size);
-        let mut sound = Sound { resampler: ptr::null_mut(), samples, frame_size, next: None };
+        let form = [(*d).sample_rate, (*d).sample_fmt as i32, (*d).ch_layout.nb_channels];
+        let mut sound = Sound { resampler: ptr::null_mut(), samples, frame_size, form, next: None };
         check(ffi::swr_alloc_set_opts2(
             &mut sound.resampler,
             &mut (*e).ch_layout,
