@@ -6,6 +6,7 @@
 //! feet that stand still are held where they are.
 
 use super::evidence::{Evidence, LandmarkSet};
+use super::follow::{Seen, follow, start};
 use super::initial::{self, Points};
 use super::kinematics::Skeleton;
 use super::model::Body;
@@ -33,28 +34,9 @@ impl Default for FitOptions {
 const SHAPE_FRAMES: usize = 16;
 /// Rounds of pose, then shape.
 const SHAPE_ROUNDS: usize = 3;
-/// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
-const ROTATION_STEP: f64 = 0.12;
-/// Standard deviation of the position from its expectation, at 60 frames a second, metres.
-const POSITION_STEP: DVec3 = DVec3::new(0.05, 0.05, 0.10);
-/// How much of its velocity a body is expected to keep.
-const INERTIA: f64 = 0.8;
-/// Reach ([`Solver::set_reach`]) of the search for a body that moved far.
-const WIDE: f64 = 8.0;
-/// Frames further apart than this do not know about each other, seconds.
-const MEMORY: f64 = 0.5;
-
 /// How far holding a foot may turn a joint, radians, and move the body, metres (standard deviations).
 const HOLD_ROTATION: f64 = 0.03;
 const HOLD_POSITION: f64 = 0.01;
-
-/// One frame with what is known of it.
-struct Seen {
-    /// Index into the track's observations.
-    index: usize,
-    time: f64,
-    evidence: Evidence,
-}
 
 /// Fits `body` to a track. `times` are the seconds of the video's frames from its first (index = frame number); frames beyond its end
 /// are taken to follow at its last step.
@@ -76,8 +58,7 @@ pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, opt
         return FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() };
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
-    let mut states = forward(&mut solver, camera, &seen);
-    refine(&mut solver, &seen, &mut states);
+    let states = follow(&mut solver, camera, &seen);
     let bridged = bridge(&all_times, &seen, &states);
     let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing);
     let planted = find_stance(&mut solver, camera, &set, &all_times, &smoothed);
@@ -149,20 +130,6 @@ fn time_of(times: &[f64], frame: usize) -> f64 {
     }
 }
 
-/// Closed-form start of one frame.
-fn start(solver: &mut Solver, camera: &Camera, rest: &Points, evidence: &Evidence) -> State {
-    let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &evidence.points);
-    let points = solver.landmarks(&rotations);
-    let position = initial::position(camera, points, &evidence.pixels, &evidence.weights).unwrap_or_else(|| {
-        // From the size alone: a standing person's box has a diagonal of about 1.8 m.
-        let z = (camera.focal[0] * 1.8 / evidence.scale).clamp(0.5, 500.0);
-        let middle = evidence.pixels.iter().sum::<DVec2>() / evidence.pixels.len() as f64;
-        let aside = (middle - DVec2::from_array(camera.center)) * z;
-        DVec3::new(aside.x / camera.focal[0], aside.y / camera.focal[1], z)
-    });
-    State { rotations, position }
-}
-
 /// The shape that explains a dozen or so well-seen frames spread over the track.
 fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]) -> Vec<f64> {
     let chosen = shape_frames(seen);
@@ -208,86 +175,6 @@ fn shape_frames(seen: &[Seen]) -> Vec<usize> {
             stretch.max_by(|&a, &b| quality(a).total_cmp(&quality(b)).then(b.cmp(&a)))
         })
         .collect()
-}
-
-/// One over the variance of a step that takes `seconds`.
-fn rotation_precision(seconds: f64) -> f64 {
-    (ROTATION_STEP * 60.0 * seconds.max(1e-3)).powi(-2)
-}
-
-fn position_precision(seconds: f64) -> DVec3 {
-    let sigma = POSITION_STEP * (60.0 * seconds.max(1e-3));
-    (sigma * sigma).recip()
-}
-
-fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
-    let rest = initial::rest_points(solver.skeleton());
-    let mut states: Vec<State> = Vec::with_capacity(seen.len());
-    for (i, frame) in seen.iter().enumerate() {
-        let before = i.checked_sub(1).filter(|&b| frame.time - seen[b].time <= MEMORY);
-        let Some(b) = before else {
-            let mut state = start(solver, camera, &rest, &frame.evidence);
-            solver.solve(&mut state, &frame.evidence, &Context::default(), 10);
-            states.push(state);
-            continue;
-        };
-        let step = frame.time - seen[b].time;
-        let velocity = match b.checked_sub(1) {
-            Some(a) if seen[b].time - seen[a].time <= MEMORY && seen[b].time > seen[a].time => {
-                (states[b].position - states[a].position) / (seen[b].time - seen[a].time)
-            }
-            _ => DVec3::ZERO,
-        };
-        let expected = states[b].position + velocity * (INERTIA * step);
-        let context = Context {
-            neighbours: vec![(&states[b].rotations, rotation_precision(step))],
-            position: Some((expected, position_precision(step))),
-            planted: Vec::new(),
-        };
-        // Usually the frame before is the better start, but not when the body moved far since.
-        let mut near = states[b].clone();
-        solver.solve(&mut near, &frame.evidence, &context, 5);
-        solver.set_reach(WIDE);
-        let mut far = start(solver, camera, &rest, &frame.evidence);
-        if solver.cost(&near, &frame.evidence, &context) < solver.cost(&far, &frame.evidence, &context) {
-            far = near.clone();
-        }
-        solver.solve(&mut far, &frame.evidence, &context, 3);
-        solver.set_reach(1.0);
-        solver.solve(&mut far, &frame.evidence, &context, 5);
-        // Where the body was expected has no say here: once lost, it would stay lost.
-        let free = Context { position: None, ..context };
-        let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.evidence, &free);
-        let state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
-        states.push(state);
-    }
-    states
-}
-
-/// Solves each frame again, given both its neighbours, from the last to the first.
-fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
-    for i in (0..seen.len()).rev() {
-        let near = |n: &usize| *n < seen.len() && (seen[*n].time - seen[i].time).abs() <= MEMORY;
-        let neighbours: Vec<usize> = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter(near).collect();
-        let mut state = states[i].clone();
-        let step = |n: usize| (seen[n].time - seen[i].time).abs();
-        let position = match neighbours[..] {
-            [a, b] => {
-                let part = step(a) / (step(a) + step(b)).max(1e-9);
-                let middle = states[a].position.lerp(states[b].position, part);
-                Some((middle, position_precision(step(a).min(step(b)))))
-            }
-            [a] => Some((states[a].position, position_precision(step(a)))),
-            _ => None,
-        };
-        let context = Context {
-            neighbours: neighbours.iter().map(|&n| (&states[n].rotations[..], rotation_precision(step(n)))).collect(),
-            position,
-            planted: Vec::new(),
-        };
-        solver.solve(&mut state, &seen[i].evidence, &context, 3);
-        states[i] = state;
-    }
 }
 
 /// A state for every frame of the track: those not seen lie between their neighbours, or are as the nearest at the ends.

@@ -7,6 +7,7 @@ mod anatomy;
 mod confidence;
 mod evidence;
 mod fit;
+mod follow;
 mod initial;
 mod kinematics;
 mod model;

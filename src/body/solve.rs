@@ -202,9 +202,7 @@ impl<'a> Solver<'a> {
             cost += prior.cost(q);
         }
         for &(rotations, precision) in &context.neighbours {
-            for (j, (q, n)) in state.rotations.iter().zip(rotations).enumerate() {
-                cost += joint_precision(j, precision) * log(n.inverse() * *q).length_squared();
-            }
+            cost += turn_cost(rotations, &state.rotations, precision);
         }
         if let Some((place, precision)) = context.position {
             let away = state.position - place;
@@ -368,6 +366,13 @@ impl<'a> Solver<'a> {
         gradient -= eliminated.tr_mul(&self.gradient);
         Some(ShapeNormal { normal, gradient })
     }
+}
+
+/// Cost of the rotations between two poses; `precision` is one over the variance of a joint's.
+pub fn turn_cost(from: &[DQuat], to: &[DQuat], precision: f64) -> f64 {
+    let turned =
+        |(j, (a, b)): (usize, (&DQuat, &DQuat))| joint_precision(j, precision) * log(a.inverse() * *b).length_squared();
+    from.iter().zip(to).enumerate().map(turned).sum()
 }
 
 fn joint_precision(joint: usize, precision: f64) -> f64 {

@@ -8,6 +8,9 @@ use crate::pose::{LANDMARKS, Landmarks, Region, wrap_angle};
 /// Shoulders, elbows, wrists, hips, knees, ankles.
 pub(super) const JOINTS: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
 
+/// Hips and what hangs from them come after everything else.
+const FIRST_OF_LEGS: usize = 23;
+
 /// BlazePose index of the same point on the other side of the body.
 pub(super) fn mirrored(index: usize) -> usize {
     match index {
@@ -28,6 +31,15 @@ pub(super) fn mirror(landmarks: &mut Landmarks) {
     }
 }
 
+/// The same body with left and right arm exchanged, or else the legs; the face goes with the arms.
+pub(super) fn mirror_half(landmarks: &mut Landmarks, arms: bool) {
+    let whole = landmarks.clone();
+    mirror(landmarks);
+    let kept = if arms { FIRST_OF_LEGS..LANDMARKS } else { 0..FIRST_OF_LEGS };
+    landmarks.points[kept.clone()].copy_from_slice(&whole.points[kept.clone()]);
+    landmarks.world[kept.clone()].copy_from_slice(&whole.world[kept]);
+}
+
 /// Mean distance of the joints over the smaller body's extent, whichever way round left and right are.
 /// `shift` (pixels) is added to the first.
 pub(super) fn pose_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2]) -> f64 {
@@ -44,11 +56,20 @@ pub(super) fn pose_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2]) -> f6
     f64::from(mean(&|i| i).min(mean(&mirrored)) / a.extent().min(b.extent()))
 }
 
+/// The greatest of the distances of nose, shoulders and ankles over the smaller body's extent, pairs by their middles.
+fn ends_distance(a: &Landmarks, b: &Landmarks) -> f64 {
+    let nose = |l: &Landmarks| DVec2::new(f64::from(l.points[0].x), f64::from(l.points[0].y));
+    let off = [nose(a).distance(nose(b)), middle(a, 11).distance(middle(b, 11)), middle(a, 27).distance(middle(b, 27))];
+    off.into_iter().fold(0.0, f64::max) / f64::from(a.extent().min(b.extent()))
+}
+
 /// Whether two finds in one picture are the same person seen twice. Two people side by side differ by more.
 pub(super) fn is_duplicate(a: &Landmarks, b: &Landmarks) -> bool {
     let pose = pose_distance(a, b, [0.0; 2]);
     let (ra, rb) = (a.region(), b.region());
-    pose < 0.1 || (pose < 0.22 && ra.center.distance(rb.center) < 0.1 * ra.side.min(rb.side))
+    pose < 0.1
+        || ends_distance(a, b) < 0.1
+        || (pose < 0.22 && ra.center.distance(rb.center) < 0.1 * ra.side.min(rb.side))
 }
 
 /// Whether a find is another person's legs taken for a whole body: its shoulders at their hips, its hips at their

@@ -220,7 +220,9 @@ impl Scout {
             let look = known.look.distance(&sight.look);
             let shift = (predicted.center - known.region.center).as_vec2().to_array();
             let pose = pose_distance(&known.sight.landmarks, &sight.landmarks, shift);
-            let possible = distance < 0.6 + 0.2 * missed && size < 0.8 && look < 0.36;
+            let same_place = distance < 0.25 && size < 0.35;
+            let look_limit = if same_place { 0.55 } else { 0.36 };
+            let possible = distance < 0.6 + 0.2 * missed && size < 0.8 && look < look_limit;
             possible.then_some(distance + 0.5 * size + pose.min(0.5) + 1.5 * look)
         };
         let costs: Vec<Vec<Option<f64>>> = self

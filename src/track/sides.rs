@@ -1,23 +1,31 @@
 //! Left and right: the network now and then exchanges them for a stretch of frames; this finds and mends those.
 //!
-//! A two-state Viterbi over the track (as found, or exchanged): the cheapest sequence of states by the motion of the
-//! joints from frame to frame, the heavy network's opinion where there is one, and a small cost for "exchanged".
+//! A Viterbi over the track. The network exchanges arms and legs together or one of them alone, so that there are four
+//! states. The cheapest sequence of them is by the motion of the joints from frame to frame, the heavy network's opinion
+//! where there is one, and small costs for "exchanged" and for a twisted body.
 
 use super::{
     Observation, Track,
-    likeness::{mirror, mirrored},
+    likeness::{mirror, mirror_half, mirrored},
 };
 use crate::pose::Landmarks;
 
-/// Shoulders to wrists, hips to toes: the points that an exchange moves.
-const LIMBS: [usize; 16] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32];
+/// The points that an exchange moves: shoulders to wrists, hips to toes.
+const HALVES: [&[usize]; 2] = [&[11, 12, 13, 14, 15, 16], &[23, 24, 25, 26, 27, 28, 29, 30, 31, 32]];
 /// Motion beyond this share of the person's extent says no more than this much.
 const MOTION_LIMIT: f32 = 0.15;
 /// Cost of a frame labelled "exchanged" on no evidence, and what a visible face adds: then the network is seldom wrong.
 const EXCHANGED: f32 = 0.001;
 const EXCHANGED_WITH_FACE: f32 = 0.003;
-/// The heavy network's word against the motion of one frame.
-const OPINION_WEIGHT: f32 = 4.0;
+/// Cost of a frame in which the network exchanged one half of the body only.
+const TWISTED: f32 = 0.02;
+/// The heavy network's word against the motion of one frame: less than the two steps that a frame exchanged by mistake
+/// costs, so that its own mistakes pass.
+const OPINION_WEIGHT: f32 = 1.0;
+
+/// Whether arms and legs are exchanged.
+type State = [bool; 2];
+const STATES: [State; 4] = [[false, false], [true, true], [true, false], [false, true]];
 
 /// Exchanges left and right, in the picture and in the world, where the whole track says they are confused. Second
 /// opinions are left as they are. Returns the number of frames changed.
@@ -34,23 +42,25 @@ pub fn repair_sides(track: &mut Track) -> usize {
     let mut came_from = Vec::with_capacity(seen.len());
     for pair in seen.windows(2) {
         let (last, next) = (&pair[0].landmarks, &pair[1].landmarks);
-        let (kept, exchanged) = (distance(last, next, false, scale), distance(last, next, true, scale));
-        let step = [[kept, exchanged], [exchanged, kept]];
+        let moved = HALVES.map(|half| [false, true].map(|exchanged| distance(last, next, half, exchanged, scale)));
+        let step = |from: State, to: State| (0..2).map(|h| moved[h][usize::from(from[h] != to[h])]).sum::<f32>();
         let own = unary(pair[1], scale);
-        let best = [0, 1].map(|to: usize| {
-            let from = [0, 1].map(|from: usize| costs[from] + step[from][to]);
-            if from[1] < from[0] { (1, from[1] + own[to]) } else { (0, from[0] + own[to]) }
+        let best: [(usize, f32); 4] = std::array::from_fn(|to| {
+            let from = |from: usize| (from, costs[from] + step(STATES[from], STATES[to]) + own[to]);
+            (1..4).map(from).fold(from(0), |best, other| if other.1 < best.1 { other } else { best })
         });
         came_from.push(best.map(|(from, _)| from));
         costs = best.map(|(_, cost)| cost);
     }
-    let mut state = usize::from(costs[1] < costs[0]);
+    let mut state = (1..4).fold(0, |best, other| if costs[other] < costs[best] { other } else { best });
     let mut changed = 0;
     for (index, observation) in seen.into_iter().enumerate().rev() {
-        if state == 1 {
-            mirror(&mut observation.landmarks);
-            changed += 1;
+        match STATES[state] {
+            [true, true] => mirror(&mut observation.landmarks),
+            [arms, legs] if arms || legs => mirror_half(&mut observation.landmarks, arms),
+            _ => {}
         }
+        changed += usize::from(state != 0);
         if index > 0 {
             state = came_from[index - 1][state];
         }
@@ -58,22 +68,28 @@ pub fn repair_sides(track: &mut Track) -> usize {
     changed
 }
 
-/// Cost of the two states on the frame's own evidence.
-fn unary(observation: &Observation, scale: f32) -> [f32; 2] {
+/// Cost of the states on the frame's own evidence.
+fn unary(observation: &Observation, scale: f32) -> [f32; 4] {
     let found = &observation.landmarks;
     let face = found.points[..9].iter().map(|p| p.visibility).sum::<f32>() / 9.0;
-    let mut costs = [0.0, EXCHANGED + EXCHANGED_WITH_FACE * face];
-    if let Some(opinion) = &observation.second_opinion {
-        costs[0] += OPINION_WEIGHT * distance(opinion, found, false, scale);
-        costs[1] += OPINION_WEIGHT * distance(opinion, found, true, scale);
-    }
-    costs
+    STATES.map(|state| {
+        let exchanged = state.iter().filter(|&&e| e).count() as f32;
+        let mut cost = exchanged * (EXCHANGED + EXCHANGED_WITH_FACE * face);
+        if state[0] != state[1] {
+            cost += TWISTED;
+        }
+        if let Some(opinion) = &observation.second_opinion {
+            let off = |h: usize| distance(opinion, found, HALVES[h], state[h], scale);
+            cost += OPINION_WEIGHT * (off(0) + off(1));
+        }
+        cost
+    })
 }
 
-/// Robust mean distance of the limbs over `scale`, weighted by visibility; with `exchanged`, one body is mirrored.
-fn distance(a: &Landmarks, b: &Landmarks, exchanged: bool, scale: f32) -> f32 {
+/// Robust mean distance of some points over `scale`, weighted by visibility; with `exchanged`, one body is mirrored.
+fn distance(a: &Landmarks, b: &Landmarks, points: &[usize], exchanged: bool, scale: f32) -> f32 {
     let (mut sum, mut total) = (0.0, 1e-6);
-    for i in LIMBS {
+    for &i in points {
         let (p, q) = (a.points[i], b.points[if exchanged { mirrored(i) } else { i }]);
         let weight = p.visibility.min(q.visibility);
         sum += weight * ((p.x - q.x).hypot(p.y - q.y) / scale).min(MOTION_LIMIT);
@@ -103,6 +119,25 @@ mod tests {
         let mut mended = track(10..18);
         assert_eq!(repair_sides(&mut mended), 8);
         assert_eq!(mended, track(0..0));
+    }
+
+    #[test]
+    fn arms_exchanged_alone_are_mended_alone() {
+        let mut mended = track(0..0);
+        for i in 10..18 {
+            mirror_half(&mut mended.observations[i].as_mut().unwrap().landmarks, true);
+        }
+        assert_eq!(repair_sides(&mut mended), 8);
+        assert_eq!(mended, track(0..0));
+    }
+
+    #[test]
+    fn one_mistaken_opinion_exchanges_nothing() {
+        let mut good = track(0..0);
+        let mut mistaken = good.observations[12].as_ref().unwrap().landmarks.clone();
+        mirror(&mut mistaken);
+        good.observations[12].as_mut().unwrap().second_opinion = Some(Box::new(mistaken));
+        assert_eq!(repair_sides(&mut good), 0);
     }
 
     #[test]

@@ -1,0 +1,223 @@
+//! A body from frame to frame: the poses of a whole track from what was seen in each frame, before smoothing.
+//!
+//! A forward pass (each frame starts at the one before), new starts where the body lost its way, and a backward sweep with
+//! both neighbours.
+
+use super::Camera;
+use super::evidence::Evidence;
+use super::initial::{self, Points};
+use super::solve::{Context, Solver, State, turn_cost};
+use glam::{DVec2, DVec3};
+
+/// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
+const ROTATION_STEP: f64 = 0.12;
+/// Standard deviation of the position from its expectation, at 60 frames a second, metres.
+const POSITION_STEP: DVec3 = DVec3::new(0.05, 0.05, 0.10);
+/// How much of its velocity a body is expected to keep.
+const INERTIA: f64 = 0.8;
+/// Reach ([`Solver::set_reach`]) of the search for a body that moved far.
+const WIDE: f64 = 8.0;
+/// Frames further apart than this do not know about each other, seconds.
+const MEMORY: f64 = 0.5;
+/// A pose that explains its frame this much worse than is usual in its track may be a wrong turn.
+const LOST: f64 = 1.8;
+/// Steps of the solver for a start from nothing, and from the frame before.
+const START_STEPS: usize = 10;
+const FOLLOW_STEPS: usize = 5;
+
+/// One frame with what is known of it.
+pub struct Seen {
+    /// Index into the track's observations.
+    pub index: usize,
+    /// Seconds.
+    pub time: f64,
+    /// What the body is fitted to.
+    pub evidence: Evidence,
+}
+
+/// Poses of a track, one for each frame seen.
+pub fn follow(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
+    let mut states = forward(solver, camera, seen);
+    start_anew(solver, camera, seen, &mut states);
+    refine(solver, seen, &mut states);
+    states
+}
+
+/// Closed-form start of one frame.
+pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, evidence: &Evidence) -> State {
+    let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &evidence.points);
+    let points = solver.landmarks(&rotations);
+    let position = initial::position(camera, points, &evidence.pixels, &evidence.weights).unwrap_or_else(|| {
+        // From the size alone: a standing person's box has a diagonal of about 1.8 m.
+        let z = (camera.focal[0] * 1.8 / evidence.scale).clamp(0.5, 500.0);
+        let middle = evidence.pixels.iter().sum::<DVec2>() / evidence.pixels.len() as f64;
+        let aside = (middle - DVec2::from_array(camera.center)) * z;
+        DVec3::new(aside.x / camera.focal[0], aside.y / camera.focal[1], z)
+    });
+    State { rotations, position }
+}
+
+/// One over the variance of a step that takes `seconds`.
+fn rotation_precision(seconds: f64) -> f64 {
+    (ROTATION_STEP * 60.0 * seconds.max(1e-3)).powi(-2)
+}
+
+fn position_precision(seconds: f64) -> DVec3 {
+    let sigma = POSITION_STEP * (60.0 * seconds.max(1e-3));
+    (sigma * sigma).recip()
+}
+
+/// Each frame from the one before.
+fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
+    let rest = initial::rest_points(solver.skeleton());
+    let mut states: Vec<State> = Vec::with_capacity(seen.len());
+    for (i, frame) in seen.iter().enumerate() {
+        let before = i.checked_sub(1).filter(|&b| frame.time - seen[b].time <= MEMORY);
+        let Some(b) = before else {
+            let mut state = start(solver, camera, &rest, &frame.evidence);
+            solver.solve(&mut state, &frame.evidence, &Context::default(), START_STEPS);
+            states.push(state);
+            continue;
+        };
+        let step = frame.time - seen[b].time;
+        let velocity = match b.checked_sub(1) {
+            Some(a) if seen[b].time - seen[a].time <= MEMORY && seen[b].time > seen[a].time => {
+                (states[b].position - states[a].position) / (seen[b].time - seen[a].time)
+            }
+            _ => DVec3::ZERO,
+        };
+        let expected = states[b].position + velocity * (INERTIA * step);
+        let context = Context {
+            neighbours: vec![(&states[b].rotations, rotation_precision(step))],
+            position: Some((expected, position_precision(step))),
+            planted: Vec::new(),
+        };
+        // Usually the frame before is the better start, but not when the body moved far since.
+        let mut near = states[b].clone();
+        solver.solve(&mut near, &frame.evidence, &context, FOLLOW_STEPS);
+        solver.set_reach(WIDE);
+        let mut far = start(solver, camera, &rest, &frame.evidence);
+        if solver.cost(&near, &frame.evidence, &context) < solver.cost(&far, &frame.evidence, &context) {
+            far = near.clone();
+        }
+        solver.solve(&mut far, &frame.evidence, &context, 3);
+        solver.set_reach(1.0);
+        solver.solve(&mut far, &frame.evidence, &context, FOLLOW_STEPS);
+        // Where the body was expected has no say here: once lost, it would stay lost.
+        let free = Context { position: None, ..context };
+        let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.evidence, &free);
+        let state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
+        states.push(state);
+    }
+    states
+}
+
+/// Solves each frame again, given both its neighbours, from the last to the first.
+fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
+    for i in (0..seen.len()).rev() {
+        let near = |n: &usize| *n < seen.len() && (seen[*n].time - seen[i].time).abs() <= MEMORY;
+        let neighbours: Vec<usize> = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter(near).collect();
+        let mut state = states[i].clone();
+        let step = |n: usize| (seen[n].time - seen[i].time).abs();
+        let position = match neighbours[..] {
+            [a, b] => {
+                let part = step(a) / (step(a) + step(b)).max(1e-9);
+                let middle = states[a].position.lerp(states[b].position, part);
+                Some((middle, position_precision(step(a).min(step(b)))))
+            }
+            [a] => Some((states[a].position, position_precision(step(a)))),
+            _ => None,
+        };
+        let context = Context {
+            neighbours: neighbours.iter().map(|&n| (&states[n].rotations[..], rotation_precision(step(n)))).collect(),
+            position,
+            planted: Vec::new(),
+        };
+        solver.solve(&mut state, &seen[i].evidence, &context, 3);
+        states[i] = state;
+    }
+}
+
+/// Mends wrong turns: someone who turns round faster than the forward pass follows is given a body that is twisted or
+/// faces the wrong way, until they turn back. In each stretch that is badly explained a body is started from nothing
+/// where that helps most and followed both ways for as long as it explains the frames better; it is kept where
+/// the whole, with the turns into it and out of it, is likelier.
+fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut [State]) {
+    let alone = Context::default();
+    let rest = initial::rest_points(solver.skeleton());
+    let mut costs: Vec<f64> =
+        seen.iter().zip(&*states).map(|(s, state)| solver.cost(state, &s.evidence, &alone)).collect();
+    let mut sorted = costs.clone();
+    let middle = sorted.len() / 2;
+    let usual = *sorted.select_nth_unstable_by(middle, f64::total_cmp).1;
+    let mut next = 0;
+    while let Some(first) = (next..seen.len()).find(|&i| costs[i] > LOST * usual) {
+        let end = (first..seen.len()).find(|&i| costs[i] <= LOST * usual).unwrap_or(seen.len());
+        next = end;
+        let best = (first..end)
+            .map(|i| {
+                let mut state = start(solver, camera, &rest, &seen[i].evidence);
+                let cost = solver.solve(&mut state, &seen[i].evidence, &alone, START_STEPS);
+                (i, state, cost)
+            })
+            .min_by(|a, b| (a.2 - costs[a.0]).total_cmp(&(b.2 - costs[b.0])));
+        let Some((seed, state, cost)) = best.filter(|(i, _, cost)| *cost < costs[*i]) else { continue };
+        let (before, before_costs) = follow_from(solver, seen, &costs, (seed, &state), (0..seed).rev());
+        let (after, after_costs) = follow_from(solver, seen, &costs, (seed, &state), seed + 1..seen.len());
+        let from = seed - before.len();
+        let new: Vec<State> = before.into_iter().rev().chain([state]).chain(after).collect();
+        let new_costs: Vec<f64> = before_costs.into_iter().rev().chain([cost]).chain(after_costs).collect();
+        let to = from + new.len();
+        let turns = |at: &dyn Fn(usize) -> State| -> f64 {
+            (from.max(1)..(to + 1).min(seen.len())).map(|i| turn(seen, i, &at(i - 1), &at(i))).sum()
+        };
+        let old_turns = turns(&|i| states[i].clone());
+        let new_turns = turns(&|i| if (from..to).contains(&i) { new[i - from].clone() } else { states[i].clone() });
+        let gain = costs[from..to].iter().sum::<f64>() + old_turns - new_costs.iter().sum::<f64>() - new_turns;
+        if gain > 0.0 {
+            states[from..to].clone_from_slice(&new);
+            costs[from..to].copy_from_slice(&new_costs);
+            next = next.max(to);
+        }
+    }
+}
+
+/// Follows a body from a frame along `frames` for as long as it explains them better than the `costs` of those there
+/// are. Gives poses and costs in the order of `frames`.
+fn follow_from(
+    solver: &mut Solver,
+    seen: &[Seen],
+    costs: &[f64],
+    (mut last, state): (usize, &State),
+    frames: impl Iterator<Item = usize>,
+) -> (Vec<State>, Vec<f64>) {
+    let mut state = state.clone();
+    let (mut states, mut new_costs) = (Vec::new(), Vec::new());
+    for i in frames {
+        let step = (seen[i].time - seen[last].time).abs();
+        if step > MEMORY {
+            break;
+        }
+        let neighbour = state.clone();
+        let context = Context {
+            neighbours: vec![(&neighbour.rotations, rotation_precision(step))],
+            position: Some((neighbour.position, position_precision(step))),
+            planted: Vec::new(),
+        };
+        solver.solve(&mut state, &seen[i].evidence, &context, FOLLOW_STEPS);
+        let cost = solver.cost(&state, &seen[i].evidence, &Context::default());
+        if cost >= costs[i] {
+            break;
+        }
+        states.push(state.clone());
+        new_costs.push(cost);
+        last = i;
+    }
+    (states, new_costs)
+}
+
+/// What it costs to turn from one pose to the next.
+fn turn(seen: &[Seen], index: usize, before: &State, after: &State) -> f64 {
+    let step = seen[index].time - seen[index - 1].time;
+    if step > MEMORY { 0.0 } else { turn_cost(&before.rotations, &after.rotations, rotation_precision(step)) }
+}
