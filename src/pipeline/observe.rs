@@ -75,7 +75,8 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
         return Err(JobError::Stopped);
     }
     let Observing { times, seen, .. } = observing;
-    let mut tracks = link(seen.into_values().flatten().collect(), info.frame_rate);
+    let seen = seen.into_values().flatten().collect();
+    let mut tracks = link(seen, info.frame_rate, info.geometry.display);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
         drop_glitches(track);

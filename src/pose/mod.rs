@@ -76,6 +76,9 @@ pub struct Landmark {
 /// Number of BlazePose body landmarks.
 pub const LANDMARKS: usize = 33;
 
+/// BlazePose indices of shoulders, elbows, wrists, hips, knees and ankles.
+pub const JOINTS: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
+
 /// What a landmark network found in one region of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Landmarks {
@@ -104,6 +107,11 @@ impl Landmarks {
     /// The region that the landmarks themselves ask for.
     pub fn region(&self) -> Region {
         Region::from_circle(self.circle[0], self.circle[1])
+    }
+
+    /// Mean visibility of [`JOINTS`].
+    pub fn joint_visibility(&self) -> f32 {
+        JOINTS.iter().map(|&i| self.points[i].visibility).sum::<f32>() / JOINTS.len() as f32
     }
 
     /// Mean visibility of shoulders and hips.

@@ -1,8 +1,7 @@
 //! Frames on which the network saw something else for a moment.
 
 use super::Track;
-use super::likeness::JOINTS;
-use crate::pose::Landmarks;
+use crate::pose::{JOINTS, Landmarks};
 
 /// At most so many frames in a row are a glitch; a person can really do what takes longer.
 const LONGEST: usize = 2;

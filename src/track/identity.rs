@@ -11,9 +11,9 @@ use glam::DVec2;
 
 use super::{
     Observation, Track,
-    likeness::{JOINTS, assign, is_shadow_of, pose_distance, size_difference},
+    likeness::{assign, is_shadow_of, pose_distance, size_difference},
 };
-use crate::pose::{Landmarks, Look, Region, Sight};
+use crate::pose::{JOINTS, Landmarks, Look, Region, Sight};
 
 /// One find of one tracklet.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,12 +33,13 @@ const LONGEST_GAP: f64 = 1.0;
 /// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Mean probability and torso visibility below which a track is a false find.
-const MIN_MEAN_SCORE: f32 = 0.8;
-const MIN_MEAN_VISIBILITY: f32 = 0.7;
-/// Mean visibility of all joints, frames of the track without a find counting as unseen, below which there is nobody to
-/// draw: a person mostly outside the picture, or a texture taken for one now and then.
-const MIN_MEAN_JOINTS: f32 = 0.55;
+/// Mean clarity ([`clarity`]) below which a track is a texture taken for a person now and then; and where it fills the picture
+/// so far (side of the region over the picture's shorter side) that it is hardly one, only half hidden.
+const MIN_CLARITY: f32 = 0.7;
+const MIN_CLARITY_LARGE: f32 = 0.5;
+const LARGE: f64 = 0.5;
+/// Share of a track's frames in which the person must have been found.
+const MIN_FOUND: f32 = 0.33;
 /// Hips closer than this share of the smaller region's side: the people meet.
 const MEETING: f64 = 0.16;
 /// How much better one pairing of clothes must be than the other to be believed.
@@ -47,8 +48,8 @@ const CLEAR_LOOK: f64 = 0.12;
 /// A person in the making: finds by frame.
 type Person = BTreeMap<u64, Seen>;
 
-/// Persons from everything that was seen; the order of `seen` does not matter.
-pub fn link(seen: Vec<Seen>, fps: f64) -> Vec<Track> {
+/// Persons from everything that was seen; the order of `seen` does not matter. `display`: size of the picture.
+pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
@@ -66,7 +67,7 @@ pub fn link(seen: Vec<Seen>, fps: f64) -> Vec<Track> {
     let mut tracks: Vec<Track> = people
         .into_iter()
         .zip(doubts)
-        .filter(|(person, _)| is_person(person, shortest))
+        .filter(|(person, _)| is_person(person, shortest, display))
         .filter_map(|(person, doubts)| into_track(person, &doubts))
         .collect();
     let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
@@ -251,15 +252,24 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 }
 
 /// Long enough, and sure enough on the whole, to be a person.
-fn is_person(person: &Person, shortest: usize) -> bool {
-    let count = person.len().max(1) as f32;
-    let sum = |of: &dyn Fn(&Landmarks) -> f32| person.values().map(|s| of(marks(s))).sum::<f32>();
-    let joints = |m: &Landmarks| JOINTS.iter().map(|&i| m.points[i].visibility).sum::<f32>() / JOINTS.len() as f32;
+fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
-    person.len() >= shortest.max(1)
-        && sum(&|m| m.score) >= MIN_MEAN_SCORE * count
-        && sum(&Landmarks::torso_visibility) >= MIN_MEAN_VISIBILITY * count
-        && sum(&joints) >= MIN_MEAN_JOINTS * (last - first + 1) as f32
+    let count = person.len() as f32;
+    let clear = person.values().map(|s| clarity(marks(s), display)).sum::<f32>() / count;
+    let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
+    let is_large = side > LARGE * f64::from(display[0].min(display[1]));
+    person.len() >= shortest
+        && count >= MIN_FOUND * (last - first + 1) as f32
+        && clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY }
+}
+
+/// Probability of a person times the mean visibility of those joints that lie in the picture.
+fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
+    let [w, h] = display.map(|v| v as f32);
+    let joints = JOINTS.map(|i| landmarks.points[i]);
+    let inside = joints.iter().filter(|p| (0.0..w).contains(&p.x) && (0.0..h).contains(&p.y));
+    let (count, sum) = inside.fold((0.0, 0.0), |(count, sum), p| (count + 1.0, sum + p.visibility));
+    landmarks.score * sum / f32::max(count, 1.0)
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
@@ -280,6 +290,7 @@ mod tests {
     use super::*;
     use crate::track::synthetic;
 
+    const DISPLAY: [u32; 2] = [1280, 720];
     const RED: [u8; 3] = [90, 100, 200];
     const BLUE: [u8; 3] = [60, 200, 110];
 
@@ -299,11 +310,11 @@ mod tests {
     #[test]
     fn a_short_gap_is_joined_and_a_long_one_is_not() {
         let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
-        let one = link(broken(15), 30.0);
+        let one = link(broken(15), 30.0, DISPLAY);
         assert_eq!(one.len(), 1);
         assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
         assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
-        assert_eq!(link(broken(31), 30.0).len(), 2, "gone for more than a second");
+        assert_eq!(link(broken(31), 30.0, DISPLAY).len(), 2, "gone for more than a second");
     }
 
     #[test]
@@ -315,7 +326,7 @@ mod tests {
             walk(0, 52..100, 500.0, -4.0, BLUE),
             walk(1, 52..100, 100.0, 4.0, RED),
         ];
-        let tracks = link(wrong.concat(), 30.0);
+        let tracks = link(wrong.concat(), 30.0, DISPLAY);
         assert_eq!(tracks.len(), 2);
         assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
         assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
@@ -323,7 +334,7 @@ mod tests {
 
     #[test]
     fn people_alike_who_cross_are_uncertain_there_and_only_there() {
-        let tracks = link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0);
+        let tracks = link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0, DISPLAY);
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
             let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
@@ -338,14 +349,14 @@ mod tests {
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
         tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
         finds.extend(tree);
-        let tracks = link(finds, 30.0);
+        let tracks = link(finds, 30.0, DISPLAY);
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
     }
 
     #[test]
     fn a_person_followed_twice_is_one() {
-        let tracks = link([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(), 30.0);
+        let tracks = link([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(), 30.0, DISPLAY);
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].observations.len(), 60);
     }
@@ -354,9 +365,9 @@ mod tests {
     fn ids_follow_first_appearance_then_left_to_right() {
         let finds =
             [walk(7, 20..60, 100.0, 0.0, RED), walk(3, 0..60, 900.0, 0.0, RED), walk(5, 0..60, 500.0, 0.0, BLUE)];
-        let tracks = link(finds.concat(), 30.0);
+        let tracks = link(finds.concat(), 30.0, DISPLAY);
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
-        assert!(link(Vec::new(), 30.0).is_empty());
+        assert!(link(Vec::new(), 30.0, DISPLAY).is_empty());
     }
 }

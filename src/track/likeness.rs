@@ -3,10 +3,7 @@
 use glam::DVec2;
 use pathfinding::{kuhn_munkres::kuhn_munkres_min, matrix::Matrix};
 
-use crate::pose::{LANDMARKS, Landmarks, Region, wrap_angle};
-
-/// Shoulders, elbows, wrists, hips, knees, ankles.
-pub(super) const JOINTS: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
+use crate::pose::{JOINTS, LANDMARKS, Landmarks, Region, wrap_angle};
 
 /// Hips and what hangs from them come after everything else.
 const FIRST_OF_LEGS: usize = 23;

@@ -42,9 +42,15 @@ struct Known {
     last_opinion: Option<u64>,
     /// Keyframes with the person.
     sightings: u32,
+    /// Slowly changing mean of the joints' visibility.
+    clarity: f64,
 }
 
 impl Known {
+    fn is_worth_finding(&self) -> bool {
+        self.sightings >= PROVEN && self.clarity >= CLEAR
+    }
+
     /// Where the person should be at a frame.
     fn predict(&self, frame: u64) -> Region {
         let center = self.region.center + self.velocity * (frame - self.frame) as f64;
@@ -64,8 +70,13 @@ pub const TOLERANCE: f64 = 0.25;
 const DETECTION_TOLERANCE: f64 = 0.08;
 /// Seconds between second opinions on a person who is in no doubt.
 const OPINION_INTERVAL: f64 = 0.4;
-/// Keyframes on which a person must have been seen to be worth looking for when lost.
+/// Keyframes on which a person must have been seen, and how visible their joints must have been on the whole, to be worth
+/// looking for when lost: textures are taken for people now and then, and soon lost again.
 const PROVEN: u32 = 4;
+const CLEAR: f64 = 0.6;
+/// Seconds in which all windows that are needed for the smallest person known get their turn, and one of the others.
+const ROUND: f64 = 0.6;
+const SELDOM: f64 = 0.12;
 /// Side of the window in which a lost person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
@@ -77,10 +88,9 @@ pub struct Scout {
     second_opinions: bool,
     known: Vec<Known>,
     next_tracklet: u32,
-    keyframes: u64,
     last_keyframe: Option<u64>,
-    /// Turns of the window lists taken so far.
-    turn: [usize; 2],
+    /// Windows of the two lists that were due so far, taken in turns.
+    turn: [f64; 2],
 }
 
 impl Scout {
@@ -95,9 +105,8 @@ impl Scout {
             second_opinions: second_opinions && network != Network::Heavy,
             known: Vec::new(),
             next_tracklet: 0,
-            keyframes: 0,
             last_keyframe: None,
-            turn: [0; 2],
+            turn: [0.0; 2],
         }
     }
 
@@ -109,7 +118,7 @@ impl Scout {
     /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let lost = self.known.iter().any(|k| k.frame != last && k.sightings >= PROVEN);
+        let lost = self.known.iter().any(|k| k.frame != last && k.is_worth_finding());
         last + if lost { self.interval().div_ceil(3) } else { self.interval() }
     }
 
@@ -126,13 +135,14 @@ impl Scout {
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
 
-        let windows = self.windows();
+        let windows = self.windows(index);
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
         let mut work: Vec<Work> = windows.into_iter().map(Work::Detect).collect();
-        let lost = self.known.iter().filter(|k| Some(k.frame) != self.last_keyframe && k.sightings >= PROVEN);
+        let lost = self.known.iter().filter(|k| Some(k.frame) != self.last_keyframe && k.is_worth_finding());
         work.extend(lost.map(|k| {
-            let (center, side) = (k.region.center.lerp(k.predict(index).center, 0.5), SEARCH * k.region.side);
+            let (last, predicted) = (k.region.center, k.predict(index).center);
+            let (center, side) = (last.lerp(predicted, 0.5), SEARCH * k.region.side);
             Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
         }));
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
@@ -160,14 +170,13 @@ impl Scout {
         let mut people = self.assign(index, &predicted, sights);
         self.ask_second_opinions(index, &mut people, run)?;
         people.sort_by_key(|p| p.tracklet);
-        self.keyframes += 1;
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
     }
 
     /// The whole frame always; at the first keyframe every tile; then the tiles that people as small as those known
-    /// need in turns of about half a second, and the others slowly.
-    fn windows(&mut self) -> Vec<Window> {
+    /// need in turns, and the others slowly, by the time that went by.
+    fn windows(&mut self, index: u64) -> Vec<Window> {
         let longer = f64::from(self.display[0].max(self.display[1]));
         let smallest = self.known.iter().map(|k| k.region.side / SIDE_PER_HEIGHT).fold(f64::INFINITY, f64::min);
         let needed = if smallest.is_finite() { (FINDABLE * longer / smallest).ceil() as u32 } else { 2 };
@@ -177,20 +186,20 @@ impl Scout {
         };
         let needed = needed.clamp(1, FINEST_TILES);
         let mut windows = vec![Window::whole(self.display)];
-        if self.keyframes == 0 {
+        let Some(last) = self.last_keyframe else {
             windows.extend(tiles(2..=FINEST_TILES));
             return windows;
-        }
-        let (often, seldom) = (tiles(2..=needed), tiles(needed + 1..=FINEST_TILES));
-        let share = often.len().div_ceil(3);
-        let take = |list: &[Window], count: usize, turn: &mut usize, into: &mut Vec<Window>| {
-            if !list.is_empty() {
-                into.extend((0..count).map(|i| list[(*turn + i) % list.len()]));
-                *turn += count;
-            }
         };
-        take(&often, share, &mut self.turn[0], &mut windows);
-        take(&seldom, (self.keyframes % 2) as usize, &mut self.turn[1], &mut windows);
+        let seconds = (index - last) as f64 / self.fps;
+        let (often, seldom) = (tiles(2..=needed), tiles(needed + 1..=FINEST_TILES));
+        let due = [often.len() as f64 * seconds / ROUND, seconds / SELDOM];
+        for ((list, due), turn) in [often, seldom].into_iter().zip(due).zip(&mut self.turn) {
+            let from = *turn as usize;
+            *turn += due;
+            if !list.is_empty() {
+                windows.extend((from..*turn as usize).map(|i| list[i % list.len()]));
+            }
+        }
         windows
     }
 
@@ -208,9 +217,13 @@ impl Scout {
     }
 
     /// Gives the finds to those known, all at once and at the least total cost; who is left over is new.
+    ///
+    /// In a second round, people and finds that are left over go together where place and size agree although the clothes do not:
+    /// someone who bends over or turns round is seen from a new side. With the first round's they do not compete, so
+    /// that nobody takes the place of a neighbour in other clothes.
     fn assign(&mut self, index: u64, predicted: &[Region], sights: Vec<Sight>) -> Vec<Tracked> {
         let interval = self.interval();
-        let cost = |known: &Known, predicted: &Region, sight: &Sight| {
+        let cost = |known: &Known, predicted: &Region, sight: &Sight, second: bool| {
             let region = sight.landmarks.region();
             let missed = ((index - known.frame) as f64 / interval as f64 - 1.0).max(0.0);
             // Someone who lands or stops is where they were rather than where they were going.
@@ -220,32 +233,39 @@ impl Scout {
             let look = known.look.distance(&sight.look);
             let shift = (predicted.center - known.region.center).as_vec2().to_array();
             let pose = pose_distance(&known.sight.landmarks, &sight.landmarks, shift);
-            let same_place = distance < 0.25 && size < 0.35;
-            let look_limit = if same_place { 0.55 } else { 0.36 };
-            let possible = distance < 0.6 + 0.2 * missed && size < 0.8 && look < look_limit;
+            let possible = if second {
+                distance < 0.25 && size < 0.35 && look < 0.55
+            } else {
+                distance < 0.6 + 0.2 * missed && size < 0.8 && look < 0.36
+            };
             possible.then_some(distance + 0.5 * size + pose.min(0.5) + 1.5 * look)
         };
-        let costs: Vec<Vec<Option<f64>>> = self
-            .known
-            .iter()
-            .zip(predicted)
-            .map(|(known, region)| sights.iter().map(|sight| cost(known, region, sight)).collect())
-            .collect();
-        let mut owner = vec![None; sights.len()];
-        for (known, sight) in assign(&costs, sights.len(), 1.6).into_iter().enumerate() {
-            if let Some(sight) = sight {
-                owner[sight] = Some(known);
+        let mut owner: Vec<Option<usize>> = vec![None; sights.len()];
+        for second in [false, true] {
+            let taken = owner.clone();
+            let cost = |known: usize, sight: usize| {
+                let free = taken[sight].is_none() && !taken.contains(&Some(known));
+                free.then(|| cost(&self.known[known], &predicted[known], &sights[sight], second)).flatten()
+            };
+            let costs: Vec<Vec<Option<f64>>> =
+                (0..self.known.len()).map(|known| (0..sights.len()).map(|sight| cost(known, sight)).collect()).collect();
+            for (known, sight) in assign(&costs, sights.len(), 1.6).into_iter().enumerate() {
+                if let Some(sight) = sight {
+                    owner[sight] = Some(known);
+                }
             }
         }
         let mut people = Vec::with_capacity(sights.len());
         for (sight, owner) in sights.into_iter().zip(owner) {
             let region = sight.landmarks.region();
+            let clarity = f64::from(sight.landmarks.joint_visibility());
             let (tracklet, velocity) = match owner.map(|i| &mut self.known[i]) {
                 Some(known) => {
                     let step = (region.center - known.region.center) / (index - known.frame).max(1) as f64;
                     known.velocity = if known.velocity == DVec2::ZERO { step } else { known.velocity.lerp(step, 0.7) };
                     known.look = Look::mean([&known.look, &known.look, &known.look, &sight.look].into_iter());
                     known.sightings += 1;
+                    known.clarity += 0.25 * (clarity - known.clarity);
                     (known.frame, known.region, known.sight) = (index, region, sight.clone());
                     (known.tracklet, known.velocity)
                 }
@@ -261,6 +281,7 @@ impl Scout {
                         sight: sight.clone(),
                         last_opinion: None,
                         sightings: 1,
+                        clarity,
                     });
                     (tracklet, DVec2::ZERO)
                 }
