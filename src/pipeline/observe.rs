@@ -18,10 +18,10 @@ use super::{Event, Job, JobError, Phase, join, spawn};
 use crate::config::Model;
 use crate::geometry::Geometry;
 use crate::media::{Color, Decoder, Frame, VideoInfo};
-use crate::pose::{Found, Network, Picture, PoseError, Region, Sight, Work, Worker};
+use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::telemetry::{Stage, Timings};
 use crate::track::{
-    Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, regions_between, repair_sides, settle,
+    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, regions_between, repair_sides, settle,
 };
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
@@ -84,8 +84,8 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
     Ok(Observed { warnings: info.warnings.clone(), lost: decoder.losses().sentences(), info, times, tracks })
 }
 
-/// A region looked at for a tracklet.
-type Looked = (u32, Region, Option<Sight>);
+/// What was found where a tracklet was expected.
+type Looked = (Expected, Option<Sight>);
 
 /// A frame between keyframes, after the workers looked at it.
 struct FrameLooks {
@@ -173,18 +173,18 @@ impl Observing<'_> {
     }
 
     /// Asks the workers to look at a frame's regions.
-    fn look(&self, frame: Arc<Frame>, regions: Vec<(u32, Region)>) -> Result<(), JobError> {
+    fn look(&self, frame: Arc<Frame>, regions: Vec<Expected>) -> Result<(), JobError> {
         if regions.is_empty() {
             return Ok(());
         }
         let Some(reply) = self.looked.clone() else { return Ok(()) };
         let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
         self.pool.submit(Lane::Ordinary, move |worker| {
-            let one = |(tracklet, region): (u32, Region)| {
-                let work = Work::Look { region, network, tolerance: TOLERANCE };
+            let one = |expected: Expected| {
+                let work = Work::Look { region: expected.region, network, tolerance: TOLERANCE };
                 match perform(worker, &frame, geometry, color, &work, &timings)? {
-                    Found::Person(sight) => Ok((tracklet, region, sight)),
-                    Found::People(_) => Ok((tracklet, region, None)),
+                    Found::Person(sight) => Ok((expected, sight)),
+                    Found::People(_) => Ok((expected, None)),
                 }
             };
             let result = regions.into_iter().map(one).collect();

@@ -109,11 +109,6 @@ impl Landmarks {
         Region::from_circle(self.circle[0], self.circle[1])
     }
 
-    /// Mean visibility of [`JOINTS`].
-    pub fn joint_visibility(&self) -> f32 {
-        JOINTS.iter().map(|&i| self.points[i].visibility).sum::<f32>() / JOINTS.len() as f32
-    }
-
     /// Mean visibility of shoulders and hips.
     pub fn torso_visibility(&self) -> f32 {
         [11, 12, 23, 24].iter().map(|&i: &usize| self.points[i].visibility).sum::<f32>() / 4.0

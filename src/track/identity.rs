@@ -11,9 +11,9 @@ use glam::DVec2;
 
 use super::{
     Observation, Track,
-    likeness::{assign, is_shadow_of, pose_distance, size_difference},
+    likeness::{assign, clarity, is_shadow_of, pose_distance, size_difference},
 };
-use crate::pose::{JOINTS, Landmarks, Look, Region, Sight};
+use crate::pose::{Landmarks, Look, Region, Sight};
 
 /// One find of one tracklet.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +33,9 @@ const LONGEST_GAP: f64 = 1.0;
 /// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Mean clarity ([`clarity`]) below which a track is a texture taken for a person now and then; and where it fills the picture
+/// Mean [`clarity`] below which a track is a texture taken for a person now and then; and where it fills the picture
 /// so far (side of the region over the picture's shorter side) that it is hardly one, only half hidden.
-const MIN_CLARITY: f32 = 0.7;
+pub(super) const MIN_CLARITY: f32 = 0.7;
 const MIN_CLARITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
 /// Share of a track's frames in which the person must have been found.
@@ -261,15 +261,6 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     person.len() >= shortest
         && count >= MIN_FOUND * (last - first + 1) as f32
         && clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY }
-}
-
-/// Probability of a person times the mean visibility of those joints that lie in the picture.
-fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
-    let [w, h] = display.map(|v| v as f32);
-    let joints = JOINTS.map(|i| landmarks.points[i]);
-    let inside = joints.iter().filter(|p| (0.0..w).contains(&p.x) && (0.0..h).contains(&p.y));
-    let (count, sum) = inside.fold((0.0, 0.0), |(count, sum), p| (count + 1.0, sum + p.visibility));
-    landmarks.score * sum / f32::max(count, 1.0)
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {

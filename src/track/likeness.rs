@@ -126,6 +126,15 @@ fn middle(landmarks: &Landmarks, left: usize) -> DVec2 {
     (p(left) + p(left + 1)) / 2.0
 }
 
+/// Probability of a person times the mean visibility of those joints that lie in the picture.
+pub(super) fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
+    let [w, h] = display.map(|v| v as f32);
+    let joints = JOINTS.map(|i| landmarks.points[i]);
+    let inside = joints.iter().filter(|p| (0.0..w).contains(&p.x) && (0.0..h).contains(&p.y));
+    let (count, sum) = inside.fold((0.0, 0.0), |(count, sum), p| (count + 1.0, sum + p.visibility));
+    landmarks.score * sum / f32::max(count, 1.0)
+}
+
 /// Least side of a person's region over the shorter side of the picture: those further away are a crowd's texture.
 const SMALLEST: f64 = 0.11;
 

@@ -10,7 +10,7 @@ mod synthetic;
 
 pub use glitches::drop_glitches;
 pub use identity::{Seen, link};
-pub use scout::{Keyframe, Scout, TOLERANCE, Tracked, regions_between, settle, wants_second_opinion};
+pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, regions_between, settle, wants_second_opinion};
 pub use sides::repair_sides;
 
 use crate::pose::Landmarks;

@@ -5,7 +5,8 @@
 
 use glam::DVec2;
 
-use super::likeness::{assign, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference};
+use super::identity::MIN_CLARITY;
+use super::likeness::{assign, clarity, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference};
 use crate::pose::{Detection, Found, Landmarks, Look, Network, Region, Sight, Window, Work, wrap_angle};
 
 /// One person on a keyframe.
@@ -42,13 +43,13 @@ struct Known {
     last_opinion: Option<u64>,
     /// Keyframes with the person.
     sightings: u32,
-    /// Slowly changing mean of the joints' visibility.
-    clarity: f64,
+    /// Slowly changing mean of [`clarity`].
+    clarity: f32,
 }
 
 impl Known {
     fn is_worth_finding(&self) -> bool {
-        self.sightings >= PROVEN && self.clarity >= CLEAR
+        self.sightings >= PROVEN && self.clarity >= MIN_CLARITY
     }
 
     /// Where the person should be at a frame.
@@ -70,13 +71,14 @@ pub const TOLERANCE: f64 = 0.25;
 const DETECTION_TOLERANCE: f64 = 0.08;
 /// Seconds between second opinions on a person who is in no doubt.
 const OPINION_INTERVAL: f64 = 0.4;
-/// Keyframes on which a person must have been seen, and how visible their joints must have been on the whole, to be worth
-/// looking for when lost: textures are taken for people now and then, and soon lost again.
+/// Keyframes on which somebody must have been seen, clearly enough for identity, to be worth looking for: textures are taken
+/// for people now and then, and soon lost again.
 const PROVEN: u32 = 4;
-const CLEAR: f64 = 0.6;
 /// Seconds in which all windows that are needed for the smallest person known get their turn, and one of the others.
-const ROUND: f64 = 0.6;
-const SELDOM: f64 = 0.12;
+const ROUND: f64 = 1.0;
+const SELDOM: f64 = 0.2;
+/// What a find in the region of somebody known for long is better by than one from elsewhere ([`Landmarks::quality`]).
+const KNOWN_BONUS: f32 = 0.05;
 /// Side of the window in which a lost person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
@@ -139,7 +141,7 @@ impl Scout {
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
         let mut work: Vec<Work> = windows.into_iter().map(Work::Detect).collect();
-        let lost = self.known.iter().filter(|k| Some(k.frame) != self.last_keyframe && k.is_worth_finding());
+        let lost = self.known.iter().filter(|k| k.is_worth_finding());
         work.extend(lost.map(|k| {
             let (last, predicted) = (k.region.center, k.predict(index).center);
             let (center, side) = (last.lerp(predicted, 0.5), SEARCH * k.region.side);
@@ -147,15 +149,18 @@ impl Scout {
         }));
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
         let mut detections = Vec::new();
-        let mut sights = Vec::new();
-        sort_answers(run(work)?, &mut detections, &mut sights);
-        self.keep_people(&mut sights);
+        let mut looked: Vec<Option<Sight>> = Vec::new();
+        sort_answers(run(work)?, &mut detections, &mut looked);
+        // One find in two regions belongs to the person who has been known for long.
+        let bonus = self.known.iter().map(|k| if k.is_worth_finding() { KNOWN_BONUS } else { 0.0 });
+        let found = looked.into_iter().zip(bonus).filter_map(|(sight, bonus)| Some((sight?, bonus)));
+        let mut sights = self.keep_people(found.collect());
 
         let mut fresh: Vec<Detection> = Vec::new();
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
         for detection in detections {
             let region = detection.region();
-            let known = sights.iter().map(|s| s.landmarks.region()).chain(fresh.iter().map(Detection::region));
+            let known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().map(Detection::region));
             if region.is_usable() && !{ known }.any(|k| is_same_place(&k, &region)) {
                 fresh.push(detection);
             }
@@ -163,10 +168,13 @@ impl Scout {
         fresh.truncate(MOST_NEW);
         if !fresh.is_empty() {
             let work = fresh.iter().map(|d| ask(d.region(), DETECTION_TOLERANCE)).collect();
-            sort_answers(run(work)?, &mut Vec::new(), &mut sights);
-            self.keep_people(&mut sights);
+            let mut looked = Vec::new();
+            sort_answers(run(work)?, &mut Vec::new(), &mut looked);
+            sights.extend(looked.into_iter().flatten().map(|sight| (sight, 0.0)));
+            sights = self.keep_people(sights);
         }
 
+        let sights = sights.into_iter().map(|(sight, _)| sight).collect();
         let mut people = self.assign(index, &predicted, sights);
         self.ask_second_opinions(index, &mut people, run)?;
         people.sort_by_key(|p| p.tracklet);
@@ -178,7 +186,8 @@ impl Scout {
     /// need in turns, and the others slowly, by the time that went by.
     fn windows(&mut self, index: u64) -> Vec<Window> {
         let longer = f64::from(self.display[0].max(self.display[1]));
-        let smallest = self.known.iter().map(|k| k.region.side / SIDE_PER_HEIGHT).fold(f64::INFINITY, f64::min);
+        let people = self.known.iter().filter(|k| k.is_worth_finding());
+        let smallest = people.map(|k| k.region.side / SIDE_PER_HEIGHT).fold(f64::INFINITY, f64::min);
         let needed = if smallest.is_finite() { (FINDABLE * longer / smallest).ceil() as u32 } else { 2 };
         let tiles = |parts: std::ops::RangeInclusive<u32>| -> Vec<Window> {
             // Tiles of less than half the network's input only magnify.
@@ -203,17 +212,18 @@ impl Scout {
         windows
     }
 
-    /// Drops what is nobody and all but the best of several finds of one person.
-    fn keep_people(&self, sights: &mut Vec<Sight>) {
-        sights.retain(|s| is_plausible(&s.landmarks, self.display));
-        sights.sort_by(|a, b| b.landmarks.quality().total_cmp(&a.landmarks.quality()));
-        let mut kept: Vec<Sight> = Vec::with_capacity(sights.len());
-        for sight in sights.drain(..) {
-            if !kept.iter().any(|k| is_shadow_of(&sight.landmarks, &k.landmarks)) {
-                kept.push(sight);
+    /// Drops what is nobody and all but the best of several finds of one person; each comes with a bonus to its quality.
+    fn keep_people(&self, mut sights: Vec<(Sight, f32)>) -> Vec<(Sight, f32)> {
+        sights.retain(|(s, _)| is_plausible(&s.landmarks, self.display));
+        let rank = |(sight, bonus): &(Sight, f32)| sight.landmarks.quality() + bonus;
+        sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+        let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
+        for (sight, bonus) in sights {
+            if !kept.iter().any(|(k, _)| is_shadow_of(&sight.landmarks, &k.landmarks)) {
+                kept.push((sight, bonus));
             }
         }
-        *sights = kept;
+        kept
     }
 
     /// Gives the finds to those known, all at once and at the least total cost; who is left over is new.
@@ -258,7 +268,7 @@ impl Scout {
         let mut people = Vec::with_capacity(sights.len());
         for (sight, owner) in sights.into_iter().zip(owner) {
             let region = sight.landmarks.region();
-            let clarity = f64::from(sight.landmarks.joint_visibility());
+            let clarity = clarity(&sight.landmarks, self.display);
             let (tracklet, velocity) = match owner.map(|i| &mut self.known[i]) {
                 Some(known) => {
                     let step = (region.center - known.region.center) / (index - known.frame).max(1) as f64;
@@ -344,11 +354,11 @@ fn is_doubtful(landmarks: &Landmarks) -> bool {
     face < 0.5 || shoulders * hips < 0.0 || shoulders.abs() < 0.04 * landmarks.extent()
 }
 
-fn sort_answers(found: Vec<Found>, detections: &mut Vec<Detection>, sights: &mut Vec<Sight>) {
+fn sort_answers(found: Vec<Found>, detections: &mut Vec<Detection>, looked: &mut Vec<Option<Sight>>) {
     for answer in found {
         match answer {
             Found::People(people) => detections.extend(people),
-            Found::Person(person) => sights.extend(person),
+            Found::Person(person) => looked.push(person),
         }
     }
 }
@@ -359,9 +369,20 @@ fn is_same_place(known: &Region, new: &Region) -> bool {
     known.center.distance(new.center) < 0.12 * known.side.min(new.side) && size_difference(known, new) < 0.45
 }
 
+/// Where a tracklet should be on a frame between keyframes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expected {
+    /// Number of the tracklet.
+    pub tracklet: u32,
+    /// Where to look.
+    pub region: Region,
+    /// Whether the keyframes on both sides have the person.
+    pub is_sure: bool,
+}
+
 /// Where to look at a frame between two keyframes (or after the last): the tracklets of either and their regions,
 /// interpolated where both have the person, else moved on from the one that has. In order of tracklet number.
-pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) -> Vec<(u32, Region)> {
+pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) -> Vec<Expected> {
     let moved = |person: &Tracked, from: u64| {
         let region = person.sight.landmarks.region();
         Region { center: region.center + person.velocity * (frame as f64 - from as f64), ..region }
@@ -377,13 +398,17 @@ pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) 
             }
             None => moved(person, before.index),
         };
-        regions.push((person.tracklet, region));
+        regions.push(Expected { tracklet: person.tracklet, region, is_sure: other.is_some() });
     }
     if let Some(after) = after {
         let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
-        regions.extend(new.map(|p| (p.tracklet, moved(p, after.index))));
+        regions.extend(new.map(|p| Expected {
+            tracklet: p.tracklet,
+            region: moved(p, after.index),
+            is_sure: false,
+        }));
     }
-    regions.sort_by_key(|(tracklet, _)| *tracklet);
+    regions.sort_by_key(|expected| expected.tracklet);
     regions
 }
 
@@ -395,25 +420,27 @@ fn interpolate(a: &Region, b: &Region, share: f64) -> Region {
     }
 }
 
-/// The people of a frame between keyframes, from what was found in each tracklet's region: without those who are not
-/// where they were looked for (a neighbour was found instead) and without doubles. Keeps the order.
-pub fn settle(display: [u32; 2], looked: Vec<(u32, Region, Option<Sight>)>) -> Vec<(u32, Sight)> {
-    let found: Vec<(u32, Sight, f64)> = looked
+/// The people of a frame between keyframes, from what was found where each was expected: without those who are not
+/// where they were looked for (a neighbour was found instead) and without doubles, of which those whom both keyframes have
+/// are kept, then those nearest to where they were expected. Keeps the order.
+pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<(u32, Sight)> {
+    let found: Vec<(Expected, Sight, f64)> = looked
         .into_iter()
-        .filter_map(|(tracklet, region, sight)| {
+        .filter_map(|(expected, sight)| {
             let sight = sight.filter(|s| is_plausible(&s.landmarks, display))?;
-            let own = sight.landmarks.region();
+            let (region, own) = (expected.region, sight.landmarks.region());
             let off = region.center.distance(own.center) / region.side.min(own.side);
-            (off < 0.35 && size_difference(&region, &own) < 0.6).then_some((tracklet, sight, off))
+            (off < 0.35 && size_difference(&region, &own) < 0.6).then_some((expected, sight, off))
         })
         .collect();
     let is_lesser = |i: usize| {
+        let rank = |n: usize| (!found[n].0.is_sure, found[n].2, n);
         found.iter().enumerate().any(|(j, other)| {
-            let closer = other.2 < found[i].2 || (other.2 == found[i].2 && j < i);
             let (a, b) = (&found[i].1.landmarks, &other.1.landmarks);
-            j != i && ((closer && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
+            j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
         })
     };
     let keep: Vec<bool> = (0..found.len()).map(|i| !is_lesser(i)).collect();
-    found.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|((tracklet, sight, _), _)| (tracklet, sight)).collect()
+    let kept = found.into_iter().zip(keep).filter(|(_, keep)| *keep);
+    kept.map(|((expected, sight, _), _)| (expected.tracklet, sight)).collect()
 }
