@@ -325,7 +325,8 @@ mod tests {
 
     #[test]
     fn people_alike_who_cross_are_uncertain_there_and_only_there() {
-        let tracks = link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0, DISPLAY);
+        let tracks =
+            link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0, DISPLAY);
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
             let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);

@@ -74,12 +74,13 @@ const OPINION_INTERVAL: f64 = 0.4;
 /// Keyframes on which somebody must have been seen, clearly enough for identity, to be worth looking for: textures are taken
 /// for people now and then, and soon lost again.
 const PROVEN: u32 = 4;
-/// Seconds in which all windows that are needed for the smallest person known get their turn, and one of the others.
+/// Seconds in which all windows that are needed for the smallest person known get their turn.
 const ROUND: f64 = 1.0;
+/// Seconds from one to the next of the other windows.
 const SELDOM: f64 = 0.2;
 /// What a find in the region of somebody known for long is better by than one from elsewhere ([`Landmarks::quality`]).
 const KNOWN_BONUS: f32 = 0.05;
-/// Side of the window in which a lost person is looked for, over the side of their region.
+/// Side of the window in which a person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
 /// Finds people on keyframes and follows them from one to the next.
@@ -141,10 +142,11 @@ impl Scout {
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
         let mut work: Vec<Work> = windows.into_iter().map(Work::Detect).collect();
-        let lost = self.known.iter().filter(|k| k.is_worth_finding());
-        work.extend(lost.map(|k| {
-            let (last, predicted) = (k.region.center, k.predict(index).center);
-            let (center, side) = (last.lerp(predicted, 0.5), SEARCH * k.region.side);
+        // Everyone is also looked for anew: where the prediction is off, the detector brings the body back.
+        let followed = self.known.iter().filter(|k| k.is_worth_finding());
+        work.extend(followed.map(|k| {
+            let center = k.region.center.midpoint(k.predict(index).center);
+            let side = SEARCH * k.region.side;
             Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
         }));
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
@@ -257,8 +259,9 @@ impl Scout {
                 let free = taken[sight].is_none() && !taken.contains(&Some(known));
                 free.then(|| cost(&self.known[known], &predicted[known], &sights[sight], second)).flatten()
             };
-            let costs: Vec<Vec<Option<f64>>> =
-                (0..self.known.len()).map(|known| (0..sights.len()).map(|sight| cost(known, sight)).collect()).collect();
+            let costs: Vec<Vec<Option<f64>>> = (0..self.known.len())
+                .map(|known| (0..sights.len()).map(|sight| cost(known, sight)).collect())
+                .collect();
             for (known, sight) in assign(&costs, sights.len(), 1.6).into_iter().enumerate() {
                 if let Some(sight) = sight {
                     owner[sight] = Some(known);
@@ -402,11 +405,7 @@ pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) 
     }
     if let Some(after) = after {
         let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
-        regions.extend(new.map(|p| Expected {
-            tracklet: p.tracklet,
-            region: moved(p, after.index),
-            is_sure: false,
-        }));
+        regions.extend(new.map(|p| Expected { tracklet: p.tracklet, region: moved(p, after.index), is_sure: false }));
     }
     regions.sort_by_key(|expected| expected.tracklet);
     regions

@@ -134,9 +134,14 @@ mod tests {
     #[test]
     fn one_mistaken_opinion_exchanges_nothing() {
         let mut good = track(0..0);
-        let mut mistaken = good.observations[12].as_ref().unwrap().landmarks.clone();
-        mirror(&mut mistaken);
-        good.observations[12].as_mut().unwrap().second_opinion = Some(Box::new(mistaken));
+        for frame in [2, 12, 22] {
+            let observation = good.observations[frame].as_mut().unwrap();
+            let mut opinion = observation.landmarks.clone();
+            if frame == 12 {
+                mirror(&mut opinion);
+            }
+            observation.second_opinion = Some(Box::new(opinion));
+        }
         assert_eq!(repair_sides(&mut good), 0);
     }
 
