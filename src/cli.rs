@@ -26,6 +26,10 @@ pub struct Cli {
 pub enum Command {
     /// Process video files and exit
     Process(Process),
+    /// Take what is dropped into the watched folders, and work through the queue
+    Run(Run),
+    /// List the jobs in the queue
+    Status(Status),
     /// Say what is there and what is missing, with the mend for each
     Doctor,
 }
@@ -57,6 +61,25 @@ pub struct Process {
     /// How progress is shown
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,
+}
+
+/// Arguments of `meshreel run`.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Arguments of `meshreel status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// One JSON object a job, for programs
+    #[arg(long)]
+    pub json: bool,
+    /// Jobs to list at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: usize,
 }
 
 /// How progress is shown.

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::media::EncodeSettings;
 pub use crate::pose::Device;
 
 /// Which landmark networks look at a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
     /// Fastest, least accurate.
@@ -22,7 +22,7 @@ pub enum Model {
 }
 
 /// What is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Style {
     /// A shaded body over the video.
@@ -55,12 +55,14 @@ pub struct Config {
     pub models: Folder,
     /// The inference library.
     pub onnxruntime: OnnxRuntime,
+    /// How the queue is worked through.
+    pub jobs: Jobs,
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
 
 /// `[encode]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Encode {
     /// An FFmpeg video encoder by name.
@@ -90,7 +92,24 @@ pub struct OnnxRuntime {
     pub library: PathBuf,
 }
 
-/// `[[watch]]`.
+/// `[jobs]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Videos at a time.
+    #[serde(deserialize_with = "concurrent")]
+    pub concurrent: usize,
+    /// Seconds for which a dropped file's size and time must not change before it is taken.
+    #[serde(deserialize_with = "settle")]
+    pub settle: f64,
+    /// How often a job is tried when something fails that may pass.
+    #[serde(deserialize_with = "attempts")]
+    pub attempts: u32,
+    /// Days for which finished jobs are kept in the history; 0 is for ever.
+    pub history_days: u32,
+}
+
+/// `[[watch]]`: a folder, and what differs from the settings above for what is dropped in it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Watch {
@@ -98,6 +117,19 @@ pub struct Watch {
     pub path: PathBuf,
     /// Folder where results go.
     pub output: PathBuf,
+    /// Whether folders in it are watched as well.
+    #[serde(default)]
+    pub recursive: bool,
+    /// Higher comes first.
+    #[serde(default)]
+    pub priority: i64,
+    /// Which landmark networks.
+    pub model: Option<Model>,
+    /// What is drawn.
+    pub style: Option<Style>,
+    /// Opacity of the mesh.
+    #[serde(default, deserialize_with = "some_opacity")]
+    pub opacity: Option<f32>,
 }
 
 impl Default for Config {
@@ -112,6 +144,7 @@ impl Default for Config {
             encode: Encode::default(),
             models: Folder::default(),
             onnxruntime: OnnxRuntime::default(),
+            jobs: Jobs::default(),
             watch: Vec::new(),
         }
     }
@@ -120,6 +153,12 @@ impl Default for Config {
 impl Default for Encode {
     fn default() -> Self {
         Self { codec: "libx264".into(), preset: "veryfast".into(), crf: 20, container: "mp4".into() }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { concurrent: 1, settle: 5.0, attempts: 4, history_days: 0 }
     }
 }
 
@@ -228,6 +267,22 @@ fn workers<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
 
 fn opacity<'de, D: Deserializer<'de>>(input: D) -> Result<f32, D::Error> {
     in_range(input, 0.0, 1.0, "opacity")
+}
+
+fn some_opacity<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f32>, D::Error> {
+    opacity(input).map(Some)
+}
+
+fn concurrent<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {
+    in_range(input, 1, 64, "concurrent").map(|n: u16| n.into())
+}
+
+fn settle<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, 0.0, 86_400.0, "settle")
+}
+
+fn attempts<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    in_range(input, 1, 1000, "attempts")
 }
 
 fn crf<'de, D: Deserializer<'de>>(input: D) -> Result<u8, D::Error> {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Process};
+use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
 use meshreel::models::Models;
 use meshreel::pipeline::{Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
-use meshreel::{doctor, media};
+use meshreel::service::ServiceError;
+use meshreel::{doctor, media, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -23,7 +24,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     return_large_blocks();
     let cli = Cli::parse();
-    start_log(cli.verbose);
+    start_log(&cli);
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
@@ -34,6 +35,11 @@ fn main() -> ExitCode {
             arguments.apply(&mut config);
             process(arguments, config, cli.verbose)
         }
+        Command::Run(arguments) => run(arguments, &config),
+        Command::Status(arguments) => match status::show(&config, arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(FAILED, &error),
+        },
         Command::Doctor => {
             let models = Models::find(&config.models.folder);
             let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));
@@ -98,6 +104,21 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
+fn run(arguments: &Run, config: &Config) -> ExitCode {
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(FAILED, &error),
+    };
+    match service::run(config, arguments.once, &stop) {
+        Ok(_) if arguments.once && stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        // A service that ends when it is told to did not fail, whatever its jobs did.
+        Ok(summary) if arguments.once && summary.failed > 0 => ExitCode::from(FAILED),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error @ (ServiceError::NoFolders | ServiceError::OutputIsWatched { .. })) => fail(USAGE, &error),
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
 fn names(paths: &[&PathBuf]) -> String {
     let name = |path: &&PathBuf| printable(&Path::new(path).to_string_lossy());
     paths.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -114,8 +135,12 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn start_log(verbose: bool) {
-    let default = if verbose { "meshreel=debug,warn" } else { "warn" };
+fn start_log(cli: &Cli) {
+    let default = match cli.command {
+        _ if cli.verbose => "meshreel=debug,warn",
+        Command::Run(_) => "meshreel=info,warn",
+        _ => "warn",
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("MESHREEL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()

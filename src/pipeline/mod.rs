@@ -19,7 +19,9 @@ use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 pub use engine::{Engine, StartError, runtime_library};
-pub use outputs::OutputPaths;
+pub use outputs::{OutputPaths, remove_leftovers};
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Encode, Model, Style};
 use crate::export::Report;
@@ -88,7 +90,7 @@ pub struct Job<'a> {
 }
 
 /// The part of the configuration that one job depends on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSettings {
     /// Which landmark networks.
     pub model: Model,
@@ -135,6 +137,19 @@ pub enum JobError {
     /// The user ended it.
     #[error("stopped")]
     Stopped,
+}
+
+impl JobError {
+    /// Whether trying again is pointless: the video itself is the trouble. What the system did to a job may pass.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Media(error) => error.is_permanent(),
+            Self::OverSource | Self::Internal(_) => true,
+            Self::Render(_) | Self::Pose(_) | Self::Worker(_) | Self::Output { .. } | Self::Changed | Self::Stopped => {
+                false
+            }
+        }
+    }
 }
 
 /// Starts a thread of a job, named after its stage.

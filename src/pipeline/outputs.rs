@@ -21,6 +21,25 @@ pub struct OutputPaths {
 }
 
 impl OutputPaths {
+    /// Results called `name` in `folder`.
+    pub fn named(folder: &Path, name: &OsStr, container: &str) -> Self {
+        Self {
+            video: folder.join(with(name, &format!(".{container}"))),
+            motion: folder.join(with(name, ".motion.jsonl")),
+            report: folder.join(with(name, ".report.json")),
+        }
+    }
+
+    /// The first name for a source's results that is not taken: its stem, its whole file name, or that with a number.
+    pub fn free(source: &Path, folder: &Path, container: &str, is_taken: impl Fn(&Self) -> bool) -> Self {
+        let whole = source.file_name().unwrap_or(OsStr::new("video"));
+        let stem = source.file_stem().unwrap_or(OsStr::new("video"));
+        let numbered = (2..).map(|number| with(whole, &format!("-{number}")));
+        let mut names = [stem.to_owned(), whole.to_owned()].into_iter().chain(numbered);
+        let paths = names.find_map(|name| Some(Self::named(folder, &name, container)).filter(|paths| !is_taken(paths)));
+        paths.unwrap_or_else(|| Self::named(folder, whole, container))
+    }
+
     /// Names results in `folder` after each source's stem; where two sources share one, after their whole file names.
     pub fn for_sources(sources: &[PathBuf], folder: &Path, container: &str) -> Vec<Self> {
         let stem = |source: &PathBuf| source.file_stem().unwrap_or(OsStr::new("video")).to_owned();
@@ -37,11 +56,7 @@ impl OutputPaths {
                 }
                 name = with(&base, &format!("-{number}"));
             }
-            paths.push(Self {
-                video: folder.join(with(&name, &format!(".{container}"))),
-                motion: folder.join(with(&name, ".motion.jsonl")),
-                report: folder.join(with(&name, ".report.json")),
-            });
+            paths.push(Self::named(folder, &name, container));
         }
         paths
     }
@@ -51,6 +66,19 @@ fn with(name: &OsStr, ending: &str) -> OsString {
     let mut name = name.to_owned();
     name.push(ending);
     name
+}
+
+const PREFIX: &str = ".meshreel-";
+
+/// Removes what a run that was killed left half-written in a folder; nobody else may be at work there.
+pub fn remove_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // What cannot be removed now is no reason to stop; the next start tries again.
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
 }
 
 /// Results while they are written: dot files beside the final ones, removed unless [`PartialOutputs::publish`]ed.
@@ -98,7 +126,7 @@ impl PartialOutputs {
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     // As a file made by any other program: the umask decides.
     let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".meshreel-").suffix(ending).permissions(permissions).tempfile_in(folder)
+    tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder)
 }
 
 #[cfg(test)]

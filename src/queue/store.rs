@@ -1,0 +1,607 @@
+//! The queue in SQLite (write-ahead log): every change is on disk before the call returns.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+
+use super::{Content, Millis, Stamp, State};
+use crate::export::Report;
+use crate::pipeline::{JobSettings, OutputPaths, Phase};
+
+/// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        source BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        content BLOB,
+        video BLOB NOT NULL,
+        motion BLOB NOT NULL,
+        report_file BLOB NOT NULL,
+        settings TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        ready INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        crashes INTEGER NOT NULL DEFAULT 0,
+        added INTEGER NOT NULL,
+        started INTEGER,
+        ended INTEGER,
+        phase TEXT,
+        frames INTEGER NOT NULL DEFAULT 0,
+        total INTEGER,
+        people INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        report TEXT
+    ) STRICT;
+    CREATE INDEX jobs_by_turn ON jobs (state, priority DESC, position);
+    CREATE INDEX jobs_by_source ON jobs (source);
+    CREATE INDEX jobs_by_content ON jobs (content);
+    CREATE INDEX jobs_by_video ON jobs (video);
+    CREATE TABLE seen (
+        source BLOB PRIMARY KEY,
+        size INTEGER NOT NULL,
+        modified INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Times a job may have been at work when the program crashed.
+const CRASHES: u32 = 2;
+/// Wait before a job is tried again, doubled with each attempt.
+const FIRST_WAIT: Millis = 5_000;
+const LONGEST_WAIT: Millis = 10 * 60_000;
+
+/// Why the queue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// SQLite or the disk.
+    #[error("the queue {}: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: rusqlite::Error,
+    },
+    /// From a later meshreel.
+    #[error("the queue {} was written by a later meshreel (schema {found}, this one knows {known}); use that one", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Version of the file.
+        found: usize,
+        /// Version of this program.
+        known: usize,
+    },
+}
+
+/// A file to be processed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// The video.
+    pub source: PathBuf,
+    /// What it looked like.
+    pub stamp: Stamp,
+    /// What is in it.
+    pub content: Content,
+    /// Folder for the results.
+    pub output: PathBuf,
+    /// How to process it.
+    pub settings: JobSettings,
+    /// Higher comes first.
+    pub priority: i64,
+}
+
+/// A job taken from the queue to be worked on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Its number.
+    pub id: i64,
+    /// The video.
+    pub source: PathBuf,
+    /// What it looked like when it was queued.
+    pub stamp: Stamp,
+    /// Where the results go.
+    pub outputs: OutputPaths,
+    /// How to process it.
+    pub settings: JobSettings,
+    /// Tries, this one included.
+    pub attempts: u32,
+}
+
+/// A job as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its number.
+    pub id: i64,
+    /// The video.
+    pub source: PathBuf,
+    /// The result.
+    pub video: PathBuf,
+    /// What it is at.
+    pub state: State,
+    /// Higher comes first.
+    pub priority: i64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it may be tried again; in the past or 0: at once.
+    pub ready: Millis,
+    /// When it was queued.
+    pub added: Millis,
+    /// When it was last begun.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub ended: Option<Millis>,
+    /// Which pass it is in.
+    pub phase: Option<String>,
+    /// Frames through that pass.
+    pub frames: u64,
+    /// Frames of the video, as far as known.
+    pub total: Option<u64>,
+    /// People found.
+    pub people: usize,
+    /// The last thing that went wrong.
+    pub error: Option<String>,
+}
+
+/// All jobs there are and were.
+pub struct Queue {
+    path: PathBuf,
+    db: Connection,
+}
+
+type Sql<T> = rusqlite::Result<T>;
+
+impl Queue {
+    /// Opens the queue of a state folder, and makes or brings up to date what is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is a later version's.
+    pub fn open(state: &Path) -> Result<Self, QueueError> {
+        let path = super::file(state);
+        let database = |source| QueueError::Database { path: path.clone(), source };
+        let mut db = Connection::open(&path).map_err(database)?;
+        let version = prepare(&mut db).map_err(database)?;
+        match version > MIGRATIONS.len() {
+            true => Err(QueueError::TooNew { path, found: version, known: MIGRATIONS.len() }),
+            false => Ok(Self { path, db }),
+        }
+    }
+
+    fn run<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+        let whole = || {
+            let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        whole().map_err(|source| QueueError::Database { path: self.path.clone(), source })
+    }
+
+    /// Whether this state of this file was dealt with before.
+    ///
+    /// # Errors
+    /// When the database fails; so do all methods below.
+    pub fn has_seen(&mut self, source: &Path, stamp: Stamp) -> Result<bool, QueueError> {
+        self.run(|t| {
+            let known = t.query_row(
+                "SELECT size = ?2 AND modified = ?3 FROM seen WHERE source = ?1",
+                params![bytes(source), size(stamp), stamp.modified],
+                |row| row.get(0),
+            );
+            Ok(known.optional()?.unwrap_or(false))
+        })
+    }
+
+    /// Remembers a state of a file without making a job of it.
+    pub fn remember(&mut self, source: &Path, stamp: Stamp) -> Result<(), QueueError> {
+        self.run(|t| remember(t, source, stamp))
+    }
+
+    /// Queues a file. `None` when its contents were processed into that folder before, or will be.
+    pub fn add(&mut self, job: &NewJob, now: Millis) -> Result<Option<i64>, QueueError> {
+        self.run(|t| {
+            remember(t, &job.source, job.stamp)?;
+            let mut same = t.prepare_cached(
+                "SELECT video FROM jobs WHERE content = ?1 AND settings = ?2 AND state IN ('queued', 'running', 'done')",
+            )?;
+            let settings = as_json(&job.settings)?;
+            let videos = same.query_map(params![job.content, settings], |row| Ok(path(row.get(0)?)))?;
+            if videos.collect::<Sql<Vec<PathBuf>>>()?.iter().any(|video| video.parent() == Some(&job.output)) {
+                return Ok(None);
+            }
+            // A file that changed is processed again into the same results; nobody else gets their names.
+            t.execute(
+                "UPDATE jobs SET state = 'cancelled', ended = ?2, error = 'the file changed before its turn'
+                 WHERE source = ?1 AND state = 'queued'",
+                params![bytes(&job.source), now],
+            )?;
+            let is_taken = |outputs: &OutputPaths| {
+                let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE video = ?1 AND source <> ?2)";
+                t.query_row(query, params![bytes(&outputs.video), bytes(&job.source)], |row| row.get(0)).unwrap_or(true)
+            };
+            let outputs = OutputPaths::free(&job.source, &job.output, &job.settings.encode.container, is_taken);
+            t.execute(
+                "INSERT INTO jobs (source, size, modified, content, video, motion, report_file, settings, priority,
+                                   position, state, added)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT COALESCE(MAX(position), 0) + 1 FROM jobs), 'queued', ?10)",
+                params![
+                    bytes(&job.source),
+                    size(job.stamp),
+                    job.stamp.modified,
+                    job.content,
+                    bytes(&outputs.video),
+                    bytes(&outputs.motion),
+                    bytes(&outputs.report),
+                    settings,
+                    job.priority,
+                    now
+                ],
+            )?;
+            Ok(Some(t.last_insert_rowid()))
+        })
+    }
+
+    /// Lists a file that is not processed, with the reason.
+    pub fn refuse(&mut self, job: &NewJob, reason: &str, now: Millis) -> Result<i64, QueueError> {
+        let settings = as_json(&job.settings);
+        self.run(|t| {
+            remember(t, &job.source, job.stamp)?;
+            t.execute(
+                "INSERT INTO jobs (source, size, modified, video, motion, report_file, settings, priority, position, state,
+                                   added, ended, error)
+                 VALUES (?1, ?2, ?3, x'', x'', x'', ?4, ?5, 0, 'failed', ?6, ?6, ?7)",
+                params![bytes(&job.source), size(job.stamp), job.stamp.modified, settings?, job.priority, now, reason],
+            )?;
+            Ok(t.last_insert_rowid())
+        })
+    }
+
+    /// Takes the next job: of those whose time has come, the highest priority, then the oldest.
+    pub fn claim(&mut self, now: Millis) -> Result<Option<Claim>, QueueError> {
+        self.run(|t| {
+            let next = t.query_row(
+                "SELECT id, source, size, modified, video, motion, report_file, settings, attempts + 1 FROM jobs
+                 WHERE state = 'queued' AND ready <= ?1 ORDER BY priority DESC, position LIMIT 1",
+                [now],
+                claim_from,
+            );
+            let Some(claim) = next.optional()? else { return Ok(None) };
+            t.execute(
+                "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
+                params![claim.id, now, claim.attempts],
+            )?;
+            Ok(Some(claim))
+        })
+    }
+
+    /// Notes how far a job is.
+    pub fn progress(
+        &mut self,
+        id: i64,
+        phase: Phase,
+        frames: u64,
+        total: Option<u64>,
+        people: usize,
+    ) -> Result<(), QueueError> {
+        self.run(|t| {
+            t.execute(
+                "UPDATE jobs SET phase = ?2, frames = ?3, total = ?4, people = ?5 WHERE id = ?1 AND state = 'running'",
+                params![id, phase.name(), frames as i64, total.map(|n| n as i64), people as i64],
+            )
+            .map(drop)
+        })
+    }
+
+    /// The results are in place.
+    pub fn done(&mut self, id: i64, report: &Report, now: Millis) -> Result<(), QueueError> {
+        let report = as_json(report);
+        self.run(|t| end(t, id, State::Done, None, Some(&report?), now))
+    }
+
+    /// There will be no results.
+    pub fn failed(&mut self, id: i64, reason: &str, now: Millis) -> Result<(), QueueError> {
+        self.run(|t| end(t, id, State::Failed, Some(reason), None, now))
+    }
+
+    /// There will be no results, though nothing failed.
+    pub fn cancelled(&mut self, id: i64, reason: &str, now: Millis) -> Result<(), QueueError> {
+        self.run(|t| end(t, id, State::Cancelled, Some(reason), None, now))
+    }
+
+    /// Something failed that may pass: tries again later, longer each time. Says when.
+    pub fn try_later(&mut self, claim: &Claim, reason: &str, now: Millis) -> Result<Millis, QueueError> {
+        let wait = FIRST_WAIT.saturating_mul(1 << claim.attempts.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+        self.run(|t| {
+            t.execute(
+                "UPDATE jobs SET state = 'queued', ready = ?2, error = ?3 WHERE id = ?1",
+                params![claim.id, now + wait, reason],
+            )?;
+            Ok(now + wait)
+        })
+    }
+
+    /// Back in the queue through no fault of the job's; the try does not count.
+    pub fn put_back(&mut self, id: i64) -> Result<(), QueueError> {
+        self.run(|t| {
+            t.execute("UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?1", [id]).map(drop)
+        })
+    }
+
+    /// At start: jobs that were at work when the program ended go on. Those `blamed` for its end for the second time are set
+    /// aside. Gives the results' folders, where leftovers may lie.
+    pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<Vec<PathBuf>, QueueError> {
+        self.run(|t| {
+            let mut running = t.prepare("SELECT id, video FROM jobs WHERE state = 'running'")?;
+            let rows = running.query_map([], |row| Ok((row.get(0)?, path(row.get(1)?))))?;
+            let mut folders: Vec<PathBuf> = Vec::new();
+            for row in rows {
+                let (id, video): (i64, PathBuf) = row?;
+                let crash = i64::from(blamed.contains(&id));
+                t.execute(
+                    "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2 WHERE id = ?1",
+                    [id, crash],
+                )?;
+                folders.extend(video.parent().map(Path::to_owned));
+            }
+            t.execute(
+                "UPDATE jobs SET state = 'failed', ended = ?1, error = 'processing this video brought meshreel down ' ||
+                 crashes || ' times; it is set aside. Please report it, with the video if you can share it'
+                 WHERE state = 'queued' AND crashes >= ?2",
+                params![now, CRASHES],
+            )?;
+            folders.sort();
+            folders.dedup();
+            Ok(folders)
+        })
+    }
+
+    /// When the next job may begin; `None` when there is none.
+    pub fn next_ready(&mut self) -> Result<Option<Millis>, QueueError> {
+        self.run(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
+    }
+
+    /// How many jobs are in a state.
+    pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
+        self.run(|t| {
+            t.query_row("SELECT COUNT(*) FROM jobs WHERE state = ?1", [state.name()], |row| row.get::<_, i64>(0))
+        })
+        .map(|count| count as u64)
+    }
+
+    /// Jobs in the order in which they are worked on, then the finished ones, latest first; at most `limit`.
+    pub fn rows(&mut self, limit: usize) -> Result<Vec<Row>, QueueError> {
+        self.run(|t| {
+            let mut rows = t.prepare_cached(
+                "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
+                        people, error FROM jobs
+                 ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
+                          CASE WHEN state IN ('running', 'queued') THEN -priority ELSE -ended END, position, id LIMIT ?1",
+            )?;
+            rows.query_map([limit as i64], row_from)?.collect()
+        })
+    }
+
+    /// Forgets finished jobs that ended before a time. What was seen stays known.
+    pub fn prune(&mut self, before: Millis) -> Result<usize, QueueError> {
+        self.run(|t| {
+            t.execute("DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND ended < ?1", [before])
+        })
+    }
+}
+
+/// Settings of the connection, and the steps of the schema that are missing. Gives the version found after that.
+fn prepare(db: &mut Connection) -> Sql<usize> {
+    db.busy_timeout(std::time::Duration::from_secs(10))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? as usize;
+    for step in MIGRATIONS.iter().skip(version) {
+        transaction.execute_batch(step)?;
+    }
+    let version = version.max(MIGRATIONS.len());
+    if version == MIGRATIONS.len() {
+        transaction.pragma_update(None, "user_version", version as i64)?;
+    }
+    transaction.commit()?;
+    Ok(version)
+}
+
+fn remember(t: &Transaction<'_>, source: &Path, stamp: Stamp) -> Sql<()> {
+    t.execute(
+        "INSERT INTO seen VALUES (?1, ?2, ?3)
+         ON CONFLICT (source) DO UPDATE SET size = excluded.size, modified = excluded.modified",
+        params![bytes(source), size(stamp), stamp.modified],
+    )
+    .map(drop)
+}
+
+fn end(t: &Transaction<'_>, id: i64, state: State, error: Option<&str>, report: Option<&str>, now: Millis) -> Sql<()> {
+    t.execute(
+        "UPDATE jobs SET state = ?2, ended = ?3, error = ?4, report = ?5 WHERE id = ?1",
+        params![id, state.name(), now, error, report],
+    )
+    .map(drop)
+}
+
+fn claim_from(row: &SqlRow<'_>) -> Sql<Claim> {
+    let stamp = Stamp { size: row.get::<_, i64>(2)? as u64, modified: row.get(3)? };
+    let outputs = OutputPaths { video: path(row.get(4)?), motion: path(row.get(5)?), report: path(row.get(6)?) };
+    let settings: String = row.get(7)?;
+    let settings = serde_json::from_str(&settings)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, Box::new(error)))?;
+    Ok(Claim { id: row.get(0)?, source: path(row.get(1)?), stamp, outputs, settings, attempts: row.get(8)? })
+}
+
+fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
+    let state: String = row.get(3)?;
+    Ok(Row {
+        id: row.get(0)?,
+        source: path(row.get(1)?),
+        video: path(row.get(2)?),
+        state: State::from_name(&state).unwrap_or(State::Failed),
+        priority: row.get(4)?,
+        attempts: row.get(5)?,
+        ready: row.get(6)?,
+        added: row.get(7)?,
+        started: row.get(8)?,
+        ended: row.get(9)?,
+        phase: row.get(10)?,
+        frames: row.get::<_, i64>(11)? as u64,
+        total: row.get::<_, Option<i64>>(12)?.map(|n| n as u64),
+        people: row.get::<_, i64>(13)? as usize,
+        error: row.get(14)?,
+    })
+}
+
+fn as_json<T: serde::Serialize>(value: &T) -> Sql<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// Paths are bytes: a file name need not be text.
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(&bytes))
+}
+
+fn size(stamp: Stamp) -> i64 {
+    i64::try_from(stamp.size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Encode, Model, Style};
+
+    fn settings() -> JobSettings {
+        JobSettings { model: Model::Auto, style: Style::Overlay, opacity: 0.8, encode: Encode::default() }
+    }
+
+    fn job(source: &str, content: u8, priority: i64) -> NewJob {
+        NewJob {
+            source: source.into(),
+            stamp: Stamp { size: 10, modified: content.into() },
+            content: [content; 32],
+            output: "/out".into(),
+            settings: settings(),
+            priority,
+        }
+    }
+
+    fn queue() -> (tempfile::TempDir, Queue) {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::open(folder.path()).unwrap();
+        (folder, queue)
+    }
+
+    #[test]
+    fn the_highest_priority_comes_first_then_the_oldest() {
+        let (_folder, mut queue) = queue();
+        for (name, content, priority) in [("/a", 1, 0), ("/b", 2, 5), ("/c", 3, 0), ("/d", 4, 5)] {
+            queue.add(&job(name, content, priority), 0).unwrap().unwrap();
+        }
+        let mut order = Vec::new();
+        while let Some(claim) = queue.claim(1).unwrap() {
+            order.push(claim.source.to_string_lossy().into_owned());
+        }
+        assert_eq!(order, ["/b", "/d", "/a", "/c"]);
+        assert_eq!(queue.count(State::Running).unwrap(), 4);
+    }
+
+    #[test]
+    fn the_same_contents_are_processed_once_and_changed_ones_again() {
+        let (_folder, mut queue) = queue();
+        let first = job("/in/a.mp4", 1, 0);
+        assert!(!queue.has_seen(&first.source, first.stamp).unwrap());
+        queue.add(&first, 0).unwrap().unwrap();
+        assert!(queue.has_seen(&first.source, first.stamp).unwrap());
+        assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy");
+        let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };
+        assert!(queue.add(&elsewhere, 0).unwrap().is_some(), "another folder of results");
+
+        let claim = queue.claim(1).unwrap().unwrap();
+        queue.failed(claim.id, "broken", 2).unwrap();
+        assert!(queue.add(&job("/in/copy2.mp4", 1, 0), 3).unwrap().is_some(), "the first one failed");
+        assert!(queue.add(&job("/in/a.mp4", 9, 0), 3).unwrap().is_some(), "changed");
+    }
+
+    #[test]
+    fn a_file_that_changes_before_its_turn_is_processed_once() {
+        let (_folder, mut queue) = queue();
+        queue.add(&job("/in/a.mp4", 1, 0), 0).unwrap();
+        queue.add(&job("/in/a.mp4", 2, 0), 1).unwrap();
+        let claim = queue.claim(2).unwrap().unwrap();
+        assert_eq!(claim.stamp.modified, 2);
+        assert_eq!(queue.claim(2).unwrap(), None);
+    }
+
+    #[test]
+    fn results_of_different_sources_never_share_a_name() {
+        let (_folder, mut queue) = queue();
+        for (source, content) in [("/in/a.mov", 1), ("/in/a.mp4", 2), ("/in/x/a.mp4", 3), ("/in/a.mov", 4)] {
+            queue.add(&job(source, content, 0), 0).unwrap().unwrap();
+        }
+        let mut videos: Vec<_> = std::iter::from_fn(|| queue.claim(1).unwrap()).map(|c| c.outputs.video).collect();
+        videos.sort();
+        assert_eq!(videos, ["/out/a.mp4", "/out/a.mp4-2.mp4", "/out/a.mp4.mp4"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_later_and_later() {
+        let (_folder, mut queue) = queue();
+        queue.add(&job("/a", 1, 0), 0).unwrap();
+        let claim = queue.claim(0).unwrap().unwrap();
+        let first = queue.try_later(&claim, "disk full", 1000).unwrap();
+        assert!(first > 1000 && queue.claim(first - 1).unwrap().is_none());
+        assert_eq!(queue.next_ready().unwrap(), Some(first));
+        let again = queue.claim(first).unwrap().unwrap();
+        assert_eq!(again.attempts, 2);
+        let second = queue.try_later(&again, "disk full", first).unwrap();
+        assert!(second - first > first - 1000);
+    }
+
+    #[test]
+    fn everything_outlives_the_program_and_a_video_that_crashes_it_twice_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Queue::open(folder.path()).unwrap();
+        let mut queue = open();
+        let bad = queue.add(&job("/in/bad", 1, 1), 0).unwrap().unwrap();
+        queue.add(&job("/in/good", 2, 0), 0).unwrap();
+        for round in 0..2 {
+            assert_eq!(queue.claim(1).unwrap().unwrap().id, bad, "round {round}");
+            drop(queue);
+            queue = open();
+            assert_eq!(queue.recover(&[bad], 2).unwrap(), [PathBuf::from("/out")]);
+        }
+        let rows = queue.rows(10).unwrap();
+        assert_eq!((rows[0].source.as_path(), rows[0].state), (Path::new("/in/good"), State::Queued));
+        assert_eq!((rows[1].id, rows[1].state), (bad, State::Failed));
+        assert!(rows[1].error.as_ref().unwrap().contains("2 times"), "{rows:?}");
+        // Killed from outside any number of times, a job goes on.
+        for _ in 0..5 {
+            let claim = queue.claim(3).unwrap().unwrap();
+            assert_eq!((claim.source.as_path(), claim.attempts), (Path::new("/in/good"), 1));
+            queue.recover(&[], 3).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_later_schema_is_left_alone_and_history_is_pruned() {
+        let (folder, mut queue) = queue();
+        queue.add(&job("/a", 1, 0), 0).unwrap();
+        let id = queue.claim(0).unwrap().unwrap().id;
+        queue.failed(id, "broken", 100).unwrap();
+        assert_eq!((queue.prune(100).unwrap(), queue.prune(101).unwrap()), (0, 1));
+        queue.db.pragma_update(None, "user_version", 99).unwrap();
+        drop(queue);
+        let error = Queue::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("later meshreel"), "{error}");
+    }
+}

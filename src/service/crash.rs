@@ -1,0 +1,76 @@
+//! Which jobs were at work when the program crashed: hostile or odd media may bring down a decoder or a driver, and must
+//! not do so for ever. Being killed from outside is no crash.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::IntoRawFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+
+/// Jobs that can be at work at a time (`jobs.concurrent` is at most this).
+const MOST: usize = 64;
+const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
+/// Where the handler writes; open from the start, because a crashing process can open nothing.
+static FILE: AtomicI32 = AtomicI32::new(-1);
+static AT_WORK: [AtomicI64; MOST] = [const { AtomicI64::new(0) }; MOST];
+
+/// Gives the jobs that were at work when the last run crashed, and notes them for this one from now on.
+pub fn watch(state: &Path) -> io::Result<Vec<i64>> {
+    let path = state.join("crash");
+    let mut bytes = Vec::new();
+    match File::open(&path) {
+        Ok(mut file) => drop(file.read_to_end(&mut bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let jobs = bytes.as_chunks().0.iter().map(|&id| i64::from_ne_bytes(id)).collect();
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+    FILE.store(file.into_raw_fd(), Ordering::SeqCst);
+    // SAFETY: the handler makes only calls that are allowed in one; the structure is zeroed, then filled as documented.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = note as extern "C" fn(libc::c_int) as usize;
+        // Once: the handler raises the signal again, which then ends the process as it would have.
+        action.sa_flags = libc::SA_RESETHAND | libc::SA_ONSTACK;
+        for signal in SIGNALS {
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+        // Asking whether a file has a writer may raise it (`watch::is_open_for_writing`); left alone, it would end the process.
+        libc::signal(libc::SIGIO, libc::SIG_IGN);
+    }
+    Ok(jobs)
+}
+
+extern "C" fn note(signal: libc::c_int) {
+    let file = FILE.load(Ordering::SeqCst);
+    for job in &AT_WORK {
+        let id = job.load(Ordering::SeqCst);
+        if id != 0 {
+            let bytes = id.to_ne_bytes();
+            // SAFETY: `write` may be called in a handler; the bytes live until it returns.
+            unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
+        }
+    }
+    // SAFETY: `raise` may be called in a handler; the signal waits until it returns.
+    unsafe { libc::raise(signal) };
+}
+
+/// Says that a job is at work, until it is dropped.
+pub struct AtWork(Option<usize>);
+
+impl AtWork {
+    /// For the job with this number.
+    pub fn new(id: i64) -> Self {
+        let free = |slot: &AtomicI64| slot.compare_exchange(0, id, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        Self(AT_WORK.iter().position(free))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0 {
+            AT_WORK[slot].store(0, Ordering::SeqCst);
+        }
+    }
+}

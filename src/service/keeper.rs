@@ -1,0 +1,217 @@
+//! Looks at the watched folders and queues what is complete.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::{ServiceError, Shared, shown};
+use crate::config::{Config, Watch};
+use crate::media;
+use crate::pipeline::JobSettings;
+use crate::queue::{Content, NewJob, Stamp, now};
+use crate::watch::{Changes, Entry, Settling, is_open_for_writing, scan};
+
+/// Look again after this long although nothing was reported: network folders report nothing, and events get lost.
+const SELDOM: Duration = Duration::from_secs(30);
+/// While files may become complete.
+const OFTEN: Duration = Duration::from_millis(500);
+/// How soon a stop is noticed.
+const NAP: Duration = Duration::from_millis(200);
+/// Endings of videos: such a file that does not open is worth a word, any other one is nobody's concern.
+const VIDEOS: [&str; 20] = [
+    "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv", "mxf",
+    "vob", "asf", "qt", "dv",
+];
+
+/// Keeps watch until the run is stopped, or with `once` until everything that is there is queued.
+pub fn keep(shared: &Shared<'_>, once: bool) -> Result<(), ServiceError> {
+    let mut keeper = Keeper::new(shared);
+    while !shared.is_stopped() {
+        let is_waiting = keeper.look()?;
+        if once && !is_waiting {
+            break;
+        }
+        keeper.wait(if is_waiting { OFTEN } else { SELDOM });
+    }
+    Ok(())
+}
+
+struct Keeper<'a> {
+    shared: &'a Shared<'a>,
+    changes: Changes,
+    settling: Settling,
+    /// Files that were dealt with, as they looked then: what the queue knows, without asking it each time.
+    known: HashMap<PathBuf, Stamp>,
+    /// Whether each watched folder could be read when last looked at; unknown before.
+    available: Vec<Option<bool>>,
+    /// Folders that hold results.
+    outputs: Vec<PathBuf>,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(shared: &'a Shared<'a>) -> Self {
+        let watches = &shared.config.watch;
+        Self {
+            shared,
+            changes: Changes::listen(),
+            settling: Settling::default(),
+            known: HashMap::new(),
+            available: vec![None; watches.len()],
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Looks at every folder once. Says whether some file may become complete soon.
+    fn look(&mut self) -> Result<bool, ServiceError> {
+        let config = self.shared.config;
+        self.outputs = config.watch.iter().filter_map(|w| w.output.canonicalize().ok()).collect();
+        let mut candidates: Vec<(usize, Entry)> = Vec::new();
+        for (index, watch) in config.watch.iter().enumerate() {
+            let found = scan(&watch.path, watch.recursive, &self.outputs);
+            self.tell_whether_available(index, watch, found.as_ref().err());
+            for entry in found.unwrap_or_default() {
+                if !self.is_known(&entry)? {
+                    candidates.push((index, entry));
+                }
+            }
+        }
+        let of: HashMap<PathBuf, usize> = candidates.iter().map(|(i, e)| (e.path.clone(), *i)).collect();
+        let entries = candidates.into_iter().map(|(_, entry)| entry).collect();
+        let rest = Duration::from_secs_f64(config.jobs.settle);
+        let away: Vec<&Path> = config
+            .watch
+            .iter()
+            .zip(&self.available)
+            .filter(|(_, available)| **available == Some(false))
+            .map(|(watch, _)| watch.path.as_path())
+            .collect();
+        let is_unknown = |path: &Path| away.iter().any(|folder| path.starts_with(folder));
+        let at_rest = self.settling.observe(Instant::now(), rest, entries, is_unknown);
+        for entry in at_rest {
+            if self.shared.is_stopped() {
+                break;
+            }
+            if self.take(&config.watch[of[&entry.path]], &entry)? {
+                self.settling.forget(&entry.path);
+                self.known.insert(entry.path, entry.stamp);
+                self.shared.changed.notify_all();
+            }
+        }
+        Ok(self.settling.is_waiting())
+    }
+
+    fn is_known(&mut self, entry: &Entry) -> Result<bool, ServiceError> {
+        if self.known.get(&entry.path) == Some(&entry.stamp) {
+            return Ok(true);
+        }
+        let seen = self.shared.queue().has_seen(&entry.path, entry.stamp)?;
+        if seen {
+            self.known.insert(entry.path.clone(), entry.stamp);
+        }
+        Ok(seen)
+    }
+
+    /// Deals with a file at rest: queues it, or says why not. False: not yet.
+    fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<bool, ServiceError> {
+        let path = &entry.path;
+        let mut job = NewJob {
+            source: path.clone(),
+            stamp: entry.stamp,
+            content: Content::default(),
+            output: folder_for(watch, path),
+            settings: settings_for(self.shared.config, watch),
+            priority: watch.priority,
+        };
+        if let Some(reason) = &entry.refused {
+            tracing::warn!("{}: not taken: {reason}", shown(path));
+            self.shared.queue().refuse(&job, reason, now())?;
+            return Ok(true);
+        }
+        if is_open_for_writing(path) {
+            tracing::debug!("{}: not yet: it is still being written", shown(path));
+            return Ok(false);
+        }
+        if let Err(error) = media::probe(path) {
+            if !error.is_permanent() {
+                tracing::debug!("{}: not yet: {error}", shown(path));
+                return Ok(false);
+            }
+            let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
+            match is_video {
+                true => drop(self.shared.queue().refuse(&job, &error.to_string(), now())?),
+                false => self.shared.queue().remember(path, entry.stamp)?,
+            }
+            tracing::info!("{}: not taken: {error}", shown(path));
+            return Ok(true);
+        }
+        job.content = match content(path) {
+            Ok(content) => content,
+            Err(error) => {
+                tracing::debug!("{}: not yet: {error}", shown(path));
+                return Ok(false);
+            }
+        };
+        if std::fs::metadata(path).map(|m| Stamp::of(&m)).ok() != Some(entry.stamp) {
+            return Ok(false);
+        }
+        match self.shared.queue().add(&job, now())? {
+            Some(id) => tracing::info!("{}: queued as job {id}", shown(path)),
+            None => tracing::info!("{}: not taken: the same video was processed before", shown(path)),
+        }
+        Ok(true)
+    }
+
+    fn tell_whether_available(&mut self, index: usize, watch: &Watch, error: Option<&io::Error>) {
+        let before = self.available[index].replace(error.is_none());
+        match error {
+            Some(error) if before != Some(false) => {
+                tracing::warn!("{}: the watched folder is unavailable: {error}", shown(&watch.path));
+            }
+            // Also when it was never there before: the system reports changes of folders that exist.
+            None if before != Some(true) => self.changes.add(&watch.path, watch.recursive),
+            _ => {}
+        }
+    }
+
+    /// Waits until something changed, at most so long.
+    fn wait(&self, longest: Duration) {
+        let end = Instant::now() + longest;
+        while !self.shared.is_stopped() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.changes.wait(left.min(NAP)) {
+                break;
+            }
+        }
+    }
+}
+
+/// Results keep the place that their source has below the watched folder.
+fn folder_for(watch: &Watch, path: &Path) -> PathBuf {
+    let below = path.parent().and_then(|parent| parent.strip_prefix(&watch.path).ok());
+    below.map_or_else(|| watch.output.clone(), |below| watch.output.join(below).components().collect())
+}
+
+fn settings_for(config: &Config, watch: &Watch) -> JobSettings {
+    JobSettings {
+        model: watch.model.unwrap_or(config.model),
+        style: watch.style.unwrap_or(config.style),
+        opacity: watch.opacity.unwrap_or(config.opacity),
+        encode: config.encode.clone(),
+    }
+}
+
+fn content(path: &Path) -> io::Result<Content> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match io::Read::read(&mut file, &mut buffer)? {
+            0 => return Ok(hash.finalize().into()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}

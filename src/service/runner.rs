@@ -1,0 +1,125 @@
+//! Takes jobs from the queue, one after another.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::crash::AtWork;
+use super::{ServiceError, Shared, shown};
+use crate::cli::ProgressStyle;
+use crate::export::Report;
+use crate::pipeline::{Engine, Event, Job, JobError, Phase};
+use crate::progress::FileProgress;
+use crate::queue::{Claim, Stamp, now};
+
+/// How often a job's progress is noted in the queue.
+const NOTED: Duration = Duration::from_secs(1);
+/// Longest sleep while there is nothing to do; also how soon a stop is noticed.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Works until the run is stopped, or everything is done and nothing more will come.
+pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
+    while !shared.is_stopped() {
+        // Before asking, so that a job that was added in between is not missed.
+        let is_complete = shared.is_complete.load(Ordering::Relaxed);
+        let claim = shared.queue().claim(now())?;
+        match claim {
+            Some(claim) => one(shared, engine, &claim)?,
+            None if is_complete && shared.queue().next_ready()?.is_none() => break,
+            None => shared.wait(NAP),
+        }
+    }
+    Ok(())
+}
+
+fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), ServiceError> {
+    match std::fs::metadata(&claim.source) {
+        Ok(metadata) if Stamp::of(&metadata) != claim.stamp => {
+            // The keeper sees the change too, and queues the file again when it is at rest.
+            shared.queue().cancelled(claim.id, "the file changed before its turn", now())?;
+            return Ok(());
+        }
+        Err(_) if claim.source.parent().is_some_and(std::path::Path::is_dir) => {
+            shared.queue().cancelled(claim.id, "the file was removed before its turn", now())?;
+            return Ok(());
+        }
+        Err(error) => {
+            // The whole folder is away, a network drive perhaps. That is not the file's fault: a service waits for as
+            // long as it takes.
+            let reason = format!("the folder is unavailable: {error}");
+            let mut queue = shared.queue();
+            match shared.is_complete.load(Ordering::Relaxed) && claim.attempts >= shared.config.jobs.attempts {
+                true => queue.failed(claim.id, &reason, now())?,
+                false => drop(queue.try_later(claim, &reason, now())?),
+            }
+            return Ok(());
+        }
+        Ok(_) => {}
+    }
+    let style = if shared.config.jobs.concurrent > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
+    let progress = FileProgress::new(&claim.source.to_string_lossy(), style, false);
+    let noted = Mutex::new(Instant::now());
+    let events = |event: Event| {
+        if let Event::Progress { phase, done, total, people } = event {
+            note(shared, claim.id, &noted, (phase, done, total, people));
+        }
+        progress.event(&event);
+    };
+    let job = Job {
+        source: &claim.source,
+        outputs: claim.outputs.clone(),
+        settings: claim.settings.clone(),
+        stop: shared.stop,
+        events: &events,
+    };
+    let at_work = AtWork::new(claim.id);
+    let result = catch_unwind(AssertUnwindSafe(|| engine.process(&job)))
+        .unwrap_or_else(|_| Err(JobError::Internal("the job panicked".into())));
+    drop(at_work);
+    settle(shared, claim, result, &progress)
+}
+
+/// Notes the progress unless that was done a moment ago, or somebody else does it.
+fn note(shared: &Shared<'_>, id: i64, noted: &Mutex<Instant>, at: (Phase, u64, Option<u64>, usize)) {
+    let Ok(mut last) = noted.try_lock() else { return };
+    if last.elapsed() < NOTED {
+        return;
+    }
+    *last = Instant::now();
+    let (phase, frames, total, people) = at;
+    if let Err(error) = shared.queue().progress(id, phase, frames, total, people) {
+        tracing::warn!("{error}");
+    }
+}
+
+/// Writes down what became of a job.
+fn settle(
+    shared: &Shared<'_>,
+    claim: &Claim,
+    result: Result<Report, JobError>,
+    progress: &FileProgress,
+) -> Result<(), ServiceError> {
+    let mut queue = shared.queue();
+    match result {
+        Ok(report) => {
+            queue.done(claim.id, &report, now())?;
+            progress.event(&Event::Done(Box::new(report)));
+        }
+        Err(_) if shared.is_stopped() => {
+            queue.put_back(claim.id)?;
+            progress.event(&Event::Failed("stopped; it goes on at the next start".into()));
+        }
+        Err(error) if error.is_permanent() || claim.attempts >= shared.config.jobs.attempts => {
+            queue.failed(claim.id, &error.to_string(), now())?;
+            progress.event(&Event::Failed(error.to_string()));
+        }
+        Err(error) => {
+            let at = queue.try_later(claim, &error.to_string(), now())?;
+            let seconds = (at - now()).max(0) / 1000;
+            tracing::warn!("{}: {error}; tried again in {seconds} s", shown(&claim.source));
+            progress.event(&Event::Failed(format!("{error}; tried again in {seconds} s")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `meshreel status`: the jobs in the queue, as a table or as JSON.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use crate::cli::Status;
+use crate::config::Config;
+use crate::progress::printable;
+use crate::queue::{self, Queue, QueueError, Row, State, now};
+
+/// Why nothing can be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The queue cannot be read.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Nobody listens.
+    #[error("cannot write the list: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Writes the list to standard output.
+///
+/// # Errors
+/// When the queue cannot be read or the list not be written.
+pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
+    let mut rows = Vec::new();
+    let mut counts = Vec::new();
+    // No queue yet: no jobs. Looking does not make one.
+    if queue::file(&config.state).exists() {
+        let mut queue = Queue::open(&config.state)?;
+        rows = queue.rows(arguments.limit)?;
+        for state in State::ALL {
+            counts.push(format!("{} {}", queue.count(state)?, state.name()));
+        }
+    }
+    let mut out = io::stdout().lock();
+    let written = match arguments.json {
+        true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
+        false => table(&mut out, &rows, &counts),
+    };
+    match written {
+        // `meshreel status | head` is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(out, "no jobs");
+    }
+    writeln!(out, "{:>5} {:>4} {:<9} {:>9}  VIDEO", "JOB", "PRIO", "STATE", "PROGRESS")?;
+    for row in rows {
+        let progress = match (row.state, &row.phase, row.total) {
+            (State::Running, Some(phase), Some(total)) if total > 0 => {
+                let before = if phase == "draw" { 50 } else { 0 };
+                format!("{}%", before + 50 * row.frames / total)
+            }
+            (State::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
+            _ => String::new(),
+        };
+        let source = printable(&row.source.to_string_lossy());
+        writeln!(out, "{:>5} {:>4} {:<9} {progress:>9}  {source}", row.id, row.priority, row.state.name())?;
+        if let Some(error) = &row.error {
+            writeln!(out, "{:>32}{}", "", printable(error))?;
+        }
+    }
+    writeln!(out, "{}", counts.join(", "))
+}
+
+fn as_json(row: &Row) -> serde_json::Value {
+    json!({
+        "id": row.id,
+        "source": row.source.to_string_lossy(),
+        "output": row.video.to_string_lossy(),
+        "state": row.state.name(),
+        "priority": row.priority,
+        "attempts": row.attempts,
+        "ready_ms": row.ready,
+        "added_ms": row.added,
+        "started_ms": row.started,
+        "ended_ms": row.ended,
+        "phase": row.phase,
+        "frames": row.frames,
+        "total": row.total,
+        "people": row.people,
+        "error": row.error,
+    })
+}

@@ -1,0 +1,244 @@
+//! `meshreel run`: what is dropped is processed once, whatever happens in between.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+mod common;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use common::{ffmpeg, meshreel, names, run, sample, stream_md5};
+use serde_json::Value;
+
+/// A folder with a configuration, a watched folder `in` and a clip of one second beside it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("in")).unwrap();
+        let text = format!(
+            "state = \"state\"\nmodel = \"lite\"\nworkers = 2\n[encode]\npreset = \"ultrafast\"\n\
+             [jobs]\nsettle = 0.1\n[[watch]]\npath = \"in\"\noutput = \"out\"\n{more}"
+        );
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn clip(&self, start: f64) -> PathBuf {
+        let path = self.at(&format!("clip{start}.mp4"));
+        let arguments = "-t 1 -vf scale=640:-2 -an -c:v libx264 -preset ultrafast {}";
+        ffmpeg(&format!("-ss {start} -i {{}} {arguments}"), &[&sample(), &path]);
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = meshreel(self.folder.path());
+        command.args(arguments).args(["--config", "config.toml"]);
+        command
+    }
+
+    /// Runs once; gives the exit code and what was said.
+    fn once(&self) -> (i32, String) {
+        let output = run(&mut self.command(&["run", "--once"]));
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn service(&self) -> Service {
+        let mut child = self.command(&["run", "-v"]).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Service { child, lines, said: String::new() }
+    }
+
+    /// Name of the source, state and tries of each job, by name.
+    fn jobs(&self) -> Vec<(String, String, u64)> {
+        let mut jobs: Vec<_> = self
+            .rows()
+            .iter()
+            .map(|row| {
+                let name =
+                    Path::new(row["source"].as_str().unwrap()).file_name().unwrap().to_string_lossy().into_owned();
+                (name, row["state"].as_str().unwrap().to_owned(), row["attempts"].as_u64().unwrap())
+            })
+            .collect();
+        jobs.sort();
+        jobs
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        let output = run(&mut self.command(&["status", "--json"]));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+    }
+}
+
+struct Service {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Service {
+    /// Reads what the service says until it says this.
+    fn until(&mut self, what: &str) {
+        loop {
+            let mut line = String::new();
+            let count = self.lines.read_line(&mut line).unwrap();
+            self.said += &line;
+            assert!(count > 0, "it never said {what:?}:\n{}", self.said);
+            if line.contains(what) {
+                return;
+            }
+        }
+    }
+
+    fn signal(&mut self, signal: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        // Its last words, so that it never waits for a reader.
+        let rest: Vec<String> = self.lines.by_ref().lines().map_while(Result::ok).collect();
+        self.said += &rest.join("\n");
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn owned(jobs: &[(&str, &str, u64)]) -> Vec<(String, String, u64)> {
+    jobs.iter().map(|&(name, state, tries)| (name.to_owned(), state.to_owned(), tries)).collect()
+}
+
+#[test]
+fn each_video_is_processed_once_and_what_is_none_is_told() {
+    let place = Place::new("recursive = true\n");
+    let clip = place.clip(3.0);
+    std::fs::create_dir_all(place.at("in/day 1")).unwrap();
+    std::fs::copy(&clip, place.at("in/a.mp4")).unwrap();
+    std::fs::copy(&clip, place.at("in/same as a.mp4")).unwrap();
+    std::fs::copy(place.clip(2.0), place.at("in/day 1/a.mp4")).unwrap();
+    std::fs::copy(&clip, place.at("in/unfinished.mp4.part")).unwrap();
+    std::fs::write(place.at("in/notes.txt"), "shot at noon").unwrap();
+    std::fs::write(place.at("in/broken.mp4"), [7; 5000]).unwrap();
+    std::os::unix::fs::symlink(&clip, place.at("in/link.mp4")).unwrap();
+
+    let (code, said) = place.once();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("same as a.mp4: not taken: the same video"), "{said}");
+    assert_eq!(names(&place.at("out")), ["a.motion.jsonl", "a.mp4", "a.report.json", "day 1"], "{said}");
+    assert_eq!(names(&place.at("out/day 1")), ["a.motion.jsonl", "a.mp4", "a.report.json"]);
+    let expected = [("a.mp4", "done", 1), ("a.mp4", "done", 1), ("broken.mp4", "failed", 0), ("link.mp4", "failed", 0)];
+    assert_eq!(place.jobs(), owned(&expected));
+    let rows = place.rows();
+    let reason = |name: &str| {
+        let row = rows.iter().find(|row| row["source"].as_str().unwrap().ends_with(name)).unwrap();
+        row["error"].as_str().unwrap().to_owned()
+    };
+    assert!(reason("link.mp4").contains("outside the watched folder"), "{}", reason("link.mp4"));
+    assert!(reason("broken.mp4").contains("not a readable video"), "{}", reason("broken.mp4"));
+
+    // Nothing new: nothing to do.
+    let modified = || std::fs::metadata(place.at("out/a.mp4")).unwrap().modified().unwrap();
+    let before = modified();
+    let (code, said) = place.once();
+    assert_eq!((code, modified()), (0, before), "{said}");
+
+    // A file that changed is another video, into the same results.
+    std::fs::copy(place.clip(1.0), place.at("in/a.mp4")).unwrap();
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    assert!(modified() > before && names(&place.at("out")).len() == 4, "{said}");
+}
+
+#[test]
+fn a_service_takes_a_slow_copy_when_it_is_complete_and_stops_when_told() {
+    let place = Place::new("");
+    let mut service = place.service();
+    let bytes = std::fs::read(place.clip(3.0)).unwrap();
+    let mut copy = File::create(place.at("in/slow.mp4")).unwrap();
+    copy.write_all(&bytes[..bytes.len() / 2]).unwrap();
+    copy.sync_all().unwrap();
+    service.until("slow.mp4: not yet: it is still being written");
+    assert_eq!(place.jobs(), []);
+    copy.write_all(&bytes[bytes.len() / 2..]).unwrap();
+    drop(copy);
+    service.until("slow.mp4: queued as job 1");
+    service.until("slow.mp4: done");
+    assert_eq!(place.jobs(), owned(&[("slow.mp4", "done", 1)]));
+
+    // One engine for each state folder.
+    let (code, said) = place.once();
+    assert_eq!(code, 1);
+    assert!(said.contains("already at work") && said.contains(&service.child.id().to_string()), "{said}");
+    assert_eq!(service.signal("-TERM"), Some(0), "{}", service.said);
+}
+
+#[test]
+fn what_was_cut_short_goes_on_and_leaves_nothing_behind() {
+    let place = Place::new("");
+    let clip = place.clip(3.0);
+    std::fs::copy(&clip, place.at("in/a.mp4")).unwrap();
+    // Killed while it finds people, stopped while it draws them: neither counts as a try.
+    for (moment, signal, code) in [("watching", "-KILL", None), ("render start", "-TERM", Some(0))] {
+        let mut service = place.service();
+        service.until(moment);
+        assert_eq!(service.signal(signal), code, "{}", service.said);
+    }
+    assert!(matches!(&place.jobs()[..], [(_, state, 0)] if state == "queued"), "{:?}", place.jobs());
+    let mut service = place.service();
+    service.until("render start");
+    service.signal("-KILL");
+    assert!(names(&place.at("out")).iter().any(|name| name.starts_with(".meshreel-")), "it was not at work");
+
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "done", 1)]));
+    assert_eq!(names(&place.at("out")), ["a.motion.jsonl", "a.mp4", "a.report.json"]);
+
+    // As if nothing had happened.
+    let output = run(&mut place.command(&["process", "in/a.mp4", "-o", "undisturbed"]));
+    assert!(output.status.success());
+    let read = |folder: &str| std::fs::read(place.at(folder).join("a.motion.jsonl")).unwrap();
+    assert!(read("out") == read("undisturbed"), "the motion differs");
+    let pictures = |folder: &str| stream_md5(&place.at(folder).join("a.mp4"), "v:0", false);
+    assert_eq!(pictures("out"), pictures("undisturbed"));
+}
+
+#[test]
+fn a_video_that_crashes_the_program_twice_is_set_aside_and_the_others_go_on() {
+    let place = Place::new("");
+    std::fs::copy(place.clip(3.0), place.at("in/a.mp4")).unwrap();
+    for _ in 0..2 {
+        let mut service = place.service();
+        service.until("watching");
+        assert_eq!(service.signal("-SEGV"), None, "{}", service.said);
+    }
+    std::fs::copy(place.clip(2.0), place.at("in/b.mp4")).unwrap();
+    let (code, said) = place.once();
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "failed", 0), ("b.mp4", "done", 1)]));
+    let reason = place.rows().iter().find_map(|row| row["error"].as_str().map(str::to_owned)).unwrap();
+    assert!(reason.contains("brought meshreel down 2 times"), "{reason}");
+}
+
+#[test]
+fn results_are_never_dropped_into_a_watched_folder() {
+    let place = Place::new("");
+    let mut config = OpenOptions::new().append(true).open(place.at("config.toml")).unwrap();
+    writeln!(config, "[[watch]]\npath = \"out\"\noutput = \"other\"").unwrap();
+    std::fs::create_dir(place.at("out")).unwrap();
+    let (code, said) = place.once();
+    assert_eq!(code, 2);
+    assert!(said.contains("name another output"), "{said}");
+}
