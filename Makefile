@@ -10,8 +10,9 @@ setup:           ## install packages, build the models, fetch the sample clip (e
 build: setup     ## build the program: target/release/meshreel
 	cargo build --release --locked
 
-run: build       ## process the sample clip into demo/out
-	target/release/meshreel process fixtures/media/demo.mp4 -o demo/out
+run: build       ## run on demo/in, which holds the sample clip (without a terminal: process what is there and exit)
+	@mkdir -p demo/in && { test -e demo/in/demo.mp4 || cp fixtures/media/demo.mp4 demo/in/; }
+	@test -t 1 && once= || once=--once; target/release/meshreel run $$once --config fixtures/demo.toml
 
 test: setup      ## run all tests
 	cargo test --profile ci --locked

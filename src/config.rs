@@ -1,6 +1,6 @@
 //! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -232,10 +232,11 @@ impl Config {
             if path.as_os_str().is_empty() {
                 return;
             }
-            *path = match path.strip_prefix("~") {
+            let joined = match path.strip_prefix("~") {
                 Ok(rest) => home().join(rest),
                 Err(_) => base.join(&*path),
             };
+            *path = absolute(&joined);
         };
         resolve(&mut self.state);
         resolve(&mut self.models.folder);
@@ -245,6 +246,21 @@ impl Config {
             resolve(&mut watch.output);
         }
     }
+}
+
+/// The path from the root on without `.` and `..`: what is remembered must not depend on where the program is started. Links
+/// are left as they are, so that the same folder is called the same while a drive is away.
+fn absolute(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut clean = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::ParentDir => drop(clean.pop()),
+            Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    clean
 }
 
 fn home() -> PathBuf {

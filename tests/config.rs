@@ -53,9 +53,9 @@ fn wrong_configurations_say_where_and_what() {
 fn paths_are_relative_to_the_file_they_stand_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.toml");
-    std::fs::write(&path, "state = \"s\"\n[[watch]]\npath = \"in\"\noutput = \"/abs\"\n").unwrap();
+    std::fs::write(&path, "state = \"s\"\n[[watch]]\npath = \"../x/./in\"\noutput = \"/abs\"\n").unwrap();
     let config = Config::load(Some(&path)).unwrap();
     assert_eq!(config.state, folder.path().join("s"));
-    assert_eq!(config.watch[0].path, folder.path().join("in"));
+    assert_eq!(config.watch[0].path, folder.path().parent().unwrap().join("x/in"));
     assert_eq!(config.watch[0].output, Path::new("/abs"));
 }

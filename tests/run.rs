@@ -190,7 +190,7 @@ fn what_was_cut_short_goes_on_and_leaves_nothing_behind() {
     let clip = place.clip(3.0);
     std::fs::copy(&clip, place.at("in/a.mp4")).unwrap();
     // Killed while it finds people, stopped while it draws them: neither counts as a try.
-    for (moment, signal, code) in [("watching", "-KILL", None), ("render start", "-TERM", Some(0))] {
+    for (moment, signal, code) in [("a.mp4: watching", "-KILL", None), ("render start", "-TERM", Some(0))] {
         let mut service = place.service();
         service.until(moment);
         assert_eq!(service.signal(signal), code, "{}", service.said);
@@ -207,7 +207,7 @@ fn what_was_cut_short_goes_on_and_leaves_nothing_behind() {
     assert_eq!(names(&place.at("out")), ["a.motion.jsonl", "a.mp4", "a.report.json"]);
 
     // As if nothing had happened.
-    let output = run(&mut place.command(&["process", "in/a.mp4", "-o", "undisturbed"]));
+    let output = run(place.command(&["process", "-o", "undisturbed"]).arg(place.at("in/a.mp4")));
     assert!(output.status.success());
     let read = |folder: &str| std::fs::read(place.at(folder).join("a.motion.jsonl")).unwrap();
     assert!(read("out") == read("undisturbed"), "the motion differs");
@@ -221,7 +221,7 @@ fn a_video_that_crashes_the_program_twice_is_set_aside_and_the_others_go_on() {
     std::fs::copy(place.clip(3.0), place.at("in/a.mp4")).unwrap();
     for _ in 0..2 {
         let mut service = place.service();
-        service.until("watching");
+        service.until("a.mp4: watching");
         assert_eq!(service.signal("-SEGV"), None, "{}", service.said);
     }
     std::fs::copy(place.clip(2.0), place.at("in/b.mp4")).unwrap();

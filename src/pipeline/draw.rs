@@ -210,7 +210,7 @@ impl Batch {
 
     fn tell(&mut self) {
         if self.count > 0 {
-            tracing::info!(
+            tracing::debug!(
                 "batch from frame {}: {} frames rendered in {:.1} ms, waited {:.1} ms",
                 self.first,
                 self.count,

@@ -172,7 +172,10 @@ impl<'a> Keeper<'a> {
                 tracing::warn!("{}: the watched folder is unavailable: {error}", shown(&watch.path));
             }
             // Also when it was never there before: the system reports changes of folders that exist.
-            None if before != Some(true) => self.changes.add(&watch.path, watch.recursive),
+            None if before != Some(true) => {
+                self.changes.add(&watch.path, watch.recursive);
+                tracing::info!("watching {}; results go to {}", shown(&watch.path), shown(&watch.output));
+            }
             _ => {}
         }
     }
