@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Device, Model, Style};
+use crate::queue::Order;
+use crate::service::Request;
 
 /// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
 #[derive(Debug, Parser)]
@@ -30,6 +32,28 @@ pub enum Command {
     Run(Run),
     /// List the jobs in the queue
     Status(Status),
+    /// Let jobs wait where they are
+    Pause(JobsOrAll),
+    /// Let paused jobs go on
+    Resume(JobsOrAll),
+    /// Give jobs up; what there is of their results goes
+    Cancel(Jobs),
+    /// Try failed or cancelled jobs again, or now those that wait for their next try
+    Retry(Jobs),
+    /// Change a job's priority: higher comes first, and overtakes what is at work
+    Priority {
+        /// Number of the job
+        job: i64,
+        /// The new priority
+        #[arg(allow_hyphen_values = true)]
+        value: i64,
+    },
+    /// End the running engine; what is at work is begun again at the next start
+    Stop {
+        /// After what is at work
+        #[arg(long)]
+        drain: bool,
+    },
     /// Say what is there and what is missing, with the mend for each
     Doctor,
 }
@@ -71,6 +95,25 @@ pub struct Run {
     pub once: bool,
 }
 
+/// Jobs by number.
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    /// Numbers of the jobs, as `meshreel status` lists them
+    #[arg(required = true, value_name = "JOB")]
+    pub jobs: Vec<i64>,
+}
+
+/// Some jobs or everything.
+#[derive(Debug, clap::Args)]
+pub struct JobsOrAll {
+    /// Numbers of the jobs, as `meshreel status` lists them
+    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
+    pub jobs: Vec<i64>,
+    /// Everything, also what comes later
+    #[arg(long)]
+    pub all: bool,
+}
+
 /// Arguments of `meshreel status`.
 #[derive(Debug, clap::Args)]
 pub struct Status {
@@ -96,6 +139,24 @@ pub enum ProgressStyle {
     Json,
     /// Nothing but warnings and errors
     None,
+}
+
+impl Command {
+    /// What it asks of the engine, if it does.
+    pub fn request(&self) -> Option<Request> {
+        let order = |order: Order, jobs: &[i64]| Some(Request::Order { order, jobs: jobs.to_vec() });
+        match self {
+            Self::Pause(which) if which.all => Some(Request::PauseAll(true)),
+            Self::Resume(which) if which.all => Some(Request::PauseAll(false)),
+            Self::Pause(which) => order(Order::Pause, &which.jobs),
+            Self::Resume(which) => order(Order::Resume, &which.jobs),
+            Self::Cancel(which) => order(Order::Cancel, &which.jobs),
+            Self::Retry(which) => order(Order::Retry, &which.jobs),
+            Self::Priority { job, value } => order(Order::Priority(*value), &[*job]),
+            Self::Stop { drain } => Some(Request::Stop { drain: *drain }),
+            Self::Process(_) | Self::Run(_) | Self::Status(_) | Self::Doctor => None,
+        }
+    }
 }
 
 impl Process {

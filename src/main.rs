@@ -9,9 +9,9 @@ use clap::Parser;
 use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
 use meshreel::models::Models;
-use meshreel::pipeline::{Engine, Event, Job, JobSettings, OutputPaths};
+use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
-use meshreel::service::ServiceError;
+use meshreel::service::{Request, ServiceError};
 use meshreel::{doctor, media, service, status};
 
 /// Some file failed.
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
             let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
+        other => other.request().map_or(ExitCode::SUCCESS, |request| order(&config, &request)),
     }
 }
 
@@ -78,11 +79,12 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         Ok(engine) => engine,
         Err(error) => return fail(FAILED, &error),
     };
+    let course = || if stop.load(Ordering::Relaxed) { Course::Stop } else { Course::Go };
     let outputs = OutputPaths::for_sources(&arguments.clips, &arguments.output, &config.encode.container);
     let mut failed = Vec::new();
     for (source, outputs) in arguments.clips.iter().zip(outputs) {
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let job = Job { source, outputs, settings: settings.clone(), stop: &stop, events: &|e| progress.event(&e) };
+        let job = Job { source, outputs, settings: settings.clone(), course: &course, events: &|e| progress.event(&e) };
         match engine.process(&job) {
             Ok(report) => progress.event(&Event::Done(Box::new(report))),
             Err(_) if stop.load(Ordering::Relaxed) => {
@@ -102,6 +104,17 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         eprintln!("{} of {} files failed: {}", failed.len(), arguments.clips.len(), names(&failed));
     }
     ExitCode::from(FAILED)
+}
+
+fn order(config: &Config, request: &Request) -> ExitCode {
+    match service::ask(config, request) {
+        Ok(answer) => {
+            answer.done.iter().for_each(|line| println!("{line}"));
+            answer.refused.iter().for_each(|line| eprintln!("meshreel: {line}"));
+            ExitCode::from(if answer.refused.is_empty() { 0 } else { FAILED })
+        }
+        Err(error) => fail(FAILED, &error),
+    }
 }
 
 fn run(arguments: &Run, config: &Config) -> ExitCode {

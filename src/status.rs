@@ -34,6 +34,9 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
         for state in State::ALL {
             counts.push(format!("{} {}", queue.count(state)?, state.name()));
         }
+        if queue.is_paused()? {
+            counts.push("everything is PAUSED (`meshreel resume --all`)".into());
+        }
     }
     let mut out = io::stdout().lock();
     let written = match arguments.json {

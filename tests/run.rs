@@ -7,9 +7,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use common::{ffmpeg, meshreel, names, run, sample, stream_md5};
 use serde_json::Value;
+
+/// A service that runs longer in one test hangs.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// A folder with a configuration, a watched folder `in` and a clip of one second beside it.
 struct Place {
@@ -33,9 +39,13 @@ impl Place {
     }
 
     fn clip(&self, start: f64) -> PathBuf {
+        self.clip_of(start, 1)
+    }
+
+    fn clip_of(&self, start: f64, seconds: u32) -> PathBuf {
         let path = self.at(&format!("clip{start}.mp4"));
-        let arguments = "-t 1 -vf scale=640:-2 -an -c:v libx264 -preset ultrafast {}";
-        ffmpeg(&format!("-ss {start} -i {{}} {arguments}"), &[&sample(), &path]);
+        let arguments = "-vf scale=640:-2 -an -c:v libx264 -preset ultrafast {}";
+        ffmpeg(&format!("-ss {start} -i {{}} -t {seconds} {arguments}"), &[&sample(), &path]);
         path
     }
 
@@ -43,6 +53,13 @@ impl Place {
         let mut command = meshreel(self.folder.path());
         command.args(arguments).args(["--config", "config.toml"]);
         command
+    }
+
+    /// Gives an order; the exit code and what was said.
+    fn order(&self, arguments: &[&str]) -> (i32, String) {
+        let output = run(&mut self.command(arguments));
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&said).trim().to_owned())
     }
 
     /// Runs once; gives the exit code and what was said.
@@ -54,7 +71,16 @@ impl Place {
     fn service(&self) -> Service {
         let mut child = self.command(&["run", "-v"]).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
-        Service { child, lines, said: String::new() }
+        let is_over = Arc::new(AtomicBool::new(false));
+        // One that never says what is waited for fails the test, and does not hang it.
+        let (watched, id) = (is_over.clone(), child.id().to_string());
+        std::thread::spawn(move || {
+            std::thread::sleep(LONGEST);
+            if !watched.load(Ordering::SeqCst) {
+                drop(Command::new("kill").args(["-KILL", &id]).status());
+            }
+        });
+        Service { child, lines, said: String::new(), is_over }
     }
 
     /// Name of the source, state and tries of each job, by name.
@@ -83,6 +109,7 @@ struct Service {
     child: Child,
     lines: BufReader<ChildStderr>,
     said: String,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -111,6 +138,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -230,6 +258,61 @@ fn a_video_that_crashes_the_program_twice_is_set_aside_and_the_others_go_on() {
     assert_eq!(place.jobs(), owned(&[("a.mp4", "failed", 0), ("b.mp4", "done", 1)]));
     let reason = place.rows().iter().find_map(|row| row["error"].as_str().map(str::to_owned)).unwrap();
     assert!(reason.contains("brought meshreel down 2 times"), "{reason}");
+}
+
+#[test]
+fn a_job_that_waits_goes_on_where_it_was_and_others_overtake_it() {
+    let place = Place::new("");
+    std::fs::copy(place.clip_of(2.0, 4), place.at("in/a.mp4")).unwrap();
+    let mut service = place.service();
+    service.until("a.mp4: watching");
+    assert_eq!(place.order(&["pause", "1"]), (0, "job 1 is paused".into()));
+    std::fs::copy(place.clip(1.0), place.at("in/b.mp4")).unwrap();
+    service.until("b.mp4: done");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "paused", 1), ("b.mp4", "done", 1)]));
+    assert_eq!(
+        place.order(&["pause", "1", "2", "99"]),
+        (1, "meshreel: job 1 is paused\nmeshreel: job 2 is done\nmeshreel: there is no job 99".into())
+    );
+    assert_eq!(place.order(&["resume", "1"]), (0, "job 1 is running".into()));
+    // A higher priority takes its place at once.
+    std::fs::copy(place.clip(3.0), place.at("in/c.mp4")).unwrap();
+    service.until("c.mp4: queued as job 3");
+    assert_eq!(place.order(&["priority", "3", "5"]), (0, "job 3 has priority 5".into()));
+    service.until("c.mp4: done");
+    assert_eq!(place.jobs()[0].1, "running", "it was overtaken:\n{}", service.said);
+    service.until("a.mp4: done");
+    assert_eq!(place.order(&["stop"]), (0, "the engine ends".into()));
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+    assert_eq!(place.order(&["stop"]).0, 1, "none runs");
+
+    // As if nothing had happened.
+    let output = run(place.command(&["process", "-o", "undisturbed"]).arg(place.at("in/a.mp4")));
+    assert!(output.status.success());
+    let read = |folder: &str| std::fs::read(place.at(folder).join("a.motion.jsonl")).unwrap();
+    assert!(read("out") == read("undisturbed"), "the motion differs");
+}
+
+#[test]
+fn a_cancelled_job_leaves_nothing_and_can_be_tried_again() {
+    let place = Place::new("");
+    std::fs::copy(place.clip_of(2.0, 3), place.at("in/a.mp4")).unwrap();
+    let mut service = place.service();
+    service.until("render start");
+    assert_eq!(place.order(&["cancel", "1"]), (0, "job 1 is cancelled".into()));
+    service.until("a.mp4: cancelled");
+    assert_eq!(names(&place.at("out")), [""; 0]);
+    // Paused, it waits also over a restart; while no engine runs, orders change the queue.
+    assert_eq!(place.order(&["pause", "--all"]).0, 0);
+    assert_eq!(place.order(&["retry", "1"]), (0, "job 1 is queued".into()));
+    assert_eq!(place.order(&["stop", "--drain"]).0, 0);
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "queued", 0)]));
+    assert!(place.order(&["status"]).1.contains("PAUSED"));
+    assert_eq!(place.order(&["resume", "--all"]).0, 0);
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "done", 1)]));
 }
 
 #[test]

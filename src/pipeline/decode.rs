@@ -1,23 +1,33 @@
 //! The decode thread of either pass.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use flume::Sender;
 
-use super::JobError;
+use super::{Course, JobError};
 use crate::media::{Decoder, Frame};
 use crate::telemetry::{Stage, Timings};
+
+/// How soon a job that waits notices that it may go on.
+const NAP: Duration = Duration::from_millis(50);
 
 /// Sends every frame in order until the end, an error, a stop, or the receiver is gone; gives the decoder back for what
 /// it knows of losses. Dropping the sender tells the receiver that this was all.
 pub fn decode(
     mut decoder: Decoder,
     frames: Sender<Frame>,
-    stop: &AtomicBool,
+    course: &(dyn Fn() -> Course + Sync),
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
-    // Relaxed: the flag carries no data, and a frame later is early enough.
-    while !stop.load(Ordering::Relaxed) {
+    loop {
+        match course() {
+            Course::Go => {}
+            Course::Hold => {
+                std::thread::sleep(NAP);
+                continue;
+            }
+            Course::Stop => return Err(JobError::Stopped),
+        }
         let Some(frame) = timings.time(Stage::Decode, || decoder.next())? else {
             return Ok(decoder);
         };
@@ -26,5 +36,4 @@ pub fn decode(
             return Ok(decoder);
         }
     }
-    Err(JobError::Stopped)
 }

@@ -4,7 +4,6 @@
 //! encode (blends first).
 
 use std::io::BufWriter;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
@@ -12,7 +11,7 @@ use flume::{Receiver, Sender};
 use super::cast::Cast;
 use super::decode::decode;
 use super::outputs::PartialOutputs;
-use super::{Event, Job, JobError, Phase, join, spawn};
+use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::body::Body;
 use crate::config::Style;
 use crate::export::{Header, MotionWriter, Person};
@@ -75,7 +74,7 @@ pub fn draw(
     std::thread::scope(|scope| {
         let (decoded, to_draw) = flume::bounded(DECODED);
         let (asked, to_encode) = flume::bounded(DRAWN);
-        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.stop, timings))?;
+        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.course, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
             let encoding = Encoding { job, info, timings, total: frames, people: cast.len() };
@@ -165,7 +164,7 @@ impl Encoding<'_> {
         }
         batch.tell();
         motion.flush().map_err(unwritable)?;
-        if self.job.stop.load(Ordering::Relaxed) {
+        if (self.job.course)() == Course::Stop {
             return Err(JobError::Stopped);
         }
         Ok(Drawn { written: encoder.finish()?, bodies, uncertain_frames })

@@ -15,7 +15,6 @@ mod pool;
 mod solve;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 pub use engine::{Engine, StartError, runtime_library};
@@ -53,6 +52,17 @@ impl Phase {
     }
 }
 
+/// Whether a job goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// It does.
+    Go,
+    /// It waits where it is, with the few frames that are on their way.
+    Hold,
+    /// It ends, and leaves nothing.
+    Stop,
+}
+
 /// What happens to a job.
 #[derive(Debug)]
 pub enum Event {
@@ -83,8 +93,8 @@ pub struct Job<'a> {
     pub outputs: OutputPaths,
     /// How.
     pub settings: JobSettings,
-    /// Set to end the job early.
-    pub stop: &'a AtomicBool,
+    /// Asked before each frame whether the job goes on.
+    pub course: &'a (dyn Fn() -> Course + Sync),
     /// Hears of everything that happens; called from the job's threads.
     pub events: &'a (dyn Fn(Event) + Sync),
 }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use flume::{Receiver, Sender};
@@ -14,7 +13,7 @@ use flume::{Receiver, Sender};
 use super::decode::decode;
 use super::engine::every_frame;
 use super::pool::{DetectionPool, Lane};
-use super::{Event, Job, JobError, Phase, join, spawn};
+use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::config::Model;
 use crate::geometry::Geometry;
 use crate::media::{Color, Decoder, Frame, VideoInfo};
@@ -64,14 +63,14 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
     };
     let decoder = std::thread::scope(|scope| {
         let (decoded, frames) = flume::bounded(DECODED);
-        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.stop, timings))?;
+        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.course, timings))?;
         let result = observing.run(frames);
         let decoder = join(decoding);
         result?;
         decoder
     })?;
     observing.collect_all()?;
-    if job.stop.load(Ordering::Relaxed) {
+    if (job.course)() == Course::Stop {
         return Err(JobError::Stopped);
     }
     let Observing { times, seen, .. } = observing;

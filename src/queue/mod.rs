@@ -4,6 +4,8 @@ mod store;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use store::{Claim, NewJob, Queue, QueueError, Row};
 
 /// What a file looked like when it was taken: enough to notice that it is another one now.
@@ -34,6 +36,8 @@ pub enum State {
     Queued,
     /// Being processed.
     Running,
+    /// Waits for the user.
+    Paused,
     /// Results are in place.
     Done,
     /// Given up, with a reason.
@@ -44,13 +48,15 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [State; 5] = [State::Queued, State::Running, State::Done, State::Failed, State::Cancelled];
+    pub const ALL: [State; 6] =
+        [State::Queued, State::Running, State::Paused, State::Done, State::Failed, State::Cancelled];
 
     /// As stored and shown.
     pub fn name(self) -> &'static str {
         match self {
             State::Queued => "queued",
             State::Running => "running",
+            State::Paused => "paused",
             State::Done => "done",
             State::Failed => "failed",
             State::Cancelled => "cancelled",
@@ -60,6 +66,22 @@ impl State {
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
+}
+
+/// What the user wants of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Wait.
+    Pause,
+    /// Go on after a pause.
+    Resume,
+    /// Give it up.
+    Cancel,
+    /// Try again what was given up, or now rather than later.
+    Retry,
+    /// Higher comes first.
+    Priority(i64),
 }
 
 /// Milliseconds since 1970.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::{Content, Millis, Stamp, State};
+use super::{Content, Millis, Order, Stamp, State};
 use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
@@ -46,6 +46,10 @@ const MIGRATIONS: [&str; 1] = ["
         source BLOB PRIMARY KEY,
         size INTEGER NOT NULL,
         modified INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 "];
 
@@ -260,21 +264,104 @@ impl Queue {
         })
     }
 
-    /// Takes the next job: of those whose time has come, the highest priority, then the oldest.
-    pub fn claim(&mut self, now: Millis) -> Result<Option<Claim>, QueueError> {
+    /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
+    /// priority, then those at work, then the oldest. None while everything is paused.
+    pub fn turns(&mut self, places: usize, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.run(|t| {
-            let next = t.query_row(
-                "SELECT id, source, size, modified, video, motion, report_file, settings, attempts + 1 FROM jobs
-                 WHERE state = 'queued' AND ready <= ?1 ORDER BY priority DESC, position LIMIT 1",
-                [now],
-                claim_from,
-            );
-            let Some(claim) = next.optional()? else { return Ok(None) };
-            t.execute(
-                "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
-                params![claim.id, now, claim.attempts],
+            if is_paused(t)? {
+                return Ok(Vec::new());
+            }
+            let mut first = t.prepare_cached(
+                "SELECT id FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1)
+                 ORDER BY priority DESC, state = 'running' DESC, position LIMIT ?2",
             )?;
-            Ok(Some(claim))
+            first.query_map(params![now, places as i64], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Takes the first job whose turn it is ([`Queue::turns`]) and that is not at work yet.
+    pub fn claim(&mut self, places: usize, now: Millis) -> Result<Option<Claim>, QueueError> {
+        let turns = self.turns(places, now)?;
+        self.run(|t| {
+            for id in turns {
+                let next = t.query_row(
+                    "SELECT id, source, size, modified, video, motion, report_file, settings, attempts + 1 FROM jobs
+                     WHERE id = ?1 AND state = 'queued'",
+                    [id],
+                    claim_from,
+                );
+                let Some(claim) = next.optional()? else { continue };
+                t.execute(
+                    "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
+                    params![claim.id, now, claim.attempts],
+                )?;
+                return Ok(Some(claim));
+            }
+            Ok(None)
+        })
+    }
+
+    /// What a job is at; `None` when there is none of that number.
+    pub fn state(&mut self, id: i64) -> Result<Option<State>, QueueError> {
+        self.run(|t| state_of(t, id))
+    }
+
+    /// Does what the user wants of a job; `is_live`: some runner has it in hand. Gives what it is at then, or why that
+    /// cannot be.
+    pub fn order(
+        &mut self,
+        id: i64,
+        order: Order,
+        is_live: bool,
+        now: Millis,
+    ) -> Result<Result<State, String>, QueueError> {
+        self.run(|t| {
+            let Some(state) = state_of(t, id)? else { return Ok(Err(format!("there is no job {id}"))) };
+            let set = |state: State| {
+                t.execute("UPDATE jobs SET state = ?2 WHERE id = ?1", params![id, state.name()])?;
+                Ok(Ok(state))
+            };
+            match (order, state) {
+                (Order::Pause, State::Queued | State::Running) => set(State::Paused),
+                (Order::Resume, State::Paused) => set(if is_live { State::Running } else { State::Queued }),
+                (Order::Cancel, State::Queued | State::Running | State::Paused) => {
+                    end(t, id, State::Cancelled, Some("cancelled"), None, now)?;
+                    Ok(Ok(State::Cancelled))
+                }
+                (Order::Retry, State::Failed | State::Cancelled) if is_live => {
+                    Ok(Err(format!("job {id} is still ending; try again in a moment")))
+                }
+                (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
+                    let changed = t.execute(
+                        "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, error = NULL, ended = NULL
+                         WHERE id = ?1 AND video <> x''",
+                        [id],
+                    )?;
+                    let refused = format!("job {id} was never taken; mend the file, and it is looked at again");
+                    Ok(if changed == 1 { Ok(State::Queued) } else { Err(refused) })
+                }
+                (Order::Priority(value), State::Queued | State::Running | State::Paused) => {
+                    t.execute("UPDATE jobs SET priority = ?2 WHERE id = ?1", [id, value])?;
+                    Ok(Ok(state))
+                }
+                _ => Ok(Err(format!("job {id} is {}", state.name()))),
+            }
+        })
+    }
+
+    /// Whether everything is paused.
+    pub fn is_paused(&mut self) -> Result<bool, QueueError> {
+        self.run(is_paused)
+    }
+
+    /// Pauses everything, or goes on. Kept over a restart.
+    pub fn pause_all(&mut self, paused: bool) -> Result<(), QueueError> {
+        self.run(|t| {
+            match paused {
+                true => t.execute("INSERT OR REPLACE INTO settings VALUES ('paused', 'yes')", [])?,
+                false => t.execute("DELETE FROM settings WHERE name = 'paused'", [])?,
+            };
+            Ok(())
         })
     }
 
@@ -324,10 +411,16 @@ impl Queue {
         })
     }
 
-    /// Back in the queue through no fault of the job's; the try does not count.
+    /// Ended through no fault of the job's: the try does not count. It waits for its turn again, unless the user paused
+    /// it or gave it up.
     pub fn put_back(&mut self, id: i64) -> Result<(), QueueError> {
         self.run(|t| {
-            t.execute("UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?1", [id]).map(drop)
+            t.execute(
+                "UPDATE jobs SET attempts = attempts - 1, state = CASE state WHEN 'running' THEN 'queued' ELSE state END
+                 WHERE id = ?1",
+                [id],
+            )
+            .map(drop)
         })
     }
 
@@ -335,14 +428,15 @@ impl Queue {
     /// aside. Gives the results' folders, where leftovers may lie.
     pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<Vec<PathBuf>, QueueError> {
         self.run(|t| {
-            let mut running = t.prepare("SELECT id, video FROM jobs WHERE state = 'running'")?;
+            let mut running = t.prepare("SELECT id, video FROM jobs WHERE state IN ('running', 'paused')")?;
             let rows = running.query_map([], |row| Ok((row.get(0)?, path(row.get(1)?))))?;
             let mut folders: Vec<PathBuf> = Vec::new();
             for row in rows {
                 let (id, video): (i64, PathBuf) = row?;
                 let crash = i64::from(blamed.contains(&id));
                 t.execute(
-                    "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2 WHERE id = ?1",
+                    "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2
+                     WHERE id = ?1 AND state = 'running'",
                     [id, crash],
                 )?;
                 folders.extend(video.parent().map(Path::to_owned));
@@ -378,8 +472,8 @@ impl Queue {
             let mut rows = t.prepare_cached(
                 "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
                         people, error FROM jobs
-                 ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
-                          CASE WHEN state IN ('running', 'queued') THEN -priority ELSE -ended END, position, id LIMIT ?1",
+                 ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 WHEN 'paused' THEN 2 ELSE 3 END,
+                          CASE WHEN state IN ('running', 'queued', 'paused') THEN -priority ELSE -ended END, position, id LIMIT ?1",
             )?;
             rows.query_map([limit as i64], row_from)?.collect()
         })
@@ -409,6 +503,15 @@ fn prepare(db: &mut Connection) -> Sql<usize> {
     }
     transaction.commit()?;
     Ok(version)
+}
+
+fn is_paused(t: &Transaction<'_>) -> Sql<bool> {
+    t.query_row("SELECT EXISTS (SELECT 1 FROM settings WHERE name = 'paused')", [], |row| row.get(0))
+}
+
+fn state_of(t: &Transaction<'_>, id: i64) -> Sql<Option<State>> {
+    let name = t.query_row("SELECT state FROM jobs WHERE id = ?1", [id], |row| row.get::<_, String>(0));
+    Ok(name.optional()?.and_then(|name| State::from_name(&name)))
 }
 
 fn remember(t: &Transaction<'_>, source: &Path, stamp: Stamp) -> Sql<()> {
@@ -508,11 +611,50 @@ mod tests {
             queue.add(&job(name, content, priority), 0).unwrap().unwrap();
         }
         let mut order = Vec::new();
-        while let Some(claim) = queue.claim(1).unwrap() {
+        while let Some(claim) = queue.claim(99, 1).unwrap() {
             order.push(claim.source.to_string_lossy().into_owned());
         }
         assert_eq!(order, ["/b", "/d", "/a", "/c"]);
         assert_eq!(queue.count(State::Running).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_higher_priority_takes_the_turn_of_what_is_at_work() {
+        let (_folder, mut queue) = queue();
+        let add = |queue: &mut Queue, name: &str, content: u8, priority: i64| {
+            queue.add(&job(name, content, priority), 0).unwrap().unwrap()
+        };
+        let (a, b) = (add(&mut queue, "/a", 1, 0), add(&mut queue, "/b", 2, 0));
+        assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, a);
+        assert_eq!(queue.claim(1, 1).unwrap(), None, "one at a time");
+        let c = add(&mut queue, "/c", 3, 5);
+        assert_eq!(queue.turns(1, 1).unwrap(), [c]);
+        assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, c);
+        queue.failed(c, "broken", 2).unwrap();
+        assert_eq!(queue.turns(1, 2).unwrap(), [a], "goes on where it was");
+        // Of equals, the one at work.
+        queue.order(b, Order::Priority(0), false, 2).unwrap().unwrap();
+        assert_eq!(queue.turns(1, 2).unwrap(), [a]);
+        queue.pause_all(true).unwrap();
+        assert_eq!(queue.turns(1, 2).unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn orders_do_what_they_say_or_say_why_not() {
+        let (_folder, mut queue) = queue();
+        let a = queue.add(&job("/a", 1, 0), 0).unwrap().unwrap();
+        let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
+        assert_eq!(order(Order::Resume, false), Err(format!("job {a} is queued")));
+        assert_eq!(order(Order::Pause, false), Ok(State::Paused));
+        assert_eq!(order(Order::Resume, true), Ok(State::Running));
+        assert_eq!(order(Order::Pause, true), Ok(State::Paused));
+        assert_eq!(order(Order::Resume, false), Ok(State::Queued));
+        assert_eq!(order(Order::Cancel, false), Ok(State::Cancelled));
+        assert!(order(Order::Retry, true).is_err(), "still ending");
+        assert_eq!(order(Order::Retry, false), Ok(State::Queued));
+        assert!(queue.order(99, Order::Pause, false, 1).unwrap().unwrap_err().contains("no job 99"));
+        let refused = queue.refuse(&job("/b", 2, 0), "a pipe", 1).unwrap();
+        assert!(queue.order(refused, Order::Retry, false, 1).unwrap().is_err());
     }
 
     #[test]
@@ -526,7 +668,7 @@ mod tests {
         let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };
         assert!(queue.add(&elsewhere, 0).unwrap().is_some(), "another folder of results");
 
-        let claim = queue.claim(1).unwrap().unwrap();
+        let claim = queue.claim(99, 1).unwrap().unwrap();
         queue.failed(claim.id, "broken", 2).unwrap();
         assert!(queue.add(&job("/in/copy2.mp4", 1, 0), 3).unwrap().is_some(), "the first one failed");
         assert!(queue.add(&job("/in/a.mp4", 9, 0), 3).unwrap().is_some(), "changed");
@@ -537,9 +679,9 @@ mod tests {
         let (_folder, mut queue) = queue();
         queue.add(&job("/in/a.mp4", 1, 0), 0).unwrap();
         queue.add(&job("/in/a.mp4", 2, 0), 1).unwrap();
-        let claim = queue.claim(2).unwrap().unwrap();
+        let claim = queue.claim(99, 2).unwrap().unwrap();
         assert_eq!(claim.stamp.modified, 2);
-        assert_eq!(queue.claim(2).unwrap(), None);
+        assert_eq!(queue.claim(99, 2).unwrap(), None);
     }
 
     #[test]
@@ -548,7 +690,7 @@ mod tests {
         for (source, content) in [("/in/a.mov", 1), ("/in/a.mp4", 2), ("/in/x/a.mp4", 3), ("/in/a.mov", 4)] {
             queue.add(&job(source, content, 0), 0).unwrap().unwrap();
         }
-        let mut videos: Vec<_> = std::iter::from_fn(|| queue.claim(1).unwrap()).map(|c| c.outputs.video).collect();
+        let mut videos: Vec<_> = std::iter::from_fn(|| queue.claim(99, 1).unwrap()).map(|c| c.outputs.video).collect();
         videos.sort();
         assert_eq!(videos, ["/out/a.mp4", "/out/a.mp4-2.mp4", "/out/a.mp4.mp4"].map(PathBuf::from));
     }
@@ -557,11 +699,11 @@ mod tests {
     fn what_may_pass_is_tried_again_later_and_later() {
         let (_folder, mut queue) = queue();
         queue.add(&job("/a", 1, 0), 0).unwrap();
-        let claim = queue.claim(0).unwrap().unwrap();
+        let claim = queue.claim(99, 0).unwrap().unwrap();
         let first = queue.try_later(&claim, "disk full", 1000).unwrap();
-        assert!(first > 1000 && queue.claim(first - 1).unwrap().is_none());
+        assert!(first > 1000 && queue.claim(99, first - 1).unwrap().is_none());
         assert_eq!(queue.next_ready().unwrap(), Some(first));
-        let again = queue.claim(first).unwrap().unwrap();
+        let again = queue.claim(99, first).unwrap().unwrap();
         assert_eq!(again.attempts, 2);
         let second = queue.try_later(&again, "disk full", first).unwrap();
         assert!(second - first > first - 1000);
@@ -575,7 +717,7 @@ mod tests {
         let bad = queue.add(&job("/in/bad", 1, 1), 0).unwrap().unwrap();
         queue.add(&job("/in/good", 2, 0), 0).unwrap();
         for round in 0..2 {
-            assert_eq!(queue.claim(1).unwrap().unwrap().id, bad, "round {round}");
+            assert_eq!(queue.claim(99, 1).unwrap().unwrap().id, bad, "round {round}");
             drop(queue);
             queue = open();
             assert_eq!(queue.recover(&[bad], 2).unwrap(), [PathBuf::from("/out")]);
@@ -586,7 +728,7 @@ mod tests {
         assert!(rows[1].error.as_ref().unwrap().contains("2 times"), "{rows:?}");
         // Killed from outside any number of times, a job goes on.
         for _ in 0..5 {
-            let claim = queue.claim(3).unwrap().unwrap();
+            let claim = queue.claim(99, 3).unwrap().unwrap();
             assert_eq!((claim.source.as_path(), claim.attempts), (Path::new("/in/good"), 1));
             queue.recover(&[], 3).unwrap();
         }
@@ -596,7 +738,7 @@ mod tests {
     fn a_later_schema_is_left_alone_and_history_is_pruned() {
         let (folder, mut queue) = queue();
         queue.add(&job("/a", 1, 0), 0).unwrap();
-        let id = queue.claim(0).unwrap().unwrap().id;
+        let id = queue.claim(99, 0).unwrap().unwrap().id;
         queue.failed(id, "broken", 100).unwrap();
         assert_eq!((queue.prune(100).unwrap(), queue.prune(101).unwrap()), (0, 1));
         queue.db.pragma_update(None, "user_version", 99).unwrap();

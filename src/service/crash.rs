@@ -7,8 +7,8 @@ use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
-/// Jobs that can be at work at a time (`jobs.concurrent` is at most this).
-const MOST: usize = 64;
+/// Jobs that can be in hand at a time: `jobs.concurrent` is at most 64, and some more wait.
+const MOST: usize = 128;
 const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
 
 /// Where the handler writes; open from the start, because a crashing process can open nothing.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -30,7 +31,7 @@ const VIDEOS: [&str; 20] = [
 /// Keeps watch until the run is stopped, or with `once` until everything that is there is queued.
 pub fn keep(shared: &Shared<'_>, once: bool) -> Result<(), ServiceError> {
     let mut keeper = Keeper::new(shared);
-    while !shared.is_stopped() {
+    while !keeper.is_over() {
         let is_waiting = keeper.look()?;
         if once && !is_waiting {
             break;
@@ -92,13 +93,13 @@ impl<'a> Keeper<'a> {
         let is_unknown = |path: &Path| away.iter().any(|folder| path.starts_with(folder));
         let at_rest = self.settling.observe(Instant::now(), rest, entries, is_unknown);
         for entry in at_rest {
-            if self.shared.is_stopped() {
+            if self.is_over() {
                 break;
             }
             if self.take(&config.watch[of[&entry.path]], &entry)? {
                 self.settling.forget(&entry.path);
                 self.known.insert(entry.path, entry.stamp);
-                self.shared.changed.notify_all();
+                self.shared.reschedule()?;
             }
         }
         Ok(self.settling.is_waiting())
@@ -180,10 +181,14 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.shared.is_stopped() || self.shared.is_draining.load(Ordering::SeqCst)
+    }
+
     /// Waits until something changed, at most so long.
     fn wait(&self, longest: Duration) {
         let end = Instant::now() + longest;
-        while !self.shared.is_stopped() {
+        while !self.is_over() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || self.changes.wait(left.min(NAP)) {
                 break;

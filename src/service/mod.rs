@@ -3,18 +3,22 @@
 //! One keeper looks at the folders and fills the queue; as many runners as jobs may run at a time take from it. The queue on disk
 //! is the only thing they share, so that a run that is cut short loses nothing.
 
+mod control;
 mod crash;
 mod keeper;
 mod lock;
 mod runner;
 
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use control::{Answer, ControlError, Request, ask};
+
 use crate::config::Config;
-use crate::pipeline::{Engine, StartError, remove_leftovers};
+use crate::pipeline::{Course, Engine, StartError, remove_leftovers};
 use crate::progress::printable;
 use crate::queue::{Queue, QueueError, State, now};
 
@@ -63,30 +67,96 @@ pub struct Summary {
     pub failed: u64,
 }
 
-/// What keeper and runners share.
+/// Runners beyond the jobs that may be at work: for those that wait where they are, paused or overtaken.
+const SPARE: usize = 7;
+
+/// What keeper, runners and control share.
 struct Shared<'a> {
     config: &'a Config,
     queue: Mutex<Queue>,
-    /// Woken when the queue changed.
+    /// Whether each job that a runner has in hand goes on.
+    courses: Mutex<HashMap<i64, Course>>,
+    /// Counts changes of the queue, and wakes who waits for one.
+    changes: Mutex<u64>,
     changed: Condvar,
     /// No more jobs will come.
     is_complete: AtomicBool,
+    /// Nothing new is begun.
+    is_draining: AtomicBool,
     stop: &'a AtomicBool,
 }
 
 impl Shared<'_> {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.queue)
     }
 
-    /// Waits for a change of the queue, at most so long.
-    fn wait(&self, longest: Duration) {
-        drop(self.changed.wait_timeout(self.queue(), longest));
+    /// Jobs that a runner has in hand.
+    fn live(&self) -> HashSet<i64> {
+        locked(&self.courses).keys().copied().collect()
+    }
+
+    /// Whether a job in hand goes on.
+    fn course(&self, id: i64) -> Course {
+        match self.is_stopped() {
+            true => Course::Stop,
+            false => locked(&self.courses).get(&id).copied().unwrap_or(Course::Hold),
+        }
+    }
+
+    /// Tells the jobs in hand whose turn it is, after the queue changed, and wakes who waits for that.
+    fn reschedule(&self) -> Result<(), QueueError> {
+        let live = self.live();
+        let is_draining = self.is_draining.load(Ordering::SeqCst);
+        let mut courses = HashMap::new();
+        {
+            let mut queue = self.queue();
+            let turns = queue.turns(self.config.jobs.concurrent, now())?;
+            let all_paused = queue.is_paused()?;
+            for id in live {
+                let course = match queue.state(id)? {
+                    Some(State::Running) if is_draining => {
+                        if all_paused {
+                            Course::Stop
+                        } else {
+                            Course::Go
+                        }
+                    }
+                    Some(State::Running) if turns.contains(&id) => Course::Go,
+                    Some(State::Running) => Course::Hold,
+                    Some(State::Paused) if !is_draining => Course::Hold,
+                    _ => Course::Stop,
+                };
+                courses.insert(id, course);
+            }
+        }
+        // A job that ended meanwhile is not put back.
+        locked(&self.courses).iter_mut().for_each(|(id, old)| *old = courses.get(id).copied().unwrap_or(*old));
+        self.wake();
+        Ok(())
+    }
+
+    fn wake(&self) {
+        *locked(&self.changes) += 1;
+        self.changed.notify_all();
+    }
+
+    fn version(&self) -> u64 {
+        *locked(&self.changes)
+    }
+
+    /// Waits for a change since `version`, at most so long.
+    fn wait(&self, version: u64, longest: Duration) {
+        drop(self.changed.wait_timeout_while(locked(&self.changes), longest, |now| *now == version));
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::SeqCst)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches and works until `stop` is set; with `once` until all that is there is processed.
@@ -125,26 +195,39 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         remove_leftovers(&folder);
     }
     let engine = Engine::start(config)?;
-    let shared =
-        Shared { config, queue: Mutex::new(queue), changed: Condvar::new(), is_complete: AtomicBool::new(false), stop };
+    let shared = Shared {
+        config,
+        queue: Mutex::new(queue),
+        courses: Mutex::default(),
+        changes: Mutex::default(),
+        changed: Condvar::new(),
+        is_complete: AtomicBool::new(false),
+        is_draining: AtomicBool::new(false),
+        stop,
+    };
+    let listener = control::Listener::open(state).map_err(state_error)?;
+    let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
+        scope.spawn(|| listener.serve(&shared, &is_over));
         let runners: Vec<_> =
-            (0..config.jobs.concurrent).map(|n| (n, scope.spawn(|| runner::work(&shared, &engine)))).collect();
+            (0..config.jobs.concurrent + SPARE).map(|_| scope.spawn(|| runner::work(&shared, &engine))).collect();
         let kept = keeper::keep(&shared, once);
-        // A keeper that failed ends the runners as well.
-        shared.is_complete.store(true, Ordering::Relaxed);
         if kept.is_err() {
-            stop.store(true, Ordering::Relaxed);
+            // Without a keeper there is no use in going on; what is at work is queued again.
+            stop.store(true, Ordering::SeqCst);
         }
-        shared.changed.notify_all();
+        shared.is_complete.store(true, Ordering::SeqCst);
+        shared.wake();
         let mut result = kept;
-        for (n, runner) in runners {
+        for runner in runners {
             let ended = runner.join().unwrap_or_else(|_| {
-                tracing::error!("runner {n} panicked; its job is taken up again at the next start");
+                tracing::error!("a runner panicked; its job is taken up again at the next start");
                 Ok(())
             });
             result = result.and(ended);
         }
+        is_over.store(true, Ordering::SeqCst);
+        listener.wake();
         result
     });
     result?;

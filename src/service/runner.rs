@@ -6,31 +6,52 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, shown};
+use super::{ServiceError, Shared, locked, shown};
 use crate::cli::ProgressStyle;
 use crate::export::Report;
-use crate::pipeline::{Engine, Event, Job, JobError, Phase};
+use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
 use crate::progress::FileProgress;
-use crate::queue::{Claim, Stamp, now};
+use crate::queue::{Claim, Stamp, State, now};
 
 /// How often a job's progress is noted in the queue.
 const NOTED: Duration = Duration::from_secs(1);
-/// Longest sleep while there is nothing to do; also how soon a stop is noticed.
-const NAP: Duration = Duration::from_millis(200);
+/// Longest sleep while there is nothing to do.
+const NAP: Duration = Duration::from_secs(5);
 
 /// Works until the run is stopped, or everything is done and nothing more will come.
 pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
-    while !shared.is_stopped() {
-        // Before asking, so that a job that was added in between is not missed.
-        let is_complete = shared.is_complete.load(Ordering::Relaxed);
-        let claim = shared.queue().claim(now())?;
-        match claim {
-            Some(claim) => one(shared, engine, &claim)?,
-            None if is_complete && shared.queue().next_ready()?.is_none() => break,
-            None => shared.wait(NAP),
+    loop {
+        // Both before asking, so that a job that is added in between is not missed.
+        let is_complete = shared.is_complete.load(Ordering::SeqCst);
+        let version = shared.version();
+        if shared.is_stopped() || shared.is_draining.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let (claim, next) = {
+            let mut queue = shared.queue();
+            let claim = queue.claim(shared.config.jobs.concurrent, now())?;
+            if let Some(claim) = &claim {
+                locked(&shared.courses).insert(claim.id, Course::Go);
+            }
+            (claim, queue.next_ready()?)
+        };
+        match (claim, next) {
+            (Some(claim), _) => {
+                shared.reschedule()?;
+                let result = one(shared, engine, &claim);
+                locked(&shared.courses).remove(&claim.id);
+                result?;
+                shared.reschedule()?;
+            }
+            (None, None) if is_complete => return Ok(()),
+            (None, next) => {
+                // One whose time has come waits for a place rather than for the clock.
+                let until = next.map_or(0, |next| next - now());
+                let longest = if until > 0 { NAP.min(Duration::from_millis(until as u64)) } else { NAP };
+                shared.wait(version, longest);
+            }
         }
     }
-    Ok(())
 }
 
 fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), ServiceError> {
@@ -49,7 +70,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
             // long as it takes.
             let reason = format!("the folder is unavailable: {error}");
             let mut queue = shared.queue();
-            match shared.is_complete.load(Ordering::Relaxed) && claim.attempts >= shared.config.jobs.attempts {
+            match shared.is_complete.load(Ordering::SeqCst) && claim.attempts >= shared.config.jobs.attempts {
                 true => queue.failed(claim.id, &reason, now())?,
                 false => drop(queue.try_later(claim, &reason, now())?),
             }
@@ -70,7 +91,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         source: &claim.source,
         outputs: claim.outputs.clone(),
         settings: claim.settings.clone(),
-        stop: shared.stop,
+        course: &|| shared.course(claim.id),
         events: &events,
     };
     let at_work = AtWork::new(claim.id);
@@ -106,9 +127,12 @@ fn settle(
             queue.done(claim.id, &report, now())?;
             progress.event(&Event::Done(Box::new(report)));
         }
-        Err(_) if shared.is_stopped() => {
+        Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
             queue.put_back(claim.id)?;
-            progress.event(&Event::Failed("stopped; it goes on at the next start".into()));
+            progress.event(&Event::Failed(match queue.state(claim.id)? {
+                Some(State::Queued) => "stopped; it is begun again at the next start".into(),
+                state => state.map_or("stopped", State::name).to_owned(),
+            }));
         }
         Err(error) if error.is_permanent() || claim.attempts >= shared.config.jobs.attempts => {
             queue.failed(claim.id, &error.to_string(), now())?;

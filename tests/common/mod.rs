@@ -16,7 +16,12 @@ pub fn sample() -> PathBuf {
 /// The program, away from the user's own configuration.
 pub fn meshreel(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshreel"));
-    command.current_dir(folder).env("HOME", folder).env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+    command
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME")
+        .env_remove("XDG_STATE_HOME")
+        .env_remove("XDG_RUNTIME_DIR");
     command
 }
 

@@ -1,0 +1,236 @@
+//! Orders from other processes of the same user, over a Unix socket: one JSON object a line each way.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Shared;
+use crate::config::Config;
+use crate::queue::{Order, Queue, QueueError, now};
+
+/// Version of what is said on the socket.
+const VERSION: u32 = 1;
+/// Most bytes of a request or an answer.
+const LONGEST: u64 = 1 << 20;
+/// A partner that says nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What can be asked of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// Something with jobs.
+    Order {
+        /// What.
+        order: Order,
+        /// Their numbers.
+        jobs: Vec<i64>,
+    },
+    /// Everything waits, or goes on.
+    PauseAll(bool),
+    /// End: at once, or after what is at work.
+    Stop {
+        /// After what is at work.
+        drain: bool,
+    },
+}
+
+/// What became of it, a line for each job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// What was done.
+    pub done: Vec<String>,
+    /// What was not, and why.
+    pub refused: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    meshreel: u32,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    request: Request,
+}
+
+/// Why an order was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody to end.
+    #[error("no engine runs with the state folder {}", state.display())]
+    NotRunning {
+        /// The folder.
+        state: PathBuf,
+    },
+    /// The engine does not answer.
+    #[error("the engine does not answer: {0}")]
+    Socket(#[from] io::Error),
+    /// The engine says something else.
+    #[error("the engine is of another version of meshreel: {0}")]
+    Version(String),
+    /// Without an engine the queue is changed directly, and that failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Where the engine of a state folder listens: in the runtime folder, where there is one, else in the state folder.
+fn socket(state: &Path) -> PathBuf {
+    let whole = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
+    let hash = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {
+        Some(folder) => folder.join("meshreel").join(format!("{name}.sock")),
+        None => state.join("engine.sock"),
+    }
+}
+
+/// The engine's end of the socket.
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Begins to listen. The lock of the state folder is held, so that a socket that lies there is a dead one's.
+    pub fn open(state: &Path) -> io::Result<Self> {
+        let path = socket(state);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Answers until `is_over`, and somebody knocks after that ([`Listener::wake`]).
+    pub(super) fn serve(&self, shared: &Shared<'_>, is_over: &AtomicBool) {
+        for stream in self.listener.incoming() {
+            if is_over.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Err(error) = stream.and_then(|stream| answer(shared, &stream)) {
+                tracing::debug!("an order was not understood: {error}");
+            }
+        }
+    }
+
+    /// Lets [`Listener::serve`] see that it is over.
+    pub(super) fn wake(&self) {
+        drop(UnixStream::connect(&self.path));
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
+    let asked: Versioned<serde_json::Value> = receive(stream)?;
+    let request = serde_json::from_value::<Asked>(asked.what);
+    let answer = match request {
+        Ok(Asked { request }) if asked.meshreel == VERSION => carry_out(shared, request),
+        _ => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
+    };
+    let answer = answer.unwrap_or_else(|reason| Answer { refused: vec![reason], ..Answer::default() });
+    send(stream, &Versioned { meshreel: VERSION, what: answer })
+}
+
+fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
+    let result = match request {
+        Request::Order { order, jobs } => {
+            let live = shared.live();
+            apply(&mut shared.queue(), order, &jobs, |id| live.contains(&id))
+        }
+        Request::PauseAll(paused) => pause_all(&mut shared.queue(), paused),
+        Request::Stop { drain } => {
+            match drain {
+                true => shared.is_draining.store(true, Ordering::SeqCst),
+                false => shared.stop.store(true, Ordering::SeqCst),
+            }
+            let done = if drain { "the engine ends after what is at work" } else { "the engine ends" };
+            Ok(Answer { done: vec![done.into()], refused: Vec::new() })
+        }
+    };
+    let answer = result.map_err(|error| error.to_string());
+    shared.reschedule().map_err(|error| error.to_string())?;
+    answer
+}
+
+fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) -> bool) -> Result<Answer, QueueError> {
+    let mut answer = Answer::default();
+    for &id in jobs {
+        match queue.order(id, order, is_live(id), now())? {
+            Ok(state) => answer.done.push(match order {
+                Order::Priority(value) => format!("job {id} has priority {value}"),
+                _ => format!("job {id} is {}", state.name()),
+            }),
+            Err(reason) => answer.refused.push(reason),
+        }
+    }
+    Ok(answer)
+}
+
+fn pause_all(queue: &mut Queue, paused: bool) -> Result<Answer, QueueError> {
+    queue.pause_all(paused)?;
+    let done = if paused { "everything is paused" } else { "everything that was not paused by itself goes on" };
+    Ok(Answer { done: vec![done.into()], refused: Vec::new() })
+}
+
+/// Asks the engine of a state folder; where none runs, changes its queue, which the next one will find.
+pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
+    let stream = match UnixStream::connect(socket(&config.state)) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return alone(config, request);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    send(&stream, &Versioned { meshreel: VERSION, what: Asked { request: request.clone() } })?;
+    let answer: Versioned<serde_json::Value> = receive(&stream)?;
+    if answer.meshreel != VERSION {
+        return Err(ControlError::Version(format!("it speaks version {}, not {VERSION}", answer.meshreel)));
+    }
+    serde_json::from_value(answer.what).map_err(|error| ControlError::Version(error.to_string()))
+}
+
+fn alone(config: &Config, request: &Request) -> Result<Answer, ControlError> {
+    let not_running = || ControlError::NotRunning { state: config.state.clone() };
+    if matches!(request, Request::Stop { .. }) || !crate::queue::file(&config.state).exists() {
+        return Err(not_running());
+    }
+    let mut queue = Queue::open(&config.state)?;
+    Ok(match request {
+        Request::Order { order, jobs } => apply(&mut queue, *order, jobs, |_| false)?,
+        Request::PauseAll(paused) => pause_all(&mut queue, *paused)?,
+        Request::Stop { .. } => return Err(not_running()),
+    })
+}
+
+fn send<T: Serialize>(mut stream: &UnixStream, what: &T) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(what)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+fn receive<T: for<'de> Deserialize<'de>>(stream: &UnixStream) -> io::Result<T> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(LONGEST)).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
