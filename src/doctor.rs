@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
+use crate::checksum;
 use crate::config::Config;
 use crate::models::Models;
 use crate::pose::{Network, Runtime, Worker};
@@ -127,33 +127,16 @@ fn model_files(models: &Models) -> Vec<Finding> {
     for path in needed {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let listed = list.as_ref().and_then(|list| list.files.iter().find(|file| file.name == name));
-        findings.push(match (sha256(&path), listed) {
+        findings.push(match (checksum::of_file(&path), listed) {
             (Err(error), _) => bad("model", format!("{name}: {error}"), MEND),
-            (Ok(sum), Some(file)) if sum == file.sha256 => good("model", format!("{name}, checksum as built")),
+            (Ok(sum), Some(file)) if checksum::hex(&sum) == file.sha256 => {
+                good("model", format!("{name}, checksum as built"))
+            }
             (Ok(_), Some(_)) => bad("model", format!("{name} is not the file that was built"), MEND),
             (Ok(_), None) => poor("model", format!("{name} is there, its checksum is not known"), MEND),
         });
     }
     findings
-}
-
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(path)?, &mut Writer(&mut hasher))?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-struct Writer<'a>(&'a mut Sha256);
-
-impl std::io::Write for Writer<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 fn runtime(config: &Config, models: &Models) -> Vec<Finding> {

@@ -7,8 +7,11 @@
 //! solve:    track (identity, left/right) -> body::fit (shape per person, pose per frame, smoothing)
 //! draw:     media::decode -> render thread -> render::blend (in the frame's own YUV) -> media::encode + mux
 //! ```
+//!
+//! Around the jobs (see `docs/service.md`): `watch` finds files that are complete, `queue` remembers them, `service` runs both.
 
 pub mod body;
+pub mod checksum;
 pub mod cli;
 pub mod config;
 pub mod doctor;

@@ -1,5 +1,6 @@
 //! The `meshreel` program: reads the command line and hands over.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -122,7 +123,11 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    match service::run(config, arguments.once, &stop) {
+    let result = service::run(config, arguments.once, &stop);
+    if let (true, Ok(summary)) = (arguments.once, &result) {
+        tracing::info!("{} done, {} failed; `meshreel status` lists all", summary.done, summary.failed);
+    }
+    match result {
         Ok(_) if arguments.once && stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         // A service that ends when it is told to did not fail, whatever its jobs did.
         Ok(summary) if arguments.once && summary.failed > 0 => ExitCode::from(FAILED),
@@ -159,6 +164,7 @@ fn start_log(cli: &Cli) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .without_time()
         .with_target(false)
         .init();

@@ -158,12 +158,14 @@ fn each_video_is_processed_once_and_what_is_none_is_told() {
     std::fs::copy(place.clip(2.0), place.at("in/day 1/a.mp4")).unwrap();
     std::fs::copy(&clip, place.at("in/unfinished.mp4.part")).unwrap();
     std::fs::write(place.at("in/notes.txt"), "shot at noon").unwrap();
+    std::fs::write(place.at("in/empty.mp4"), "").unwrap();
     std::fs::write(place.at("in/broken.mp4"), [7; 5000]).unwrap();
     std::os::unix::fs::symlink(&clip, place.at("in/link.mp4")).unwrap();
 
     let (code, said) = place.once();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("same as a.mp4: not taken: the same video"), "{said}");
+    assert!(said.contains("empty.mp4: not taken:"), "{said}");
     assert_eq!(names(&place.at("out")), ["a.motion.jsonl", "a.mp4", "a.report.json", "day 1"], "{said}");
     assert_eq!(names(&place.at("out/day 1")), ["a.motion.jsonl", "a.mp4", "a.report.json"]);
     let expected = [("a.mp4", "done", 1), ("a.mp4", "done", 1), ("broken.mp4", "failed", 0), ("link.mp4", "failed", 0)];
@@ -177,6 +179,7 @@ fn each_video_is_processed_once_and_what_is_none_is_told() {
     assert!(reason("broken.mp4").contains("not a readable video"), "{}", reason("broken.mp4"));
 
     // Nothing new: nothing to do.
+    std::fs::remove_file(place.at("in/empty.mp4")).unwrap();
     let modified = || std::fs::metadata(place.at("out/a.mp4")).unwrap().modified().unwrap();
     let before = modified();
     let (code, said) = place.once();

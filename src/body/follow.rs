@@ -168,13 +168,13 @@ fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut 
         let new: Vec<State> = before.into_iter().rev().chain([state]).chain(after).collect();
         let new_costs: Vec<f64> = before_costs.into_iter().rev().chain([cost]).chain(after_costs).collect();
         let to = from + new.len();
-        let turns = |at: &dyn Fn(usize) -> State| -> f64 {
-            (from.max(1)..(to + 1).min(seen.len())).map(|i| turn(seen, i, &at(i - 1), &at(i))).sum()
-        };
-        let old_turns = turns(&|i| states[i].clone());
-        let new_turns = turns(&|i| if (from..to).contains(&i) { new[i - from].clone() } else { states[i].clone() });
-        let gain = costs[from..to].iter().sum::<f64>() + old_turns - new_costs.iter().sum::<f64>() - new_turns;
-        if gain > 0.0 {
+        let (old, new_or_old) = (|i: usize| &states[i], |i: usize| new.get(i.wrapping_sub(from)).unwrap_or(&states[i]));
+        // With the turns into the stretch and out of it.
+        let joints = from.max(1)..(to + 1).min(seen.len());
+        let old_turns: f64 = joints.clone().map(|i| turn(seen, i, old(i - 1), old(i))).sum();
+        let new_turns: f64 = joints.map(|i| turn(seen, i, new_or_old(i - 1), new_or_old(i))).sum();
+        let [old_cost, new_cost] = [&costs[from..to], &new_costs].map(|costs| costs.iter().sum::<f64>());
+        if new_cost + new_turns < old_cost + old_turns {
             states[from..to].clone_from_slice(&new);
             costs[from..to].copy_from_slice(&new_costs);
             next = next.max(to);

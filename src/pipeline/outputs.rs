@@ -1,9 +1,9 @@
 //! The three files a job leaves, never half-written under their final names.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -30,36 +30,38 @@ impl OutputPaths {
         }
     }
 
-    /// The first name for a source's results that is not taken: its stem, its whole file name, or that with a number.
+    /// The first name for a source's results, cut where it is too long for its endings, that is not taken: its stem, its whole file name, or that with a number.
     pub fn free(source: &Path, folder: &Path, container: &str, is_taken: impl Fn(&Self) -> bool) -> Self {
-        let whole = source.file_name().unwrap_or(OsStr::new("video"));
-        let stem = source.file_stem().unwrap_or(OsStr::new("video"));
-        let numbered = (2..).map(|number| with(whole, &format!("-{number}")));
-        let mut names = [stem.to_owned(), whole.to_owned()].into_iter().chain(numbered);
+        let [stem, whole] =
+            [source.file_stem(), source.file_name()].map(|name| cut(name.unwrap_or(OsStr::new("video"))));
+        let numbered = (2..).map(|number| with(&whole, &format!("-{number}")));
+        let mut names = [stem, whole.clone()].into_iter().chain(numbered);
         let paths = names.find_map(|name| Some(Self::named(folder, &name, container)).filter(|paths| !is_taken(paths)));
-        paths.unwrap_or_else(|| Self::named(folder, whole, container))
+        paths.unwrap_or_else(|| Self::named(folder, &whole, container))
     }
 
     /// Names results in `folder` after each source's stem; where two sources share one, after their whole file names.
     pub fn for_sources(sources: &[PathBuf], folder: &Path, container: &str) -> Vec<Self> {
-        let stem = |source: &PathBuf| source.file_stem().unwrap_or(OsStr::new("video")).to_owned();
-        let mut taken = HashSet::new();
-        let mut paths = Vec::new();
+        let stem = |source: &PathBuf| source.file_stem().map(OsStr::to_owned);
+        let mut paths: Vec<Self> = Vec::new();
         for source in sources {
-            let shared = sources.iter().filter(|other| stem(other) == stem(source)).count() > 1;
-            let whole = source.file_name().unwrap_or(OsStr::new("video")).to_owned();
-            let base = if shared { whole } else { stem(source) };
-            let mut name = base.clone();
-            for number in 2.. {
-                if taken.insert(name.clone()) {
-                    break;
-                }
-                name = with(&base, &format!("-{number}"));
-            }
-            paths.push(Self::named(folder, &name, container));
+            let is_shared = sources.iter().filter(|other| stem(other) == stem(source)).count() > 1;
+            let plain = Self::named(folder, &cut(&stem(source).unwrap_or_default()), container);
+            let is_taken = |candidate: &Self| paths.contains(candidate) || (is_shared && *candidate == plain);
+            paths.push(Self::free(source, folder, container, is_taken));
         }
         paths
     }
+}
+
+/// A name that leaves room for a number and an ending in the 255 bytes that file systems allow.
+fn cut(name: &OsStr) -> OsString {
+    const LONGEST: usize = 220;
+    let bytes = name.as_bytes();
+    let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
+    // Not inside a character.
+    let end = (0..=LONGEST.min(bytes.len())).rev().find(|&end| !bytes.get(end).is_some_and(is_inside));
+    OsStr::from_bytes(&bytes[..end.unwrap_or_default()]).to_owned()
 }
 
 fn with(name: &OsStr, ending: &str) -> OsString {
@@ -68,13 +70,14 @@ fn with(name: &OsStr, ending: &str) -> OsString {
     name
 }
 
+/// Begins the names of results that are not complete.
 const PREFIX: &str = ".meshreel-";
 
-/// Removes what a run that was killed left half-written in a folder; nobody else may be at work there.
-pub fn remove_leftovers(folder: &Path) {
+/// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
+pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) && !is_writing(&entry.path()) {
             // What cannot be removed now is no reason to stop; the next start tries again.
             drop(std::fs::remove_file(entry.path()));
         }
@@ -141,6 +144,17 @@ mod tests {
             .map(|p| p.video.to_string_lossy().into_owned())
             .collect();
         assert_eq!(videos, ["out/a.mov.mp4", "out/a.mp4.mp4", "out/a.mp4-2.mp4", "out/b.mp4", "out/-c.mp4"]);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_characters() {
+        let sources = ["ä".repeat(125) + "b.mp4", "ä".repeat(125) + "c.mp4", "\u{9}".repeat(250)].map(PathBuf::from);
+        let paths = OutputPaths::for_sources(&sources, Path::new(""), "mp4");
+        for paths in &paths {
+            let name = paths.motion.to_str().unwrap();
+            assert!((200..=255).contains(&name.len()), "{name}");
+        }
+        assert_ne!(paths[0], paths[1]);
     }
 
     #[test]

@@ -26,9 +26,6 @@ impl Stamp {
     }
 }
 
-/// SHA-256 of a file's contents.
-pub type Content = [u8; 32];
-
 /// What a job is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {

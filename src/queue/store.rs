@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
 
-use super::{Content, Millis, Order, Stamp, State};
+use super::{Millis, Order, Stamp, State};
+use crate::checksum::Sum;
 use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
@@ -90,7 +91,7 @@ pub struct NewJob {
     /// What it looked like.
     pub stamp: Stamp,
     /// What is in it.
-    pub content: Content,
+    pub content: Sum,
     /// Folder for the results.
     pub output: PathBuf,
     /// How to process it.
@@ -175,9 +176,23 @@ impl Queue {
         }
     }
 
-    fn run<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+    /// Reads, without waiting for those who write.
+    fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+        self.transact(TransactionBehavior::Deferred, work)
+    }
+
+    /// Changes something, on disk before this returns.
+    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+        self.transact(TransactionBehavior::Immediate, work)
+    }
+
+    fn transact<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Sql<T>,
+    ) -> Result<T, QueueError> {
         let whole = || {
-            let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let transaction = self.db.transaction_with_behavior(behavior)?;
             let result = work(&transaction)?;
             transaction.commit()?;
             Ok(result)
@@ -190,7 +205,7 @@ impl Queue {
     /// # Errors
     /// When the database fails; so do all methods below.
     pub fn has_seen(&mut self, source: &Path, stamp: Stamp) -> Result<bool, QueueError> {
-        self.run(|t| {
+        self.read(|t| {
             let known = t.query_row(
                 "SELECT size = ?2 AND modified = ?3 FROM seen WHERE source = ?1",
                 params![bytes(source), size(stamp), stamp.modified],
@@ -202,15 +217,15 @@ impl Queue {
 
     /// Remembers a state of a file without making a job of it.
     pub fn remember(&mut self, source: &Path, stamp: Stamp) -> Result<(), QueueError> {
-        self.run(|t| remember(t, source, stamp))
+        self.write(|t| remember(t, source, stamp))
     }
 
     /// Queues a file. `None` when its contents were processed into that folder before, or will be.
     pub fn add(&mut self, job: &NewJob, now: Millis) -> Result<Option<i64>, QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             remember(t, &job.source, job.stamp)?;
             let mut same = t.prepare_cached(
-                "SELECT video FROM jobs WHERE content = ?1 AND settings = ?2 AND state IN ('queued', 'running', 'done')",
+                "SELECT video FROM jobs WHERE content = ?1 AND settings = ?2 AND state IN ('queued', 'running', 'paused', 'done')",
             )?;
             let settings = as_json(&job.settings)?;
             let videos = same.query_map(params![job.content, settings], |row| Ok(path(row.get(0)?)))?;
@@ -220,7 +235,7 @@ impl Queue {
             // A file that changed is processed again into the same results; nobody else gets their names.
             t.execute(
                 "UPDATE jobs SET state = 'cancelled', ended = ?2, error = 'the file changed before its turn'
-                 WHERE source = ?1 AND state = 'queued'",
+                 WHERE source = ?1 AND state IN ('queued', 'paused')",
                 params![bytes(&job.source), now],
             )?;
             let is_taken = |outputs: &OutputPaths| {
@@ -252,7 +267,7 @@ impl Queue {
     /// Lists a file that is not processed, with the reason.
     pub fn refuse(&mut self, job: &NewJob, reason: &str, now: Millis) -> Result<i64, QueueError> {
         let settings = as_json(&job.settings);
-        self.run(|t| {
+        self.write(|t| {
             remember(t, &job.source, job.stamp)?;
             t.execute(
                 "INSERT INTO jobs (source, size, modified, video, motion, report_file, settings, priority, position, state,
@@ -267,7 +282,7 @@ impl Queue {
     /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
     /// priority, then those at work, then the oldest. None while everything is paused.
     pub fn turns(&mut self, places: usize, now: Millis) -> Result<Vec<i64>, QueueError> {
-        self.run(|t| {
+        self.read(|t| {
             if is_paused(t)? {
                 return Ok(Vec::new());
             }
@@ -282,7 +297,7 @@ impl Queue {
     /// Takes the first job whose turn it is ([`Queue::turns`]) and that is not at work yet.
     pub fn claim(&mut self, places: usize, now: Millis) -> Result<Option<Claim>, QueueError> {
         let turns = self.turns(places, now)?;
-        self.run(|t| {
+        self.write(|t| {
             for id in turns {
                 let next = t.query_row(
                     "SELECT id, source, size, modified, video, motion, report_file, settings, attempts + 1 FROM jobs
@@ -303,7 +318,7 @@ impl Queue {
 
     /// What a job is at; `None` when there is none of that number.
     pub fn state(&mut self, id: i64) -> Result<Option<State>, QueueError> {
-        self.run(|t| state_of(t, id))
+        self.read(|t| state_of(t, id))
     }
 
     /// Does what the user wants of a job; `is_live`: some runner has it in hand. Gives what it is at then, or why that
@@ -315,7 +330,7 @@ impl Queue {
         is_live: bool,
         now: Millis,
     ) -> Result<Result<State, String>, QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             let Some(state) = state_of(t, id)? else { return Ok(Err(format!("there is no job {id}"))) };
             let set = |state: State| {
                 t.execute("UPDATE jobs SET state = ?2 WHERE id = ?1", params![id, state.name()])?;
@@ -351,12 +366,12 @@ impl Queue {
 
     /// Whether everything is paused.
     pub fn is_paused(&mut self) -> Result<bool, QueueError> {
-        self.run(is_paused)
+        self.read(is_paused)
     }
 
     /// Pauses everything, or goes on. Kept over a restart.
     pub fn pause_all(&mut self, paused: bool) -> Result<(), QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             match paused {
                 true => t.execute("INSERT OR REPLACE INTO settings VALUES ('paused', 'yes')", [])?,
                 false => t.execute("DELETE FROM settings WHERE name = 'paused'", [])?,
@@ -374,7 +389,7 @@ impl Queue {
         total: Option<u64>,
         people: usize,
     ) -> Result<(), QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             t.execute(
                 "UPDATE jobs SET phase = ?2, frames = ?3, total = ?4, people = ?5 WHERE id = ?1 AND state = 'running'",
                 params![id, phase.name(), frames as i64, total.map(|n| n as i64), people as i64],
@@ -386,25 +401,29 @@ impl Queue {
     /// The results are in place.
     pub fn done(&mut self, id: i64, report: &Report, now: Millis) -> Result<(), QueueError> {
         let report = as_json(report);
-        self.run(|t| end(t, id, State::Done, None, Some(&report?), now))
+        self.write(|t| end(t, id, State::Done, None, Some(&report?), now))
     }
 
-    /// There will be no results.
+    /// There will be no results. What the user gave up meanwhile stays given up.
     pub fn failed(&mut self, id: i64, reason: &str, now: Millis) -> Result<(), QueueError> {
-        self.run(|t| end(t, id, State::Failed, Some(reason), None, now))
+        self.write(|t| match state_of(t, id)? {
+            Some(State::Cancelled) => Ok(()),
+            _ => end(t, id, State::Failed, Some(reason), None, now),
+        })
     }
 
     /// There will be no results, though nothing failed.
     pub fn cancelled(&mut self, id: i64, reason: &str, now: Millis) -> Result<(), QueueError> {
-        self.run(|t| end(t, id, State::Cancelled, Some(reason), None, now))
+        self.write(|t| end(t, id, State::Cancelled, Some(reason), None, now))
     }
 
-    /// Something failed that may pass: tries again later, longer each time. Says when.
+    /// Something failed that may pass: tries again later, longer each time, unless the user paused the job or gave it up. Says when.
     pub fn try_later(&mut self, claim: &Claim, reason: &str, now: Millis) -> Result<Millis, QueueError> {
         let wait = FIRST_WAIT.saturating_mul(1 << claim.attempts.saturating_sub(1).min(16)).min(LONGEST_WAIT);
-        self.run(|t| {
+        self.write(|t| {
             t.execute(
-                "UPDATE jobs SET state = 'queued', ready = ?2, error = ?3 WHERE id = ?1",
+                "UPDATE jobs SET state = CASE state WHEN 'running' THEN 'queued' ELSE state END, ready = ?2, error = ?3
+                 WHERE id = ?1 AND state IN ('running', 'paused')",
                 params![claim.id, now + wait, reason],
             )?;
             Ok(now + wait)
@@ -414,7 +433,7 @@ impl Queue {
     /// Ended through no fault of the job's: the try does not count. It waits for its turn again, unless the user paused
     /// it or gave it up.
     pub fn put_back(&mut self, id: i64) -> Result<(), QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             t.execute(
                 "UPDATE jobs SET attempts = attempts - 1, state = CASE state WHEN 'running' THEN 'queued' ELSE state END
                  WHERE id = ?1",
@@ -427,7 +446,7 @@ impl Queue {
     /// At start: jobs that were at work when the program ended go on. Those `blamed` for its end for the second time are set
     /// aside. Gives the results' folders, where leftovers may lie.
     pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<Vec<PathBuf>, QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             let mut running = t.prepare("SELECT id, video FROM jobs WHERE state IN ('running', 'paused')")?;
             let rows = running.query_map([], |row| Ok((row.get(0)?, path(row.get(1)?))))?;
             let mut folders: Vec<PathBuf> = Vec::new();
@@ -455,12 +474,12 @@ impl Queue {
 
     /// When the next job may begin; `None` when there is none.
     pub fn next_ready(&mut self) -> Result<Option<Millis>, QueueError> {
-        self.run(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
+        self.read(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
     }
 
     /// How many jobs are in a state.
     pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
-        self.run(|t| {
+        self.read(|t| {
             t.query_row("SELECT COUNT(*) FROM jobs WHERE state = ?1", [state.name()], |row| row.get::<_, i64>(0))
         })
         .map(|count| count as u64)
@@ -468,7 +487,7 @@ impl Queue {
 
     /// Jobs in the order in which they are worked on, then the finished ones, latest first; at most `limit`.
     pub fn rows(&mut self, limit: usize) -> Result<Vec<Row>, QueueError> {
-        self.run(|t| {
+        self.read(|t| {
             let mut rows = t.prepare_cached(
                 "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
                         people, error FROM jobs
@@ -481,7 +500,7 @@ impl Queue {
 
     /// Forgets finished jobs that ended before a time. What was seen stays known.
     pub fn prune(&mut self, before: Millis) -> Result<usize, QueueError> {
-        self.run(|t| {
+        self.write(|t| {
             t.execute("DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND ended < ?1", [before])
         })
     }
@@ -492,7 +511,7 @@ fn prepare(db: &mut Connection) -> Sql<usize> {
     db.busy_timeout(std::time::Duration::from_secs(10))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? as usize;
     for step in MIGRATIONS.iter().skip(version) {
         transaction.execute_batch(step)?;
@@ -604,6 +623,17 @@ mod tests {
         (folder, queue)
     }
 
+    fn claimed(id: i64) -> Claim {
+        Claim {
+            id,
+            source: "/a".into(),
+            stamp: Stamp { size: 10, modified: 1 },
+            outputs: OutputPaths::named(Path::new("/out"), OsStr::new("a"), "mp4"),
+            settings: settings(),
+            attempts: 1,
+        }
+    }
+
     #[test]
     fn the_highest_priority_comes_first_then_the_oldest() {
         let (_folder, mut queue) = queue();
@@ -651,6 +681,12 @@ mod tests {
         assert_eq!(order(Order::Resume, false), Ok(State::Queued));
         assert_eq!(order(Order::Cancel, false), Ok(State::Cancelled));
         assert!(order(Order::Retry, true).is_err(), "still ending");
+        queue.failed(a, "disk full", 1).unwrap();
+        let claim = claimed(a);
+        queue.try_later(&claim, "disk full", 1).unwrap();
+        queue.put_back(a).unwrap();
+        assert_eq!(queue.state(a).unwrap(), Some(State::Cancelled), "what the user said stands");
+        let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
         assert_eq!(order(Order::Retry, false), Ok(State::Queued));
         assert!(queue.order(99, Order::Pause, false, 1).unwrap().unwrap_err().contains("no job 99"));
         let refused = queue.refuse(&job("/b", 2, 0), "a pipe", 1).unwrap();
@@ -665,6 +701,9 @@ mod tests {
         queue.add(&first, 0).unwrap().unwrap();
         assert!(queue.has_seen(&first.source, first.stamp).unwrap());
         assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy");
+        queue.order(1, Order::Pause, false, 0).unwrap().unwrap();
+        assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy of what is paused");
+        queue.order(1, Order::Resume, false, 0).unwrap().unwrap();
         let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };
         assert!(queue.add(&elsewhere, 0).unwrap().is_some(), "another folder of results");
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Shared;
+use crate::checksum;
 use crate::config::Config;
 use crate::queue::{Order, Queue, QueueError, now};
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What can be asked of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Something with jobs.
     Order {
@@ -85,8 +85,7 @@ pub enum ControlError {
 /// Where the engine of a state folder listens: in the runtime folder, where there is one, else in the state folder.
 fn socket(state: &Path) -> PathBuf {
     let whole = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
-    let hash = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-    let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = checksum::hex(&checksum::of(whole.as_os_str().as_encoded_bytes())[..8]);
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {
         Some(folder) => folder.join("meshreel").join(format!("{name}.sock")),
         None => state.join("engine.sock"),
@@ -141,10 +140,10 @@ impl Drop for Listener {
 
 fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
     let asked: Versioned<serde_json::Value> = receive(stream)?;
-    let request = serde_json::from_value::<Asked>(asked.what);
-    let answer = match request {
-        Ok(Asked { request }) if asked.meshreel == VERSION => carry_out(shared, request),
-        _ => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
+    let answer = match serde_json::from_value::<Asked>(asked.what) {
+        _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
+        Ok(Asked { request }) => carry_out(shared, request),
+        Err(error) => Err(format!("this engine does not know that order: {error}")),
     };
     let answer = answer.unwrap_or_else(|reason| Answer { refused: vec![reason], ..Answer::default() });
     send(stream, &Versioned { meshreel: VERSION, what: answer })

@@ -1,12 +1,14 @@
 //! Which jobs were at work when the program crashed: hostile or odd media may bring down a decoder or a driver, and must
 //! not do so for ever. Being killed from outside is no crash.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
+/// The file in the state folder.
+const NAME: &str = "crash";
 /// Jobs that can be in hand at a time: `jobs.concurrent` is at most 64, and some more wait.
 const MOST: usize = 128;
 const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
@@ -15,17 +17,18 @@ const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, li
 static FILE: AtomicI32 = AtomicI32::new(-1);
 static AT_WORK: [AtomicI64; MOST] = [const { AtomicI64::new(0) }; MOST];
 
-/// Gives the jobs that were at work when the last run crashed, and notes them for this one from now on.
-pub fn watch(state: &Path) -> io::Result<Vec<i64>> {
-    let path = state.join("crash");
-    let mut bytes = Vec::new();
-    match File::open(&path) {
-        Ok(mut file) => drop(file.read_to_end(&mut bytes)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+/// The jobs that were at work when the last run crashed.
+pub fn blamed(state: &Path) -> io::Result<Vec<i64>> {
+    match std::fs::read(state.join(NAME)) {
+        Ok(bytes) => Ok(bytes.as_chunks().0.iter().map(|&id| i64::from_ne_bytes(id)).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    let jobs = bytes.as_chunks().0.iter().map(|&id| i64::from_ne_bytes(id)).collect();
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+}
+
+/// Forgets the last run's, and notes them for this one from now on.
+pub fn watch(state: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(state.join(NAME))?;
     FILE.store(file.into_raw_fd(), Ordering::SeqCst);
     // SAFETY: the handler makes only calls that are allowed in one; the structure is zeroed, then filled as documented.
     unsafe {
@@ -36,10 +39,14 @@ pub fn watch(state: &Path) -> io::Result<Vec<i64>> {
         for signal in SIGNALS {
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
-        // Asking whether a file has a writer may raise it (`watch::is_open_for_writing`); left alone, it would end the process.
-        libc::signal(libc::SIGIO, libc::SIG_IGN);
     }
-    Ok(jobs)
+    Ok(())
+}
+
+/// Asking whether a file has a writer may raise `SIGIO` ([`crate::watch::is_open_for_writing`]), which would end the process.
+pub fn ignore_lease_breaks() {
+    // SAFETY: a plain call; nothing else here uses the signal.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
 }
 
 extern "C" fn note(signal: libc::c_int) {

@@ -1,19 +1,18 @@
 //! Looks at the watched folders and queues what is complete.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use super::{ServiceError, Shared, shown};
+use crate::checksum::{self, Sum};
 use crate::config::{Config, Watch};
 use crate::media;
 use crate::pipeline::JobSettings;
-use crate::queue::{Content, NewJob, Stamp, now};
+use crate::progress::printable;
+use crate::queue::{NewJob, Stamp, now};
 use crate::watch::{Changes, Entry, Settling, is_open_for_writing, scan};
 
 /// Look again after this long although nothing was reported: network folders report nothing, and events get lost.
@@ -28,17 +27,30 @@ const VIDEOS: [&str; 20] = [
     "vob", "asf", "qt", "dv",
 ];
 
-/// Keeps watch until the run is stopped, or with `once` until everything that is there is queued.
-pub fn keep(shared: &Shared<'_>, once: bool) -> Result<(), ServiceError> {
+/// Keeps watch until the run is stopped, or with `once` until everything that is there is queued. Gives how many files and
+/// folders could not be read then.
+pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
     let mut keeper = Keeper::new(shared);
     while !keeper.is_over() {
-        let is_waiting = keeper.look()?;
+        let (is_waiting, stuck) = keeper.look()?;
         if once && !is_waiting {
-            break;
+            stuck.iter().for_each(|what| tracing::warn!("{what}"));
+            let away = keeper.available.iter().filter(|available| **available == Some(false)).count();
+            return Ok((stuck.len() + away) as u64);
         }
         keeper.wait(if is_waiting { OFTEN } else { SELDOM });
     }
-    Ok(())
+    Ok(0)
+}
+
+/// Whether a file at rest was dealt with.
+enum Taken {
+    /// It was, one way or the other.
+    Yes,
+    /// Somebody is at it.
+    Later,
+    /// It cannot be read as it is, and why: it is empty, or the disk fails.
+    WhenChanged(String),
 }
 
 struct Keeper<'a> {
@@ -49,8 +61,6 @@ struct Keeper<'a> {
     known: HashMap<PathBuf, Stamp>,
     /// Whether each watched folder could be read when last looked at; unknown before.
     available: Vec<Option<bool>>,
-    /// Folders that hold results.
-    outputs: Vec<PathBuf>,
 }
 
 impl<'a> Keeper<'a> {
@@ -62,17 +72,17 @@ impl<'a> Keeper<'a> {
             settling: Settling::default(),
             known: HashMap::new(),
             available: vec![None; watches.len()],
-            outputs: Vec::new(),
         }
     }
 
-    /// Looks at every folder once. Says whether some file may become complete soon.
-    fn look(&mut self) -> Result<bool, ServiceError> {
+    /// Looks at every folder once. Says whether some file may become complete by the passing of time, and which do not
+    /// unless somebody changes them.
+    fn look(&mut self) -> Result<(bool, Vec<String>), ServiceError> {
         let config = self.shared.config;
-        self.outputs = config.watch.iter().filter_map(|w| w.output.canonicalize().ok()).collect();
+        let outputs: Vec<PathBuf> = config.watch.iter().filter_map(|w| w.output.canonicalize().ok()).collect();
         let mut candidates: Vec<(usize, Entry)> = Vec::new();
         for (index, watch) in config.watch.iter().enumerate() {
-            let found = scan(&watch.path, watch.recursive, &self.outputs);
+            let found = scan(&watch.path, watch.recursive, &outputs);
             self.tell_whether_available(index, watch, found.as_ref().err());
             for entry in found.unwrap_or_default() {
                 if !self.is_known(&entry)? {
@@ -92,17 +102,24 @@ impl<'a> Keeper<'a> {
             .collect();
         let is_unknown = |path: &Path| away.iter().any(|folder| path.starts_with(folder));
         let at_rest = self.settling.observe(Instant::now(), rest, entries, is_unknown);
+        let mut stuck = Vec::new();
         for entry in at_rest {
             if self.is_over() {
                 break;
             }
-            if self.take(&config.watch[of[&entry.path]], &entry)? {
-                self.settling.forget(&entry.path);
-                self.known.insert(entry.path, entry.stamp);
-                self.shared.reschedule()?;
+            match self.take(&config.watch[of[&entry.path]], &entry)? {
+                Taken::Yes => {
+                    self.settling.forget(&entry.path);
+                    self.known.insert(entry.path, entry.stamp);
+                    self.shared.reschedule()?;
+                }
+                Taken::Later => {}
+                Taken::WhenChanged(why) => {
+                    stuck.push(format!("{}: not taken: {}", shown(&entry.path), printable(&why)))
+                }
             }
         }
-        Ok(self.settling.is_waiting())
+        Ok((self.settling.len() > stuck.len(), stuck))
     }
 
     fn is_known(&mut self, entry: &Entry) -> Result<bool, ServiceError> {
@@ -116,13 +133,13 @@ impl<'a> Keeper<'a> {
         Ok(seen)
     }
 
-    /// Deals with a file at rest: queues it, or says why not. False: not yet.
-    fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<bool, ServiceError> {
+    /// Deals with a file at rest: queues it, or says why not.
+    fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<Taken, ServiceError> {
         let path = &entry.path;
         let mut job = NewJob {
             source: path.clone(),
             stamp: entry.stamp,
-            content: Content::default(),
+            content: Sum::default(),
             output: folder_for(watch, path),
             settings: settings_for(self.shared.config, watch),
             priority: watch.priority,
@@ -130,40 +147,38 @@ impl<'a> Keeper<'a> {
         if let Some(reason) = &entry.refused {
             tracing::warn!("{}: not taken: {reason}", shown(path));
             self.shared.queue().refuse(&job, reason, now())?;
-            return Ok(true);
+            return Ok(Taken::Yes);
         }
         if is_open_for_writing(path) {
             tracing::debug!("{}: not yet: it is still being written", shown(path));
-            return Ok(false);
+            return Ok(Taken::Later);
         }
         if let Err(error) = media::probe(path) {
             if !error.is_permanent() {
-                tracing::debug!("{}: not yet: {error}", shown(path));
-                return Ok(false);
+                return Ok(Taken::WhenChanged(error.to_string()));
             }
             let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
             match is_video {
                 true => drop(self.shared.queue().refuse(&job, &error.to_string(), now())?),
                 false => self.shared.queue().remember(path, entry.stamp)?,
             }
-            tracing::info!("{}: not taken: {error}", shown(path));
-            return Ok(true);
+            tracing::info!("{}: not taken: {}", shown(path), printable(&error.to_string()));
+            return Ok(Taken::Yes);
         }
-        job.content = match content(path) {
+        job.content = match checksum::of_file(path) {
             Ok(content) => content,
             Err(error) => {
-                tracing::debug!("{}: not yet: {error}", shown(path));
-                return Ok(false);
+                return Ok(Taken::WhenChanged(error.to_string()));
             }
         };
         if std::fs::metadata(path).map(|m| Stamp::of(&m)).ok() != Some(entry.stamp) {
-            return Ok(false);
+            return Ok(Taken::Later);
         }
         match self.shared.queue().add(&job, now())? {
             Some(id) => tracing::info!("{}: queued as job {id}", shown(path)),
             None => tracing::info!("{}: not taken: the same video was processed before", shown(path)),
         }
-        Ok(true)
+        Ok(Taken::Yes)
     }
 
     fn tell_whether_available(&mut self, index: usize, watch: &Watch, error: Option<&io::Error>) {
@@ -209,17 +224,5 @@ fn settings_for(config: &Config, watch: &Watch) -> JobSettings {
         style: watch.style.unwrap_or(config.style),
         opacity: watch.opacity.unwrap_or(config.opacity),
         encode: config.encode.clone(),
-    }
-}
-
-fn content(path: &Path) -> io::Result<Content> {
-    let mut hash = Sha256::new();
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok(hash.finalize().into()),
-            count => hash.update(&buffer[..count]),
-        }
     }
 }

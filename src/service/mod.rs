@@ -1,7 +1,8 @@
 //! The service: takes what is dropped into the watched folders, and works through the queue.
 //!
-//! One keeper looks at the folders and fills the queue; as many runners as jobs may run at a time take from it. The queue on disk
-//! is the only thing they share, so that a run that is cut short loses nothing.
+//! One keeper looks at the folders and fills the queue; runners take from it, as many as jobs may be at work, and some
+//! more for jobs that wait; a listener takes orders. What must outlive a run is in the queue on disk; what they share in memory is which
+//! of the jobs in hand go on, and that follows from the queue.
 
 mod control;
 mod crash;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::pipeline::{Course, Engine, StartError, remove_leftovers};
 use crate::progress::printable;
 use crate::queue::{Queue, QueueError, State, now};
+use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +65,7 @@ pub enum ServiceError {
 pub struct Summary {
     /// Jobs whose results are in place.
     pub done: u64,
-    /// Jobs that were given up.
+    /// Jobs that were given up, and what could not be read at the end.
     pub failed: u64,
 }
 
@@ -106,34 +108,32 @@ impl Shared<'_> {
 
     /// Tells the jobs in hand whose turn it is, after the queue changed, and wakes who waits for that.
     fn reschedule(&self) -> Result<(), QueueError> {
-        let live = self.live();
         let is_draining = self.is_draining.load(Ordering::SeqCst);
-        let mut courses = HashMap::new();
-        {
-            let mut queue = self.queue();
-            let turns = queue.turns(self.config.jobs.concurrent, now())?;
-            let all_paused = queue.is_paused()?;
-            for id in live {
-                let course = match queue.state(id)? {
-                    Some(State::Running) if is_draining => {
-                        if all_paused {
-                            Course::Stop
-                        } else {
-                            Course::Go
-                        }
-                    }
-                    Some(State::Running) if turns.contains(&id) => Course::Go,
-                    Some(State::Running) => Course::Hold,
-                    Some(State::Paused) if !is_draining => Course::Hold,
-                    _ => Course::Stop,
-                };
-                courses.insert(id, course);
-            }
+        // Both at once, the queue first as everywhere: what is told must not be older than what was told before.
+        let (mut queue, mut courses) = (self.queue(), locked(&self.courses));
+        let turns = queue.turns(self.config.jobs.concurrent, now())?;
+        let is_paused = queue.is_paused()?;
+        for (id, course) in courses.iter_mut() {
+            *course = match queue.state(*id)? {
+                Some(State::Running) if turns.contains(id) => Course::Go,
+                // Nothing is begun any more that it could wait for.
+                Some(State::Running) if is_draining && !is_paused => Course::Go,
+                Some(State::Running | State::Paused) if !is_draining => Course::Hold,
+                _ => Course::Stop,
+            };
         }
-        // A job that ended meanwhile is not put back.
-        locked(&self.courses).iter_mut().for_each(|(id, old)| *old = courses.get(id).copied().unwrap_or(*old));
+        drop((queue, courses));
         self.wake();
         Ok(())
+    }
+
+    /// Without the queue there is no use in going on: one part that fails ends all, and what is at work is begun again.
+    fn or_stop<T>(&self, result: Result<T, ServiceError>) -> Result<T, ServiceError> {
+        if result.is_err() {
+            self.stop.store(true, Ordering::SeqCst);
+            self.wake();
+        }
+        result
     }
 
     fn wake(&self) {
@@ -179,7 +179,8 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
     let state_error = |source| ServiceError::State { path: state.clone(), source };
     std::fs::create_dir_all(state).map_err(state_error)?;
     let _lock = lock::hold(state)?;
-    let blamed = crash::watch(state).map_err(state_error)?;
+    crash::ignore_lease_breaks();
+    let blamed = crash::blamed(state).map_err(state_error)?;
     let mut queue = Queue::open(state)?;
     if config.jobs.history_days > 0 {
         queue.prune(now() - i64::from(config.jobs.history_days) * 86_400_000)?;
@@ -192,8 +193,10 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         );
     }
     for folder in queue.recover(&blamed, now())? {
-        remove_leftovers(&folder);
+        remove_leftovers(&folder, is_open_for_writing);
     }
+    // Only now, when the queue knows: this forgets whom the last run blamed.
+    crash::watch(state).map_err(state_error)?;
     let engine = Engine::start(config)?;
     let shared = Shared {
         config,
@@ -209,13 +212,10 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &is_over));
-        let runners: Vec<_> =
-            (0..config.jobs.concurrent + SPARE).map(|_| scope.spawn(|| runner::work(&shared, &engine))).collect();
-        let kept = keeper::keep(&shared, once);
-        if kept.is_err() {
-            // Without a keeper there is no use in going on; what is at work is queued again.
-            stop.store(true, Ordering::SeqCst);
-        }
+        let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
+            .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))
+            .collect();
+        let kept = shared.or_stop(keeper::keep(&shared, once));
         shared.is_complete.store(true, Ordering::SeqCst);
         shared.wake();
         let mut result = kept;
@@ -224,15 +224,17 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
                 tracing::error!("a runner panicked; its job is taken up again at the next start");
                 Ok(())
             });
-            result = result.and(ended);
+            result = ended.and(result);
         }
         is_over.store(true, Ordering::SeqCst);
         listener.wake();
         result
     });
-    result?;
+    let unread = result?;
     let after = counts(&mut shared.queue())?;
-    Ok(Summary { done: after.done - before.done, failed: after.failed - before.failed })
+    // Fewer than before when a failed one was tried again.
+    let failed = after.failed.saturating_sub(before.failed) + unread;
+    Ok(Summary { done: after.done.saturating_sub(before.done), failed })
 }
 
 fn counts(queue: &mut Queue) -> Result<Summary, QueueError> {

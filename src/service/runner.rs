@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, locked, shown};
+use super::{ServiceError, Shared, locked};
 use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
@@ -46,9 +46,9 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
             (None, None) if is_complete => return Ok(()),
             (None, next) => {
                 // One whose time has come waits for a place rather than for the clock.
-                let until = next.map_or(0, |next| next - now());
-                let longest = if until > 0 { NAP.min(Duration::from_millis(until as u64)) } else { NAP };
-                shared.wait(version, longest);
+                let until = next.map(|next| next - now()).filter(|&until| until > 0);
+                let until = until.map_or(NAP, |millis| Duration::from_millis(millis.unsigned_abs()));
+                shared.wait(version, until.min(NAP));
             }
         }
     }
@@ -141,7 +141,6 @@ fn settle(
         Err(error) => {
             let at = queue.try_later(claim, &error.to_string(), now())?;
             let seconds = (at - now()).max(0) / 1000;
-            tracing::warn!("{}: {error}; tried again in {seconds} s", shown(&claim.source));
             progress.event(&Event::Failed(format!("{error}; tried again in {seconds} s")));
         }
     }

@@ -11,7 +11,7 @@ use glam::DVec2;
 
 use super::{
     Observation, Track,
-    likeness::{assign, clarity, is_shadow_of, pose_distance, size_difference},
+    likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
 };
 use crate::pose::{Landmarks, Look, Region, Sight};
 
@@ -33,9 +33,8 @@ const LONGEST_GAP: f64 = 1.0;
 /// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Mean [`clarity`] below which a track is a texture taken for a person now and then; and where it fills the picture
-/// so far (side of the region over the picture's shorter side) that it is hardly one, only half hidden.
-pub(super) const MIN_CLARITY: f32 = 0.7;
+/// Least mean clarity of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
+/// hardly a texture, only half hidden; others: [`MIN_CLARITY`].
 const MIN_CLARITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
 /// Share of a track's frames in which the person must have been found.

@@ -126,6 +126,9 @@ fn middle(landmarks: &Landmarks, left: usize) -> DVec2 {
     (p(left) + p(left + 1)) / 2.0
 }
 
+/// Mean [`clarity`] below which there is nobody, but a texture that is taken for a person now and then.
+pub(super) const MIN_CLARITY: f32 = 0.7;
+
 /// Probability of a person times the mean visibility of those joints that lie in the picture.
 pub(super) fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
     let [w, h] = display.map(|v| v as f32);

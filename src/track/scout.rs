@@ -5,8 +5,9 @@
 
 use glam::DVec2;
 
-use super::identity::MIN_CLARITY;
-use super::likeness::{assign, clarity, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference};
+use super::likeness::{
+    MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference,
+};
 use crate::pose::{Detection, Found, Landmarks, Look, Network, Region, Sight, Window, Work, wrap_angle};
 
 /// One person on a keyframe.

@@ -10,10 +10,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use flume::{Receiver, RecvTimeoutError};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 pub use scan::{Entry, scan};
 pub use settle::{Settling, is_open_for_writing};
+
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
 
 /// Hears that something changed in some folders.
 pub struct Changes {
@@ -26,9 +34,11 @@ impl Changes {
     pub fn listen() -> Self {
         // One is enough: it says to look, not at what.
         let (sender, changed) = flume::bounded(1);
-        let watcher = notify::recommended_watcher(move |_| {
-            // Full: somebody will look anyway.
-            let _ = sender.try_send(());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Reading is no change, and looking reads: it would wake itself for ever. Full: somebody will look anyway.
+            if event.map_or(true, |event| is_change(event.kind)) {
+                let _ = sender.try_send(());
+            }
         });
         if let Err(error) = &watcher {
             tracing::warn!(
@@ -56,5 +66,24 @@ impl Changes {
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_wakes_and_looking_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut changes = Changes::listen();
+        changes.add(folder.path(), false);
+        std::fs::write(folder.path().join("a"), "a").unwrap();
+        assert!(changes.wait(Duration::from_secs(10)));
+        // What else the writing said.
+        while changes.wait(Duration::from_millis(200)) {}
+        assert_eq!(scan(folder.path(), false, &[]).unwrap().len(), 1);
+        std::fs::read(folder.path().join("a")).unwrap();
+        assert!(!changes.wait(Duration::from_millis(200)));
     }
 }

@@ -50,9 +50,14 @@ impl Settling {
         self.since.remove(path);
     }
 
-    /// Whether some file may become complete by the passing of time alone.
-    pub fn is_waiting(&self) -> bool {
-        !self.since.is_empty()
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.since.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.since.is_empty()
     }
 }
 
