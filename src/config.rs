@@ -74,6 +74,9 @@ pub struct Encode {
     pub crf: u8,
     /// Container, as the extension of the output file.
     pub container: String,
+    /// Seconds of video that are finished and kept together; what is lost when the process dies is less.
+    #[serde(deserialize_with = "segment")]
+    pub segment: f64,
 }
 
 /// `[models]`.
@@ -152,7 +155,7 @@ impl Default for Config {
 
 impl Default for Encode {
     fn default() -> Self {
-        Self { codec: "libx264".into(), preset: "veryfast".into(), crf: 20, container: "mp4".into() }
+        Self { codec: "libx264".into(), preset: "veryfast".into(), crf: 20, container: "mp4".into(), segment: 5.0 }
     }
 }
 
@@ -163,6 +166,11 @@ impl Default for Jobs {
 }
 
 impl Encode {
+    /// Frames in a segment of a video.
+    pub fn segment_frames(&self, frame_rate: f64) -> u64 {
+        ((self.segment * frame_rate).round() as u64).clamp(1, 100_000)
+    }
+
     /// As the encoder takes them.
     pub fn settings(&self) -> EncodeSettings {
         EncodeSettings { codec: self.codec.clone(), preset: self.preset.clone(), crf: self.crf.into(), threads: 0 }
@@ -303,6 +311,10 @@ fn attempts<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
 
 fn crf<'de, D: Deserializer<'de>>(input: D) -> Result<u8, D::Error> {
     in_range(input, 0, 63, "crf")
+}
+
+fn segment<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, 0.1, 3600.0, "segment")
 }
 
 fn in_range<'de, D, T>(input: D, low: T, high: T, name: &str) -> Result<T, D::Error>

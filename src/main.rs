@@ -85,7 +85,14 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     let mut failed = Vec::new();
     for (source, outputs) in arguments.clips.iter().zip(outputs) {
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let job = Job { source, outputs, settings: settings.clone(), course: &course, events: &|e| progress.event(&e) };
+        let job = Job {
+            source,
+            outputs,
+            settings: settings.clone(),
+            journal: None,
+            course: &course,
+            events: &|e| progress.event(&e),
+        };
         match engine.process(&job) {
             Ok(report) => progress.event(&Event::Done(Box::new(report))),
             Err(_) if stop.load(Ordering::Relaxed) => {

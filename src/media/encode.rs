@@ -1,4 +1,4 @@
-//! Frames back into a video file, with everything else that the source had.
+//! Frames back into compressed video.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -7,12 +7,10 @@ use std::ptr;
 
 use ffmpeg::ffi;
 use ffmpeg::format::Pixel;
-use ffmpeg::format::context::Output;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, copy_metadata, file_url};
 use super::convert::Converter;
-use super::side_streams::SideStreams;
 use super::{Color, Frame, MediaError, VideoInfo, convert};
 
 /// How the video is compressed.
@@ -28,27 +26,26 @@ pub struct EncodeSettings {
     pub threads: usize,
 }
 
-/// A finished file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Written {
-    /// Frames of video.
-    pub frames: u64,
-    /// Seconds from the first frame to the end of the last.
-    pub duration: f64,
-    /// What could not be kept as it was, in sentences.
-    pub warnings: Vec<String>,
+/// A piece of compressed video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Compressed bytes.
+    pub data: Vec<u8>,
+    /// When it is shown, in the source's time base, moved to where the output's clock begins.
+    pub stamp: i64,
+    /// For how long, in the same unit.
+    pub duration: i64,
+    /// FFmpeg's flags: whether one can begin here, and the like.
+    pub flags: i32,
 }
 
-/// Writes one video file.
+/// Compresses frames. What one encoder gives stands alone: the next one's follows without a seam, so that a video can be
+/// made in segments.
 pub struct Encoder {
     path: PathBuf,
-    output: Output,
     context: ffmpeg::codec::Context,
-    /// Of the frames that come in.
-    time_base: ffi::AVRational,
-    /// Added to their stamps, in `time_base`.
+    /// Added to the stamps of the frames that come in.
     shift: i64,
-    side: SideStreams,
     /// Stamp and duration of frames inside the encoder.
     inside: VecDeque<(i64, i64)>,
     /// Of the frames that come in.
@@ -57,91 +54,35 @@ pub struct Encoder {
     converter: Option<Converter>,
     color: Color,
     size: [u32; 2],
-    frames: u64,
-    start: Option<i64>,
-    end: i64,
     warnings: Vec<String>,
 }
 
-/// Index of the video in the output; the other streams follow in the source's order.
-const VIDEO: usize = 0;
-
 impl Encoder {
-    /// Starts a file at `path` (its extension names the container) for the frames of `source`, with the source's other
-    /// streams.
-    pub fn create(path: &Path, source: &VideoInfo, settings: &EncodeSettings) -> Result<Self, MediaError> {
-        let fail = |e| MediaError::encode(path, e);
-        let url = file_url(path).ok_or_else(|| MediaError::write(path, "the name has a zero byte"))?;
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: `raw` is null, so FFmpeg allocates it; the container is guessed from the name.
-        let code = unsafe {
-            ffi::avformat_alloc_output_context2(&mut raw, std::ptr::null_mut(), std::ptr::null(), url.as_ptr())
-        };
-        if code < 0 || raw.is_null() {
-            return Err(MediaError::UnknownContainer { path: path.to_owned() });
-        }
-        // SAFETY: allocated above; `Output` closes the file and frees the context.
-        let mut output = unsafe {
-            let code = ffi::avio_open(&mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE);
-            let output = Output::wrap(raw);
-            check(code).map_err(|e| MediaError::write(path, e))?;
-            output
-        };
-
+    /// Starts an encoder for frames of `source` that go into a file at `path`: its extension names the container, and
+    /// messages speak of it.
+    pub fn open(path: &Path, source: &VideoInfo, settings: &EncodeSettings) -> Result<Self, MediaError> {
         let mut warnings = Vec::new();
         let pixel = source.source.pixel;
-        let (mut context, encoded) = open_encoder(path, source, settings, &output, &mut warnings)?;
+        let (context, encoded) = open_encoder(path, source, settings, &mut warnings)?;
         let [width, height] = source.geometry.coded;
         let converter = (encoded != pixel).then(|| Converter::new(encoded, width, height));
-        // SAFETY: the output and the encoder live; the new stream belongs to the output.
-        unsafe {
-            let stream = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
-            if stream.is_null() {
-                return Err(fail(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM))));
-            }
-            check(ffi::avcodec_parameters_from_context((*stream).codecpar, context.as_mut_ptr())).map_err(fail)?;
-            (*stream).time_base = (*context.as_mut_ptr()).time_base;
-            (*stream).avg_frame_rate = source.source.frame_rate;
-            (*stream).sample_aspect_ratio = source.source.sample_aspect;
-            for (kind, bytes) in &source.source.side_data {
-                let to = ffi::av_stream_new_side_data(stream, *kind, bytes.len() as _);
-                if !to.is_null() {
-                    std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-                }
-            }
-        }
-        let mut side = SideStreams::open(source, &mut output, &mut warnings)?;
-        side.copy_file_metadata(&mut output);
-        // SAFETY: the header is written once, after all streams were added.
-        unsafe {
-            let mut options = Options::new();
-            check(ffi::avformat_write_header(output.as_mut_ptr(), &mut options.0))
-                .map_err(|e| MediaError::write(path, e))?;
-        }
-        let time_base = source.source.time_base;
         // SAFETY: plain arithmetic.
-        let shift = unsafe { ffi::av_rescale_q(source.source.shift, MICROSECONDS, time_base) };
+        let shift = unsafe { ffi::av_rescale_q(source.source.shift, MICROSECONDS, source.source.time_base) };
         Ok(Self {
             path: path.to_owned(),
-            output,
             context,
-            time_base,
             shift,
-            side,
             inside: VecDeque::new(),
             pixel,
             converter,
             color: source.color,
             size: source.geometry.coded,
-            frames: 0,
-            start: None,
-            end: 0,
             warnings,
         })
     }
 
-    /// Takes the next frame.
-    pub fn write(&mut self, frame: Frame) -> Result<(), MediaError> {
+    /// Takes the next frame, and gives the packets that are ready.
+    pub fn write(&mut self, frame: Frame) -> Result<Vec<Packet>, MediaError> {
         let mut picture = frame.picture;
         if picture.format() != self.pixel || [picture.width(), picture.height()] != self.size {
             return Err(MediaError::WrongFrame { path: self.path.clone() });
@@ -151,63 +92,53 @@ impl Encoder {
         }
         let stamp = picture.pts().unwrap_or(0) + self.shift;
         picture.set_pts(Some(stamp));
-        self.start.get_or_insert(stamp);
-        self.end = stamp + frame.duration;
-        self.frames += 1;
         self.inside.push_back((stamp, frame.duration));
         // SAFETY: an open encoder and a frame of our own.
         let code = unsafe { ffi::avcodec_send_frame(self.context.as_mut_ptr(), picture.as_ptr()) };
         check(code).map_err(|e| MediaError::encode(&self.path, e))?;
-        self.drain()?;
-        self.side.write_until(self.seconds(stamp), &mut self.output).map_err(|e| MediaError::write(&self.path, e))
+        self.drain()
     }
 
-    /// Writes what is held back and closes the file; it is on disk when this returns.
-    pub fn finish(mut self) -> Result<Written, MediaError> {
+    /// Gives what is held back.
+    pub fn finish(mut self) -> Result<Vec<Packet>, MediaError> {
         // SAFETY: a null frame asks an open encoder for what it holds back.
         let code = unsafe { ffi::avcodec_send_frame(self.context.as_mut_ptr(), std::ptr::null()) };
         check(code).map_err(|e| MediaError::encode(&self.path, e))?;
-        self.drain()?;
-        self.side.write_until(f64::INFINITY, &mut self.output).map_err(|e| MediaError::write(&self.path, e))?;
-        // SAFETY: the header was written; the trailer is written once.
-        let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
-        check(code).map_err(|e| MediaError::write(&self.path, e))?;
-        let duration = self.seconds(self.end) - self.seconds(self.start.unwrap_or(0));
-        let Self { path, output, frames, warnings, .. } = self;
-        drop(output);
-        let file = std::fs::File::open(&path).map_err(|e| MediaError::write(&path, e))?;
-        file.sync_all().map_err(|e| MediaError::write(&path, e))?;
-        Ok(Written { frames, duration, warnings })
+        self.drain()
     }
 
-    fn seconds(&self, stamp: i64) -> f64 {
-        stamp as f64 * f64::from(self.time_base.num) / f64::from(self.time_base.den)
+    /// What could not be kept as it was, in sentences.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
-    /// Writes the packets that are ready.
-    fn drain(&mut self) -> Result<(), MediaError> {
+    /// For the muxer, which copies the parameters.
+    pub(super) fn context(&mut self) -> *mut ffi::AVCodecContext {
+        // SAFETY: gives the pointer; what is done with it is the caller's business.
+        unsafe { self.context.as_mut_ptr() }
+    }
+
+    fn drain(&mut self) -> Result<Vec<Packet>, MediaError> {
+        let mut packets = Vec::new();
         let mut packet = ffmpeg::Packet::empty();
         loop {
             use ffmpeg::packet::Mut as _;
-            // SAFETY: an open encoder and a packet of our own, which the muxer empties.
-            unsafe {
+            // SAFETY: an open encoder and a packet of our own, emptied by the next call.
+            let (stamp, mut duration, flags) = unsafe {
                 let p = packet.as_mut_ptr();
                 let code = ffi::avcodec_receive_packet(self.context.as_mut_ptr(), p);
                 if code == ffi::AVERROR(ffi::EAGAIN) || code == ffi::AVERROR_EOF {
-                    return Ok(());
+                    return Ok(packets);
                 }
                 check(code).map_err(|e| MediaError::encode(&self.path, e))?;
-                // Encoders leave durations out, and muxers then shorten the last frame.
-                let at = self.inside.iter().position(|(stamp, _)| *stamp == (*p).pts);
-                if let Some((_, duration)) = at.and_then(|at| self.inside.remove(at)) {
-                    (*p).duration = duration;
-                }
-                (*p).stream_index = VIDEO as i32;
-                let stream = *(*self.output.as_ptr()).streams.add(VIDEO);
-                ffi::av_packet_rescale_ts(p, self.time_base, (*stream).time_base);
-                let code = ffi::av_interleaved_write_frame(self.output.as_mut_ptr(), p);
-                check(code).map_err(|e| MediaError::write(&self.path, e))?;
+                ((*p).pts, (*p).duration, (*p).flags)
+            };
+            // Encoders leave durations out, and muxers then shorten the last frame.
+            let at = self.inside.iter().position(|(inside, _)| *inside == stamp);
+            if let Some((_, known)) = at.and_then(|at| self.inside.remove(at)) {
+                duration = known;
             }
+            packets.push(Packet { data: packet.data().unwrap_or_default().to_vec(), stamp, duration, flags });
         }
     }
 }
@@ -219,7 +150,6 @@ fn open_encoder(
     path: &Path,
     source: &VideoInfo,
     settings: &EncodeSettings,
-    output: &Output,
     warnings: &mut Vec<String>,
 ) -> Result<(ffmpeg::codec::Context, Pixel), MediaError> {
     let name = &settings.codec;
@@ -258,7 +188,7 @@ fn open_encoder(
         (*c).framerate = source.source.frame_rate;
         (*c).sample_aspect_ratio = source.source.sample_aspect;
         (*c).thread_count = i32::try_from(settings.threads).unwrap_or(0);
-        if (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_GLOBALHEADER != 0 {
+        if (*container(path)?).flags & ffi::AVFMT_GLOBALHEADER != 0 {
             (*c).flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
         }
         if source.interlaced {
@@ -276,6 +206,15 @@ fn open_encoder(
         }
     }
     Ok((context, pixel))
+}
+
+/// FFmpeg's description of the container that a file name asks for.
+pub(super) fn container(path: &Path) -> Result<*const ffi::AVOutputFormat, MediaError> {
+    let unknown = || MediaError::UnknownContainer { path: path.to_owned() };
+    let url = file_url(path).ok_or_else(unknown)?;
+    // SAFETY: only the name is given; what comes back lives for ever.
+    let format = unsafe { ffi::av_guess_format(ptr::null(), url.as_ptr(), ptr::null()) };
+    if format.is_null() { Err(unknown()) } else { Ok(format) }
 }
 
 /// The pixel format of those an encoder takes that loses least of `pixel`.

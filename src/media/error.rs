@@ -128,12 +128,12 @@ pub enum MediaError {
         path: PathBuf,
     },
     /// Writing stopped: disk full, folder gone, no permission.
-    #[error("cannot write {}: {reason}", path.display())]
+    #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The output.
         path: PathBuf,
         /// Why.
-        reason: String,
+        source: std::io::Error,
     },
     /// The finished file is not what was written.
     #[error("{} is not a sound video: {reason}", path.display())]
@@ -158,11 +158,27 @@ impl MediaError {
         }
     }
 
+    /// Whether there is no room for the output.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    }
+
     pub(super) fn encode(path: &Path, source: ffmpeg::Error) -> Self {
         Self::Encode { path: path.to_owned(), source }
     }
 
-    pub(super) fn write(path: &Path, reason: impl ToString) -> Self {
-        Self::Write { path: path.to_owned(), reason: reason.to_string() }
+    pub(super) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Write { path: path.to_owned(), source }
+    }
+
+    /// For what FFmpeg's muxers say, which is mostly what the system said to them.
+    pub(super) fn mux(path: &Path, source: ffmpeg::Error) -> Self {
+        Self::write(
+            path,
+            match source {
+                ffmpeg::Error::Other { errno } => std::io::Error::from_raw_os_error(errno),
+                other => std::io::Error::other(other),
+            },
+        )
     }
 }

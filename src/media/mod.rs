@@ -1,8 +1,9 @@
 //! Video files: what is in them, decoding to frames, encoding and muxing the result.
 //!
 //! Everything FFmpeg is inside this folder; the rest of the program sees [`Frame`], [`VideoInfo`] and [`Color`].
-//! [`Decoder`] gives the frames of a file in order with their times; [`Encoder`] takes them back, and reads sound,
-//! subtitles and the like from the source a second time, packet by packet, so that nothing is held in memory.
+//! [`Decoder`] gives the frames of a file in order with their times; [`Encoder`] compresses them; [`Muxer`] puts the
+//! packets into a file, and reads sound, subtitles and the like from the source a second time, packet by packet, so that
+//! nothing is held in memory.
 
 mod av;
 mod color;
@@ -11,6 +12,7 @@ mod decode;
 mod encode;
 mod error;
 mod frame;
+mod mux;
 mod probe;
 mod side_streams;
 mod transcode;
@@ -19,8 +21,9 @@ mod verify;
 pub use av::{has_encoder, init, version};
 pub use color::{Color, Matrix, Range};
 pub use decode::{Decoder, Losses};
-pub use encode::{EncodeSettings, Encoder, Written};
+pub use encode::{EncodeSettings, Encoder, Packet};
 pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
+pub use mux::{Muxer, Written};
 pub use probe::{VideoInfo, probe};
 pub use verify::verify;

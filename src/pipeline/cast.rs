@@ -71,18 +71,20 @@ impl<'a> Cast<'a> {
         self.people.len()
     }
 
-    /// The scene to draw for a frame, and the rows of the motion file.
-    pub fn frame(
-        &self,
-        index: u64,
-        geometry: &Geometry,
-        style: Style,
-    ) -> Result<(Scene, Vec<export::Person>), MeshError> {
-        let appearances: Vec<Appearance> =
-            self.people.iter().filter_map(|member| self.appearance(member, index)).collect();
+    /// The scene to draw for a frame.
+    pub fn scene(&self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
+        let appearances: Vec<Appearance> = self.appearances(index).collect();
         let people: Vec<render::Person> = appearances.iter().map(Appearance::drawing).collect();
-        let scene = Scene::build(&self.mesh, &people, &self.camera, geometry, style)?;
-        Ok((scene, appearances.iter().map(|appearance| self.row(appearance)).collect()))
+        Scene::build(&self.mesh, &people, &self.camera, geometry, style)
+    }
+
+    /// What the motion file says of a frame.
+    pub fn rows(&self, index: u64) -> Vec<export::Person> {
+        self.appearances(index).map(|appearance| self.row(&appearance)).collect()
+    }
+
+    fn appearances(&self, index: u64) -> impl Iterator<Item = Appearance<'_>> {
+        self.people.iter().filter_map(move |member| self.appearance(member, index))
     }
 
     fn appearance<'s>(&'s self, member: &'s Member<'a>, index: u64) -> Option<Appearance<'s>> {

@@ -11,10 +11,13 @@ use crate::telemetry::{Stage, Timings};
 /// How soon a job that waits notices that it may go on.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Sends every frame in order until the end, an error, a stop, or the receiver is gone; gives the decoder back for what
-/// it knows of losses. Dropping the sender tells the receiver that this was all.
+/// Sends every frame from number `from` on in order until the end, an error, a stop, or the receiver is gone; gives the
+/// decoder back for what it knows of losses. Dropping the sender tells the receiver that this was all.
+///
+/// The frames before are decoded as well: what a damaged file or an odd clock makes of a frame depends on all before it.
 pub fn decode(
     mut decoder: Decoder,
+    from: u64,
     frames: Sender<Frame>,
     course: &(dyn Fn() -> Course + Sync),
     timings: &Timings,
@@ -31,7 +34,7 @@ pub fn decode(
         let Some(frame) = timings.time(Stage::Decode, || decoder.next())? else {
             return Ok(decoder);
         };
-        if frames.send(frame).is_err() {
+        if frame.index >= from && frames.send(frame).is_err() {
             // The receiver failed and tells why itself.
             return Ok(decoder);
         }

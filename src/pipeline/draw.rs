@@ -1,21 +1,20 @@
-//! Pass 2: decode again, draw the bodies, blend them in, encode; write the motion rows beside.
+//! Pass 2: decode again, draw the bodies, blend them in, compress; in the end put all into a file.
 //!
 //! Threads at work on one job: decode -> this one (poses the bodies, asks for drawings) -> render (of the process) ->
-//! encode (blends first).
+//! encode (blends first). Each segment has an encoder of its own, and is in the journal as a whole or not at all.
 
-use std::io::BufWriter;
+use std::path::Path;
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
 use super::cast::Cast;
 use super::decode::decode;
-use super::outputs::PartialOutputs;
+use super::journal::Journal;
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
-use crate::body::Body;
 use crate::config::Style;
-use crate::export::{Header, MotionWriter, Person};
-use crate::media::{Decoder, Encoder, Frame, VideoInfo, Written};
+use crate::media::{Decoder, Encoder, Frame, Muxer, VideoInfo, Written};
+use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Stage, Timings};
 
@@ -26,59 +25,40 @@ const DRAWN: usize = 2;
 /// The log sums up this many frames at a time.
 const BATCH: u64 = 100;
 
-/// What pass 2 has to tell.
-pub struct Drawn {
-    /// What the encoder wrote.
-    pub written: Written,
-    /// Meshes drawn, over all frames.
-    pub bodies: u64,
-    /// Frames in which an identity is uncertain.
-    pub uncertain_frames: u64,
-}
-
 /// A frame on its way to the encoder.
 struct Asked {
     frame: Frame,
     /// `None` when nobody is in the picture.
     drawing: Option<Pending>,
-    people: Vec<Person>,
 }
 
-/// Draws `cast` into the video and writes video and motion to `partial`.
+/// Draws `cast` into the `frames` of the video, from where the journal ends, and compresses them. `path`: where the video
+/// will be.
 pub fn draw(
     job: &Job,
-    body: &Body,
     cast: &Cast,
     frames: u64,
     renderer: &Renderer,
     timings: &Timings,
-    partial: &mut PartialOutputs,
-) -> Result<Drawn, JobError> {
+    journal: &mut Journal,
+    path: &Path,
+) -> Result<(), JobError> {
+    let from = journal.drawn()?;
+    if from > 0 {
+        tracing::info!("{}: {from} frames were drawn before", printable(&job.source.to_string_lossy()));
+    }
+    if from == frames {
+        return Ok(());
+    }
     let decoder = Decoder::open(job.source, 0)?;
     let info = decoder.info().clone();
-    let encoder = Encoder::create(partial.video(), &info, &job.settings.encode.settings())?;
-    let header = Header {
-        path: &job.source.to_string_lossy(),
-        display: info.geometry.display,
-        fps: info.frame_rate,
-        frames,
-        body: &body.name,
-        joints: &body.joint_names,
-        parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
-        camera: cast.camera(),
-    };
-    let motion_path = job.outputs.motion.clone();
-    let unwritable = |source| JobError::Output { path: motion_path.clone(), source };
-    let motion = MotionWriter::new(BufWriter::new(partial.motion()), &header).map_err(unwritable)?;
-
     std::thread::scope(|scope| {
         let (decoded, to_draw) = flume::bounded(DECODED);
         let (asked, to_encode) = flume::bounded(DRAWN);
-        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.course, timings))?;
+        let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job.course, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            let encoding = Encoding { job, info, timings, total: frames, people: cast.len() };
-            encoding.run(encoder, motion, &to_encode)
+            Encoding { job, info, timings, total: frames, people: cast.len(), path, journal }.run(from, &to_encode)
         })?;
         let asking = ask(job, cast, info, renderer, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
@@ -89,6 +69,16 @@ pub fn draw(
         decoded?;
         encoded
     })
+}
+
+/// Makes a file of what was drawn.
+pub fn mux(job: &Job, info: &VideoInfo, journal: &Journal, path: &Path) -> Result<Written, JobError> {
+    let mut muxer = Muxer::create(path, info, &job.settings.encode.settings(), &journal.stamps()?)?;
+    journal.each_packet(|packet| match (job.course)() {
+        Course::Stop => Err(JobError::Stopped),
+        Course::Go | Course::Hold => Ok(muxer.write(&packet)?),
+    })?;
+    Ok(muxer.finish()?)
 }
 
 /// Poses the bodies of each frame and asks for their drawing.
@@ -105,8 +95,7 @@ fn ask(
         Style::Mask => render::Style::Mask,
     };
     for frame in frames {
-        let (scene, people) =
-            cast.frame(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
+        let scene = cast.scene(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
         let drawing = match scene.rect() {
             rect if rect.width == 0 || rect.height == 0 => None,
             _ => {
@@ -115,7 +104,7 @@ fn ask(
                 Some(renderer.request(scene)?)
             }
         };
-        if asked.send(Asked { frame, drawing, people }).is_err() {
+        if asked.send(Asked { frame, drawing }).is_err() {
             // The encoder failed and tells why itself.
             break;
         }
@@ -130,20 +119,19 @@ struct Encoding<'a> {
     timings: &'a Timings,
     total: u64,
     people: usize,
+    path: &'a Path,
+    journal: &'a mut Journal,
 }
 
 impl Encoding<'_> {
-    fn run<W: std::io::Write>(
-        self,
-        mut encoder: Encoder,
-        mut motion: MotionWriter<W>,
-        frames: &Receiver<Asked>,
-    ) -> Result<Drawn, JobError> {
-        let unwritable = |source| JobError::Output { path: self.job.outputs.motion.clone(), source };
-        let (mut bodies, mut uncertain_frames) = (0, 0);
+    /// Takes the frames from number `from` on.
+    fn run(mut self, from: u64, frames: &Receiver<Asked>) -> Result<(), JobError> {
+        let segment = self.job.settings.encode.segment_frames(self.info.frame_rate);
+        let mut done = from;
+        let mut begun: Option<Encoder> = None;
         let mut batch = Batch::default();
-        for Asked { mut frame, drawing, people } in frames {
-            let (index, time) = (frame.index, frame.time);
+        for Asked { mut frame, drawing } in frames {
+            let index = frame.index;
             let rendered = drawing.map(Pending::wait).transpose()?;
             if let Some(rendered) = &rendered {
                 self.timings.record(Stage::RenderWait, rendered.waited);
@@ -151,23 +139,42 @@ impl Encoding<'_> {
                 batch.add(index, rendered);
             }
             self.blend(&mut frame, rendered.as_ref());
-            self.timings.time(Stage::Encode, || encoder.write(frame))?;
-            motion.write(time, &people).map_err(unwritable)?;
-            bodies += people.len() as u64;
-            uncertain_frames += u64::from(people.iter().any(|p| p.uncertain));
+            let mut encoder = match begun.take() {
+                Some(encoder) => encoder,
+                None => Encoder::open(self.path, self.info, &self.job.settings.encode.settings())?,
+            };
+            let packets = self.timings.time(Stage::Encode, || encoder.write(frame))?;
+            self.journal.add_packets(&packets)?;
+            done = index + 1;
+            match done % segment {
+                0 => self.complete(encoder, done)?,
+                _ => begun = Some(encoder),
+            }
             (self.job.events)(Event::Progress {
                 phase: Phase::Draw,
-                done: index + 1,
+                done,
                 total: Some(self.total),
                 people: self.people,
             });
         }
         batch.tell();
-        motion.flush().map_err(unwritable)?;
         if (self.job.course)() == Course::Stop {
             return Err(JobError::Stopped);
         }
-        Ok(Drawn { written: encoder.finish()?, bodies, uncertain_frames })
+        // Frames that stop coming early are told by who sends them.
+        match begun {
+            Some(encoder) if done == self.total => self.complete(encoder, done),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records a segment that ends after `done` frames of the video.
+    fn complete(&mut self, encoder: Encoder, done: u64) -> Result<(), JobError> {
+        let packets = self.timings.time(Stage::Encode, || encoder.finish())?;
+        self.journal.add_packets(&packets)?;
+        self.journal.complete_drawn(done)?;
+        tracing::debug!("frames to {done}: drawn and written down");
+        Ok(())
     }
 
     fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {

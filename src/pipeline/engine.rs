@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::cast::Cast;
-use super::draw::{Drawn, draw};
+use super::draw::{draw, mux};
+use super::journal::Journal;
+use super::motion::{Counts, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
 use super::solve::solve;
-use super::{Event, Job, JobError};
+use super::{Event, Job, JobError, join, spawn};
 use crate::body::{Body, BodyError, Camera};
 use crate::config::{Config, Model};
 use crate::export::{Report, stages};
+use crate::media::{Decoder, Encoder};
 use crate::models::Models;
 use crate::pose::{Network, PoseError, Runtime, Worker};
 use crate::render::{RenderError, RenderThread};
@@ -73,23 +76,40 @@ impl Engine {
         let before = identify(job.source)?;
         refuse_over_source(job)?;
 
-        let Observed { info, times, tracks, mut lost, mut warnings } = observe(job, &self.pool, &timings)?;
+        let decoder = Decoder::open(job.source, 0)?;
+        let info = decoder.info().clone();
+        let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
+        let partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
+        // What cannot be compressed as the settings say is told before the long work.
+        drop(Encoder::open(partial.video(), &info, &job.settings.encode.settings())?);
+        let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
+
+        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.pool, &timings, &journal)?;
+        let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let fitted = solve(&self.body, &camera, &times, &tracks, &timings);
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-
-        let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
-        let mut partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
         let cast = Cast::new(&self.body, camera, &fitted).map_err(|e| JobError::Internal(e.to_string()))?;
-        let renderer = self.render.renderer();
-        let Drawn { written, bodies, uncertain_frames } =
-            draw(job, &self.body, &cast, times.len() as u64, &renderer, &timings, &mut partial)?;
+        let frames = times.len() as u64;
+        let counts = std::thread::scope(|scope| {
+            let motion =
+                spawn(scope, "motion", || write_motion(job, &info, &self.body, &cast, &times, partial.motion()))?;
+            let renderer = self.render.renderer();
+            let drawn = draw(job, &cast, frames, &renderer, &timings, &mut journal, partial.video());
+            let counts = join(motion);
+            drawn.and(counts)
+        })?;
+        if journal.drawn()? != frames {
+            return Err(JobError::Changed);
+        }
+        let written = mux(job, &info, &journal, partial.video())?;
         crate::media::verify(partial.video(), &written)?;
         if identify(job.source)? != before {
             return Err(JobError::Changed);
         }
+        let Counts { bodies, uncertain_frames } = counts;
         warnings.extend(written.warnings);
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
@@ -137,6 +157,12 @@ pub fn every_frame(model: Model) -> Network {
         Model::Full | Model::Auto => Network::Full,
         Model::Heavy => Network::Heavy,
     }
+}
+
+/// What the results follow from: where all of it is the same, so are they.
+fn describe(job: &Job, source: &impl std::fmt::Debug) -> Result<String, JobError> {
+    let settings = serde_json::to_string(&job.settings).map_err(|e| JobError::Internal(e.to_string()))?;
+    Ok(format!("{} {:?} {source:?} {settings}", env!("CARGO_PKG_VERSION"), job.source))
 }
 
 /// Size and time: enough to notice a file that is still being written.

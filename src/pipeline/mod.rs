@@ -9,6 +9,8 @@ mod cast;
 mod decode;
 mod draw;
 mod engine;
+mod journal;
+mod motion;
 mod observe;
 mod outputs;
 mod pool;
@@ -93,6 +95,9 @@ pub struct Job<'a> {
     pub outputs: OutputPaths,
     /// How.
     pub settings: JobSettings,
+    /// Where what is done is written down, to go on from when the process dies; it is the caller's to remove. `None`: beside
+    /// the results while they are made.
+    pub journal: Option<&'a Path>,
     /// Asked before each frame whether the job goes on.
     pub course: &'a (dyn Fn() -> Course + Sync),
     /// Hears of everything that happens; called from the job's threads.
@@ -135,6 +140,9 @@ pub enum JobError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What is done cannot be written down.
+    #[error(transparent)]
+    Journal(#[from] journal::JournalError),
     /// The result would replace its own source.
     #[error("the result would overwrite the video itself; name another folder with -o")]
     OverSource,
@@ -153,11 +161,28 @@ impl JobError {
     /// Whether trying again is pointless: the video itself is the trouble. What the system did to a job may pass.
     pub fn is_permanent(&self) -> bool {
         match self {
+            _ if self.is_disk_full() => false,
             Self::Media(error) => error.is_permanent(),
             Self::OverSource | Self::Internal(_) => true,
-            Self::Render(_) | Self::Pose(_) | Self::Worker(_) | Self::Output { .. } | Self::Changed | Self::Stopped => {
-                false
-            }
+            Self::Render(_)
+            | Self::Pose(_)
+            | Self::Worker(_)
+            | Self::Output { .. }
+            | Self::Journal(_)
+            | Self::Changed
+            | Self::Stopped => false,
+        }
+    }
+}
+
+impl JobError {
+    /// Whether there is no room for the results, or for what is done of them.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Media(error) => error.is_disk_full(),
+            Self::Output { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Journal(error) => error.is_disk_full(),
+            _ => false,
         }
     }
 }

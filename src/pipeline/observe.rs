@@ -3,21 +3,26 @@
 //! Threads at work on one job: decode -> this one (the scout on keyframes; asks the detection workers for the frames in
 //! between) -> detection workers (of the process). What comes back is put in its place by frame number, so the workers'
 //! timing leaves no trace.
+//!
+//! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout as it is then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use flume::{Receiver, Sender};
+use serde::{Deserialize, Serialize};
 
 use super::decode::decode;
 use super::engine::every_frame;
+use super::journal::Journal;
 use super::pool::{DetectionPool, Lane};
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::config::Model;
 use crate::geometry::Geometry;
-use crate::media::{Color, Decoder, Frame, VideoInfo};
+use crate::media::{Color, Decoder, Frame};
 use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
+use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
 use crate::track::{
     Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, regions_between, repair_sides, settle,
@@ -28,24 +33,57 @@ const DECODED: usize = 2;
 
 /// What pass 1 knows of a clip.
 pub struct Observed {
-    /// The video.
-    pub info: VideoInfo,
     /// Seconds of every frame.
     pub times: Vec<f64>,
     /// The people.
     pub tracks: Vec<Track>,
     /// What could not be decoded.
     pub lost: Vec<String>,
-    /// What else the user should know.
-    pub warnings: Vec<String>,
 }
 
-/// Finds everybody in a video.
-pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Result<Observed, JobError> {
-    let decoder = Decoder::open(job.source, 0)?;
+/// A stretch of the clip that was seen, as the journal keeps it.
+#[derive(Serialize, Deserialize)]
+struct Segment {
+    times: Vec<f64>,
+    seen: Vec<(u64, Vec<Seen>)>,
+    after: After,
+}
+
+/// What follows on a segment.
+#[derive(Serialize, Deserialize)]
+enum After {
+    /// More frames.
+    Frames(Box<(Scout, Keyframe)>),
+    /// Nothing; what could not be decoded.
+    End { lost: Vec<String> },
+}
+
+/// Finds everybody in a video, from where the journal ends.
+pub fn observe(
+    job: &Job,
+    decoder: Decoder,
+    pool: &DetectionPool,
+    timings: &Arc<Timings>,
+    journal: &Journal,
+) -> Result<Observed, JobError> {
     let info = decoder.info().clone();
     let network = every_frame(job.settings.model);
-    let scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings.model == Model::Auto);
+    let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings.model == Model::Auto);
+    let (mut times, mut seen, mut before, mut lost) = (Vec::new(), BTreeMap::new(), None, None);
+    for segment in journal.observed::<Segment>()? {
+        times.extend(segment.times);
+        seen.extend(segment.seen);
+        match segment.after {
+            After::Frames(state) => {
+                let (then, keyframe) = *state;
+                (scout, before) = (then, Some(keyframe));
+            }
+            After::End { lost: known } => lost = Some(known),
+        }
+    }
+    if !times.is_empty() {
+        tracing::info!("{}: {} frames were watched before", printable(&job.source.to_string_lossy()), times.len());
+    }
     let (looked, looks) = flume::unbounded();
     let mut observing = Observing {
         job,
@@ -56,23 +94,20 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
         total: info.frames,
         network,
         scout,
-        times: Vec::new(),
-        seen: BTreeMap::new(),
+        recorded: times.len() as u64,
+        times,
+        seen,
         looked: Some(looked),
         looks,
+        asked: BTreeSet::new(),
+        journal,
+        segment: job.settings.encode.segment_frames(info.frame_rate),
+        ripe: None,
     };
-    let decoder = std::thread::scope(|scope| {
-        let (decoded, frames) = flume::bounded(DECODED);
-        let decoding = spawn(scope, "decode", move || decode(decoder, decoded, job.course, timings))?;
-        let result = observing.run(frames);
-        let decoder = join(decoding);
-        result?;
-        decoder
-    })?;
-    observing.collect_all()?;
-    if (job.course)() == Course::Stop {
-        return Err(JobError::Stopped);
-    }
+    let lost = match lost {
+        Some(lost) => lost,
+        None => observing.all(decoder, before)?,
+    };
     let Observing { times, seen, .. } = observing;
     let seen = seen.into_values().flatten().collect();
     let mut tracks = link(seen, info.frame_rate, info.geometry.display);
@@ -80,7 +115,7 @@ pub fn observe(job: &Job, pool: &DetectionPool, timings: &Arc<Timings>) -> Resul
         repair_sides(track);
         drop_glitches(track);
     });
-    Ok(Observed { warnings: info.warnings.clone(), lost: decoder.losses().sentences(), info, times, tracks })
+    Ok(Observed { times, tracks, lost })
 }
 
 /// What was found where a tracklet was expected.
@@ -107,11 +142,39 @@ struct Observing<'a> {
     /// Given to workers with each frame; let go of at the end so that the receiver ends too.
     looked: Option<Sender<FrameLooks>>,
     looks: Receiver<FrameLooks>,
+    /// Frames that workers have and did not give back.
+    asked: BTreeSet<u64>,
+    journal: &'a Journal,
+    /// Frames that are recorded.
+    recorded: u64,
+    /// Frames after which a segment is recorded, at the next keyframe.
+    segment: u64,
+    /// What comes after the next segment to record: it waits for the workers to give back its frames.
+    ripe: Option<Box<(Scout, Keyframe)>>,
 }
 
 impl Observing<'_> {
-    fn run(&mut self, frames: Receiver<Frame>) -> Result<(), JobError> {
-        let mut before: Option<Keyframe> = None;
+    /// Everything from the end of what is known on. Gives what could not be decoded.
+    fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<Vec<String>, JobError> {
+        let (course, timings, from) = (self.job.course, self.timings, self.recorded);
+        let decoder = std::thread::scope(|scope| {
+            let (decoded, frames) = flume::bounded(DECODED);
+            let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, course, timings))?;
+            let result = self.run(frames, before);
+            let decoder = join(decoding);
+            result?;
+            decoder
+        })?;
+        self.collect_all()?;
+        if course() == Course::Stop {
+            return Err(JobError::Stopped);
+        }
+        let lost = decoder.losses().sentences();
+        self.record(self.times.len() as u64, After::End { lost: lost.clone() })?;
+        Ok(lost)
+    }
+
+    fn run(&mut self, frames: Receiver<Frame>, mut before: Option<Keyframe>) -> Result<(), JobError> {
         let mut between: Vec<Arc<Frame>> = Vec::new();
         for frame in frames {
             self.times.push(frame.time);
@@ -120,8 +183,13 @@ impl Observing<'_> {
                 between.push(frame);
                 continue;
             }
-            before = Some(self.keyframe(before, &mut between, &frame)?);
+            let keyframe = self.keyframe(before, &mut between, &frame)?;
+            if self.ripe.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
+                self.ripe = Some(Box::new((self.scout.clone(), keyframe.clone())));
+            }
+            before = Some(keyframe);
             self.collect_ready()?;
+            self.record_what_is_ripe()?;
         }
         // The last frame closes the clip as a keyframe, so that nobody is extrapolated at its end.
         if let Some(last) = between.pop() {
@@ -162,6 +230,7 @@ impl Observing<'_> {
             second_opinion: person.second_opinion.clone(),
         });
         self.seen.insert(keyframe.index, seen.collect());
+        tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
         (self.job.events)(Event::Progress {
             phase: Phase::Observe,
             done: frame.index + 1,
@@ -172,10 +241,11 @@ impl Observing<'_> {
     }
 
     /// Asks the workers to look at a frame's regions.
-    fn look(&self, frame: Arc<Frame>, regions: Vec<Expected>) -> Result<(), JobError> {
+    fn look(&mut self, frame: Arc<Frame>, regions: Vec<Expected>) -> Result<(), JobError> {
         if regions.is_empty() {
             return Ok(());
         }
+        self.asked.insert(frame.index);
         let Some(reply) = self.looked.clone() else { return Ok(()) };
         let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
         self.pool.submit(Lane::Ordinary, move |worker| {
@@ -209,9 +279,32 @@ impl Observing<'_> {
     }
 
     fn collect(&mut self, FrameLooks { frame, result }: FrameLooks) -> Result<(), JobError> {
+        self.asked.remove(&frame);
         let people = settle(self.geometry.display, result?);
         let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None };
         self.seen.insert(frame, people.into_iter().map(seen).collect());
+        Ok(())
+    }
+
+    fn record_what_is_ripe(&mut self) -> Result<(), JobError> {
+        match self.ripe.take() {
+            Some(state) if self.asked.first().is_none_or(|&first| first > state.1.index) => {
+                self.record(state.1.index + 1, After::Frames(state))
+            }
+            later => {
+                self.ripe = later;
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts into the journal what was seen since the last time, up to frame number `end`.
+    fn record(&mut self, end: u64, after: After) -> Result<(), JobError> {
+        let start = std::mem::replace(&mut self.recorded, end);
+        let times = self.times[start as usize..end as usize].to_vec();
+        let seen = self.seen.range(start..end).map(|(&frame, seen)| (frame, seen.clone())).collect();
+        self.journal.add_observed(end, &Segment { times, seen, after })?;
+        tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }
 }

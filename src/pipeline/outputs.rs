@@ -89,6 +89,7 @@ pub struct PartialOutputs {
     paths: OutputPaths,
     video: TempPath,
     motion: NamedTempFile,
+    journal: TempPath,
 }
 
 impl PartialOutputs {
@@ -99,7 +100,8 @@ impl PartialOutputs {
         let extension = with(OsStr::new("."), &paths.video.extension().unwrap_or_default().to_string_lossy());
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
-        Ok(Self { paths, video, motion })
+        let journal = temporary(folder, OsStr::new(".journal"))?.into_temp_path();
+        Ok(Self { paths, video, motion, journal })
     }
 
     /// Where the video is written for now.
@@ -108,8 +110,13 @@ impl PartialOutputs {
     }
 
     /// Where the motion is written for now.
-    pub fn motion(&mut self) -> &mut File {
-        self.motion.as_file_mut()
+    pub fn motion(&self) -> &File {
+        self.motion.as_file()
+    }
+
+    /// For what is done until all is, unless that is written down elsewhere.
+    pub fn journal(&self) -> &Path {
+        &self.journal
     }
 
     /// Gives the files their final names, the video last: who sees it may rely on the others. Each is on disk before.
@@ -162,7 +169,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = OutputPaths::for_sources(&["a.mp4".into()], folder.path(), "mkv").remove(0);
         let partial = PartialOutputs::create(paths.clone()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
         drop(partial);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 

@@ -15,9 +15,11 @@ pub use runtime::{Device, PoseError, Runtime};
 pub use worker::{Found, Look, Sight, Work, Worker};
 
 use glam::DVec2;
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
 
 /// A rotated square round a person, in displayed pixels: what a landmark network looks at.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// Middle of the square (the middle of the hips).
     pub center: DVec2,
@@ -59,7 +61,7 @@ pub fn wrap_angle(angle: f64) -> f64 {
 }
 
 /// One of the 33 body points in the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Landmark {
     /// Displayed pixels.
     pub x: f32,
@@ -80,20 +82,22 @@ pub const LANDMARKS: usize = 33;
 pub const JOINTS: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
 
 /// What a landmark network found in one region of one picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Landmarks {
     /// Probability that there is a person.
     pub score: f32,
     /// Body points in displayed pixels, in BlazePose order.
+    #[serde(with = "BigArray")]
     pub points: [Landmark; LANDMARKS],
     /// The auxiliary points 33 (middle of the hips) and 34 (on the circle round the body), displayed pixels.
     pub circle: [[f32; 2]; 2],
     /// Metres, camera axes (x right, y down, z away), origin between the hips.
+    #[serde(with = "BigArray")]
     pub world: [[f32; 3]; LANDMARKS],
 }
 
 /// Which landmark network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Network {
     /// Fastest.
     Lite,

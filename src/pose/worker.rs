@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use glam::DVec2;
+use serde::{Deserialize, Serialize};
 
 use super::{Detection, Detector, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime, Window};
 use crate::models::Models;
@@ -35,7 +36,7 @@ pub enum Found {
 }
 
 /// One person in one picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sight {
     /// Body points.
     pub landmarks: Landmarks,
@@ -47,7 +48,7 @@ pub struct Sight {
 const BINS: usize = 6;
 
 /// Colour histograms of torso and thighs, to tell people apart.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Look {
     /// For torso and thighs: the bins of Y, Cb, Cr, each three adding up to about 255.
     parts: [[u8; 3 * BINS]; 2],

@@ -166,7 +166,7 @@ fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
         }
     };
     let answer = result.map_err(|error| error.to_string());
-    shared.reschedule().map_err(|error| error.to_string())?;
+    shared.reschedule().and_then(|()| shared.clean()).map_err(|error| error.to_string())?;
     answer
 }
 

@@ -6,6 +6,7 @@
 
 mod control;
 mod crash;
+mod journals;
 mod keeper;
 mod lock;
 mod runner;
@@ -127,6 +128,12 @@ impl Shared<'_> {
         Ok(())
     }
 
+    /// Removes what jobs that are at their end leave in the state folder.
+    fn clean(&self) -> Result<(), QueueError> {
+        let live = self.live();
+        journals::clean(&self.config.state, &mut self.queue(), |id| live.contains(&id))
+    }
+
     /// Without the queue there is no use in going on: one part that fails ends all, and what is at work is begun again.
     fn or_stop<T>(&self, result: Result<T, ServiceError>) -> Result<T, ServiceError> {
         if result.is_err() {
@@ -195,6 +202,8 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
     for folder in queue.recover(&blamed, now())? {
         remove_leftovers(&folder, is_open_for_writing);
     }
+    journals::prepare(state).map_err(state_error)?;
+    journals::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
     crash::watch(state).map_err(state_error)?;
     let engine = Engine::start(config)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, locked};
+use super::{ServiceError, Shared, journals, locked};
 use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
@@ -41,6 +41,7 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
                 let result = one(shared, engine, &claim);
                 locked(&shared.courses).remove(&claim.id);
                 result?;
+                shared.clean()?;
                 shared.reschedule()?;
             }
             (None, None) if is_complete => return Ok(()),
@@ -87,10 +88,12 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         }
         progress.event(&event);
     };
+    let journal = journals::path(&shared.config.state, claim.id);
     let job = Job {
         source: &claim.source,
         outputs: claim.outputs.clone(),
         settings: claim.settings.clone(),
+        journal: Some(&journal),
         course: &|| shared.course(claim.id),
         events: &events,
     };
@@ -130,7 +133,7 @@ fn settle(
         Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
             queue.put_back(claim.id)?;
             progress.event(&Event::Failed(match queue.state(claim.id)? {
-                Some(State::Queued) => "stopped; it is begun again at the next start".into(),
+                Some(State::Queued) => "stopped; it goes on at the next start".into(),
                 state => state.map_or("stopped", State::name).to_owned(),
             }));
         }

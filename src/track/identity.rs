@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use glam::DVec2;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Observation, Track,
@@ -16,7 +17,7 @@ use super::{
 use crate::pose::{Landmarks, Look, Region, Sight};
 
 /// One find of one tracklet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Index of the frame.
     pub frame: u64,

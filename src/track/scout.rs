@@ -4,6 +4,7 @@
 //! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`regions_between`] says where to look.
 
 use glam::DVec2;
+use serde::{Deserialize, Serialize};
 
 use super::likeness::{
     MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference,
@@ -11,7 +12,7 @@ use super::likeness::{
 use crate::pose::{Detection, Found, Landmarks, Look, Network, Region, Sight, Window, Work, wrap_angle};
 
 /// One person on a keyframe.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tracked {
     /// Number of the tracklet: an unbroken stretch of one person.
     pub tracklet: u32,
@@ -24,7 +25,7 @@ pub struct Tracked {
 }
 
 /// Everyone on one keyframe.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Keyframe {
     /// Index of the frame.
     pub index: u64,
@@ -33,6 +34,7 @@ pub struct Keyframe {
 }
 
 /// A person the scout is following.
+#[derive(Clone, Serialize, Deserialize)]
 struct Known {
     tracklet: u32,
     frame: u64,
@@ -85,6 +87,7 @@ const KNOWN_BONUS: f32 = 0.05;
 const SEARCH: f64 = 1.6;
 
 /// Finds people on keyframes and follows them from one to the next.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Scout {
     fps: f64,
     display: [u32; 2],

@@ -1,0 +1,221 @@
+//! What is done of a job, on disk segment by segment: who dies loses a few seconds of work.
+//!
+//! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. What
+//! follows from it is made again: whoever goes on from a journal gets the same results, byte for byte, as who never stopped.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::media::Packet;
+
+/// Version of what is in the file; another one's is begun anew.
+const FORMAT: u32 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE about (job TEXT NOT NULL) STRICT;
+    CREATE TABLE observed (frames INTEGER PRIMARY KEY, segment BLOB NOT NULL) STRICT;
+    CREATE TABLE drawn (frames INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE packets (
+        number INTEGER PRIMARY KEY,
+        stamp INTEGER NOT NULL,
+        duration INTEGER NOT NULL,
+        flags INTEGER NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+";
+
+/// Why a journal cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("what is done cannot be written down in {}: {source}", path.display())]
+pub struct JournalError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub source: Cause,
+}
+
+/// What is wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// SQLite or the disk.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// What a segment holds.
+    #[error(transparent)]
+    Form(#[from] postcard::Error),
+}
+
+impl JournalError {
+    /// Whether there is no room.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(&self.source, Cause::Database(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
+/// Names the file in an error.
+fn at<T>(path: &Path, result: Result<T, Cause>) -> Result<T, JournalError> {
+    result.map_err(|source| JournalError { path: path.to_owned(), source })
+}
+
+/// The journal of one job.
+pub struct Journal {
+    path: PathBuf,
+    db: Connection,
+    /// Whether packets were stored since the last complete segment.
+    is_open: bool,
+}
+
+impl Journal {
+    /// Opens or makes the journal of what `job` describes: the same words mean the same results. Another job's is emptied,
+    /// and so is what cannot be read.
+    ///
+    /// # Errors
+    /// Those of SQLite and the disk; so have all methods below.
+    pub fn open(path: &Path, job: &str) -> Result<Self, JournalError> {
+        let db = match continued(path, job) {
+            Ok(Some(db)) => Ok(db),
+            Ok(None) | Err(_) => begun(path, job),
+        };
+        Ok(Self { path: path.to_owned(), db: at(path, db)?, is_open: false })
+    }
+
+    /// The segments of the observing pass so far, in order.
+    pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, JournalError> {
+        let read = || {
+            let mut all = self.db.prepare("SELECT segment FROM observed ORDER BY frames")?;
+            let segments = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            segments.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect()
+        };
+        at(&self.path, read())
+    }
+
+    /// Adds a segment of the observing pass, which has now seen `frames`.
+    pub fn add_observed<T: Serialize>(&self, frames: u64, segment: &T) -> Result<(), JournalError> {
+        let write = || {
+            let bytes = postcard::to_allocvec(segment)?;
+            self.db.execute("INSERT OR REPLACE INTO observed VALUES (?1, ?2)", params![frames as i64, bytes])?;
+            Ok(())
+        };
+        at(&self.path, write())
+    }
+
+    /// Frames in the segments of the drawing pass so far.
+    pub fn drawn(&self) -> Result<u64, JournalError> {
+        let frames = self.db.query_row("SELECT COALESCE(MAX(frames), 0) FROM drawn", [], |row| row.get::<_, i64>(0));
+        at(&self.path, frames.map(i64::unsigned_abs).map_err(Cause::from))
+    }
+
+    /// Adds packets to the segment that is being drawn.
+    pub fn add_packets(&mut self, packets: &[Packet]) -> Result<(), JournalError> {
+        let mut write = || {
+            for packet in packets {
+                if !std::mem::replace(&mut self.is_open, true) {
+                    self.db.execute_batch("BEGIN IMMEDIATE")?;
+                }
+                let sql = "INSERT INTO packets (stamp, duration, flags, data) VALUES (?1, ?2, ?3, ?4)";
+                let values = params![packet.stamp, packet.duration, packet.flags, packet.data];
+                self.db.prepare_cached(sql)?.execute(values)?;
+            }
+            Ok(())
+        };
+        at(&self.path, write())
+    }
+
+    /// Completes the segment that is being drawn: `frames` are drawn now.
+    pub fn complete_drawn(&mut self, frames: u64) -> Result<(), JournalError> {
+        let mut write = || {
+            if !std::mem::replace(&mut self.is_open, false) {
+                self.db.execute_batch("BEGIN IMMEDIATE")?;
+            }
+            self.db.execute("INSERT OR REPLACE INTO drawn VALUES (?1)", [frames as i64])?;
+            Ok(self.db.execute_batch("COMMIT")?)
+        };
+        at(&self.path, write())
+    }
+
+    /// Stamps of all packets, in order.
+    pub fn stamps(&self) -> Result<Vec<i64>, JournalError> {
+        let read = || {
+            let mut all = self.db.prepare("SELECT stamp FROM packets ORDER BY number")?;
+            let stamps = all.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(stamps)
+        };
+        at(&self.path, read())
+    }
+
+    /// Gives all packets in order.
+    pub fn each_packet<E: From<JournalError>>(&self, mut take: impl FnMut(Packet) -> Result<(), E>) -> Result<(), E> {
+        let sql = "SELECT stamp, duration, flags, data FROM packets ORDER BY number";
+        let mut all = at(&self.path, self.db.prepare(sql).map_err(Cause::from))?;
+        let packets = all.query_map([], |row| {
+            Ok(Packet { stamp: row.get(0)?, duration: row.get(1)?, flags: row.get(2)?, data: row.get(3)? })
+        });
+        for packet in at(&self.path, packets.map_err(Cause::from))? {
+            take(at(&self.path, packet.map_err(Cause::from))?)?;
+        }
+        Ok(())
+    }
+}
+
+fn continued(path: &Path, job: &str) -> Result<Option<Connection>, Cause> {
+    let db = Connection::open(path)?;
+    let format: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if format != FORMAT {
+        return Ok(None);
+    }
+    let known: Option<String> = db.query_row("SELECT job FROM about", [], |row| row.get(0)).optional()?;
+    Ok((known.as_deref() == Some(job)).then_some(db))
+}
+
+fn begun(path: &Path, job: &str) -> Result<Connection, Cause> {
+    // One that cannot be removed cannot be opened either, and that is told.
+    drop(std::fs::remove_file(path));
+    let db = Connection::open(path)?;
+    db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT};"))?;
+    db.execute("INSERT INTO about VALUES (?1)", [job])?;
+    db.execute_batch("COMMIT")?;
+    Ok(db)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(stamp: i64) -> Packet {
+        Packet { data: vec![stamp as u8; 3], stamp, duration: 1, flags: 0 }
+    }
+
+    #[test]
+    fn only_whole_segments_of_the_same_job_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.journal");
+        let mut journal = Journal::open(&path, "a").unwrap();
+        journal.add_observed(2, &("first", 1.5f32)).unwrap();
+        journal.add_packets(&[packet(0), packet(2)]).unwrap();
+        journal.complete_drawn(2).unwrap();
+        journal.add_packets(&[packet(3)]).unwrap();
+        drop(journal);
+
+        let journal = Journal::open(&path, "a").unwrap();
+        assert_eq!(journal.observed::<(String, f32)>().unwrap(), [("first".to_owned(), 1.5)]);
+        assert_eq!(journal.drawn().unwrap(), 2);
+        assert_eq!(journal.stamps().unwrap(), [0, 2]);
+        let mut packets = Vec::new();
+        let take = |packet| {
+            packets.push(packet);
+            Ok::<_, JournalError>(())
+        };
+        journal.each_packet(take).unwrap();
+        assert_eq!(packets, [packet(0), packet(2)]);
+        drop(journal);
+
+        let journal = Journal::open(&path, "b").unwrap();
+        assert_eq!((journal.drawn().unwrap(), journal.stamps().unwrap()), (0, Vec::new()));
+        drop(journal);
+        std::fs::write(&path, "no database").unwrap();
+        assert_eq!(Journal::open(&path, "b").unwrap().drawn().unwrap(), 0);
+    }
+}

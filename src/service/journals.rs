@@ -1,0 +1,39 @@
+//! What is done of the jobs that are not at their end, a file for each in the state folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::queue::{Queue, QueueError, State};
+
+fn folder(state: &Path) -> PathBuf {
+    state.join("jobs")
+}
+
+/// Makes the folder.
+pub fn prepare(state: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder(state))
+}
+
+/// The file of one job.
+pub fn path(state: &Path, id: i64) -> PathBuf {
+    folder(state).join(format!("{id}.journal"))
+}
+
+/// Removes those of jobs that are at their end, and that no runner has in hand.
+pub fn clean(state: &Path, queue: &mut Queue, is_live: impl Fn(i64) -> bool) -> Result<(), QueueError> {
+    for entry in std::fs::read_dir(folder(state)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        // SQLite's own files have longer endings.
+        let id = name.to_str().and_then(|name| name.split_once(".journal")?.0.parse().ok());
+        let is_needed = match id {
+            Some(id) if is_live(id) => true,
+            Some(id) => matches!(queue.state(id)?, Some(State::Queued | State::Running | State::Paused)),
+            None => false,
+        };
+        if !is_needed {
+            // What cannot be removed now is no reason to stop; it is tried again after the next job.
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+    Ok(())
+}
