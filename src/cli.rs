@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::clock;
 use crate::config::{Config, Device, Model, Style};
-use crate::queue::Order;
+use crate::queue::{Flow, Millis, Order, Place, now};
 use crate::service::Request;
 
 /// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
@@ -33,7 +34,7 @@ pub enum Command {
     /// List the jobs in the queue
     Status(Status),
     /// Let jobs wait where they are
-    Pause(JobsOrAll),
+    Pause(Pause),
     /// Let paused jobs go on
     Resume(JobsOrAll),
     /// Give jobs up; what there is of their results goes
@@ -48,7 +49,16 @@ pub enum Command {
         #[arg(allow_hyphen_values = true)]
         value: i64,
     },
-    /// End the running engine; what is at work is begun again at the next start
+    /// Move jobs among those of the same priority
+    Move {
+        /// Number of the job
+        job: i64,
+        /// Where to
+        place: Place,
+    },
+    /// Say what happened to a job, or to all
+    Log(Log),
+    /// End the running engine; what is at work goes on at the next start
     Stop {
         /// After what is at work
         #[arg(long)]
@@ -103,6 +113,37 @@ pub struct Jobs {
     pub jobs: Vec<i64>,
 }
 
+/// Arguments of `meshreel pause`.
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    /// Which
+    #[command(flatten)]
+    pub which: JobsOrAll,
+    /// For so long: 30m, 2h, 1h30m
+    #[arg(long = "for", value_name = "TIME", value_parser = clock::parse_length)]
+    pub length: Option<Millis>,
+    /// With --all: finish what is at work, and begin nothing
+    #[arg(long, requires = "all", conflicts_with = "length")]
+    pub drain: bool,
+}
+
+/// Arguments of `meshreel log`.
+#[derive(Debug, clap::Args)]
+pub struct Log {
+    /// Number of the job, as `meshreel status` lists it
+    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
+    pub job: Option<i64>,
+    /// Of all jobs
+    #[arg(long)]
+    pub all: bool,
+    /// One JSON object a line, for programs
+    #[arg(long)]
+    pub json: bool,
+    /// Lines to show at most, the last ones
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub limit: usize,
+}
+
 /// Some jobs or everything.
 #[derive(Debug, clap::Args)]
 pub struct JobsOrAll {
@@ -146,15 +187,22 @@ impl Command {
     pub fn request(&self) -> Option<Request> {
         let order = |order: Order, jobs: &[i64]| Some(Request::Order { order, jobs: jobs.to_vec() });
         match self {
-            Self::Pause(which) if which.all => Some(Request::PauseAll(true)),
-            Self::Resume(which) if which.all => Some(Request::PauseAll(false)),
-            Self::Pause(which) => order(Order::Pause, &which.jobs),
+            Self::Pause(pause) => {
+                let until = pause.length.map(|length| now().saturating_add(length));
+                match pause.which.all {
+                    true if pause.drain => Some(Request::Flow(Flow::Drain)),
+                    true => Some(Request::Flow(Flow::Pause { until })),
+                    false => order(Order::Pause { until }, &pause.which.jobs),
+                }
+            }
+            Self::Resume(which) if which.all => Some(Request::Flow(Flow::Go)),
             Self::Resume(which) => order(Order::Resume, &which.jobs),
             Self::Cancel(which) => order(Order::Cancel, &which.jobs),
             Self::Retry(which) => order(Order::Retry, &which.jobs),
             Self::Priority { job, value } => order(Order::Priority(*value), &[*job]),
+            Self::Move { job, place } => order(Order::Move(*place), &[*job]),
             Self::Stop { drain } => Some(Request::Stop { drain: *drain }),
-            Self::Process(_) | Self::Run(_) | Self::Status(_) | Self::Doctor => None,
+            Self::Process(_) | Self::Run(_) | Self::Status(_) | Self::Log(_) | Self::Doctor => None,
         }
     }
 }

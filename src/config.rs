@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::clock::{self, Hours};
 use crate::media::EncodeSettings;
 pub use crate::pose::Device;
 
@@ -108,6 +109,9 @@ pub struct Jobs {
     /// How often a job is tried when something fails that may pass.
     #[serde(deserialize_with = "attempts")]
     pub attempts: u32,
+    /// Hours of the day in which jobs are worked on; always when not given.
+    #[serde(deserialize_with = "clock::hours")]
+    pub hours: Option<Hours>,
     /// Days for which finished jobs are kept in the history; 0 is for ever.
     pub history_days: u32,
 }
@@ -161,7 +165,7 @@ impl Default for Encode {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { concurrent: 1, settle: 5.0, attempts: 4, history_days: 0 }
+        Self { concurrent: 1, settle: 5.0, attempts: 4, hours: None, history_days: 0 }
     }
 }
 

@@ -13,6 +13,7 @@
 pub mod body;
 pub mod checksum;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod doctor;
 pub mod export;

@@ -41,6 +41,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
+        Command::Log(arguments) => match status::log(&config, arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(FAILED, &error),
+        },
         Command::Doctor => {
             let models = Models::find(&config.models.folder);
             let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));

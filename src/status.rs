@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::cli::Status;
+use crate::cli::{Log, Status};
+use crate::clock;
 use crate::config::Config;
 use crate::progress::printable;
-use crate::queue::{self, Queue, QueueError, Row, State, now};
+use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State, now};
 
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,12 @@ pub enum StatusError {
     /// The queue cannot be read.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// It was never there, or its history is gone.
+    #[error("there is no job {id}; `meshreel status` lists those there are")]
+    NoJob {
+        /// Its number.
+        id: i64,
+    },
     /// Nobody listens.
     #[error("cannot write the list: {0}")]
     Write(#[from] io::Error),
@@ -34,8 +41,13 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
         for state in State::ALL {
             counts.push(format!("{} {}", queue.count(state)?, state.name()));
         }
-        if queue.is_paused()? {
-            counts.push("everything is PAUSED (`meshreel resume --all`)".into());
+        match queue.flow(now())? {
+            Flow::Go => {}
+            Flow::Drain => counts.push("nothing is begun: DRAINING (`meshreel resume --all`)".into()),
+            Flow::Pause { until: None } => counts.push("everything is PAUSED (`meshreel resume --all`)".into()),
+            Flow::Pause { until: Some(until) } => {
+                counts.push(format!("everything is PAUSED until {} (`meshreel resume --all`)", clock::local(until)));
+            }
         }
     }
     let mut out = io::stdout().lock();
@@ -43,8 +55,37 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
         true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
         false => table(&mut out, &rows, &counts),
     };
+    told(written)
+}
+
+/// Writes a job's log, or that of all jobs, to standard output.
+///
+/// # Errors
+/// As [`show`], and when there is no such job.
+pub fn log(config: &Config, arguments: &Log) -> Result<(), StatusError> {
+    let mut lines = Vec::new();
+    if queue::file(&config.state).exists() {
+        let mut queue = Queue::open(&config.state)?;
+        lines = queue.log(arguments.job, arguments.limit)?;
+        if let Some(id) = arguments.job
+            && lines.is_empty()
+            && queue.state(id)?.is_none()
+        {
+            return Err(StatusError::NoJob { id });
+        }
+    }
+    let mut out = io::stdout().lock();
+    let line = |Entry { job, time, text }: &Entry| match (arguments.json, arguments.job) {
+        (true, _) => json!({ "job": job, "time_ms": time, "text": text }).to_string(),
+        (false, Some(_)) => format!("{}  {}", clock::local(*time), printable(text)),
+        (false, None) => format!("{}  job {job}: {}", clock::local(*time), printable(text)),
+    };
+    told(lines.iter().try_for_each(|entry| writeln!(out, "{}", line(entry))))
+}
+
+/// `meshreel status | head` is no failure.
+fn told(written: io::Result<()>) -> Result<(), StatusError> {
     match written {
-        // `meshreel status | head` is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
@@ -62,6 +103,7 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
                 format!("{}%", before + 50 * row.frames / total)
             }
             (State::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
+            (State::Paused, ..) => row.resume.map_or(String::new(), |at| format!("in {} s", (at - now()).max(0) / 1000)),
             _ => String::new(),
         };
         let source = printable(&row.source.to_string_lossy());
@@ -90,5 +132,6 @@ fn as_json(row: &Row) -> serde_json::Value {
         "total": row.total,
         "people": row.people,
         "error": row.error,
+        "resume_ms": row.resume,
     })
 }

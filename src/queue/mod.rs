@@ -1,12 +1,15 @@
 //! The queue of jobs: what was dropped, what became of it, and what comes next. It outlives the program.
 
+mod history;
+mod orders;
 mod store;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use store::{Claim, NewJob, Queue, QueueError, Row};
+pub use history::{Entry, Row};
+pub use store::{Claim, NewJob, Queue, QueueError};
 
 /// What a file looked like when it was taken: enough to notice that it is another one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +70,13 @@ impl State {
 
 /// What the user wants of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Wait.
-    Pause,
+    /// Wait: for a time, or for the user.
+    Pause {
+        /// When the pause ends by itself.
+        until: Option<Millis>,
+    },
     /// Go on after a pause.
     Resume,
     /// Give it up.
@@ -79,6 +85,37 @@ pub enum Order {
     Retry,
     /// Higher comes first.
     Priority(i64),
+    /// Among those of the same priority.
+    Move(Place),
+}
+
+/// Where a job goes among those of its priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Before all others.
+    First,
+    /// Before the one that is before it.
+    Up,
+    /// After the one that is after it.
+    Down,
+    /// After all others.
+    Last,
+}
+
+/// Whether the queue as a whole is worked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flow {
+    /// It is.
+    Go,
+    /// What is at work is finished, and nothing is begun.
+    Drain,
+    /// Everything waits where it is.
+    Pause {
+        /// When the pause ends by itself.
+        until: Option<Millis>,
+    },
 }
 
 /// Milliseconds since 1970.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
 
-use super::{Millis, Order, Stamp, State};
+use super::{Millis, Stamp, State};
 use crate::checksum::Sum;
 use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         source BLOB NOT NULL,
@@ -52,6 +52,16 @@ const MIGRATIONS: [&str; 1] = ["
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+", "
+    ALTER TABLE jobs ADD COLUMN resume INTEGER;
+    DELETE FROM settings WHERE name = 'paused';
+    CREATE TABLE log (
+        id INTEGER PRIMARY KEY,
+        job INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX log_by_job ON log (job, id);
 "];
 
 /// Times a job may have been at work when the program crashed.
@@ -117,48 +127,13 @@ pub struct Claim {
     pub attempts: u32,
 }
 
-/// A job as it is shown.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Row {
-    /// Its number.
-    pub id: i64,
-    /// The video.
-    pub source: PathBuf,
-    /// The result.
-    pub video: PathBuf,
-    /// What it is at.
-    pub state: State,
-    /// Higher comes first.
-    pub priority: i64,
-    /// Tries so far.
-    pub attempts: u32,
-    /// When it may be tried again; in the past or 0: at once.
-    pub ready: Millis,
-    /// When it was queued.
-    pub added: Millis,
-    /// When it was last begun.
-    pub started: Option<Millis>,
-    /// When it ended.
-    pub ended: Option<Millis>,
-    /// Which pass it is in.
-    pub phase: Option<String>,
-    /// Frames through that pass.
-    pub frames: u64,
-    /// Frames of the video, as far as known.
-    pub total: Option<u64>,
-    /// People found.
-    pub people: usize,
-    /// The last thing that went wrong.
-    pub error: Option<String>,
-}
-
 /// All jobs there are and were.
 pub struct Queue {
     path: PathBuf,
     db: Connection,
 }
 
-type Sql<T> = rusqlite::Result<T>;
+pub(super) type Sql<T> = rusqlite::Result<T>;
 
 impl Queue {
     /// Opens the queue of a state folder, and makes or brings up to date what is missing.
@@ -177,12 +152,12 @@ impl Queue {
     }
 
     /// Reads, without waiting for those who write.
-    fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+    pub(super) fn read<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
         self.transact(TransactionBehavior::Deferred, work)
     }
 
     /// Changes something, on disk before this returns.
-    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
+    pub(super) fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Sql<T>) -> Result<T, QueueError> {
         self.transact(TransactionBehavior::Immediate, work)
     }
 
@@ -260,7 +235,9 @@ impl Queue {
                     now
                 ],
             )?;
-            Ok(Some(t.last_insert_rowid()))
+            let id = t.last_insert_rowid();
+            note(t, id, now, "queued")?;
+            Ok(Some(id))
         })
     }
 
@@ -275,28 +252,15 @@ impl Queue {
                  VALUES (?1, ?2, ?3, x'', x'', x'', ?4, ?5, 0, 'failed', ?6, ?6, ?7)",
                 params![bytes(&job.source), size(job.stamp), job.stamp.modified, settings?, job.priority, now, reason],
             )?;
-            Ok(t.last_insert_rowid())
-        })
-    }
-
-    /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
-    /// priority, then those at work, then the oldest. None while everything is paused.
-    pub fn turns(&mut self, places: usize, now: Millis) -> Result<Vec<i64>, QueueError> {
-        self.read(|t| {
-            if is_paused(t)? {
-                return Ok(Vec::new());
-            }
-            let mut first = t.prepare_cached(
-                "SELECT id FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1)
-                 ORDER BY priority DESC, state = 'running' DESC, position LIMIT ?2",
-            )?;
-            first.query_map(params![now, places as i64], |row| row.get(0))?.collect()
+            let id = t.last_insert_rowid();
+            note(t, id, now, &format!("not taken: {reason}"))?;
+            Ok(id)
         })
     }
 
     /// Takes the first job whose turn it is ([`Queue::turns`]) and that is not at work yet.
     pub fn claim(&mut self, places: usize, now: Millis) -> Result<Option<Claim>, QueueError> {
-        let turns = self.turns(places, now)?;
+        let turns = self.turns(places, false, now)?;
         self.write(|t| {
             for id in turns {
                 let next = t.query_row(
@@ -310,6 +274,7 @@ impl Queue {
                     "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
                     params![claim.id, now, claim.attempts],
                 )?;
+                note(t, claim.id, now, &format!("begins or goes on, try {}", claim.attempts))?;
                 return Ok(Some(claim));
             }
             Ok(None)
@@ -319,65 +284,6 @@ impl Queue {
     /// What a job is at; `None` when there is none of that number.
     pub fn state(&mut self, id: i64) -> Result<Option<State>, QueueError> {
         self.read(|t| state_of(t, id))
-    }
-
-    /// Does what the user wants of a job; `is_live`: some runner has it in hand. Gives what it is at then, or why that
-    /// cannot be.
-    pub fn order(
-        &mut self,
-        id: i64,
-        order: Order,
-        is_live: bool,
-        now: Millis,
-    ) -> Result<Result<State, String>, QueueError> {
-        self.write(|t| {
-            let Some(state) = state_of(t, id)? else { return Ok(Err(format!("there is no job {id}"))) };
-            let set = |state: State| {
-                t.execute("UPDATE jobs SET state = ?2 WHERE id = ?1", params![id, state.name()])?;
-                Ok(Ok(state))
-            };
-            match (order, state) {
-                (Order::Pause, State::Queued | State::Running) => set(State::Paused),
-                (Order::Resume, State::Paused) => set(if is_live { State::Running } else { State::Queued }),
-                (Order::Cancel, State::Queued | State::Running | State::Paused) => {
-                    end(t, id, State::Cancelled, Some("cancelled"), None, now)?;
-                    Ok(Ok(State::Cancelled))
-                }
-                (Order::Retry, State::Failed | State::Cancelled) if is_live => {
-                    Ok(Err(format!("job {id} is still ending; try again in a moment")))
-                }
-                (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
-                    let changed = t.execute(
-                        "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, error = NULL, ended = NULL
-                         WHERE id = ?1 AND video <> x''",
-                        [id],
-                    )?;
-                    let refused = format!("job {id} was never taken; mend the file, and it is looked at again");
-                    Ok(if changed == 1 { Ok(State::Queued) } else { Err(refused) })
-                }
-                (Order::Priority(value), State::Queued | State::Running | State::Paused) => {
-                    t.execute("UPDATE jobs SET priority = ?2 WHERE id = ?1", [id, value])?;
-                    Ok(Ok(state))
-                }
-                _ => Ok(Err(format!("job {id} is {}", state.name()))),
-            }
-        })
-    }
-
-    /// Whether everything is paused.
-    pub fn is_paused(&mut self) -> Result<bool, QueueError> {
-        self.read(is_paused)
-    }
-
-    /// Pauses everything, or goes on. Kept over a restart.
-    pub fn pause_all(&mut self, paused: bool) -> Result<(), QueueError> {
-        self.write(|t| {
-            match paused {
-                true => t.execute("INSERT OR REPLACE INTO settings VALUES ('paused', 'yes')", [])?,
-                false => t.execute("DELETE FROM settings WHERE name = 'paused'", [])?,
-            };
-            Ok(())
-        })
     }
 
     /// Notes how far a job is.
@@ -426,20 +332,38 @@ impl Queue {
                  WHERE id = ?1 AND state IN ('running', 'paused')",
                 params![claim.id, now + wait, reason],
             )?;
+            note(t, claim.id, now, &format!("{reason}; tried again in {} s", wait / 1000))?;
             Ok(now + wait)
         })
     }
 
     /// Ended through no fault of the job's: the try does not count. It waits for its turn again, unless the user paused
     /// it or gave it up.
-    pub fn put_back(&mut self, id: i64) -> Result<(), QueueError> {
+    pub fn put_back(&mut self, id: i64, now: Millis) -> Result<(), QueueError> {
         self.write(|t| {
             t.execute(
                 "UPDATE jobs SET attempts = attempts - 1, state = CASE state WHEN 'running' THEN 'queued' ELSE state END
                  WHERE id = ?1",
                 [id],
-            )
-            .map(drop)
+            )?;
+            note(t, id, now, "stopped")
+        })
+    }
+
+    /// There is no room for the results: the job waits until `ready`, and the try does not count.
+    pub fn wait_for_room(&mut self, id: i64, reason: &str, ready: Millis, now: Millis) -> Result<(), QueueError> {
+        self.write(|t| {
+            let known: Option<String> = t.query_row("SELECT error FROM jobs WHERE id = ?1", [id], |row| row.get(0))?;
+            t.execute(
+                "UPDATE jobs SET attempts = attempts - 1, ready = ?2, error = ?3,
+                                 state = CASE state WHEN 'running' THEN 'queued' ELSE state END
+                 WHERE id = ?1 AND state IN ('running', 'paused')",
+                params![id, ready, reason],
+            )?;
+            match known.as_deref() == Some(reason) {
+                true => Ok(()),
+                false => note(t, id, now, reason),
+            }
         })
     }
 
@@ -447,18 +371,22 @@ impl Queue {
     /// aside. Gives the results' folders, where leftovers may lie.
     pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<Vec<PathBuf>, QueueError> {
         self.write(|t| {
-            let mut running = t.prepare("SELECT id, video FROM jobs WHERE state IN ('running', 'paused')")?;
-            let rows = running.query_map([], |row| Ok((row.get(0)?, path(row.get(1)?))))?;
+            let mut running = t.prepare("SELECT id, state, video FROM jobs WHERE state IN ('running', 'paused')")?;
+            let rows = running.query_map([], |row| Ok((row.get(0)?, row.get(1)?, path(row.get(2)?))))?;
             let mut folders: Vec<PathBuf> = Vec::new();
             for row in rows {
-                let (id, video): (i64, PathBuf) = row?;
+                let (id, state, video): (i64, String, PathBuf) = row?;
+                folders.extend(video.parent().map(Path::to_owned));
+                if state != State::Running.name() {
+                    continue;
+                }
                 let crash = i64::from(blamed.contains(&id));
                 t.execute(
                     "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2
                      WHERE id = ?1 AND state = 'running'",
                     [id, crash],
                 )?;
-                folders.extend(video.parent().map(Path::to_owned));
+                note(t, id, now, if crash == 1 { "meshreel crashed at this video" } else { "meshreel was killed" })?;
             }
             t.execute(
                 "UPDATE jobs SET state = 'failed', ended = ?1, error = 'processing this video brought meshreel down ' ||
@@ -477,33 +405,6 @@ impl Queue {
         self.read(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
     }
 
-    /// How many jobs are in a state.
-    pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
-        self.read(|t| {
-            t.query_row("SELECT COUNT(*) FROM jobs WHERE state = ?1", [state.name()], |row| row.get::<_, i64>(0))
-        })
-        .map(|count| count as u64)
-    }
-
-    /// Jobs in the order in which they are worked on, then the finished ones, latest first; at most `limit`.
-    pub fn rows(&mut self, limit: usize) -> Result<Vec<Row>, QueueError> {
-        self.read(|t| {
-            let mut rows = t.prepare_cached(
-                "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
-                        people, error FROM jobs
-                 ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 WHEN 'paused' THEN 2 ELSE 3 END,
-                          CASE WHEN state IN ('running', 'queued', 'paused') THEN -priority ELSE -ended END, position, id LIMIT ?1",
-            )?;
-            rows.query_map([limit as i64], row_from)?.collect()
-        })
-    }
-
-    /// Forgets finished jobs that ended before a time. What was seen stays known.
-    pub fn prune(&mut self, before: Millis) -> Result<usize, QueueError> {
-        self.write(|t| {
-            t.execute("DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND ended < ?1", [before])
-        })
-    }
 }
 
 /// Settings of the connection, and the steps of the schema that are missing. Gives the version found after that.
@@ -524,11 +425,7 @@ fn prepare(db: &mut Connection) -> Sql<usize> {
     Ok(version)
 }
 
-fn is_paused(t: &Transaction<'_>) -> Sql<bool> {
-    t.query_row("SELECT EXISTS (SELECT 1 FROM settings WHERE name = 'paused')", [], |row| row.get(0))
-}
-
-fn state_of(t: &Transaction<'_>, id: i64) -> Sql<Option<State>> {
+pub(super) fn state_of(t: &Transaction<'_>, id: i64) -> Sql<Option<State>> {
     let name = t.query_row("SELECT state FROM jobs WHERE id = ?1", [id], |row| row.get::<_, String>(0));
     Ok(name.optional()?.and_then(|name| State::from_name(&name)))
 }
@@ -542,12 +439,27 @@ fn remember(t: &Transaction<'_>, source: &Path, stamp: Stamp) -> Sql<()> {
     .map(drop)
 }
 
-fn end(t: &Transaction<'_>, id: i64, state: State, error: Option<&str>, report: Option<&str>, now: Millis) -> Sql<()> {
+pub(super) fn end(
+    t: &Transaction<'_>,
+    id: i64,
+    state: State,
+    error: Option<&str>,
+    report: Option<&str>,
+    now: Millis,
+) -> Sql<()> {
     t.execute(
-        "UPDATE jobs SET state = ?2, ended = ?3, error = ?4, report = ?5 WHERE id = ?1",
+        "UPDATE jobs SET state = ?2, ended = ?3, error = ?4, report = ?5, resume = NULL WHERE id = ?1",
         params![id, state.name(), now, error, report],
-    )
-    .map(drop)
+    )?;
+    match error {
+        Some(reason) if reason != state.name() => note(t, id, now, &format!("{}: {reason}", state.name())),
+        _ => note(t, id, now, state.name()),
+    }
+}
+
+/// Adds a line to a job's log.
+pub(super) fn note(t: &Transaction<'_>, id: i64, now: Millis, text: &str) -> Sql<()> {
+    t.execute("INSERT INTO log (job, time, text) VALUES (?1, ?2, ?3)", params![id, now, text]).map(drop)
 }
 
 fn claim_from(row: &SqlRow<'_>) -> Sql<Claim> {
@@ -559,27 +471,6 @@ fn claim_from(row: &SqlRow<'_>) -> Sql<Claim> {
     Ok(Claim { id: row.get(0)?, source: path(row.get(1)?), stamp, outputs, settings, attempts: row.get(8)? })
 }
 
-fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
-    let state: String = row.get(3)?;
-    Ok(Row {
-        id: row.get(0)?,
-        source: path(row.get(1)?),
-        video: path(row.get(2)?),
-        state: State::from_name(&state).unwrap_or(State::Failed),
-        priority: row.get(4)?,
-        attempts: row.get(5)?,
-        ready: row.get(6)?,
-        added: row.get(7)?,
-        started: row.get(8)?,
-        ended: row.get(9)?,
-        phase: row.get(10)?,
-        frames: row.get::<_, i64>(11)? as u64,
-        total: row.get::<_, Option<i64>>(12)?.map(|n| n as u64),
-        people: row.get::<_, i64>(13)? as usize,
-        error: row.get(14)?,
-    })
-}
-
 fn as_json<T: serde::Serialize>(value: &T) -> Sql<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
@@ -589,7 +480,7 @@ fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }
 
-fn path(bytes: Vec<u8>) -> PathBuf {
+pub(super) fn path(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(&bytes))
 }
 
@@ -599,6 +490,7 @@ fn size(stamp: Stamp) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Flow, Order, Place};
     use super::*;
     use crate::config::{Encode, Model, Style};
 
@@ -658,15 +550,44 @@ mod tests {
         assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, a);
         assert_eq!(queue.claim(1, 1).unwrap(), None, "one at a time");
         let c = add(&mut queue, "/c", 3, 5);
-        assert_eq!(queue.turns(1, 1).unwrap(), [c]);
+        assert_eq!(queue.turns(1, false, 1).unwrap(), [c]);
         assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, c);
         queue.failed(c, "broken", 2).unwrap();
-        assert_eq!(queue.turns(1, 2).unwrap(), [a], "goes on where it was");
+        assert_eq!(queue.turns(1, false, 2).unwrap(), [a], "goes on where it was");
         // Of equals, the one at work.
         queue.order(b, Order::Priority(0), false, 2).unwrap().unwrap();
-        assert_eq!(queue.turns(1, 2).unwrap(), [a]);
-        queue.pause_all(true).unwrap();
-        assert_eq!(queue.turns(1, 2).unwrap(), [0; 0]);
+        assert_eq!(queue.turns(1, false, 2).unwrap(), [a]);
+        queue.set_flow(Flow::Drain).unwrap();
+        assert_eq!(queue.turns(9, false, 2).unwrap(), [a]);
+        queue.set_flow(Flow::Pause { until: Some(7) }).unwrap();
+        assert_eq!((queue.turns(1, false, 2).unwrap(), queue.next_moment(2).unwrap()), (vec![], Some(7)));
+        assert_eq!(queue.turns(9, false, 7).unwrap(), [a, b]);
+    }
+
+    #[test]
+    fn jobs_are_moved_among_their_equals_and_pauses_end() {
+        let (_folder, mut queue) = queue();
+        let mut add = |name: &str, content: u8, priority: i64| {
+            queue.add(&job(name, content, priority), 0).unwrap().unwrap()
+        };
+        let [a, b, c, d] = [add("/a", 1, 0), add("/b", 2, 0), add("/c", 3, 0), add("/d", 4, 9)];
+        let mut after = |id: i64, place: Place| {
+            queue.order(id, Order::Move(place), false, 1).unwrap().unwrap();
+            queue.turns(9, false, 1).unwrap()
+        };
+        assert_eq!(after(c, Place::Up), [d, a, c, b]);
+        assert_eq!(after(c, Place::First), [d, c, a, b]);
+        assert_eq!(after(c, Place::First), [d, c, a, b], "not before those of a higher priority");
+        assert_eq!(after(c, Place::Last), [d, a, b, c]);
+        assert_eq!(after(a, Place::Down), [d, b, a, c]);
+        assert_eq!(after(a, Place::Up), [d, a, b, c]);
+
+        queue.order(a, Order::Pause { until: Some(5) }, false, 2).unwrap().unwrap();
+        queue.order(b, Order::Pause { until: None }, false, 2).unwrap().unwrap();
+        assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), 0));
+        assert_eq!((queue.resume_due(|_| false, 5).unwrap(), queue.turns(9, false, 5).unwrap()), (1, vec![d, a, c]));
+        let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
+        assert_eq!(said, ["queued", "paused by the user", "the pause is over"]);
     }
 
     #[test]
@@ -675,20 +596,20 @@ mod tests {
         let a = queue.add(&job("/a", 1, 0), 0).unwrap().unwrap();
         let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
         assert_eq!(order(Order::Resume, false), Err(format!("job {a} is queued")));
-        assert_eq!(order(Order::Pause, false), Ok(State::Paused));
+        assert_eq!(order(Order::Pause { until: None }, false), Ok(State::Paused));
         assert_eq!(order(Order::Resume, true), Ok(State::Running));
-        assert_eq!(order(Order::Pause, true), Ok(State::Paused));
+        assert_eq!(order(Order::Pause { until: None }, true), Ok(State::Paused));
         assert_eq!(order(Order::Resume, false), Ok(State::Queued));
         assert_eq!(order(Order::Cancel, false), Ok(State::Cancelled));
         assert!(order(Order::Retry, true).is_err(), "still ending");
         queue.failed(a, "disk full", 1).unwrap();
         let claim = claimed(a);
         queue.try_later(&claim, "disk full", 1).unwrap();
-        queue.put_back(a).unwrap();
+        queue.put_back(a, 1).unwrap();
         assert_eq!(queue.state(a).unwrap(), Some(State::Cancelled), "what the user said stands");
         let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
         assert_eq!(order(Order::Retry, false), Ok(State::Queued));
-        assert!(queue.order(99, Order::Pause, false, 1).unwrap().unwrap_err().contains("no job 99"));
+        assert!(queue.order(99, Order::Pause { until: None }, false, 1).unwrap().unwrap_err().contains("no job 99"));
         let refused = queue.refuse(&job("/b", 2, 0), "a pipe", 1).unwrap();
         assert!(queue.order(refused, Order::Retry, false, 1).unwrap().is_err());
     }
@@ -701,7 +622,7 @@ mod tests {
         queue.add(&first, 0).unwrap().unwrap();
         assert!(queue.has_seen(&first.source, first.stamp).unwrap());
         assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy");
-        queue.order(1, Order::Pause, false, 0).unwrap().unwrap();
+        queue.order(1, Order::Pause { until: None }, false, 0).unwrap().unwrap();
         assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy of what is paused");
         queue.order(1, Order::Resume, false, 0).unwrap().unwrap();
         let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };

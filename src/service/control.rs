@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use crate::checksum;
+use crate::clock;
 use crate::config::Config;
-use crate::queue::{Order, Queue, QueueError, now};
+use crate::queue::{Flow, Order, Queue, QueueError, now};
 
 /// Version of what is said on the socket.
 const VERSION: u32 = 1;
@@ -32,8 +33,8 @@ pub enum Request {
         /// Their numbers.
         jobs: Vec<i64>,
     },
-    /// Everything waits, or goes on.
-    PauseAll(bool),
+    /// How the queue as a whole is worked through.
+    Flow(Flow),
     /// End: at once, or after what is at work.
     Stop {
         /// After what is at work.
@@ -155,7 +156,7 @@ fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
             let live = shared.live();
             apply(&mut shared.queue(), order, &jobs, |id| live.contains(&id))
         }
-        Request::PauseAll(paused) => pause_all(&mut shared.queue(), paused),
+        Request::Flow(flow) => set_flow(&mut shared.queue(), flow),
         Request::Stop { drain } => {
             match drain {
                 true => shared.is_draining.store(true, Ordering::SeqCst),
@@ -176,6 +177,8 @@ fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) ->
         match queue.order(id, order, is_live(id), now())? {
             Ok(state) => answer.done.push(match order {
                 Order::Priority(value) => format!("job {id} has priority {value}"),
+                Order::Pause { until: Some(until) } => format!("job {id} is paused until {}", clock::local(until)),
+                Order::Move(_) => format!("job {id} was moved"),
                 _ => format!("job {id} is {}", state.name()),
             }),
             Err(reason) => answer.refused.push(reason),
@@ -184,10 +187,15 @@ fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) ->
     Ok(answer)
 }
 
-fn pause_all(queue: &mut Queue, paused: bool) -> Result<Answer, QueueError> {
-    queue.pause_all(paused)?;
-    let done = if paused { "everything is paused" } else { "everything that was not paused by itself goes on" };
-    Ok(Answer { done: vec![done.into()], refused: Vec::new() })
+fn set_flow(queue: &mut Queue, flow: Flow) -> Result<Answer, QueueError> {
+    queue.set_flow(flow)?;
+    let done = match flow {
+        Flow::Go => "everything that was not paused by itself goes on".to_owned(),
+        Flow::Drain => "what is at work is finished, and nothing is begun".to_owned(),
+        Flow::Pause { until: None } => "everything is paused".to_owned(),
+        Flow::Pause { until: Some(until) } => format!("everything is paused until {}", clock::local(until)),
+    };
+    Ok(Answer { done: vec![done], refused: Vec::new() })
 }
 
 /// Asks the engine of a state folder; where none runs, changes its queue, which the next one will find.
@@ -215,7 +223,7 @@ fn alone(config: &Config, request: &Request) -> Result<Answer, ControlError> {
     let mut queue = Queue::open(&config.state)?;
     Ok(match request {
         Request::Order { order, jobs } => apply(&mut queue, *order, jobs, |_| false)?,
-        Request::PauseAll(paused) => pause_all(&mut queue, *paused)?,
+        Request::Flow(flow) => set_flow(&mut queue, *flow)?,
         Request::Stop { .. } => return Err(not_running()),
     })
 }

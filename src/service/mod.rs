@@ -73,6 +73,9 @@ pub struct Summary {
 /// Runners beyond the jobs that may be at work: for those that wait where they are, paused or overtaken.
 const SPARE: usize = 7;
 
+/// How late the beginning or end of the hours of work may be noticed.
+const CLOCK: Duration = Duration::from_secs(1);
+
 /// What keeper, runners and control share.
 struct Shared<'a> {
     config: &'a Config,
@@ -86,6 +89,8 @@ struct Shared<'a> {
     is_complete: AtomicBool,
     /// Nothing new is begun.
     is_draining: AtomicBool,
+    /// What is there is worked off, at any hour.
+    is_once: bool,
     stop: &'a AtomicBool,
 }
 
@@ -112,19 +117,44 @@ impl Shared<'_> {
         let is_draining = self.is_draining.load(Ordering::SeqCst);
         // Both at once, the queue first as everywhere: what is told must not be older than what was told before.
         let (mut queue, mut courses) = (self.queue(), locked(&self.courses));
-        let turns = queue.turns(self.config.jobs.concurrent, now())?;
-        let is_paused = queue.is_paused()?;
+        let turns = queue.turns(self.places(), is_draining, now())?;
         for (id, course) in courses.iter_mut() {
             *course = match queue.state(*id)? {
                 Some(State::Running) if turns.contains(id) => Course::Go,
-                // Nothing is begun any more that it could wait for.
-                Some(State::Running) if is_draining && !is_paused => Course::Go,
                 Some(State::Running | State::Paused) if !is_draining => Course::Hold,
                 _ => Course::Stop,
             };
         }
         drop((queue, courses));
         self.wake();
+        Ok(())
+    }
+
+    /// How many jobs may be at work now.
+    fn places(&self) -> usize {
+        let is_open = self.is_once || self.config.jobs.hours.is_none_or(|hours| hours.is_now());
+        if is_open { self.config.jobs.concurrent } else { 0 }
+    }
+
+    /// Lets jobs go on, begin and wait when the time for that has come, until `is_over`.
+    fn keep_time(&self, is_over: &AtomicBool) -> Result<(), ServiceError> {
+        let mut places = self.places();
+        let mut planned = None;
+        while !is_over.load(Ordering::SeqCst) {
+            let version = self.version();
+            let live = self.live();
+            let resumed = self.queue().resume_due(|id| live.contains(&id), now())?;
+            let before = std::mem::replace(&mut places, self.places());
+            if before != places {
+                tracing::info!("the hours of work {}", if places == 0 { "are over" } else { "begin" });
+            }
+            if resumed > 0 || before != places || planned.is_some_and(|planned| planned <= now()) {
+                self.reschedule()?;
+            }
+            planned = self.queue().next_moment(now())?;
+            let left = planned.map(|planned| Duration::from_millis((planned - now()).max(1).unsigned_abs()));
+            self.wait(version, left.map_or(CLOCK, |left| left.min(CLOCK)));
+        }
         Ok(())
     }
 
@@ -215,12 +245,14 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         changed: Condvar::new(),
         is_complete: AtomicBool::new(false),
         is_draining: AtomicBool::new(false),
+        is_once: once,
         stop,
     };
     let listener = control::Listener::open(state).map_err(state_error)?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &is_over));
+        let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&is_over)));
         let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
             .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))
             .collect();
@@ -237,7 +269,8 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         }
         is_over.store(true, Ordering::SeqCst);
         listener.wake();
-        result
+        shared.wake();
+        clock.join().unwrap_or(Ok(())).and(result)
     });
     let unread = result?;
     let after = counts(&mut shared.queue())?;

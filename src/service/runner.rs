@@ -11,7 +11,7 @@ use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
 use crate::progress::FileProgress;
-use crate::queue::{Claim, Stamp, State, now};
+use crate::queue::{Claim, Flow, Stamp, State, now};
 
 /// How often a job's progress is noted in the queue.
 const NOTED: Duration = Duration::from_secs(1);
@@ -27,13 +27,13 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
         if shared.is_stopped() || shared.is_draining.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let (claim, next) = {
+        let (claim, next, flow) = {
             let mut queue = shared.queue();
-            let claim = queue.claim(shared.config.jobs.concurrent, now())?;
+            let claim = queue.claim(shared.places(), now())?;
             if let Some(claim) = &claim {
                 locked(&shared.courses).insert(claim.id, Course::Go);
             }
-            (claim, queue.next_ready()?)
+            (claim, queue.next_ready()?, queue.flow(now())?)
         };
         match (claim, next) {
             (Some(claim), _) => {
@@ -45,6 +45,10 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
                 shared.reschedule()?;
             }
             (None, None) if is_complete => return Ok(()),
+            (None, Some(_)) if is_complete && flow != Flow::Go => {
+                tracing::warn!("everything is paused, so nothing is begun; `meshreel resume --all` lets it go on");
+                return Ok(());
+            }
             (None, next) => {
                 // One whose time has come waits for a place rather than for the clock.
                 let until = next.map(|next| next - now()).filter(|&until| until > 0);
@@ -131,7 +135,7 @@ fn settle(
             progress.event(&Event::Done(Box::new(report)));
         }
         Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
-            queue.put_back(claim.id)?;
+            queue.put_back(claim.id, now())?;
             progress.event(&Event::Failed(match queue.state(claim.id)? {
                 Some(State::Queued) => "stopped; it goes on at the next start".into(),
                 state => state.map_or("stopped", State::name).to_owned(),

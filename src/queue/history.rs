@@ -1,0 +1,128 @@
+//! What there is in the queue and what was, to be shown.
+
+use std::path::PathBuf;
+
+use rusqlite::Row as SqlRow;
+
+use super::store::{Sql, note, path};
+use super::{Millis, Queue, QueueError, State};
+
+/// A job as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Its number.
+    pub id: i64,
+    /// The video.
+    pub source: PathBuf,
+    /// The result.
+    pub video: PathBuf,
+    /// What it is at.
+    pub state: State,
+    /// Higher comes first.
+    pub priority: i64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When it may be tried again; in the past or 0: at once.
+    pub ready: Millis,
+    /// When it was queued.
+    pub added: Millis,
+    /// When it was last begun.
+    pub started: Option<Millis>,
+    /// When it ended.
+    pub ended: Option<Millis>,
+    /// Which pass it is in.
+    pub phase: Option<String>,
+    /// Frames through that pass.
+    pub frames: u64,
+    /// Frames of the video, as far as known.
+    pub total: Option<u64>,
+    /// People found.
+    pub people: usize,
+    /// The last thing that went wrong.
+    pub error: Option<String>,
+    /// When its pause ends, if by itself.
+    pub resume: Option<Millis>,
+}
+
+/// A line of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The job.
+    pub job: i64,
+    /// When.
+    pub time: Millis,
+    /// What happened.
+    pub text: String,
+}
+
+impl Queue {
+    /// How many jobs are in a state.
+    pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
+        self.read(|t| {
+            t.query_row("SELECT COUNT(*) FROM jobs WHERE state = ?1", [state.name()], |row| row.get::<_, i64>(0))
+        })
+        .map(|count| count as u64)
+    }
+
+    /// Jobs in the order in which they are worked on, then the finished ones, latest first; at most `limit`.
+    pub fn rows(&mut self, limit: usize) -> Result<Vec<Row>, QueueError> {
+        self.read(|t| {
+            let mut rows = t.prepare_cached(
+                "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
+                        people, error, resume FROM jobs
+                 ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 WHEN 'paused' THEN 2 ELSE 3 END,
+                          CASE WHEN state IN ('running', 'queued', 'paused') THEN -priority ELSE -ended END, position, id LIMIT ?1",
+            )?;
+            rows.query_map([limit as i64], row_from)?.collect()
+        })
+    }
+
+    /// Forgets finished jobs that ended before a time. What was seen stays known.
+    pub fn prune(&mut self, before: Millis) -> Result<usize, QueueError> {
+        self.write(|t| {
+            let sql = "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND ended < ?1";
+            let count = t.execute(sql, [before])?;
+            t.execute("DELETE FROM log WHERE job NOT IN (SELECT id FROM jobs)", [])?;
+            Ok(count)
+        })
+    }
+
+    /// Adds a line to a job's log.
+    pub fn note(&mut self, id: i64, text: &str, now: Millis) -> Result<(), QueueError> {
+        self.write(|t| note(t, id, now, text))
+    }
+
+    /// The log of a job, or of all; the last `limit` lines in order.
+    pub fn log(&mut self, job: Option<i64>, limit: usize) -> Result<Vec<Entry>, QueueError> {
+        self.read(|t| {
+            let sql = "SELECT job, time, text FROM log WHERE ?1 IS NULL OR job = ?1 ORDER BY id DESC LIMIT ?2";
+            let mut lines = t.prepare_cached(sql)?;
+            let entry = |row: &SqlRow<'_>| Ok(Entry { job: row.get(0)?, time: row.get(1)?, text: row.get(2)? });
+            let lines: Sql<Vec<Entry>> = lines.query_map(rusqlite::params![job, limit as i64], entry)?.collect();
+            Ok(lines?.into_iter().rev().collect())
+        })
+    }
+}
+
+fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
+    let state: String = row.get(3)?;
+    Ok(Row {
+        id: row.get(0)?,
+        source: path(row.get(1)?),
+        video: path(row.get(2)?),
+        state: State::from_name(&state).unwrap_or(State::Failed),
+        priority: row.get(4)?,
+        attempts: row.get(5)?,
+        ready: row.get(6)?,
+        added: row.get(7)?,
+        started: row.get(8)?,
+        ended: row.get(9)?,
+        phase: row.get(10)?,
+        frames: row.get::<_, i64>(11)? as u64,
+        total: row.get::<_, Option<i64>>(12)?.map(|n| n as u64),
+        people: row.get::<_, i64>(13)? as usize,
+        error: row.get(14)?,
+        resume: row.get(15)?,
+    })
+}
+

@@ -1,0 +1,165 @@
+//! What the user wants of the queue, and whose turn it is by that.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::store::{Sql, end, note, state_of};
+use super::{Flow, Millis, Order, Place, Queue, QueueError, State};
+
+impl Queue {
+    /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
+    /// priority, then those at work, then the oldest. None while everything is paused; only those at work while nothing is
+    /// to be begun.
+    pub fn turns(&mut self, places: usize, is_draining: bool, now: Millis) -> Result<Vec<i64>, QueueError> {
+        self.read(|t| {
+            let begins = match flow(t, now)? {
+                Flow::Go => !is_draining,
+                Flow::Drain => false,
+                Flow::Pause { .. } => return Ok(Vec::new()),
+            };
+            let mut first = t.prepare_cached(
+                "SELECT id FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3)
+                 ORDER BY priority DESC, state = 'running' DESC, position LIMIT ?2",
+            )?;
+            first.query_map(params![now, places as i64, begins], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// Does what the user wants of a job; `is_live`: some runner has it in hand. Gives what it is at then, or why that
+    /// cannot be.
+    pub fn order(
+        &mut self,
+        id: i64,
+        order: Order,
+        is_live: bool,
+        now: Millis,
+    ) -> Result<Result<State, String>, QueueError> {
+        self.write(|t| {
+            let Some(state) = state_of(t, id)? else { return Ok(Err(format!("there is no job {id}"))) };
+            let set = |state: State, resume: Option<Millis>| {
+                let values = params![id, state.name(), resume];
+                t.execute("UPDATE jobs SET state = ?2, resume = ?3 WHERE id = ?1", values)?;
+                note(t, id, now, if state == State::Paused { "paused by the user" } else { "resumed by the user" })?;
+                Ok(Ok(state))
+            };
+            match (order, state) {
+                (Order::Pause { until }, State::Queued | State::Running) => set(State::Paused, until),
+                (Order::Pause { until }, State::Paused) if until.is_some() => set(State::Paused, until),
+                (Order::Resume, State::Paused) => set(if is_live { State::Running } else { State::Queued }, None),
+                (Order::Cancel, State::Queued | State::Running | State::Paused) => {
+                    end(t, id, State::Cancelled, Some("cancelled"), None, now)?;
+                    Ok(Ok(State::Cancelled))
+                }
+                (Order::Retry, State::Failed | State::Cancelled) if is_live => {
+                    Ok(Err(format!("job {id} is still ending; try again in a moment")))
+                }
+                (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
+                    let changed = t.execute(
+                        "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, error = NULL, ended = NULL
+                         WHERE id = ?1 AND video <> x''",
+                        [id],
+                    )?;
+                    if changed == 1 {
+                        note(t, id, now, "to be tried again, by the user")?;
+                    }
+                    let refused = format!("job {id} was never taken; mend the file, and it is looked at again");
+                    Ok(if changed == 1 { Ok(State::Queued) } else { Err(refused) })
+                }
+                (Order::Priority(value), State::Queued | State::Running | State::Paused) => {
+                    t.execute("UPDATE jobs SET priority = ?2 WHERE id = ?1", [id, value])?;
+                    note(t, id, now, &format!("priority {value}, by the user"))?;
+                    Ok(Ok(state))
+                }
+                (Order::Move(place), State::Queued | State::Running | State::Paused) => {
+                    shift(t, id, place)?;
+                    Ok(Ok(state))
+                }
+                _ => Ok(Err(format!("job {id} is {}", state.name()))),
+            }
+        })
+    }
+
+    /// Whether the queue as a whole is worked through.
+    pub fn flow(&mut self, now: Millis) -> Result<Flow, QueueError> {
+        self.read(|t| flow(t, now))
+    }
+
+    /// Changes that. Kept over a restart.
+    pub fn set_flow(&mut self, flow: Flow) -> Result<(), QueueError> {
+        self.write(|t| {
+            let value = serde_json::to_string(&flow).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            t.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [FLOW, &value]).map(drop)
+        })
+    }
+
+    /// Lets those go on whose pause is over; `is_live` as for [`Queue::order`]. How many there were.
+    pub fn resume_due(&mut self, is_live: impl Fn(i64) -> bool, now: Millis) -> Result<usize, QueueError> {
+        self.write(|t| {
+            let mut due = t.prepare_cached("SELECT id FROM jobs WHERE state = 'paused' AND resume <= ?1")?;
+            let due: Vec<i64> = due.query_map([now], |row| row.get(0))?.collect::<Sql<_>>()?;
+            for &id in &due {
+                let state = if is_live(id) { State::Running } else { State::Queued };
+                t.execute("UPDATE jobs SET state = ?2, resume = NULL WHERE id = ?1", params![id, state.name()])?;
+                note(t, id, now, "the pause is over")?;
+            }
+            Ok(due.len())
+        })
+    }
+
+    /// When the passing of time next changes whose turn it is: a pause ends, or the wait for another try.
+    pub fn next_moment(&mut self, now: Millis) -> Result<Option<Millis>, QueueError> {
+        self.read(|t| {
+            let sql = "SELECT MIN(moment) FROM (
+                SELECT MIN(ready) AS moment FROM jobs WHERE state = 'queued' AND ready > ?1
+                UNION ALL SELECT MIN(resume) FROM jobs WHERE state = 'paused')";
+            let jobs: Option<Millis> = t.query_row(sql, [now], |row| row.get(0))?;
+            let all = match flow(t, now)? {
+                Flow::Pause { until } => until,
+                Flow::Go | Flow::Drain => None,
+            };
+            Ok([jobs, all].into_iter().flatten().min())
+        })
+    }
+}
+
+/// Name of the setting.
+const FLOW: &str = "flow";
+
+fn flow(t: &Transaction<'_>, now: Millis) -> Sql<Flow> {
+    let value = t.query_row("SELECT value FROM settings WHERE name = ?1", [FLOW], |row| row.get::<_, String>(0));
+    let flow = value.optional()?.and_then(|value| serde_json::from_str(&value).ok()).unwrap_or(Flow::Go);
+    Ok(match flow {
+        Flow::Pause { until: Some(until) } if until <= now => Flow::Go,
+        other => other,
+    })
+}
+
+/// Moves a job among those of its priority.
+fn shift(t: &Transaction<'_>, id: i64, place: Place) -> Sql<()> {
+    let own: (i64, i64) =
+        t.query_row("SELECT priority, position FROM jobs WHERE id = ?1", [id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (priority, position) = own;
+    let mut set = t.prepare_cached("UPDATE jobs SET position = ?2 WHERE id = ?1")?;
+    let (order, beyond) = match place {
+        Place::First | Place::Up => ("DESC", "<"),
+        Place::Last | Place::Down => ("ASC", ">"),
+    };
+    let neighbours = format!(
+        "SELECT id, position FROM jobs WHERE priority = ?1 AND position {beyond} ?2
+         AND state IN ('queued', 'running', 'paused') ORDER BY position {order}"
+    );
+    let neighbours: Vec<(i64, i64)> = t
+        .prepare_cached(&neighbours)?
+        .query_map([priority, position], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Sql<_>>()?;
+    let count = match place {
+        Place::First | Place::Last => neighbours.len(),
+        Place::Up | Place::Down => 1,
+    };
+    // Each it passes takes the place before, so that no two have the same.
+    let mut free = position;
+    for (neighbour, position) in neighbours.into_iter().take(count) {
+        set.execute([neighbour, free])?;
+        free = position;
+    }
+    set.execute([id, free]).map(drop)
+}
