@@ -103,6 +103,9 @@ pub struct Run {
     /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
     #[arg(long)]
     pub once: bool,
+    /// No bars and lines of progress: a log with times, as [log] in the configuration says
+    #[arg(long)]
+    pub headless: bool,
 }
 
 /// Jobs by number.
@@ -180,6 +183,9 @@ pub enum ProgressStyle {
     Json,
     /// Nothing but warnings and errors
     None,
+    /// Nothing at all: the log tells it
+    #[value(skip)]
+    Silent,
 }
 
 impl Command {

@@ -1,5 +1,6 @@
 //! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
 
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -58,6 +59,12 @@ pub struct Config {
     pub onnxruntime: OnnxRuntime,
     /// How the queue is worked through.
     pub jobs: Jobs,
+    /// What a video may be at most.
+    pub limits: Limits,
+    /// Programs that are told what became of a video.
+    pub hooks: Hooks,
+    /// The files that `meshreel run` writes its log to.
+    pub log: Log,
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
@@ -109,11 +116,70 @@ pub struct Jobs {
     /// How often a job is tried when something fails that may pass.
     #[serde(deserialize_with = "attempts")]
     pub attempts: u32,
+    /// Megabytes that must be free where results and state go for a job to begin; it waits for them.
+    pub room: u64,
     /// Hours of the day in which jobs are worked on; always when not given.
     #[serde(deserialize_with = "clock::hours")]
     pub hours: Option<Hours>,
     /// Days for which finished jobs are kept in the history; 0 is for ever.
     pub history_days: u32,
+}
+
+/// `[limits]`: what is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Seconds of a video; 0 is no limit.
+    #[serde(deserialize_with = "seconds")]
+    pub seconds: f64,
+    /// Pixels of a frame; 0 is no limit but that of 16384 pixels a side.
+    pub pixels: u64,
+}
+
+/// `[hooks]`: programs and their arguments, run without a shell, with the job as JSON on standard input.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hooks {
+    /// After results are in place.
+    pub done: Vec<String>,
+    /// After a video was given up or refused.
+    pub failed: Vec<String>,
+    /// Seconds after which a hook is ended.
+    #[serde(deserialize_with = "timeout")]
+    pub timeout: f64,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How lines look, in the files and with `--headless`.
+    pub format: LogFormat,
+    /// Days, a file each, that are kept; 0 writes no files.
+    pub days: u16,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What happens to a video after its results are in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Originals {
+    /// It stays where it is.
+    #[default]
+    Keep,
+    /// It goes to another folder.
+    Move,
+    /// It is removed.
+    Delete,
 }
 
 /// `[[watch]]`: a folder, and what differs from the settings above for what is dropped in it.
@@ -127,9 +193,18 @@ pub struct Watch {
     /// Whether folders in it are watched as well.
     #[serde(default)]
     pub recursive: bool,
-    /// Higher comes first.
+    /// Seconds between two looks at the folder when the system reports no change; 0 is 30, or 5 on network drives,
+    /// which report nothing.
+    #[serde(default, deserialize_with = "seconds")]
+    pub poll: f64,
+    /// What happens to videos after their results are in place.
     #[serde(default)]
-    pub priority: i64,
+    pub originals: Originals,
+    /// Where they go if they are moved.
+    #[serde(default)]
+    pub originals_folder: PathBuf,
+    /// Higher comes first.
+    pub priority: Option<i64>,
     /// Which landmark networks.
     pub model: Option<Model>,
     /// What is drawn.
@@ -137,6 +212,79 @@ pub struct Watch {
     /// Opacity of the mesh.
     #[serde(default, deserialize_with = "some_opacity")]
     pub opacity: Option<f32>,
+}
+
+/// What videos in one folder differ in from the settings of the folders above: the file [`Preset::FILE`] in it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preset {
+    /// Higher comes first.
+    pub priority: Option<i64>,
+    /// Which landmark networks.
+    pub model: Option<Model>,
+    /// What is drawn.
+    pub style: Option<Style>,
+    /// Opacity of the mesh.
+    #[serde(deserialize_with = "some_opacity")]
+    pub opacity: Option<f32>,
+}
+
+impl Preset {
+    /// Name of the file.
+    pub const FILE: &str = "meshreel.toml";
+    /// Most bytes of one: anybody who may drop videos may drop one.
+    const LONGEST: u64 = 1 << 16;
+
+    /// What a folder's own file says; nothing where there is none.
+    pub fn of(folder: &Path) -> Result<Self, ConfigError> {
+        let path = folder.join(Self::FILE);
+        let read = || {
+            let file = std::fs::File::open(&path)?;
+            if !file.metadata()?.is_file() {
+                return Err(std::io::Error::other("it is no file"));
+            }
+            std::io::read_to_string(file.take(Self::LONGEST))
+        };
+        match std::fs::symlink_metadata(&path).map(|metadata| metadata.is_symlink()) {
+            Ok(false) => {}
+            // A link could show others' files to whoever reads the error.
+            Ok(true) => return Err(ConfigError::Read { path, source: std::io::Error::other("it is a link") }),
+            Err(_) => return Ok(Self::default()),
+        }
+        let text = read().map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        parse(&text, &path)
+    }
+
+    /// These settings where they are given, else the others.
+    #[must_use]
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            priority: self.priority.or(other.priority),
+            model: self.model.or(other.model),
+            style: self.style.or(other.style),
+            opacity: self.opacity.or(other.opacity),
+        }
+    }
+}
+
+impl Watch {
+    /// What all its videos differ in from the general settings.
+    pub fn preset(&self) -> Preset {
+        let Self { priority, model, style, opacity, .. } = *self;
+        Preset { priority, model, style, opacity }
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { done: Vec::new(), failed: Vec::new(), timeout: 60.0 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, days: 14 }
+    }
 }
 
 impl Default for Config {
@@ -152,6 +300,9 @@ impl Default for Config {
             models: Folder::default(),
             onnxruntime: OnnxRuntime::default(),
             jobs: Jobs::default(),
+            limits: Limits::default(),
+            hooks: Hooks::default(),
+            log: Log::default(),
             watch: Vec::new(),
         }
     }
@@ -165,7 +316,7 @@ impl Default for Encode {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { concurrent: 1, settle: 5.0, attempts: 4, hours: None, history_days: 0 }
+        Self { concurrent: 1, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
     }
 }
 
@@ -222,12 +373,7 @@ impl Config {
 
     /// Parses the text of a configuration; `path` is for messages alone.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let line =
-                text[..at.min(text.len())].lines().count().max(1) + usize::from(at > 0 && text[..at].ends_with('\n'));
-            ConfigError::Wrong { path: path.to_owned(), line, message: with_nearest_name(error.message()) }
-        })
+        parse(text, path)
     }
 
     /// Detection worker threads with 0 replaced by the number of cores.
@@ -256,8 +402,18 @@ impl Config {
         for watch in &mut self.watch {
             resolve(&mut watch.path);
             resolve(&mut watch.output);
+            resolve(&mut watch.originals_folder);
         }
     }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start).min(text.len());
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.lines().count().max(1) + usize::from(at > 0 && before.ends_with('\n'));
+        ConfigError::Wrong { path: path.to_owned(), line, message: with_nearest_name(error.message()) }
+    })
 }
 
 /// The path from the root on without `.` and `..`: what is remembered must not depend on where the program is started. Links
@@ -319,6 +475,14 @@ fn crf<'de, D: Deserializer<'de>>(input: D) -> Result<u8, D::Error> {
 
 fn segment<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     in_range(input, 0.1, 3600.0, "segment")
+}
+
+fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, 0.0, 1e9, "seconds")
+}
+
+fn timeout<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, 0.1, 86_400.0, "timeout")
 }
 
 fn in_range<'de, D, T>(input: D, low: T, high: T, name: &str) -> Result<T, D::Error>

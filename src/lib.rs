@@ -18,6 +18,7 @@ pub mod config;
 pub mod doctor;
 pub mod export;
 pub mod geometry;
+pub mod log;
 pub mod media;
 pub mod models;
 pub mod pipeline;

@@ -1,6 +1,5 @@
 //! The `meshreel` program: reads the command line and hands over.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use meshreel::models::Models;
 use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
 use meshreel::service::{Request, ServiceError};
-use meshreel::{doctor, media, service, status};
+use meshreel::{doctor, log, media, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -25,11 +24,14 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     return_large_blocks();
     let cli = Cli::parse();
-    start_log(&cli);
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
+    let service = if let Command::Run(run) = &cli.command { Some(run) } else { None };
+    if let Err(error) = log::start(&config, service, cli.verbose) {
+        return fail(FAILED, &error);
+    }
     media::init();
     match &cli.command {
         Command::Process(arguments) => {
@@ -134,7 +136,7 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    let result = service::run(config, arguments.once, &stop);
+    let result = service::run(config, arguments, &stop);
     if let (true, Ok(summary)) = (arguments.once, &result) {
         tracing::info!("{} done, {} failed; `meshreel status` lists all", summary.done, summary.failed);
     }
@@ -143,7 +145,11 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
         // A service that ends when it is told to did not fail, whatever its jobs did.
         Ok(summary) if arguments.once && summary.failed > 0 => ExitCode::from(FAILED),
         Ok(_) => ExitCode::SUCCESS,
-        Err(error @ (ServiceError::NoFolders | ServiceError::OutputIsWatched { .. })) => fail(USAGE, &error),
+        Err(
+            error @ (ServiceError::NoFolders
+            | ServiceError::OutputIsWatched { .. }
+            | ServiceError::NoOriginalsFolder { .. }),
+        ) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
     }
 }
@@ -162,23 +168,6 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)
-}
-
-fn start_log(cli: &Cli) {
-    let default = match cli.command {
-        _ if cli.verbose => "meshreel=debug,warn",
-        Command::Run(_) => "meshreel=info,warn",
-        _ => "warn",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHREEL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .without_time()
-        .with_target(false)
-        .init();
 }
 
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {

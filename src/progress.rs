@@ -25,6 +25,7 @@ enum Show {
     Plain,
     Json,
     Nothing,
+    Silence,
 }
 
 struct State {
@@ -42,6 +43,7 @@ impl FileProgress {
             ProgressStyle::Auto | ProgressStyle::Plain => Show::Plain,
             ProgressStyle::Json => Show::Json,
             ProgressStyle::None => Show::Nothing,
+            ProgressStyle::Silent => Show::Silence,
         };
         Self { name, show, state: Mutex::new(State { started: Instant::now(), last: None }) }
     }
@@ -54,6 +56,7 @@ impl FileProgress {
             Show::Plain => self.in_lines(event, &mut state),
             Show::Json => self.as_json(event, &mut state),
             Show::Nothing => self.problems(event),
+            Show::Silence => {}
         }
     }
 

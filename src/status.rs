@@ -103,7 +103,9 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
                 format!("{}%", before + 50 * row.frames / total)
             }
             (State::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
-            (State::Paused, ..) => row.resume.map_or(String::new(), |at| format!("in {} s", (at - now()).max(0) / 1000)),
+            (State::Paused, ..) => {
+                row.resume.map_or(String::new(), |at| format!("in {} s", (at - now()).max(0) / 1000))
+            }
             _ => String::new(),
         };
         let source = printable(&row.source.to_string_lossy());
@@ -115,7 +117,8 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
     writeln!(out, "{}", counts.join(", "))
 }
 
-fn as_json(row: &Row) -> serde_json::Value {
+/// A job as programs are told of it.
+pub fn as_json(row: &Row) -> serde_json::Value {
     json!({
         "id": row.id,
         "source": row.source.to_string_lossy(),

@@ -22,7 +22,17 @@ fn the_example_lists_every_setting_with_its_default() {
     assert!(given.state.ends_with(".local/state/meshreel"), "{}", given.state.display());
 
     // Every key a wrong setting's message offers must be described in the example.
-    for section in ["", "[encode]\n", "[models]\n", "[onnxruntime]\n", "[jobs]\n", "[[watch]]\n"] {
+    for section in [
+        "",
+        "[encode]\n",
+        "[models]\n",
+        "[onnxruntime]\n",
+        "[jobs]\n",
+        "[limits]\n",
+        "[hooks]\n",
+        "[log]\n",
+        "[[watch]]\n",
+    ] {
         let error = Config::parse(&format!("{section}no_such_setting = 1"), &path).unwrap_err().to_string();
         let (_, names) = error.split_once("(valid: ").unwrap_or_else(|| panic!("{error}"));
         for name in names.trim_end_matches(')').split(", ") {

@@ -174,6 +174,12 @@ impl Drop for Service {
     }
 }
 
+/// An hour of the day that is not now.
+fn hours_without_now() -> String {
+    let hour: u32 = String::from_utf8(run(Command::new("date").arg("+%H")).stdout).unwrap().trim().parse().unwrap();
+    format!("{:02}:00-{:02}:00", (hour + 2) % 24, (hour + 3) % 24)
+}
+
 fn owned(jobs: &[(&str, &str, u64)]) -> Vec<(String, String, u64)> {
     jobs.iter().map(|&(name, state, tries)| (name.to_owned(), state.to_owned(), tries)).collect()
 }
@@ -349,5 +355,105 @@ fn results_are_never_dropped_into_a_watched_folder() {
     std::fs::create_dir(place.at("out")).unwrap();
     let (code, said) = place.once();
     assert_eq!(code, 2);
-    assert!(said.contains("name another output"), "{said}");
+    assert!(said.contains("name another folder"), "{said}");
+}
+
+#[test]
+fn folders_have_their_own_settings_and_originals_go_where_they_should() {
+    let place = Place::new("recursive = true\noriginals = \"move\"\noriginals_folder = \"in/old\"\nstyle = \"mask\"\n");
+    let told = place.at("told.jsonl");
+    let script = place.at("tell.sh");
+    std::fs::write(&script, format!("#!/bin/sh\ncat >> {}\n", told.display())).unwrap();
+    let hook = format!("[\"/bin/sh\", \"{}\"]", script.display());
+    let more = format!("[hooks]\ndone = {hook}\nfailed = {hook}\n[limits]\nseconds = 1.5\n[log]\nformat = \"json\"\n");
+    let text = std::fs::read_to_string(place.at("config.toml")).unwrap();
+    std::fs::write(place.at("config.toml"), text.replacen("[encode]", &format!("{more}[encode]"), 1)).unwrap();
+
+    std::fs::create_dir_all(place.at("in/far/away")).unwrap();
+    std::fs::write(place.at("in/far/meshreel.toml"), "opacity = 0.25\npriority = 3\n").unwrap();
+    std::fs::write(place.at("in/far/away/meshreel.toml"), "style = \"overlay\"\n").unwrap();
+    std::fs::create_dir_all(place.at("in/wrong")).unwrap();
+    std::fs::write(place.at("in/wrong/meshreel.toml"), "output = \"/etc\"\n").unwrap();
+    std::fs::copy(place.clip(1.0), place.at("in/near.mp4")).unwrap();
+    std::fs::copy(place.clip(2.0), place.at("in/far/away/far.mp4")).unwrap();
+    std::fs::copy(place.clip(3.0), place.at("in/wrong/held.mp4")).unwrap();
+    std::fs::copy(place.clip_of(1.0, 2), place.at("in/long.mp4")).unwrap();
+
+    let output = run(&mut place.command(&["run", "--once", "--headless"]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["message"].as_str().unwrap().contains("near.mp4: done,")), "{said}");
+    assert!(said.contains("held.mp4: not taken: ") && said.contains("unknown setting `output`"), "{said}");
+    let days = names(&place.at("state/log"));
+    assert!(matches!(&days[..], [day] if day.starts_with("meshreel.")), "{days:?}");
+
+    // The nearest file's word counts; the long one is refused, and the one with the wrong file waits.
+    assert_eq!(place.jobs(), owned(&[("far.mp4", "done", 1), ("long.mp4", "failed", 0), ("near.mp4", "done", 1)]));
+    let rows = place.rows();
+    let row = |name: &str| rows.iter().find(|row| row["source"].as_str().unwrap().ends_with(name)).unwrap();
+    assert_eq!((row("far.mp4")["priority"].as_i64(), row("near.mp4")["priority"].as_i64()), (Some(3), Some(0)));
+    assert!(row("long.mp4")["error"].as_str().unwrap().contains("the limit is 1.5 s"), "{rows:?}");
+    // The mask is drawn on black, the overlay on the picture: the second is brighter.
+    let brightness = |video: &str| {
+        let said = ffmpeg(
+            "-i {} -vf signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=- -f null -",
+            &[&place.at(video)],
+        );
+        said.lines().find_map(|line| line.split_once("YAVG=")).unwrap().1.parse::<f64>().unwrap()
+    };
+    assert!(brightness("out/near.mp4") + 20.0 < brightness("out/far/away/far.mp4"));
+
+    // What is done was moved, what failed is where it was, and what was moved is not taken for new.
+    assert_eq!(names(&place.at("in")), ["far", "long.mp4", "old", "wrong"]);
+    assert_eq!(names(&place.at("in/old")), ["far", "near.mp4"]);
+    assert_eq!(names(&place.at("in/old/far/away")), ["far.mp4"]);
+    let mut told: Vec<Value> =
+        std::fs::read_to_string(&told).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    told.sort_by_key(|job| job["source"].to_string());
+    let events: Vec<_> = told.iter().map(|job| (job["event"].as_str().unwrap(), job["report"].is_null())).collect();
+    assert_eq!(events, [("done", false), ("failed", true), ("done", false)]);
+
+    let (code, log) = place.order(&["log", &row("near.mp4")["id"].to_string()]);
+    assert_eq!(code, 0);
+    let texts: Vec<&str> = log.lines().map(|line| line.split_once("  ").unwrap().1).collect();
+    assert!(
+        matches!(texts[..], ["queued", "begins or goes on, try 1", .., last] if last.contains("in/old/near.mp4")),
+        "{log}"
+    );
+    assert!(place.order(&["log", "99"]).1.contains("there is no job 99"));
+    assert!(place.order(&["log", "--all"]).1.lines().count() > texts.len());
+}
+
+#[test]
+fn jobs_wait_for_room_for_hours_and_for_as_long_as_they_are_told() {
+    let place = Place::new("");
+    place.set("[jobs]", "room = 1000000000000");
+    std::fs::copy(place.clip(1.0), place.at("in/a.mp4")).unwrap();
+    let mut service = place.service();
+    service.until("it waits for room (jobs.room)");
+    assert_eq!(place.order(&["pause", "1", "--for", "1h"]).0, 0);
+    assert!(place.rows()[0]["resume_ms"].is_i64());
+    service.signal("-TERM");
+
+    // In the dead of another hour; the pause of a job ends by itself.
+    let text = std::fs::read_to_string(place.at("config.toml")).unwrap();
+    let text = text.replacen("room = 1000000000000", &format!("hours = \"{}\"", hours_without_now()), 1);
+    std::fs::write(place.at("config.toml"), &text).unwrap();
+    let mut service = place.service();
+    service.until("results go to");
+    assert_eq!(place.order(&["resume", "1"]).0, 0);
+    assert_eq!(place.order(&["pause", "1", "--for", "100ms"]).0, 0);
+    service.until("job 1: the pause is over");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "queued", 0)]));
+    service.signal("-TERM");
+
+    // At any hour when told to work off what is there; not while everything is paused.
+    assert_eq!(place.order(&["pause", "--all", "--drain"]).0, 0);
+    let (code, said) = place.once();
+    assert!(code == 0 && said.contains("`meshreel resume --all` lets it go on"), "{said}");
+    assert_eq!(place.order(&["resume", "--all"]).0, 0);
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(place.jobs(), owned(&[("a.mp4", "done", 1)]));
 }

@@ -158,6 +158,11 @@ impl MediaError {
         }
     }
 
+    /// Whether the file has nothing in it yet.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty { .. })
+    }
+
     /// Whether there is no room for the output.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)

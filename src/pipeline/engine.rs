@@ -13,9 +13,9 @@ use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
 use super::solve::solve;
-use super::{Event, Job, JobError, join, spawn};
+use super::{Event, Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera};
-use crate::config::{Config, Model};
+use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
 use crate::media::{Decoder, Encoder};
 use crate::models::Models;
@@ -28,6 +28,7 @@ pub struct Engine {
     pool: DetectionPool,
     render: RenderThread,
     body: Body,
+    limits: Limits,
     inference: String,
 }
 
@@ -65,7 +66,13 @@ impl Engine {
             workers.push(worker);
         }
         let pool = DetectionPool::start(workers)?;
-        Ok(Self { pool, render, body, inference: format!("{:?}", runtime.device()).to_lowercase() })
+        Ok(Self {
+            pool,
+            render,
+            body,
+            limits: config.limits,
+            inference: format!("{:?}", runtime.device()).to_lowercase(),
+        })
     }
 
     /// Processes one video.
@@ -78,13 +85,14 @@ impl Engine {
 
         let decoder = Decoder::open(job.source, 0)?;
         let info = decoder.info().clone();
+        check_limits(&self.limits, &info)?;
         let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
         let partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
         // What cannot be compressed as the settings say is told before the long work.
         drop(Encoder::open(partial.video(), &info, &job.settings.encode.settings())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
-        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.pool, &timings, &journal)?;
+        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, &timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let fitted = solve(&self.body, &camera, &times, &tracks, &timings);

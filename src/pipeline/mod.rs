@@ -24,8 +24,9 @@ pub use outputs::{OutputPaths, remove_leftovers};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Encode, Model, Style};
+use crate::config::{Encode, Limits, Model, Style};
 use crate::export::Report;
+use crate::media::VideoInfo;
 
 /// Which pass a job is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,14 @@ pub enum JobError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// More than the configuration allows.
+    #[error("{what}, and the limit is {limit} ([limits] in the configuration)")]
+    Limit {
+        /// What is too long or large.
+        what: String,
+        /// The limit.
+        limit: String,
+    },
     /// What is done cannot be written down.
     #[error(transparent)]
     Journal(#[from] journal::JournalError),
@@ -163,7 +172,7 @@ impl JobError {
         match self {
             _ if self.is_disk_full() => false,
             Self::Media(error) => error.is_permanent(),
-            Self::OverSource | Self::Internal(_) => true,
+            Self::OverSource | Self::Limit { .. } | Self::Internal(_) => true,
             Self::Render(_)
             | Self::Pose(_)
             | Self::Worker(_)
@@ -183,6 +192,33 @@ impl JobError {
             Self::Output { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             Self::Journal(error) => error.is_disk_full(),
             _ => false,
+        }
+    }
+}
+
+/// Whether a video may be processed.
+///
+/// # Errors
+/// [`JobError::Limit`] when it may not.
+pub fn check_limits(limits: &Limits, info: &VideoInfo) -> Result<(), JobError> {
+    check_length(limits, info.duration.unwrap_or(0.0))?;
+    let [width, height] = info.geometry.coded;
+    match limits.pixels {
+        0 => Ok(()),
+        limit if u64::from(width) * u64::from(height) <= limit => Ok(()),
+        limit => {
+            Err(JobError::Limit { what: format!("its frames have {width}x{height} pixels"), limit: limit.to_string() })
+        }
+    }
+}
+
+/// Whether a video may be so long. Containers do not always say how long theirs is, and some say less than it is.
+fn check_length(limits: &Limits, seconds: f64) -> Result<(), JobError> {
+    match limits.seconds > 0.0 && seconds > limits.seconds {
+        false => Ok(()),
+        true => {
+            let limit = format!("{} s", limits.seconds);
+            Err(JobError::Limit { what: format!("it is longer than {:.0} s", seconds.floor()), limit })
         }
     }
 }

@@ -17,8 +17,8 @@ use super::decode::decode;
 use super::engine::every_frame;
 use super::journal::Journal;
 use super::pool::{DetectionPool, Lane};
-use super::{Course, Event, Job, JobError, Phase, join, spawn};
-use crate::config::Model;
+use super::{Course, Event, Job, JobError, Phase, check_length, join, spawn};
+use crate::config::{Limits, Model};
 use crate::geometry::Geometry;
 use crate::media::{Color, Decoder, Frame};
 use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
@@ -62,6 +62,7 @@ enum After {
 pub fn observe(
     job: &Job,
     decoder: Decoder,
+    limits: &Limits,
     pool: &DetectionPool,
     timings: &Arc<Timings>,
     journal: &Journal,
@@ -87,6 +88,7 @@ pub fn observe(
     let (looked, looks) = flume::unbounded();
     let mut observing = Observing {
         job,
+        limits,
         pool,
         timings,
         geometry: info.geometry,
@@ -129,6 +131,7 @@ struct FrameLooks {
 
 struct Observing<'a> {
     job: &'a Job<'a>,
+    limits: &'a Limits,
     pool: &'a DetectionPool,
     timings: &'a Arc<Timings>,
     geometry: Geometry,
@@ -177,6 +180,7 @@ impl Observing<'_> {
     fn run(&mut self, frames: Receiver<Frame>, mut before: Option<Keyframe>) -> Result<(), JobError> {
         let mut between: Vec<Arc<Frame>> = Vec::new();
         for frame in frames {
+            check_length(self.limits, frame.time)?;
             self.times.push(frame.time);
             let frame = Arc::new(frame);
             if frame.index != self.scout.next_keyframe() {

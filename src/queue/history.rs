@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::Row as SqlRow;
+use rusqlite::{OptionalExtension, Row as SqlRow};
 
 use super::store::{Sql, note, path};
 use super::{Millis, Queue, QueueError, State};
@@ -67,13 +67,21 @@ impl Queue {
     /// Jobs in the order in which they are worked on, then the finished ones, latest first; at most `limit`.
     pub fn rows(&mut self, limit: usize) -> Result<Vec<Row>, QueueError> {
         self.read(|t| {
-            let mut rows = t.prepare_cached(
-                "SELECT id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total,
-                        people, error, resume FROM jobs
+            let sql = format!(
+                "SELECT {COLUMNS} FROM jobs
                  ORDER BY CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 WHEN 'paused' THEN 2 ELSE 3 END,
-                          CASE WHEN state IN ('running', 'queued', 'paused') THEN -priority ELSE -ended END, position, id LIMIT ?1",
-            )?;
+                          CASE WHEN state IN ('running', 'queued', 'paused') THEN -priority ELSE -ended END, position, id LIMIT ?1"
+            );
+            let mut rows = t.prepare_cached(&sql)?;
             rows.query_map([limit as i64], row_from)?.collect()
+        })
+    }
+
+    /// One job.
+    pub fn row(&mut self, id: i64) -> Result<Option<Row>, QueueError> {
+        self.read(|t| {
+            let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1");
+            t.prepare_cached(&sql)?.query_row([id], row_from).optional()
         })
     }
 
@@ -104,6 +112,11 @@ impl Queue {
     }
 }
 
+/// What [`row_from`] reads.
+const COLUMNS: &str =
+    "id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total, people,
+    error, resume";
+
 fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
     let state: String = row.get(3)?;
     Ok(Row {
@@ -125,4 +138,3 @@ fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
         resume: row.get(15)?,
     })
 }
-

@@ -91,8 +91,8 @@ impl Queue {
         })
     }
 
-    /// Lets those go on whose pause is over; `is_live` as for [`Queue::order`]. How many there were.
-    pub fn resume_due(&mut self, is_live: impl Fn(i64) -> bool, now: Millis) -> Result<usize, QueueError> {
+    /// Lets those go on whose pause is over; `is_live` as for [`Queue::order`]. Gives them.
+    pub fn resume_due(&mut self, is_live: impl Fn(i64) -> bool, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.write(|t| {
             let mut due = t.prepare_cached("SELECT id FROM jobs WHERE state = 'paused' AND resume <= ?1")?;
             let due: Vec<i64> = due.query_map([now], |row| row.get(0))?.collect::<Sql<_>>()?;
@@ -101,7 +101,7 @@ impl Queue {
                 t.execute("UPDATE jobs SET state = ?2, resume = NULL WHERE id = ?1", params![id, state.name()])?;
                 note(t, id, now, "the pause is over")?;
             }
-            Ok(due.len())
+            Ok(due)
         })
     }
 

@@ -12,7 +12,8 @@ use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         source BLOB NOT NULL,
@@ -52,7 +53,8 @@ const MIGRATIONS: [&str; 2] = ["
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-", "
+",
+    "
     ALTER TABLE jobs ADD COLUMN resume INTEGER;
     DELETE FROM settings WHERE name = 'paused';
     CREATE TABLE log (
@@ -62,7 +64,8 @@ const MIGRATIONS: [&str; 2] = ["
         text TEXT NOT NULL
     ) STRICT;
     CREATE INDEX log_by_job ON log (job, id);
-"];
+",
+];
 
 /// Times a job may have been at work when the program crashed.
 const CRASHES: u32 = 2;
@@ -351,7 +354,8 @@ impl Queue {
     }
 
     /// There is no room for the results: the job waits until `ready`, and the try does not count.
-    pub fn wait_for_room(&mut self, id: i64, reason: &str, ready: Millis, now: Millis) -> Result<(), QueueError> {
+    /// Says whether that is news.
+    pub fn wait_for_room(&mut self, id: i64, reason: &str, ready: Millis, now: Millis) -> Result<bool, QueueError> {
         self.write(|t| {
             let known: Option<String> = t.query_row("SELECT error FROM jobs WHERE id = ?1", [id], |row| row.get(0))?;
             t.execute(
@@ -360,10 +364,11 @@ impl Queue {
                  WHERE id = ?1 AND state IN ('running', 'paused')",
                 params![id, ready, reason],
             )?;
-            match known.as_deref() == Some(reason) {
-                true => Ok(()),
-                false => note(t, id, now, reason),
+            let is_news = known.as_deref() != Some(reason);
+            if is_news {
+                note(t, id, now, reason)?;
             }
+            Ok(is_news)
         })
     }
 
@@ -404,7 +409,6 @@ impl Queue {
     pub fn next_ready(&mut self) -> Result<Option<Millis>, QueueError> {
         self.read(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
     }
-
 }
 
 /// Settings of the connection, and the steps of the schema that are missing. Gives the version found after that.
@@ -567,9 +571,8 @@ mod tests {
     #[test]
     fn jobs_are_moved_among_their_equals_and_pauses_end() {
         let (_folder, mut queue) = queue();
-        let mut add = |name: &str, content: u8, priority: i64| {
-            queue.add(&job(name, content, priority), 0).unwrap().unwrap()
-        };
+        let mut add =
+            |name: &str, content: u8, priority: i64| queue.add(&job(name, content, priority), 0).unwrap().unwrap();
         let [a, b, c, d] = [add("/a", 1, 0), add("/b", 2, 0), add("/c", 3, 0), add("/d", 4, 9)];
         let mut after = |id: i64, place: Place| {
             queue.order(id, Order::Move(place), false, 1).unwrap().unwrap();
@@ -584,8 +587,11 @@ mod tests {
 
         queue.order(a, Order::Pause { until: Some(5) }, false, 2).unwrap().unwrap();
         queue.order(b, Order::Pause { until: None }, false, 2).unwrap().unwrap();
-        assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), 0));
-        assert_eq!((queue.resume_due(|_| false, 5).unwrap(), queue.turns(9, false, 5).unwrap()), (1, vec![d, a, c]));
+        assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), vec![]));
+        assert_eq!(
+            (queue.resume_due(|_| false, 5).unwrap(), queue.turns(9, false, 5).unwrap()),
+            (vec![a], vec![d, a, c])
+        );
         let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
         assert_eq!(said, ["queued", "paused by the user", "the pause is over"]);
     }

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::{ServiceError, Shared, shown};
 use crate::checksum::{self, Sum};
-use crate::config::{Config, Watch};
+use crate::config::{Config, ConfigError, Preset, Watch};
 use crate::media;
-use crate::pipeline::JobSettings;
+use crate::pipeline::{JobSettings, check_limits};
 use crate::progress::printable;
 use crate::queue::{NewJob, Stamp, now};
-use crate::watch::{Changes, Entry, Settling, is_open_for_writing, scan};
+use crate::watch::{Changes, Entry, Settling, is_on_network, is_open_for_writing, scan};
 
 /// Look again after this long although nothing was reported: network folders report nothing, and events get lost.
 const SELDOM: Duration = Duration::from_secs(30);
+/// The same for folders on network drives.
+const NETWORK: Duration = Duration::from_secs(5);
 /// While files may become complete.
 const OFTEN: Duration = Duration::from_millis(500);
 /// How soon a stop is noticed.
@@ -38,7 +40,7 @@ pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
             let away = keeper.available.iter().filter(|available| **available == Some(false)).count();
             return Ok((stuck.len() + away) as u64);
         }
-        keeper.wait(if is_waiting { OFTEN } else { SELDOM });
+        keeper.wait(if is_waiting { OFTEN } else { keeper.interval() });
     }
     Ok(0)
 }
@@ -79,7 +81,8 @@ impl<'a> Keeper<'a> {
     /// unless somebody changes them.
     fn look(&mut self) -> Result<(bool, Vec<String>), ServiceError> {
         let config = self.shared.config;
-        let outputs: Vec<PathBuf> = config.watch.iter().filter_map(|w| w.output.canonicalize().ok()).collect();
+        let folders = config.watch.iter().flat_map(|watch| [&watch.output, &watch.originals_folder]);
+        let outputs: Vec<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
         let mut candidates: Vec<(usize, Entry)> = Vec::new();
         for (index, watch) in config.watch.iter().enumerate() {
             let found = scan(&watch.path, watch.recursive, &outputs);
@@ -136,34 +139,51 @@ impl<'a> Keeper<'a> {
     /// Deals with a file at rest: queues it, or says why not.
     fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<Taken, ServiceError> {
         let path = &entry.path;
+        let preset = match preset_for(watch, path) {
+            Ok(preset) => preset,
+            Err(error) => return Ok(Taken::WhenChanged(error.to_string())),
+        };
         let mut job = NewJob {
             source: path.clone(),
             stamp: entry.stamp,
             content: Sum::default(),
             output: folder_for(watch, path),
-            settings: settings_for(self.shared.config, watch),
-            priority: watch.priority,
+            settings: settings_for(self.shared.config, preset),
+            priority: preset.priority.unwrap_or(0),
         };
         if let Some(reason) = &entry.refused {
-            tracing::warn!("{}: not taken: {reason}", shown(path));
-            self.shared.queue().refuse(&job, reason, now())?;
+            self.refuse(&job, reason)?;
+            return Ok(Taken::Yes);
+        }
+        if path.file_name().is_some_and(|name| name == Preset::FILE) {
+            self.shared.queue().remember(path, entry.stamp)?;
             return Ok(Taken::Yes);
         }
         if is_open_for_writing(path) {
             tracing::debug!("{}: not yet: it is still being written", shown(path));
             return Ok(Taken::Later);
         }
-        if let Err(error) = media::probe(path) {
-            if !error.is_permanent() {
+        match media::probe(path) {
+            Ok(info) => {
+                if let Err(error) = check_limits(&self.shared.config.limits, &info) {
+                    self.refuse(&job, &error.to_string())?;
+                    return Ok(Taken::Yes);
+                }
+            }
+            // Demuxers also blame the system for what is in a file: it is to blame if nobody can read that.
+            Err(error) if error.is_empty() || (!error.is_permanent() && checksum::of_file(path).is_err()) => {
                 return Ok(Taken::WhenChanged(error.to_string()));
             }
-            let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
-            match is_video {
-                true => drop(self.shared.queue().refuse(&job, &error.to_string(), now())?),
-                false => self.shared.queue().remember(path, entry.stamp)?,
+            Err(error) => {
+                let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
+                if is_video {
+                    self.refuse(&job, &error.to_string())?;
+                } else {
+                    self.shared.queue().remember(path, entry.stamp)?;
+                    tracing::info!("{}: not taken: {}", shown(path), printable(&error.to_string()));
+                }
+                return Ok(Taken::Yes);
             }
-            tracing::info!("{}: not taken: {}", shown(path), printable(&error.to_string()));
-            return Ok(Taken::Yes);
         }
         job.content = match checksum::of_file(path) {
             Ok(content) => content,
@@ -179,6 +199,14 @@ impl<'a> Keeper<'a> {
             None => tracing::info!("{}: not taken: the same video was processed before", shown(path)),
         }
         Ok(Taken::Yes)
+    }
+
+    /// Lists a file as failed, with the reason.
+    fn refuse(&self, job: &NewJob, reason: &str) -> Result<(), ServiceError> {
+        tracing::warn!("{}: not taken: {}", shown(&job.source), printable(reason));
+        let id = self.shared.queue().refuse(job, reason, now())?;
+        self.shared.run_hook(id, None)?;
+        Ok(())
     }
 
     fn tell_whether_available(&mut self, index: usize, watch: &Watch, error: Option<&io::Error>) {
@@ -200,6 +228,16 @@ impl<'a> Keeper<'a> {
         self.shared.is_stopped() || self.shared.is_draining.load(Ordering::SeqCst)
     }
 
+    /// How long at most until the folders are looked at again.
+    fn interval(&self) -> Duration {
+        let of = |watch: &Watch| match watch.poll {
+            poll if poll > 0.0 => Duration::from_secs_f64(poll),
+            _ if is_on_network(&watch.path) => NETWORK,
+            _ => SELDOM,
+        };
+        self.shared.config.watch.iter().map(of).min().unwrap_or(SELDOM)
+    }
+
     /// Waits until something changed, at most so long.
     fn wait(&self, longest: Duration) {
         let end = Instant::now() + longest;
@@ -218,11 +256,21 @@ fn folder_for(watch: &Watch, path: &Path) -> PathBuf {
     below.map_or_else(|| watch.output.clone(), |below| watch.output.join(below).components().collect())
 }
 
-fn settings_for(config: &Config, watch: &Watch) -> JobSettings {
+/// What the files [`Preset::FILE`] say in the watched folder and those below it on the way to a video, the nearest first.
+fn preset_for(watch: &Watch, path: &Path) -> Result<Preset, ConfigError> {
+    let folders = path.ancestors().skip(1).take_while(|folder| folder.starts_with(&watch.path));
+    let mut preset = Preset::default();
+    for folder in folders {
+        preset = preset.over(Preset::of(folder)?);
+    }
+    Ok(preset.over(watch.preset()))
+}
+
+fn settings_for(config: &Config, preset: Preset) -> JobSettings {
     JobSettings {
-        model: watch.model.unwrap_or(config.model),
-        style: watch.style.unwrap_or(config.style),
-        opacity: watch.opacity.unwrap_or(config.opacity),
+        model: preset.model.unwrap_or(config.model),
+        style: preset.style.unwrap_or(config.style),
+        opacity: preset.opacity.unwrap_or(config.opacity),
         encode: config.encode.clone(),
     }
 }

@@ -6,9 +6,11 @@
 
 mod control;
 mod crash;
+mod hooks;
 mod journals;
 mod keeper;
 mod lock;
+mod originals;
 mod runner;
 
 use std::collections::{HashMap, HashSet};
@@ -18,11 +20,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask};
+pub use runner::JOBS;
 
-use crate::config::Config;
+use crate::cli::Run;
+use crate::config::{Config, Originals};
+use crate::export::Report;
 use crate::pipeline::{Course, Engine, StartError, remove_leftovers};
 use crate::progress::printable;
 use crate::queue::{Queue, QueueError, State, now};
+use crate::status;
 use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
@@ -32,9 +38,15 @@ pub enum ServiceError {
     #[error("no folder is watched; add a [[watch]] section with path and output to the configuration")]
     NoFolders,
     /// Results would be taken for new videos.
-    #[error("[[watch]] {}: results would be dropped into the watched folder itself; name another output", path.display())]
+    #[error("{} is a watched folder: what is dropped there would be taken for new videos; name another folder", path.display())]
     OutputIsWatched {
         /// The folder.
+        path: PathBuf,
+    },
+    /// There is no place for originals.
+    #[error("[[watch]] {}: originals are to be moved; name an originals_folder", path.display())]
+    NoOriginalsFolder {
+        /// The watched folder.
         path: PathBuf,
     },
     /// Another one runs.
@@ -91,6 +103,9 @@ struct Shared<'a> {
     is_draining: AtomicBool,
     /// What is there is worked off, at any hour.
     is_once: bool,
+    /// The log tells of jobs, and nothing else does.
+    is_headless: bool,
+    hooks: hooks::Running,
     stop: &'a AtomicBool,
 }
 
@@ -144,17 +159,29 @@ impl Shared<'_> {
             let version = self.version();
             let live = self.live();
             let resumed = self.queue().resume_due(|id| live.contains(&id), now())?;
+            resumed.iter().for_each(|id| tracing::info!("job {id}: the pause is over"));
             let before = std::mem::replace(&mut places, self.places());
             if before != places {
                 tracing::info!("the hours of work {}", if places == 0 { "are over" } else { "begin" });
             }
-            if resumed > 0 || before != places || planned.is_some_and(|planned| planned <= now()) {
+            if !resumed.is_empty() || before != places || planned.is_some_and(|planned| planned <= now()) {
                 self.reschedule()?;
             }
             planned = self.queue().next_moment(now())?;
             let left = planned.map(|planned| Duration::from_millis((planned - now()).max(1).unsigned_abs()));
             self.wait(version, left.map_or(CLOCK, |left| left.min(CLOCK)));
         }
+        Ok(())
+    }
+
+    /// Tells the user's program what became of a job.
+    fn run_hook(&self, id: i64, report: Option<&Report>) -> Result<(), QueueError> {
+        let hooks = &self.config.hooks;
+        let Some(row) = self.queue().row(id)? else { return Ok(()) };
+        let mut job = status::as_json(&row);
+        job["event"] = if report.is_some() { "done" } else { "failed" }.into();
+        job["report"] = report.map_or(serde_json::Value::Null, |report| serde_json::json!(report));
+        self.hooks.start(hooks, report.is_some(), &job);
         Ok(())
     }
 
@@ -196,11 +223,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches and works until `stop` is set; with `once` until all that is there is processed.
+/// Watches and works until `stop` is set; with `run.once` until all that is there is processed.
 ///
 /// # Errors
 /// When it cannot begin, and when the queue fails: what a single video does is in the queue.
-pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, ServiceError> {
+pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, ServiceError> {
     if config.watch.is_empty() {
         return Err(ServiceError::NoFolders);
     }
@@ -210,6 +237,14 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         };
         if config.watch.iter().any(|other| is_same(&other.path, &watch.output)) {
             return Err(ServiceError::OutputIsWatched { path: watch.output.clone() });
+        }
+        if watch.originals == Originals::Move {
+            if watch.originals_folder.as_os_str().is_empty() {
+                return Err(ServiceError::NoOriginalsFolder { path: watch.path.clone() });
+            }
+            if config.watch.iter().any(|other| is_same(&other.path, &watch.originals_folder)) {
+                return Err(ServiceError::OutputIsWatched { path: watch.originals_folder.clone() });
+            }
         }
     }
     let state = &config.state;
@@ -245,7 +280,9 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         changed: Condvar::new(),
         is_complete: AtomicBool::new(false),
         is_draining: AtomicBool::new(false),
-        is_once: once,
+        is_once: run.once,
+        is_headless: run.headless,
+        hooks: hooks::Running::default(),
         stop,
     };
     let listener = control::Listener::open(state).map_err(state_error)?;
@@ -256,7 +293,7 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
             .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))
             .collect();
-        let kept = shared.or_stop(keeper::keep(&shared, once));
+        let kept = shared.or_stop(keeper::keep(&shared, run.once));
         shared.is_complete.store(true, Ordering::SeqCst);
         shared.wake();
         let mut result = kept;
@@ -272,6 +309,7 @@ pub fn run(config: &Config, once: bool, stop: &AtomicBool) -> Result<Summary, Se
         shared.wake();
         clock.join().unwrap_or(Ok(())).and(result)
     });
+    shared.hooks.finish(shared.is_stopped());
     let unread = result?;
     let after = counts(&mut shared.queue())?;
     // Fewer than before when a failed one was tried again.

@@ -6,13 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, journals, locked};
+use super::{ServiceError, Shared, journals, locked, originals, shown};
 use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
-use crate::progress::FileProgress;
-use crate::queue::{Claim, Flow, Stamp, State, now};
+use crate::progress::{FileProgress, printable};
+use crate::queue::{Claim, Flow, Millis, Stamp, State, now};
 
+/// Where the log speaks of jobs: with bars or lines of progress on the terminal, it is silent there.
+pub const JOBS: &str = "meshreel::jobs";
+/// How long a job waits before it is looked again whether there is room.
+const ROOM_WAIT: Millis = 10_000;
 /// How often a job's progress is noted in the queue.
 const NOTED: Duration = Duration::from_secs(1);
 /// Longest sleep while there is nothing to do.
@@ -83,12 +87,23 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         }
         Ok(_) => {}
     }
-    let style = if shared.config.jobs.concurrent > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
+    if let Some(reason) = lack_of_room(shared, claim) {
+        return short_of_room(shared, claim, &reason);
+    }
+    let style = match shared.is_headless {
+        true => ProgressStyle::Silent,
+        false if shared.config.jobs.concurrent > 1 => ProgressStyle::Plain,
+        false => ProgressStyle::Auto,
+    };
     let progress = FileProgress::new(&claim.source.to_string_lossy(), style, false);
     let noted = Mutex::new(Instant::now());
     let events = |event: Event| {
-        if let Event::Progress { phase, done, total, people } = event {
-            note(shared, claim.id, &noted, (phase, done, total, people));
+        match &event {
+            Event::Progress { phase, done, total, people } => {
+                note(shared, claim.id, &noted, (*phase, *done, *total, *people));
+            }
+            Event::Warning(text) => tell(shared, claim, text),
+            Event::Done(_) | Event::Failed(_) => {}
         }
         progress.event(&event);
     };
@@ -121,6 +136,43 @@ fn note(shared: &Shared<'_>, id: i64, noted: &Mutex<Instant>, at: (Phase, u64, O
     }
 }
 
+/// For those who read the log of the program, or of the job.
+fn tell(shared: &Shared<'_>, claim: &Claim, text: &str) {
+    tracing::warn!(target: JOBS, job = claim.id, "{}: {}", shown(&claim.source), printable(text));
+    if let Err(error) = shared.queue().note(claim.id, text, now()) {
+        tracing::warn!("{error}");
+    }
+}
+
+/// Why there is too little room for a job to begin, if there is.
+fn lack_of_room(shared: &Shared<'_>, claim: &Claim) -> Option<String> {
+    let needed = shared.config.jobs.room;
+    let folders = [claim.outputs.video.parent()?, &shared.config.state];
+    folders.into_iter().find_map(|folder| {
+        // What is not there yet is made where its nearest parent is.
+        let there = folder.ancestors().find(|folder| folder.exists())?;
+        let disk = rustix::fs::statvfs(there).ok()?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 1_000_000;
+        let folder = shown(folder);
+        (free < needed)
+            .then(|| format!("the disk of {folder} has less than {needed} MB free; it waits for room (jobs.room)"))
+    })
+}
+
+/// Lets a job wait for room. A run that is to end does not wait for ever.
+fn short_of_room(shared: &Shared<'_>, claim: &Claim, reason: &str) -> Result<(), ServiceError> {
+    let mut queue = shared.queue();
+    if shared.is_once && claim.attempts >= shared.config.jobs.attempts {
+        queue.failed(claim.id, reason, now())?;
+    } else if shared.is_once {
+        queue.try_later(claim, reason, now())?;
+    } else if !queue.wait_for_room(claim.id, reason, now() + ROOM_WAIT, now())? {
+        return Ok(());
+    }
+    tracing::warn!("{}: {}", shown(&claim.source), printable(reason));
+    Ok(())
+}
+
 /// Writes down what became of a job.
 fn settle(
     shared: &Shared<'_>,
@@ -128,10 +180,33 @@ fn settle(
     result: Result<Report, JobError>,
     progress: &FileProgress,
 ) -> Result<(), ServiceError> {
+    let name = shown(&claim.source);
+    if let Err(error) = &result
+        && error.is_disk_full()
+        && !shared.is_stopped()
+    {
+        progress.event(&Event::Failed(error.to_string()));
+        return short_of_room(shared, claim, &error.to_string());
+    }
     let mut queue = shared.queue();
     match result {
         Ok(report) => {
             queue.done(claim.id, &report, now())?;
+            tracing::info!(
+                target: JOBS, job = claim.id, "{name}: done, {} frames, {} people, {} s", report.frames, report.people,
+                report.seconds
+            );
+            match originals::settle(shared.config, &claim.source, claim.stamp) {
+                Ok(None) => {}
+                Ok(Some(what)) => queue.note(claim.id, &what, now())?,
+                Err(error) => {
+                    let trouble = format!("the original stays where it is: {error}");
+                    tracing::warn!("{name}: {trouble}");
+                    queue.note(claim.id, &trouble, now())?;
+                }
+            }
+            drop(queue);
+            shared.run_hook(claim.id, Some(&report))?;
             progress.event(&Event::Done(Box::new(report)));
         }
         Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
@@ -143,11 +218,20 @@ fn settle(
         }
         Err(error) if error.is_permanent() || claim.attempts >= shared.config.jobs.attempts => {
             queue.failed(claim.id, &error.to_string(), now())?;
+            tracing::error!(target: JOBS, job = claim.id, "{name}: {}", printable(&error.to_string()));
+            let is_failed = queue.state(claim.id)? == Some(State::Failed);
+            drop(queue);
+            if is_failed {
+                shared.run_hook(claim.id, None)?;
+            }
             progress.event(&Event::Failed(error.to_string()));
         }
         Err(error) => {
             let at = queue.try_later(claim, &error.to_string(), now())?;
             let seconds = (at - now()).max(0) / 1000;
+            tracing::warn!(
+                target: JOBS, job = claim.id, "{name}: {}; tried again in {seconds} s", printable(&error.to_string())
+            );
             progress.event(&Event::Failed(format!("{error}; tried again in {seconds} s")));
         }
     }

@@ -3,6 +3,7 @@
 //! A change that the system reports only says when to look; what there is, is always what looking finds. So nothing is missed
 //! when events are lost, when the program was off, or on network folders that report nothing.
 
+mod network;
 mod scan;
 mod settle;
 
@@ -13,6 +14,7 @@ use flume::{Receiver, RecvTimeoutError};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
+pub use network::is_on_network;
 pub use scan::{Entry, scan};
 pub use settle::{Settling, is_open_for_writing};
 

@@ -1,0 +1,96 @@
+//! Where the log goes: to standard error, and from a service to a file a day in the state folder.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::{self, MakeWriter, format::Writer, time::FormatTime};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::cli::Run;
+use crate::clock;
+use crate::config::{Config, LogFormat};
+use crate::queue::now;
+use crate::service::JOBS;
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the log in {}: {source}", folder.display())]
+pub struct LogError {
+    /// The folder.
+    folder: PathBuf,
+    /// Why.
+    source: InitError,
+}
+
+/// Starts it; `run`: for a service.
+///
+/// # Errors
+/// When the files cannot be written.
+pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(), LogError> {
+    let level = match run {
+        _ if is_verbose => "meshreel=debug,warn",
+        Some(_) => "meshreel=info,warn",
+        None => "warn",
+    };
+    let is_headless = run.is_some_and(|run| run.headless);
+    let terminal = if is_headless { level.to_owned() } else { format!("{level},{JOBS}=off") };
+    let filter = |level: &str| EnvFilter::try_from_env("MESHREEL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let mut layers: Layers = Vec::new();
+    if run.is_some() && config.log.days > 0 {
+        let files = files(&config.state, config.log.days)?;
+        layers.push(timed(config.log.format, files, false).with_filter(filter(level)).boxed());
+    }
+    layers.push(match is_headless {
+        true => timed(config.log.format, io::stderr, is_colored()).with_filter(filter(&terminal)).boxed(),
+        false => {
+            let plain = fmt::layer().with_writer(io::stderr).with_ansi(is_colored()).without_time().with_target(false);
+            plain.with_filter(filter(&terminal)).boxed()
+        }
+    });
+    tracing_subscriber::registry().with(layers).init();
+    Ok(())
+}
+
+type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
+
+fn is_colored() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A file a day, the oldest of more than `days` removed.
+fn files(state: &Path, days: u16) -> Result<RollingFileAppender, LogError> {
+    let folder = state.join("log");
+    // The appender would complain on standard error. If this fails, so does what follows, with the reason.
+    drop(std::fs::create_dir_all(&folder));
+    RollingFileAppender::builder()
+        .rotation(Rotation::DAILY)
+        .filename_prefix("meshreel")
+        .filename_suffix("log")
+        .max_log_files(days.into())
+        .build(&folder)
+        .map_err(|source| LogError { folder, source })
+}
+
+/// Lines with their time.
+fn timed<W>(format: LogFormat, writer: W, is_colored: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer).with_ansi(is_colored).with_target(false);
+    match format {
+        LogFormat::Text => layer.with_timer(LocalTime).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+/// The time of the place where the machine is.
+struct LocalTime;
+
+impl FormatTime for LocalTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        write!(writer, "{}", clock::local(now()))
+    }
+}
