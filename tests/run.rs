@@ -457,3 +457,48 @@ fn jobs_wait_for_room_for_hours_and_for_as_long_as_they_are_told() {
     assert_eq!(code, 0, "{said}");
     assert_eq!(place.jobs(), owned(&[("a.mp4", "done", 1)]));
 }
+
+#[test]
+fn files_and_folders_that_come_and_go_are_neither_lost_nor_taken_twice() {
+    let place = Place::new("");
+    let [first, second, third] = [1.0, 2.0, 3.0].map(|start| place.clip(start));
+    let mut service = place.service();
+    service.until("results go to");
+    assert_eq!(place.order(&["pause", "--all"]).0, 0);
+    // A download that gets its name at the end.
+    std::fs::copy(&first, place.at("in/renamed.mp4.part")).unwrap();
+    std::fs::rename(place.at("in/renamed.mp4.part"), place.at("in/renamed.mp4")).unwrap();
+    service.until("renamed.mp4: queued as job 1");
+    // Overwritten before its turn; removed before its turn.
+    std::fs::copy(&first, place.at("in/other.mp4")).unwrap();
+    service.until("other.mp4: not taken: the same video");
+    std::fs::copy(&second, place.at("in/other.mp4")).unwrap();
+    service.until("other.mp4: queued as job 2");
+    std::fs::copy(&third, place.at("in/other.mp4")).unwrap();
+    service.until("other.mp4: queued as job 3");
+    std::fs::copy(&second, place.at("in/gone.mp4")).unwrap();
+    service.until("gone.mp4: queued as job 4");
+    std::fs::remove_file(place.at("in/gone.mp4")).unwrap();
+    // A drive that goes away and comes back: nothing was deleted, and nothing is new.
+    std::fs::rename(place.at("in"), place.at("away")).unwrap();
+    service.until("the watched folder is unavailable");
+    std::fs::rename(place.at("away"), place.at("in")).unwrap();
+    service.until("results go to");
+    assert_eq!(place.rows().len(), 4);
+    // Removed and made again: what is dropped then is seen.
+    std::fs::rename(place.at("in"), place.at("old")).unwrap();
+    std::fs::create_dir(place.at("in")).unwrap();
+    for name in ["renamed.mp4", "other.mp4"] {
+        std::fs::rename(place.at("old").join(name), place.at("in").join(name)).unwrap();
+    }
+    service.until("results go to");
+    std::fs::copy(place.clip(4.0), place.at("in/new.mp4")).unwrap();
+    service.until("new.mp4: queued as job 5");
+
+    assert_eq!(place.order(&["resume", "--all"]).0, 0);
+    service.until("new.mp4: done");
+    let expected = [("gone.mp4", "cancelled", 1), ("new.mp4", "done", 1), ("other.mp4", "cancelled", 0)];
+    let rest = [("other.mp4", "done", 1), ("renamed.mp4", "done", 1)];
+    assert_eq!(place.jobs(), owned(&[&expected[..], &rest[..]].concat()), "{}", service.said);
+    assert_eq!(names(&place.at("out")).len(), 9);
+}

@@ -1,5 +1,6 @@
 //! The queue in SQLite (write-ahead log): every change is on disk before the call returns.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -373,22 +374,16 @@ impl Queue {
     }
 
     /// At start: jobs that were at work when the program ended go on. Those `blamed` for its end for the second time are set
-    /// aside. Gives the results' folders, where leftovers may lie.
-    pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<Vec<PathBuf>, QueueError> {
+    /// aside. Gives all folders of results, where leftovers may lie.
+    pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<BTreeSet<PathBuf>, QueueError> {
         self.write(|t| {
-            let mut running = t.prepare("SELECT id, state, video FROM jobs WHERE state IN ('running', 'paused')")?;
-            let rows = running.query_map([], |row| Ok((row.get(0)?, row.get(1)?, path(row.get(2)?))))?;
-            let mut folders: Vec<PathBuf> = Vec::new();
-            for row in rows {
-                let (id, state, video): (i64, String, PathBuf) = row?;
-                folders.extend(video.parent().map(Path::to_owned));
-                if state != State::Running.name() {
-                    continue;
-                }
+            let mut running = t.prepare("SELECT id FROM jobs WHERE state = 'running'")?;
+            for id in running.query_map([], |row| row.get(0))? {
+                let id: i64 = id?;
                 let crash = i64::from(blamed.contains(&id));
                 t.execute(
                     "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2
-                     WHERE id = ?1 AND state = 'running'",
+                     WHERE id = ?1",
                     [id, crash],
                 )?;
                 note(t, id, now, if crash == 1 { "meshreel crashed at this video" } else { "meshreel was killed" })?;
@@ -399,8 +394,11 @@ impl Queue {
                  WHERE state = 'queued' AND crashes >= ?2",
                 params![now, CRASHES],
             )?;
-            folders.sort();
-            folders.dedup();
+            let mut videos = t.prepare("SELECT video FROM jobs")?;
+            let mut folders = BTreeSet::new();
+            for video in videos.query_map([], |row| Ok(path(row.get(0)?)))? {
+                folders.extend(video?.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned));
+            }
             Ok(folders)
         })
     }
@@ -686,7 +684,7 @@ mod tests {
             assert_eq!(queue.claim(99, 1).unwrap().unwrap().id, bad, "round {round}");
             drop(queue);
             queue = open();
-            assert_eq!(queue.recover(&[bad], 2).unwrap(), [PathBuf::from("/out")]);
+            assert_eq!(queue.recover(&[bad], 2).unwrap(), BTreeSet::from([PathBuf::from("/out")]));
         }
         let rows = queue.rows(10).unwrap();
         assert_eq!((rows[0].source.as_path(), rows[0].state), (Path::new("/in/good"), State::Queued));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use crate::watch::{Changes, Entry, Settling, is_on_network, is_open_for_writing,
 
 /// Look again after this long although nothing was reported: network folders report nothing, and events get lost.
 const SELDOM: Duration = Duration::from_secs(30);
+/// The same for folders that are away: nothing is reported of their coming back.
+const AWAY: Duration = Duration::from_secs(2);
 /// The same for folders on network drives.
 const NETWORK: Duration = Duration::from_secs(5);
 /// While files may become complete.
@@ -37,7 +40,7 @@ pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
         let (is_waiting, stuck) = keeper.look()?;
         if once && !is_waiting {
             stuck.iter().for_each(|what| tracing::warn!("{what}"));
-            let away = keeper.available.iter().filter(|available| **available == Some(false)).count();
+            let away = keeper.folders.iter().filter(|folder| **folder == Folder::Away).count();
             return Ok((stuck.len() + away) as u64);
         }
         keeper.wait(if is_waiting { OFTEN } else { keeper.interval() });
@@ -61,8 +64,19 @@ struct Keeper<'a> {
     settling: Settling,
     /// Files that were dealt with, as they looked then: what the queue knows, without asking it each time.
     known: HashMap<PathBuf, Stamp>,
-    /// Whether each watched folder could be read when last looked at; unknown before.
-    available: Vec<Option<bool>>,
+    /// What each watched folder was when last looked at.
+    folders: Vec<Folder>,
+}
+
+/// A watched folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folder {
+    /// Not looked at yet.
+    Unknown,
+    /// It cannot be read: that says nothing about what is in it.
+    Away,
+    /// It can; its device and number. One that was removed and made again is another one, whose changes are not reported yet.
+    There(u64, u64),
 }
 
 impl<'a> Keeper<'a> {
@@ -73,7 +87,7 @@ impl<'a> Keeper<'a> {
             changes: Changes::listen(),
             settling: Settling::default(),
             known: HashMap::new(),
-            available: vec![None; watches.len()],
+            folders: vec![Folder::Unknown; watches.len()],
         }
     }
 
@@ -99,8 +113,8 @@ impl<'a> Keeper<'a> {
         let away: Vec<&Path> = config
             .watch
             .iter()
-            .zip(&self.available)
-            .filter(|(_, available)| **available == Some(false))
+            .zip(&self.folders)
+            .filter(|(_, folder)| **folder == Folder::Away)
             .map(|(watch, _)| watch.path.as_path())
             .collect();
         let is_unknown = |path: &Path| away.iter().any(|folder| path.starts_with(folder));
@@ -210,17 +224,21 @@ impl<'a> Keeper<'a> {
     }
 
     fn tell_whether_available(&mut self, index: usize, watch: &Watch, error: Option<&io::Error>) {
-        let before = self.available[index].replace(error.is_none());
-        match error {
-            Some(error) if before != Some(false) => {
-                tracing::warn!("{}: the watched folder is unavailable: {error}", shown(&watch.path));
-            }
-            // Also when it was never there before: the system reports changes of folders that exist.
-            None if before != Some(true) => {
+        let now = match (error, std::fs::metadata(&watch.path)) {
+            (None, Ok(metadata)) => Folder::There(metadata.dev(), metadata.ino()),
+            _ => Folder::Away,
+        };
+        let before = std::mem::replace(&mut self.folders[index], now);
+        if now == before {
+            return;
+        }
+        match (now, error) {
+            (Folder::There(..), _) => {
                 self.changes.add(&watch.path, watch.recursive);
                 tracing::info!("watching {}; results go to {}", shown(&watch.path), shown(&watch.output));
             }
-            _ => {}
+            (_, Some(error)) => tracing::warn!("{}: the watched folder is unavailable: {error}", shown(&watch.path)),
+            (_, None) => tracing::warn!("{}: the watched folder is unavailable", shown(&watch.path)),
         }
     }
 
@@ -230,12 +248,13 @@ impl<'a> Keeper<'a> {
 
     /// How long at most until the folders are looked at again.
     fn interval(&self) -> Duration {
-        let of = |watch: &Watch| match watch.poll {
+        let of = |(watch, folder): (&Watch, &Folder)| match watch.poll {
             poll if poll > 0.0 => Duration::from_secs_f64(poll),
+            _ if *folder == Folder::Away => AWAY,
             _ if is_on_network(&watch.path) => NETWORK,
             _ => SELDOM,
         };
-        self.shared.config.watch.iter().map(of).min().unwrap_or(SELDOM)
+        self.shared.config.watch.iter().zip(&self.folders).map(of).min().unwrap_or(SELDOM)
     }
 
     /// Waits until something changed, at most so long.
