@@ -252,7 +252,12 @@ impl Preset {
             Err(_) => return Ok(Self::default()),
         }
         let text = read().map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        parse(&text, &path)
+        Self::parse(&text, &path)
+    }
+
+    /// Parses its text; `path` is for messages alone.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        parse(text, path)
     }
 
     /// These settings where they are given, else the others.

@@ -186,7 +186,15 @@ fn settle(
         && !shared.is_stopped()
     {
         progress.event(&Event::Failed(error.to_string()));
-        return short_of_room(shared, claim, &error.to_string());
+        let folder = match error {
+            JobError::Journal(_) => &shared.config.state,
+            _ => claim.outputs.video.parent().unwrap_or(&claim.outputs.video),
+        };
+        return short_of_room(
+            shared,
+            claim,
+            &format!("the disk of {} is full; it goes on when there is room", shown(folder)),
+        );
     }
     let mut queue = shared.queue();
     match result {
