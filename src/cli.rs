@@ -11,7 +11,7 @@ use crate::service::Request;
 
 /// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
 #[derive(Debug, Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(version, about)]
 pub struct Cli {
     /// Configuration file [default: ~/.config/meshreel/config.toml where there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -19,9 +19,9 @@ pub struct Cli {
     /// Say more: each frame's render and its times
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// What to do
+    /// What to do [default: run]
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// What to do.
@@ -29,8 +29,14 @@ pub struct Cli {
 pub enum Command {
     /// Process video files and exit
     Process(Process),
-    /// Take what is dropped into the watched folders, and work through the queue
+    /// Take what is dropped into the watched folders, and work through the queue; shows the dashboard on a terminal
     Run(Run),
+    /// Show the dashboard of the engine that runs
+    Attach {
+        /// Look, and change nothing
+        #[arg(long)]
+        read_only: bool,
+    },
     /// List the jobs in the queue
     Status(Status),
     /// Let jobs wait where they are
@@ -98,12 +104,12 @@ pub struct Process {
 }
 
 /// Arguments of `meshreel run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Run {
     /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
     #[arg(long)]
     pub once: bool,
-    /// No bars and lines of progress: a log with times, as [log] in the configuration says
+    /// No dashboard and no lines of progress: a log with times, as [log] in the configuration says
     #[arg(long)]
     pub headless: bool,
 }
@@ -208,7 +214,12 @@ impl Command {
             Self::Priority { job, value } => order(Order::Priority(*value), &[*job]),
             Self::Move { job, place } => order(Order::Move(*place), &[*job]),
             Self::Stop { drain } => Some(Request::Stop { drain: *drain }),
-            Self::Process(_) | Self::Run(_) | Self::Status(_) | Self::Log(_) | Self::Doctor => None,
+            Self::Process(_)
+            | Self::Run(_)
+            | Self::Attach { .. }
+            | Self::Status(_)
+            | Self::Log(_)
+            | Self::Doctor => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -65,6 +66,10 @@ pub struct Config {
     pub hooks: Hooks,
     /// The files that `meshreel run` writes its log to.
     pub log: Log,
+    /// What the dashboard looks like.
+    pub dashboard: Dashboard,
+    /// Other keys for what the dashboard can do, by the names of the actions.
+    pub keys: BTreeMap<String, Vec<String>>,
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
@@ -167,6 +172,35 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line.
     Json,
+}
+
+/// `[dashboard]`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dashboard {
+    /// How often it is drawn at most, times a second.
+    #[serde(deserialize_with = "fps")]
+    pub fps: f64,
+    /// Whether the mouse selects and scrolls.
+    pub mouse: Mouse,
+}
+
+/// Whether the mouse is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mouse {
+    /// It is.
+    On,
+    /// It is not: the terminal selects text with it.
+    Off,
+    /// It is, but not over SSH.
+    Auto,
+}
+
+impl Default for Dashboard {
+    fn default() -> Self {
+        Self { fps: 10.0, mouse: Mouse::Auto }
+    }
 }
 
 /// What happens to a video after its results are in place.
@@ -308,6 +342,8 @@ impl Default for Config {
             limits: Limits::default(),
             hooks: Hooks::default(),
             log: Log::default(),
+            dashboard: Dashboard::default(),
+            keys: BTreeMap::new(),
             watch: Vec::new(),
         }
     }
@@ -484,6 +520,10 @@ fn segment<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
 
 fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
     in_range(input, 0.0, 1e9, "seconds")
+}
+
+fn fps<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, 0.1, 60.0, "fps")
 }
 
 fn timeout<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {

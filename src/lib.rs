@@ -15,6 +15,7 @@ pub mod checksum;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod doctor;
 pub mod export;
 pub mod geometry;

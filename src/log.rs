@@ -1,7 +1,11 @@
 //! Where the log goes: to standard error, and from a service to a file a day in the state folder.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::{self, MakeWriter, format::Writer, time::FormatTime};
@@ -12,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::cli::Run;
 use crate::clock;
 use crate::config::{Config, LogFormat};
-use crate::queue::now;
+use crate::queue::{Millis, now};
 use crate::service::JOBS;
 
 /// Why there is no log.
@@ -50,6 +54,9 @@ pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(),
             plain.with_filter(filter(&terminal)).boxed()
         }
     });
+    if run.is_some() {
+        layers.push(Ring.with_filter(filter(level)).boxed());
+    }
     tracing_subscriber::registry().with(layers).init();
     Ok(())
 }
@@ -83,6 +90,76 @@ where
     match format {
         LogFormat::Text => layer.with_timer(LocalTime).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Counts the lines of a run from 1.
+    pub number: u64,
+    /// When.
+    pub time: Millis,
+    /// How bad: 1 is an error, 2 a warning, 3 information, 4 and 5 are for who looks for a fault.
+    pub level: u8,
+    /// Which job it is about, if it says so.
+    pub job: Option<i64>,
+    /// What.
+    pub text: String,
+}
+
+/// Lines kept for those who look.
+const KEPT: usize = 1000;
+static RECENT: Mutex<(u64, VecDeque<Line>)> = Mutex::new((0, VecDeque::new()));
+
+/// The last lines after the one of this number.
+pub fn recent(after: u64) -> Vec<Line> {
+    let recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    recent.1.iter().filter(|line| line.number > after).cloned().collect()
+}
+
+/// Keeps the last lines in memory.
+struct Ring;
+
+impl<S: tracing::Subscriber> Layer<S> for Ring {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let level = match *event.metadata().level() {
+            tracing::Level::ERROR => 1,
+            tracing::Level::WARN => 2,
+            tracing::Level::INFO => 3,
+            tracing::Level::DEBUG => 4,
+            tracing::Level::TRACE => 5,
+        };
+        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, lines) = &mut *recent;
+        *count += 1;
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(Line { number: *count, time: now(), level, job: said.job, text: said.text });
+    }
+}
+
+/// The message of an event, and its job.
+#[derive(Default)]
+struct Said {
+    text: String,
+    job: Option<i64>,
+}
+
+impl tracing::field::Visit for Said {
+    fn record_i64(&mut self, field: &tracing::field::Field, value: i64) {
+        if field.name() == "job" {
+            self.job = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.text = format!("{value:?}");
+        }
     }
 }
 

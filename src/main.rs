@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
+use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
 use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
-use meshreel::service::{Request, ServiceError};
+use meshreel::service::{Look, Request, ServiceError};
+use meshreel::telemetry::Timings;
 use meshreel::{doctor, log, media, service, status};
 
 /// Some file failed.
@@ -23,22 +25,28 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     return_large_blocks();
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
-    let service = if let Command::Run(run) = &cli.command { Some(run) } else { None };
+    let service = if let Command::Run(run) = &command { Some(run) } else { None };
+    // The dashboard is one process, the engine another.
+    let shows = service.is_some_and(|run| !run.once && !run.headless) && is_on_terminal();
+    let service = service.filter(|_| !shows);
     if let Err(error) = log::start(&config, service, cli.verbose) {
         return fail(FAILED, &error);
     }
     media::init();
-    match &cli.command {
+    match &command {
         Command::Process(arguments) => {
             arguments.apply(&mut config);
             process(arguments, config, cli.verbose)
         }
+        Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
+        Command::Attach { read_only } => attach(&config, *read_only),
         Command::Status(arguments) => match status::show(&config, arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
@@ -91,11 +99,13 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     let mut failed = Vec::new();
     for (source, outputs) in arguments.clips.iter().zip(outputs) {
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
+        let timings = Arc::new(Timings::new(0, engine.live().clone()));
         let job = Job {
             source,
             outputs,
             settings: settings.clone(),
             journal: None,
+            timings,
             course: &course,
             events: &|e| progress.event(&e),
         };
@@ -127,6 +137,37 @@ fn order(config: &Config, request: &Request) -> ExitCode {
             answer.refused.iter().for_each(|line| eprintln!("meshreel: {line}"));
             ExitCode::from(if answer.refused.is_empty() { 0 } else { FAILED })
         }
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn is_on_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Starts the engine, unless it runs, and shows it.
+fn run_dashboard(cli: &Cli, config: &Config) -> ExitCode {
+    match dashboard::start_engine(config, cli.config.as_deref(), cli.verbose) {
+        Ok(_) => attach(config, false),
+        Err(error @ StartEngineError::Ended { is_usage: true, .. }) => fail(USAGE, &error),
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn attach(config: &Config, read_only: bool) -> ExitCode {
+    // Without an engine there is nothing to show.
+    if let Err(error) = service::look_at(config, &Look::default()) {
+        return fail(FAILED, &error);
+    }
+    match dashboard::run(config, read_only) {
+        Ok(()) => {
+            if service::look_at(config, &Look::default()).is_ok() {
+                println!("The engine goes on. `meshreel attach` shows it again, `meshreel stop` ends it.");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error @ (DashboardError::NoTerminal | DashboardError::Keys(_))) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
     }
 }

@@ -6,7 +6,7 @@ use flume::Sender;
 
 use super::{Course, JobError};
 use crate::media::{Decoder, Frame};
-use crate::telemetry::{Stage, Timings};
+use crate::telemetry::{Buffer, Stage, Timings};
 
 /// How soon a job that waits notices that it may go on.
 const NAP: Duration = Duration::from_millis(50);
@@ -22,6 +22,7 @@ pub fn decode(
     course: &(dyn Fn() -> Course + Sync),
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
+    let mut next = 0;
     loop {
         match course() {
             Course::Go => {}
@@ -31,9 +32,11 @@ pub fn decode(
             }
             Course::Stop => return Err(JobError::Stopped),
         }
-        let Some(frame) = timings.time(Stage::Decode, || decoder.next())? else {
+        let Some(frame) = timings.time(Stage::Decode, next, || decoder.next())? else {
             return Ok(decoder);
         };
+        next = frame.index + 1;
+        timings.live().fill(Buffer::Decoded, frames.len(), frames.capacity().unwrap_or(0));
         if frame.index >= from && frames.send(frame).is_err() {
             // The receiver failed and tells why itself.
             return Ok(decoder);

@@ -16,7 +16,7 @@ use crate::config::Style;
 use crate::media::{Decoder, Encoder, Frame, Muxer, VideoInfo, Written};
 use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
-use crate::telemetry::{Stage, Timings};
+use crate::telemetry::{Buffer, Stage, Timings};
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -60,7 +60,7 @@ pub fn draw(
         let encoding = spawn(scope, "encode", move || {
             Encoding { job, info, timings, total: frames, people: cast.len(), path, journal }.run(from, &to_encode)
         })?;
-        let asking = ask(job, cast, info, renderer, &to_draw, asked);
+        let asking = ask(job, cast, info, renderer, timings, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
         drop(to_draw);
         let decoded = join(decoding);
@@ -87,6 +87,7 @@ fn ask(
     cast: &Cast,
     info: &VideoInfo,
     renderer: &Renderer,
+    timings: &Timings,
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
@@ -101,9 +102,12 @@ fn ask(
             _ => {
                 let [_, vertices, faces] = scene.counts();
                 tracing::trace!("frame {}: asking for {vertices} vertices {faces} faces", frame.index);
-                Some(renderer.request(scene)?)
+                let pending = renderer.request(scene)?;
+                timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
+                Some(pending)
             }
         };
+        timings.live().fill(Buffer::Encode, asked.len(), DRAWN);
         if asked.send(Asked { frame, drawing }).is_err() {
             // The encoder failed and tells why itself.
             break;
@@ -134,8 +138,8 @@ impl Encoding<'_> {
             let index = frame.index;
             let rendered = drawing.map(Pending::wait).transpose()?;
             if let Some(rendered) = &rendered {
-                self.timings.record(Stage::RenderWait, rendered.waited);
-                self.timings.record(Stage::Render, rendered.rendering);
+                self.timings.record(Stage::RenderWait, index, rendered.waited);
+                self.timings.record(Stage::Render, index, rendered.rendering);
                 batch.add(index, rendered);
             }
             self.blend(&mut frame, rendered.as_ref());
@@ -143,13 +147,14 @@ impl Encoding<'_> {
                 Some(encoder) => encoder,
                 None => Encoder::open(self.path, self.info, &self.job.settings.encode.settings())?,
             };
-            let packets = self.timings.time(Stage::Encode, || encoder.write(frame))?;
+            let packets = self.timings.time(Stage::Encode, index, || encoder.write(frame))?;
             self.journal.add_packets(&packets)?;
             done = index + 1;
             match done % segment {
                 0 => self.complete(encoder, done)?,
                 _ => begun = Some(encoder),
             }
+            self.timings.live().frame(self.timings.job());
             (self.job.events)(Event::Progress {
                 phase: Phase::Draw,
                 done,
@@ -170,7 +175,7 @@ impl Encoding<'_> {
 
     /// Records a segment that ends after `done` frames of the video.
     fn complete(&mut self, encoder: Encoder, done: u64) -> Result<(), JobError> {
-        let packets = self.timings.time(Stage::Encode, || encoder.finish())?;
+        let packets = self.timings.time(Stage::Encode, done.saturating_sub(1), || encoder.finish())?;
         self.journal.add_packets(&packets)?;
         self.journal.complete_drawn(done)?;
         tracing::debug!("frames to {done}: drawn and written down");
@@ -180,7 +185,7 @@ impl Encoding<'_> {
     fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {
         let settings = &self.job.settings;
         let overlay = rendered.map(|r| &r.overlay);
-        self.timings.time(Stage::Blend, || match (settings.style, overlay) {
+        self.timings.time(Stage::Blend, frame.index, || match (settings.style, overlay) {
             (Style::Overlay, Some(overlay)) => render::blend(frame, overlay, self.info.color, settings.opacity),
             (Style::Overlay, None) => {}
             (Style::Mask, Some(overlay)) => render::paint_mask(frame, overlay, self.info.color),

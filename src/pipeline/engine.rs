@@ -20,8 +20,8 @@ use crate::export::{Report, stages};
 use crate::media::{Decoder, Encoder};
 use crate::models::Models;
 use crate::pose::{Network, PoseError, Runtime, Worker};
-use crate::render::{RenderError, RenderThread};
-use crate::telemetry::Timings;
+use crate::render::{Description, RenderError, RenderThread};
+use crate::telemetry::Live;
 
 /// Everything jobs share.
 pub struct Engine {
@@ -30,6 +30,7 @@ pub struct Engine {
     body: Body,
     limits: Limits,
     inference: String,
+    live: Arc<Live>,
 }
 
 /// Why no job can run at all.
@@ -65,20 +66,35 @@ impl Engine {
             }
             workers.push(worker);
         }
-        let pool = DetectionPool::start(workers)?;
+        let live = Arc::new(Live::new(workers.len()));
+        let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {
             pool,
             render,
             body,
             limits: config.limits,
-            inference: format!("{:?}", runtime.device()).to_lowercase(),
-        })
+            inference: format!("{:?}", runtime.device()).to_lowercase(), live })
+    }
+
+    /// What its threads did in the last seconds.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Where the networks run.
+    pub fn inference(&self) -> &str {
+        &self.inference
+    }
+
+    /// What draws.
+    pub fn renderer(&self) -> &Description {
+        self.render.description()
     }
 
     /// Processes one video.
     pub fn process(&self, job: &Job) -> Result<Report, JobError> {
         let started = Instant::now();
-        let timings = Arc::new(Timings::default());
+        let timings = &job.timings;
         let warn = |text: String| (job.events)(Event::Warning(text));
         let before = identify(job.source)?;
         refuse_over_source(job)?;
@@ -92,10 +108,10 @@ impl Engine {
         drop(Encoder::open(partial.video(), &info, &job.settings.encode.settings())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
-        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, &timings, &journal)?;
+        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
-        let fitted = solve(&self.body, &camera, &times, &tracks, &timings);
+        let fitted = solve(&self.body, &camera, &times, &tracks, timings);
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
@@ -105,7 +121,7 @@ impl Engine {
             let motion =
                 spawn(scope, "motion", || write_motion(job, &info, &self.body, &cast, &times, partial.motion()))?;
             let renderer = self.render.renderer();
-            let drawn = draw(job, &cast, frames, &renderer, &timings, &mut journal, partial.video());
+            let drawn = draw(job, &cast, frames, &renderer, timings, &mut journal, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;
@@ -142,7 +158,7 @@ impl Engine {
             renderer: self.render.description().renderer.clone(),
             lost,
             warnings,
-            stages: stages(&timings),
+            stages: stages(timings),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
         partial.publish(&(text + "\n")).map_err(output_error)?;

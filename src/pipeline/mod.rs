@@ -17,6 +17,7 @@ mod pool;
 mod solve;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 pub use engine::{Engine, StartError, runtime_library};
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Encode, Limits, Model, Style};
 use crate::export::Report;
 use crate::media::VideoInfo;
+use crate::telemetry::Timings;
 
 /// Which pass a job is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub struct Job<'a> {
     /// Where what is done is written down, to go on from when the process dies; it is the caller's to remove. `None`: beside
     /// the results while they are made.
     pub journal: Option<&'a Path>,
+    /// Where its times go.
+    pub timings: Arc<Timings>,
     /// Asked before each frame whether the job goes on.
     pub course: &'a (dyn Fn() -> Course + Sync),
     /// Hears of everything that happens; called from the job's threads.

@@ -182,6 +182,7 @@ impl Observing<'_> {
         for frame in frames {
             check_length(self.limits, frame.time)?;
             self.times.push(frame.time);
+            self.timings.live().frame(self.timings.job());
             let frame = Arc::new(frame);
             if frame.index != self.scout.next_keyframe() {
                 between.push(frame);
@@ -218,7 +219,7 @@ impl Observing<'_> {
                     move |worker: &mut Worker| perform(worker, &frame, geometry, color, &work, &timings)
                 })
                 .collect();
-            let found: Result<Vec<Found>, PoseError> = pool.run_all(batch)?.into_iter().collect();
+            let found: Result<Vec<Found>, PoseError> = pool.run_all(timings, batch)?.into_iter().collect();
             Ok::<_, JobError>(found?)
         })?;
         if let Some(before) = &before {
@@ -252,7 +253,7 @@ impl Observing<'_> {
         self.asked.insert(frame.index);
         let Some(reply) = self.looked.clone() else { return Ok(()) };
         let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
-        self.pool.submit(Lane::Ordinary, move |worker| {
+        self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
             let one = |expected: Expected| {
                 let work = Work::Look { region: expected.region, network, tolerance: TOLERANCE };
                 match perform(worker, &frame, geometry, color, &work, &timings)? {
@@ -328,6 +329,6 @@ fn perform(
     };
     let start = Instant::now();
     let found = worker.perform(&Picture { frame, geometry: &geometry, color }, work);
-    timings.record(stage, start.elapsed());
+    timings.record(stage, frame.index, start.elapsed());
     found
 }

@@ -4,13 +4,16 @@
 //! them, so they overtake the frames in between.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use flume::{Receiver, Sender};
 
 use crate::pose::Worker;
+use crate::telemetry::{Buffer, Live, Timings};
 
-type Work = Box<dyn FnOnce(&mut Worker) + Send>;
+type Work = (i64, Box<dyn FnOnce(&mut Worker) + Send>);
 
 /// Which lane work waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct WorkerLost;
 
 impl DetectionPool {
     /// Starts one thread for each worker.
-    pub fn start(workers: Vec<Worker>) -> std::io::Result<Self> {
+    pub fn start(workers: Vec<Worker>, live: &Arc<Live>) -> std::io::Result<Self> {
         // Urgent work comes in small batches whose sender waits for them: room for a sweep of tiles. Ordinary work holds
         // a frame alive each: two a worker keep it busy while the next is submitted, and bound the memory.
         let (urgent, urgent_work) = flume::bounded(64);
@@ -51,21 +54,30 @@ impl DetectionPool {
         let mut threads = Vec::new();
         for (index, worker) in workers.into_iter().enumerate() {
             let (drawn, lanes) = (drawn.clone(), [urgent_work.clone(), ordinary_work.clone()]);
+            let live = live.clone();
             let thread = std::thread::Builder::new().name(format!("detect-{index}"));
-            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes))?);
+            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes, index, &live))?);
         }
         Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads })
     }
 
-    /// Queues work; waits while its lane is full.
-    pub fn submit(&self, lane: Lane, work: impl FnOnce(&mut Worker) + Send + 'static) -> Result<(), WorkerLost> {
+    /// Queues work for the job of these timings; waits while its lane is full.
+    pub fn submit(
+        &self,
+        lane: Lane,
+        timings: &Timings,
+        work: impl FnOnce(&mut Worker) + Send + 'static,
+    ) -> Result<(), WorkerLost> {
         let Queues { lanes, tickets } = self.queues.as_ref().ok_or(WorkerLost)?;
-        lanes[lane as usize].send(Box::new(work)).map_err(|_| WorkerLost)?;
+        let queue = &lanes[lane as usize];
+        queue.send((timings.job(), Box::new(work))).map_err(|_| WorkerLost)?;
+        let buffer = if lane == Lane::Urgent { Buffer::Urgent } else { Buffer::Ordinary };
+        timings.live().fill(buffer, queue.len(), queue.capacity().unwrap_or(0));
         tickets.send(()).map_err(|_| WorkerLost)
     }
 
     /// Runs a batch in the urgent lane and waits for its results, in the order of the batch.
-    pub fn run_all<T, F>(&self, batch: Vec<F>) -> Result<Vec<T>, WorkerLost>
+    pub fn run_all<T, F>(&self, timings: &Timings, batch: Vec<F>) -> Result<Vec<T>, WorkerLost>
     where
         T: Send + 'static,
         F: FnOnce(&mut Worker) -> T + Send + 'static,
@@ -75,7 +87,7 @@ impl DetectionPool {
         for (index, item) in batch.into_iter().enumerate() {
             let reply = reply.clone();
             // The batch's owner may have given up (a failed job): then nobody wants the result.
-            self.submit(Lane::Urgent, move |worker| drop(reply.send((index, item(worker)))))?;
+            self.submit(Lane::Urgent, timings, move |worker| drop(reply.send((index, item(worker)))))?;
         }
         drop(reply);
         let mut results: Vec<(usize, T)> = replies.iter().collect();
@@ -97,11 +109,14 @@ impl Drop for DetectionPool {
     }
 }
 
-fn serve(mut worker: Worker, tickets: &Receiver<()>, lanes: &[Receiver<Work>; 2]) {
+fn serve(mut worker: Worker, tickets: &Receiver<()>, lanes: &[Receiver<Work>; 2], index: usize, live: &Live) {
     for () in tickets {
         // There is work for each ticket; which one it was drawn for does not matter, urgent work goes first.
-        let Some(work) = lanes.iter().find_map(|lane| lane.try_recv().ok()) else { continue };
+        let Some((job, work)) = lanes.iter().find_map(|lane| lane.try_recv().ok()) else { continue };
+        live.begin_work(index, job);
+        let begun = Instant::now();
         // The panic's message was printed by the hook; the job that sent the work sees its reply channel closed.
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut worker)));
+        live.end_work(index, begun.elapsed());
     }
 }

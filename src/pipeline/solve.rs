@@ -22,7 +22,8 @@ pub fn solve(body: &Body, camera: &Camera, times: &[f64], tracks: &[Track], timi
                     let result = fit_track(body, camera, times, track, FitOptions::default());
                     let frames = track.observations.len().max(1) as u32;
                     let each = start.elapsed() / frames;
-                    (0..frames).for_each(|_| timings.record(Stage::Fit, each));
+                    let first = track.first_frame;
+                    (0..u64::from(frames)).for_each(|frame| timings.record(Stage::Fit, first + frame, each));
                     fitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(result);
                 }
             });

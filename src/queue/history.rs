@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{OptionalExtension, Row as SqlRow};
+use rusqlite::{OptionalExtension, Row as SqlRow, params};
+use serde::{Deserialize, Serialize};
 
 use super::store::{Sql, note, path};
 use super::{Millis, Queue, QueueError, State};
 
 /// A job as it is shown.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Its number.
     pub id: i64,
     /// The video.
+    #[serde(with = "lossy")]
     pub source: PathBuf,
     /// The result.
+    #[serde(with = "lossy")]
     pub video: PathBuf,
     /// What it is at.
     pub state: State,
@@ -45,7 +48,7 @@ pub struct Row {
 }
 
 /// A line of a job's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The job.
     pub job: i64,
@@ -74,6 +77,36 @@ impl Queue {
             );
             let mut rows = t.prepare_cached(&sql)?;
             rows.query_map([limit as i64], row_from)?.collect()
+        })
+    }
+
+    /// Jobs whose source has `filter` in its name: those that are not at their end in the order of their turns, then the
+    /// others, latest first; at most `limit` of each.
+    pub fn list(&mut self, filter: &str, limit: usize) -> Result<Vec<Row>, QueueError> {
+        let like = format!("%{}%", filter.replace(['%', '_'], "_"));
+        let part = |states: &str, order: &str| {
+            format!(
+                "SELECT {COLUMNS} FROM jobs WHERE state IN ({states}) AND (?1 = '%%' OR CAST(source AS TEXT) LIKE ?1)
+                 ORDER BY {order} LIMIT ?2"
+            )
+        };
+        let active = part("'running', 'queued', 'paused'", "priority DESC, state = 'running' DESC, position");
+        let ended = part("'done', 'failed', 'cancelled'", "id DESC");
+        self.read(|t| {
+            let mut rows = Vec::new();
+            for sql in [&active, &ended] {
+                let mut some = t.prepare_cached(sql)?;
+                rows.extend(some.query_map(params![like, limit as i64], row_from)?.collect::<Sql<Vec<Row>>>()?);
+            }
+            Ok(rows)
+        })
+    }
+
+    /// The report of a job that is done.
+    pub fn report(&mut self, id: i64) -> Result<Option<serde_json::Value>, QueueError> {
+        self.read(|t| {
+            let text = t.query_row("SELECT report FROM jobs WHERE id = ?1", [id], |row| row.get::<_, Option<String>>(0));
+            Ok(text.optional()?.flatten().and_then(|text| serde_json::from_str(&text).ok()))
         })
     }
 
@@ -106,9 +139,24 @@ impl Queue {
             let sql = "SELECT job, time, text FROM log WHERE ?1 IS NULL OR job = ?1 ORDER BY id DESC LIMIT ?2";
             let mut lines = t.prepare_cached(sql)?;
             let entry = |row: &SqlRow<'_>| Ok(Entry { job: row.get(0)?, time: row.get(1)?, text: row.get(2)? });
-            let lines: Sql<Vec<Entry>> = lines.query_map(rusqlite::params![job, limit as i64], entry)?.collect();
+            let lines: Sql<Vec<Entry>> = lines.query_map(params![job, limit as i64], entry)?.collect();
             Ok(lines?.into_iter().rev().collect())
         })
+    }
+}
+
+/// Names of files need not be text; what is shown of them is.
+mod lossy {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&path.to_string_lossy())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        String::deserialize(from).map(PathBuf::from)
     }
 }
 

@@ -30,7 +30,8 @@ impl Stamp {
 }
 
 /// What a job is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Waits for its turn, or for the time of its next try.
     Queued,

@@ -9,21 +9,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::look::{self, Look, Snapshot};
 use super::Shared;
 use crate::checksum;
 use crate::clock;
 use crate::config::Config;
+use crate::pipeline::Engine;
 use crate::queue::{Flow, Order, Queue, QueueError, now};
 
 /// Version of what is said on the socket.
 const VERSION: u32 = 1;
 /// Most bytes of a request or an answer.
-const LONGEST: u64 = 1 << 20;
+const LONGEST: u64 = 1 << 23;
 /// A partner that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What can be asked of an engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Something with jobs.
@@ -35,6 +37,13 @@ pub enum Request {
     },
     /// How the queue as a whole is worked through.
     Flow(Flow),
+    /// Process a file that lies elsewhere, as if it had been dropped into the first watched folder.
+    Add {
+        /// Where, from the root on.
+        path: String,
+    },
+    /// See the engine as it is.
+    Look(Look),
     /// End: at once, or after what is at work.
     Stop {
         /// After what is at work.
@@ -116,15 +125,20 @@ impl Listener {
     }
 
     /// Answers until `is_over`, and somebody knocks after that ([`Listener::wake`]).
-    pub(super) fn serve(&self, shared: &Shared<'_>, is_over: &AtomicBool) {
-        for stream in self.listener.incoming() {
-            if is_over.load(Ordering::SeqCst) {
-                return;
+    pub(super) fn serve(&self, shared: &Shared<'_>, engine: &Engine, is_over: &AtomicBool) {
+        // A partner that says nothing keeps nobody waiting but itself.
+        std::thread::scope(|scope| {
+            for stream in self.listener.incoming() {
+                if is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                scope.spawn(|| {
+                    if let Err(error) = stream.and_then(|stream| answer(shared, engine, &stream)) {
+                        tracing::debug!("an order was not understood: {error}");
+                    }
+                });
             }
-            if let Err(error) = stream.and_then(|stream| answer(shared, &stream)) {
-                tracing::debug!("an order was not understood: {error}");
-            }
-        }
+        });
     }
 
     /// Lets [`Listener::serve`] see that it is over.
@@ -139,10 +153,14 @@ impl Drop for Listener {
     }
 }
 
-fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
+fn answer(shared: &Shared<'_>, engine: &Engine, stream: &UnixStream) -> io::Result<()> {
     let asked: Versioned<serde_json::Value> = receive(stream)?;
     let answer = match serde_json::from_value::<Asked>(asked.what) {
         _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
+        Ok(Asked { request: Request::Look(wanted) }) => match look::look(shared, engine, &wanted) {
+            Ok(snapshot) => return send(stream, &Versioned { meshreel: VERSION, what: snapshot }),
+            Err(error) => Err(error.to_string()),
+        },
         Ok(Asked { request }) => carry_out(shared, request),
         Err(error) => Err(format!("this engine does not know that order: {error}")),
     };
@@ -157,6 +175,9 @@ fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
             apply(&mut shared.queue(), order, &jobs, |id| live.contains(&id))
         }
         Request::Flow(flow) => set_flow(&mut shared.queue(), flow),
+        Request::Add { path } => add(shared, &path),
+        // Answered before it comes here.
+        Request::Look(_) => Ok(Answer::default()),
         Request::Stop { drain } => {
             match drain {
                 true => shared.is_draining.store(true, Ordering::SeqCst),
@@ -169,6 +190,22 @@ fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
     let answer = result.map_err(|error| error.to_string());
     shared.reschedule().and_then(|()| shared.clean()).map_err(|error| error.to_string())?;
     answer
+}
+
+fn add(shared: &Shared<'_>, path: &str) -> Result<Answer, QueueError> {
+    let named = PathBuf::from(path);
+    let refused = match std::fs::metadata(&named) {
+        Err(error) => Some(error.to_string()),
+        Ok(metadata) if !metadata.is_file() => Some("it is no file".into()),
+        Ok(_) if !named.is_absolute() => Some("it is no whole path".into()),
+        Ok(_) => None,
+    };
+    if let Some(why) = refused {
+        return Ok(Answer { refused: vec![format!("{path}: {why}")], ..Answer::default() });
+    }
+    super::locked(&shared.added).push(named);
+    shared.has_more.store(true, Ordering::SeqCst);
+    Ok(Answer { done: vec![format!("{path}: taken when it is complete")], ..Answer::default() })
 }
 
 fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) -> bool) -> Result<Answer, QueueError> {
@@ -198,6 +235,30 @@ fn set_flow(queue: &mut Queue, flow: Flow) -> Result<Answer, QueueError> {
     Ok(Answer { done: vec![done], refused: Vec::new() })
 }
 
+/// Looks at the engine of a state folder.
+///
+/// # Errors
+/// When there is none, or it is of another version.
+pub fn look_at(config: &Config, look: &Look) -> Result<Snapshot, ControlError> {
+    let stream = match UnixStream::connect(socket(&config.state)) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Err(ControlError::NotRunning { state: config.state.clone() });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    tell(&stream, &Request::Look(look.clone()))
+}
+
+fn tell<T: for<'de> Deserialize<'de>>(stream: &UnixStream, request: &Request) -> Result<T, ControlError> {
+    send(stream, &Versioned { meshreel: VERSION, what: Asked { request: request.clone() } })?;
+    let answer: Versioned<serde_json::Value> = receive(stream)?;
+    if answer.meshreel != VERSION {
+        return Err(ControlError::Version(format!("it speaks version {}, not {VERSION}", answer.meshreel)));
+    }
+    serde_json::from_value(answer.what).map_err(|error| ControlError::Version(error.to_string()))
+}
+
 /// Asks the engine of a state folder; where none runs, changes its queue, which the next one will find.
 pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
     let stream = match UnixStream::connect(socket(&config.state)) {
@@ -207,24 +268,19 @@ pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
         }
         Err(error) => return Err(error.into()),
     };
-    send(&stream, &Versioned { meshreel: VERSION, what: Asked { request: request.clone() } })?;
-    let answer: Versioned<serde_json::Value> = receive(&stream)?;
-    if answer.meshreel != VERSION {
-        return Err(ControlError::Version(format!("it speaks version {}, not {VERSION}", answer.meshreel)));
-    }
-    serde_json::from_value(answer.what).map_err(|error| ControlError::Version(error.to_string()))
+    tell(&stream, request)
 }
 
 fn alone(config: &Config, request: &Request) -> Result<Answer, ControlError> {
     let not_running = || ControlError::NotRunning { state: config.state.clone() };
-    if matches!(request, Request::Stop { .. }) || !crate::queue::file(&config.state).exists() {
+    if matches!(request, Request::Stop { .. } | Request::Look(_) | Request::Add { .. }) || !crate::queue::file(&config.state).exists() {
         return Err(not_running());
     }
     let mut queue = Queue::open(&config.state)?;
     Ok(match request {
         Request::Order { order, jobs } => apply(&mut queue, *order, jobs, |_| false)?,
         Request::Flow(flow) => set_flow(&mut queue, *flow)?,
-        Request::Stop { .. } => return Err(not_running()),
+        Request::Stop { .. } | Request::Look(_) | Request::Add { .. } => return Err(not_running()),
     })
 }
 

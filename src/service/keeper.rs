@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{ServiceError, Shared, shown};
+use super::{ServiceError, Shared, locked, shown};
 use crate::checksum::{self, Sum};
 use crate::config::{Config, ConfigError, Preset, Watch};
 use crate::media;
@@ -107,6 +107,24 @@ impl<'a> Keeper<'a> {
                 }
             }
         }
+        let added: Vec<PathBuf> = locked(&self.shared.added).clone();
+        for path in added {
+            let Ok(metadata) = std::fs::metadata(&path) else {
+                self.forget_added(&path);
+                continue;
+            };
+            let entry = Entry { path, stamp: Stamp::of(&metadata), refused: None };
+            match self.is_known(&entry)? {
+                true => self.forget_added(&entry.path),
+                false => candidates.push((0, entry)),
+            }
+        }
+        *locked(&self.shared.folders) = config
+            .watch
+            .iter()
+            .zip(&self.folders)
+            .map(|(watch, folder)| (watch.path.to_string_lossy().into_owned(), *folder != Folder::Away))
+            .collect();
         let of: HashMap<PathBuf, usize> = candidates.iter().map(|(i, e)| (e.path.clone(), *i)).collect();
         let entries = candidates.into_iter().map(|(_, entry)| entry).collect();
         let rest = Duration::from_secs_f64(config.jobs.settle);
@@ -126,6 +144,7 @@ impl<'a> Keeper<'a> {
             }
             match self.take(&config.watch[of[&entry.path]], &entry)? {
                 Taken::Yes => {
+                    self.forget_added(&entry.path);
                     self.settling.forget(&entry.path);
                     self.known.insert(entry.path, entry.stamp);
                     self.shared.reschedule()?;
@@ -137,6 +156,10 @@ impl<'a> Keeper<'a> {
             }
         }
         Ok((self.settling.len() > stuck.len(), stuck))
+    }
+
+    fn forget_added(&self, path: &Path) {
+        locked(&self.shared.added).retain(|added| added != path);
     }
 
     fn is_known(&mut self, entry: &Entry) -> Result<bool, ServiceError> {
@@ -262,7 +285,7 @@ impl<'a> Keeper<'a> {
         let end = Instant::now() + longest;
         while !self.is_over() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.changes.wait(left.min(NAP)) {
+            if left.is_zero() || self.changes.wait(left.min(NAP)) || self.shared.has_more.swap(false, Ordering::SeqCst) {
                 break;
             }
         }

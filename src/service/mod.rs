@@ -10,6 +10,7 @@ mod hooks;
 mod journals;
 mod keeper;
 mod lock;
+mod look;
 mod originals;
 mod runner;
 
@@ -19,15 +20,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use control::{Answer, ControlError, Request, ask};
+pub use control::{Answer, ControlError, Request, ask, look_at};
+pub use look::{AtWork, ChartOf, Detail, Look, Machine, Snapshot};
 pub use runner::JOBS;
+
+use look::Known;
 
 use crate::cli::Run;
 use crate::config::{Config, Originals};
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, StartError, remove_leftovers};
 use crate::progress::printable;
-use crate::queue::{Queue, QueueError, State, now};
+use crate::queue::{Millis, Queue, QueueError, State, now};
 use crate::status;
 use crate::watch::is_open_for_writing;
 
@@ -106,6 +110,14 @@ struct Shared<'a> {
     /// The log tells of jobs, and nothing else does.
     is_headless: bool,
     hooks: hooks::Running,
+    /// For those who look.
+    known: Mutex<Known>,
+    folders: Mutex<Vec<(String, bool)>>,
+    /// Files from elsewhere that are to be processed.
+    added: Mutex<Vec<PathBuf>>,
+    /// Some of them were not looked at yet.
+    has_more: AtomicBool,
+    since: Millis,
     stop: &'a AtomicBool,
 }
 
@@ -283,12 +295,17 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
         is_once: run.once,
         is_headless: run.headless,
         hooks: hooks::Running::default(),
+        known: Mutex::default(),
+        folders: Mutex::default(),
+        added: Mutex::default(),
+        has_more: AtomicBool::new(false),
+        since: now(),
         stop,
     };
     let listener = control::Listener::open(state).map_err(state_error)?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
-        scope.spawn(|| listener.serve(&shared, &is_over));
+        scope.spawn(|| listener.serve(&shared, &engine, &is_over));
         let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&is_over)));
         let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
             .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))

@@ -1,7 +1,7 @@
 //! Takes jobs from the queue, one after another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
 use crate::progress::{FileProgress, printable};
+use crate::telemetry::Timings;
 use crate::queue::{Claim, Flow, Millis, Stamp, State, now};
 
 /// Where the log speaks of jobs: with bars or lines of progress on the terminal, it is silent there.
@@ -100,6 +101,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
     let events = |event: Event| {
         match &event {
             Event::Progress { phase, done, total, people } => {
+                locked(&shared.known).progress(claim.id, *phase, *done, *total, *people);
                 note(shared, claim.id, &noted, (*phase, *done, *total, *people));
             }
             Event::Warning(text) => tell(shared, claim, text),
@@ -107,19 +109,23 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         }
         progress.event(&event);
     };
+    let timings = Arc::new(Timings::new(claim.id, engine.live().clone()));
     let journal = journals::path(&shared.config.state, claim.id);
     let job = Job {
         source: &claim.source,
         outputs: claim.outputs.clone(),
         settings: claim.settings.clone(),
         journal: Some(&journal),
+        timings: timings.clone(),
         course: &|| shared.course(claim.id),
         events: &events,
     };
+    locked(&shared.known).begin(&timings);
     let at_work = AtWork::new(claim.id);
     let result = catch_unwind(AssertUnwindSafe(|| engine.process(&job)))
         .unwrap_or_else(|_| Err(JobError::Internal("the job panicked".into())));
     drop(at_work);
+    locked(&shared.known).end(claim.id);
     settle(shared, claim, result, &progress)
 }
 

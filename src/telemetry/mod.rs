@@ -1,7 +1,13 @@
 //! Timings of the stages of a job: recorded by whichever thread runs the stage, read by the report and the progress.
 
-use std::sync::Mutex;
+mod frames;
+mod live;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+pub use frames::{Chart, FrameTimes};
+pub use live::{Buffer, Depth, Figures, Live, SPAN, WorkerFigures};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -59,15 +65,12 @@ pub struct Summary {
     pub max_ms: f64,
 }
 
-/// Timings of one job. Memory does not grow with the number of recordings.
+/// Timings of one job.
 pub struct Timings {
+    job: i64,
     stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self { stages: std::array::from_fn(|_| Mutex::new(new_histogram())) }
-    }
+    frames: Mutex<FrameTimes>,
+    live: Arc<Live>,
 }
 
 /// Microseconds up to an hour at 3 significant digits.
@@ -77,18 +80,41 @@ fn new_histogram() -> Histogram<u64> {
 }
 
 impl Timings {
-    /// Adds one time of a stage.
-    pub fn record(&self, stage: Stage, time: Duration) {
+    /// For the job of this number, in a process with these live figures.
+    pub fn new(job: i64, live: Arc<Live>) -> Self {
+        let stages = std::array::from_fn(|_| Mutex::new(new_histogram()));
+        Self { job, stages, frames: Mutex::default(), live }
+    }
+
+    /// Number of the job.
+    pub fn job(&self) -> i64 {
+        self.job
+    }
+
+    /// The last seconds of the process.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Adds one time of a stage, spent on a frame.
+    pub fn record(&self, stage: Stage, frame: u64, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.lock(stage).saturating_record(micros);
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner).add(frame, stage, time);
+        self.live.add(stage, time, self.job);
     }
 
     /// Runs `work` and records how long it took.
-    pub fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+    pub fn time<T>(&self, stage: Stage, frame: u64, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let value = work();
-        self.record(stage, start.elapsed());
+        self.record(stage, frame, start.elapsed());
         value
+    }
+
+    /// Times of the clip's frames ([`FrameTimes::chart`]).
+    pub fn chart(&self, from: u64, count: u64, columns: usize, slowest: usize) -> Chart {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner).chart(from, count, columns, slowest)
     }
 
     /// The figures of a stage so far.
@@ -122,9 +148,9 @@ mod tests {
 
     #[test]
     fn summary_of_known_times() {
-        let t = Timings::default();
+        let t = Timings::new(1, Arc::default());
         for ms in 1..=100 {
-            t.record(Stage::Render, Duration::from_millis(ms));
+            t.record(Stage::Render, ms, Duration::from_millis(ms));
         }
         let s = t.summary(Stage::Render);
         assert_eq!(s.count, 100);

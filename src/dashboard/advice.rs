@@ -1,0 +1,74 @@
+//! What holds the work back, in one sentence drawn from the figures.
+
+use crate::service::Snapshot;
+use crate::telemetry::Stage;
+
+/// A thread, or all of a kind, that is busy for more of the time than this holds the others back.
+const SATURATED: f32 = 0.85;
+
+/// Threads of a stage, where there is a fixed number of them.
+pub fn threads(snapshot: &Snapshot, stage: Stage) -> Option<usize> {
+    let jobs = snapshot.at_work.len().max(1);
+    match stage {
+        Stage::Detect | Stage::Landmarks => Some(snapshot.workers.len()),
+        Stage::RenderWait => None,
+        Stage::Render => Some(1),
+        Stage::Fit => Some(snapshot.machine.cores.max(1)),
+        // A thread a job.
+        Stage::Decode | Stage::Blend | Stage::Encode => Some(jobs),
+    }
+}
+
+/// Which stage the others wait for, if there is one.
+pub fn bottleneck(snapshot: &Snapshot) -> Option<Stage> {
+    let detection = busy(snapshot, Stage::Detect) + busy(snapshot, Stage::Landmarks);
+    let load = |stage: Stage| match stage {
+        // Workers do both.
+        Stage::Detect | Stage::Landmarks => detection / snapshot.workers.len().max(1) as f32,
+        // One thread does both.
+        Stage::Blend | Stage::Encode => {
+            (busy(snapshot, Stage::Blend) + busy(snapshot, Stage::Encode)) / snapshot.at_work.len().max(1) as f32
+        }
+        other => threads(snapshot, other).map_or(0.0, |threads| busy(snapshot, other) / threads as f32),
+    };
+    let stages = [Stage::Decode, Stage::Landmarks, Stage::Fit, Stage::Render, Stage::Encode];
+    let most = stages.into_iter().max_by(|&a, &b| load(a).total_cmp(&load(b)))?;
+    (load(most) > 0.3).then_some(most)
+}
+
+fn busy(snapshot: &Snapshot, stage: Stage) -> f32 {
+    snapshot.stages.get(stage as usize).map_or(0.0, |figures| figures.busy)
+}
+
+/// The sentence.
+pub fn advice(snapshot: &Snapshot) -> String {
+    if snapshot.at_work.is_empty() {
+        return "Nothing is at work.".into();
+    }
+    let percent = |share: f32| format!("{:.0}%", 100.0 * share);
+    let render = busy(snapshot, Stage::Render);
+    let cores = snapshot.machine.cores;
+    let is_full = snapshot.machine.cpu > SATURATED;
+    let more = match is_full {
+        true => format!("the {cores} cores are full ({}), so more threads would not help", percent(snapshot.machine.cpu)),
+        false => format!("the {cores} cores are at {}, so there is room for more", percent(snapshot.machine.cpu)),
+    };
+    let beside = format!("the render thread is busy {} of the time", percent(render));
+    match bottleneck(snapshot) {
+        Some(Stage::Detect | Stage::Landmarks) => {
+            let workers = snapshot.workers.len();
+            let busy = snapshot.workers.iter().map(|worker| worker.figures.busy).sum::<f32>() / workers.max(1) as f32;
+            format!("Detection limits: {workers} workers busy {}; {beside}; {more}.", percent(busy))
+        }
+        Some(Stage::Render) => {
+            let wait = snapshot.stages.get(Stage::RenderWait as usize).map_or(0.0, |figures| figures.p50);
+            format!("Rendering limits: the one render thread is busy {}, and frames wait {wait:.1} ms for it.", percent(render))
+        }
+        Some(Stage::Encode | Stage::Blend) => {
+            format!("Encoding limits; {beside}; a faster encode.preset, or more jobs.concurrent, would help: {more}.")
+        }
+        Some(Stage::Decode) => format!("Decoding limits; {beside}; {more}."),
+        Some(Stage::Fit) => format!("The bodies are being fitted; {more}."),
+        Some(Stage::RenderWait) | None => format!("Nothing is near its limit; {beside}; {more}."),
+    }
+}

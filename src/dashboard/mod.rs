@@ -1,0 +1,213 @@
+//! The dashboard: shows the engine, and steers it from the keyboard. It is a client; the engine is a process of its own and
+//! goes on without it.
+//!
+//! Keys, the engine's news and signals arrive in one channel; [`App`] says what becomes of them; [`view`] draws what it then
+//! holds, at most so many times a second and only when something changed.
+
+mod advice;
+mod app;
+mod client;
+mod keys;
+mod start;
+mod theme;
+mod view;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use flume::{Receiver, RecvTimeoutError, Sender};
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui::crossterm::execute;
+
+use self::app::{App, Effect};
+use self::client::{Client, News};
+use self::theme::Theme;
+use crate::config::{Config, Mouse};
+
+pub use self::keys::Keys;
+pub use self::start::{StartEngineError, start_engine};
+
+/// How soon a signal is noticed.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Why there is no dashboard.
+#[derive(Debug, thiserror::Error)]
+pub enum DashboardError {
+    /// It cannot be drawn.
+    #[error("the terminal: {0}")]
+    Terminal(#[from] io::Error),
+    /// There is no terminal.
+    #[error("standard input and output are no terminal; `meshreel run --headless` needs none, `meshreel status` shows the jobs")]
+    NoTerminal,
+    /// The configuration names keys or actions that do not exist.
+    #[error("{0}")]
+    Keys(String),
+}
+
+/// What happens.
+enum Event {
+    Input(Input),
+    News(News),
+}
+
+/// Shows the engine of a state folder until the user leaves.
+///
+/// # Errors
+/// When there is no terminal to draw on.
+pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Err(DashboardError::NoTerminal);
+    }
+    let keys = Keys::new(config.keys.clone()).map_err(DashboardError::Keys)?;
+    let mut app = App::new(Theme::of_terminal(), keys, read_only);
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, ended.clone())?;
+    }
+    let (sender, events) = flume::unbounded();
+    let news = sender.clone();
+    // Per second so many at most; the engine is looked at half as often.
+    let least = Duration::from_secs_f64(1.0 / config.dashboard.fps);
+    let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| news.send(Event::News(what)).is_ok());
+    let has_mouse = match config.dashboard.mouse {
+        Mouse::On => true,
+        Mouse::Off => false,
+        // Who selects text with the mouse over SSH would lose that.
+        Mouse::Auto => std::env::var_os("SSH_CONNECTION").is_none(),
+    };
+    std::thread::spawn(move || read_input(&sender));
+    // Restores the terminal in a panic as well.
+    let mut terminal = ratatui::try_init()?;
+    let result = enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));
+    // What cannot be restored now cannot be at all.
+    drop(leave(has_mouse));
+    ratatui::restore();
+    Ok(result?)
+}
+
+fn enter(has_mouse: bool) -> io::Result<()> {
+    if has_mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
+}
+
+fn leave(has_mouse: bool) -> io::Result<()> {
+    if has_mouse { execute!(io::stdout(), DisableMouseCapture) } else { Ok(()) }
+}
+
+fn read_input(sender: &Sender<Event>) {
+    // A terminal that is gone ends the dashboard by a signal.
+    while let Ok(input) = event::read() {
+        if sender.send(Event::Input(input)).is_err() {
+            return;
+        }
+    }
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    app: &mut App,
+    client: &Client,
+    events: &Receiver<Event>,
+    least: Duration,
+    ended: &AtomicBool,
+    has_mouse: bool,
+) -> io::Result<()> {
+    let mut drawn: Option<Instant> = None;
+    let mut is_stale = true;
+    while !ended.load(Ordering::SeqCst) {
+        if is_stale && drawn.is_none_or(|drawn| drawn.elapsed() >= least) {
+            draw(terminal, app)?;
+            (drawn, is_stale) = (Some(Instant::now()), false);
+        }
+        let patience = if is_stale { least } else { NAP };
+        let first = match events.recv_timeout(patience) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        for event in std::iter::once(first).chain(events.drain()) {
+            let is_input = matches!(event, Event::Input(_));
+            if handle(app, client, event, terminal, has_mouse)? {
+                return Ok(());
+            }
+            // Keys are answered at once, news at the pace of drawing.
+            if is_input {
+                drawn = None;
+            }
+            is_stale = true;
+        }
+        let columns = terminal.size().map(|size| view::chart_columns(size.into(), app.pane))?;
+        client.look((!app.is_frozen).then(|| app.look(columns)));
+    }
+    Ok(())
+}
+
+/// Says whether that was the end.
+fn handle(
+    app: &mut App,
+    client: &Client,
+    event: Event,
+    terminal: &mut DefaultTerminal,
+    has_mouse: bool,
+) -> io::Result<bool> {
+    let effects = match event {
+        Event::News(News::Seen(snapshot)) if app.is_frozen => {
+            drop(snapshot);
+            Vec::new()
+        }
+        Event::News(News::Seen(snapshot)) => {
+            app.see(*snapshot);
+            Vec::new()
+        }
+        Event::News(News::Lost(why)) => {
+            app.lose(why);
+            Vec::new()
+        }
+        Event::News(News::Answered(answer)) => {
+            app.answered(answer);
+            Vec::new()
+        }
+        Event::Input(Input::Key(key)) => app.press(key),
+        Event::Input(Input::Mouse(mouse)) => {
+            app.point(mouse);
+            Vec::new()
+        }
+        Event::Input(_) => Vec::new(),
+    };
+    for effect in effects {
+        match effect {
+            Effect::Ask(request) => client.ask(request),
+            Effect::Leave => return Ok(true),
+            Effect::Copy(text) => copy(&text)?,
+            Effect::Suspend => {
+                leave(has_mouse)?;
+                ratatui::restore();
+                // Until the shell's `fg`.
+                signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+                *terminal = ratatui::try_init()?;
+                enter(has_mouse)?;
+                terminal.clear()?;
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> io::Result<()> {
+    // Terminals that do not know it ignore it; the others show the whole change at once.
+    execute!(io::stdout(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| view::draw(frame, app))?;
+    execute!(io::stdout(), EndSynchronizedUpdate)
+}
+
+/// OSC 52: to the clipboard of the machine that the terminal runs on.
+fn copy(text: &str) -> io::Result<()> {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+    let mut out = io::stdout();
+    write!(out, "\x1b]52;c;{encoded}\x07")?;
+    out.flush()
+}

@@ -1,0 +1,115 @@
+//! The first lines: what the engine and the machine are at.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::clock;
+use crate::dashboard::app::App;
+use crate::progress::printable;
+use crate::queue::{Flow, State};
+use crate::service::Snapshot;
+
+/// Lines it takes.
+pub fn height(whole: Rect) -> u16 {
+    if whole.height >= 20 { 3 } else { 2 }
+}
+
+/// Draws it.
+pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
+    let theme = app.theme;
+    let mut lines = vec![state_line(app)];
+    match &app.snapshot {
+        None => lines.push(Line::from("")),
+        Some(snapshot) => {
+            lines.push(counts_line(app, snapshot));
+            if place.height > 2 {
+                lines.push(machine_line(app, snapshot, usize::from(place.width)));
+            }
+        }
+    }
+    for (line, y) in lines.into_iter().zip(place.y..place.y + place.height) {
+        frame.render_widget(line, Rect { y, height: 1, ..place });
+    }
+    if app.is_frozen {
+        let text = Line::from(Span::styled(" FROZEN ", theme.warning().patch(theme.selected()))).right_aligned();
+        frame.render_widget(text, Rect { height: 1, ..place });
+    }
+}
+
+/// Whether it works, what it watches, how fast it is.
+fn state_line(app: &App) -> Line<'static> {
+    let theme = app.theme;
+    let mut spans = vec![Span::styled("meshreel ", theme.title())];
+    let loud = |text: String, style: ratatui::style::Style| Span::styled(format!(" {text} "), style.patch(theme.selected()));
+    if let Some(trouble) = &app.trouble {
+        spans.push(loud("NO ENGINE".into(), theme.bad()));
+        spans.push(Span::raw(format!(" {}", printable(trouble))));
+        return Line::from(spans);
+    }
+    let Some(snapshot) = &app.snapshot else {
+        spans.push(Span::styled("looking for the engine", theme.faint()));
+        return Line::from(spans);
+    };
+    let at_work = snapshot.at_work.iter().filter(|job| job.fps > 0.0).count();
+    spans.push(match snapshot.flow {
+        Flow::Pause { until: None } => loud("PAUSED".into(), theme.warning()),
+        Flow::Pause { until: Some(until) } => loud(format!("PAUSED until {}", clock::local(until)), theme.warning()),
+        _ if !snapshot.is_open => loud("OUT OF HOURS".into(), theme.warning()),
+        _ if snapshot.is_draining => loud("ENDS after what is at work".into(), theme.warning()),
+        Flow::Drain => loud("DRAINING: begins nothing".into(), theme.warning()),
+        Flow::Go if at_work > 0 => Span::styled(format!("{} at work", theme.sign("●", "*")), theme.good()),
+        Flow::Go => Span::styled(format!("{} waits for videos", theme.sign("○", "o")), theme.faint()),
+    });
+    spans.push(Span::raw(format!("   {:.1} fps now, {:.1} in the last hour", snapshot.fps, snapshot.fps_hour)));
+    for (folder, is_there) in &snapshot.folders {
+        spans.push(Span::raw("   "));
+        spans.push(Span::raw(printable(folder)));
+        if !is_there {
+            spans.push(Span::styled(" unavailable", theme.bad()));
+        }
+    }
+    if app.read_only {
+        spans.push(Span::styled("   looking only", theme.faint()));
+    }
+    Line::from(spans)
+}
+
+fn counts_line(app: &App, snapshot: &Snapshot) -> Line<'static> {
+    let mut spans = Vec::new();
+    for (state, count) in &snapshot.counts {
+        let style = if *count == 0 { app.theme.faint() } else { app.theme.state(*state) };
+        spans.push(Span::styled(format!("{count} {}   ", state.name()), style));
+    }
+    if let Some((_, failed)) = snapshot.counts.iter().find(|(state, count)| *state == State::Failed && *count > 0) {
+        let what = if *failed == 1 { "it" } else { "one" };
+        spans.push(Span::styled(format!("(select {what} for the reason)"), app.theme.faint()));
+    }
+    Line::from(spans)
+}
+
+fn machine_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
+    let theme = app.theme;
+    let machine = snapshot.machine;
+    let gigabytes = |megabytes: u64| format!("{:.1}", megabytes as f64 / 1000.0);
+    let disk = match machine.disk_free {
+        None => Span::raw("disk away"),
+        Some(free) if free < 2000 => Span::styled(format!("disk {free} MB free"), theme.bad()),
+        Some(free) => Span::raw(format!("disk {} GB free", gigabytes(free))),
+    };
+    let mut spans = vec![
+        Span::raw(format!("cpu {} {:3.0}% of {}", theme.bar(machine.cpu, 8), 100.0 * machine.cpu, machine.cores)),
+        Span::raw(format!(
+            "   memory {} of {} GB, engine {} GB   ",
+            gigabytes(machine.memory),
+            gigabytes(machine.memory_of),
+            gigabytes(machine.engine_memory)
+        )),
+        disk,
+    ];
+    let used: usize = spans.iter().map(Span::width).sum();
+    let what = format!("   networks on {}, drawn by {}", snapshot.inference, printable(&snapshot.renderer));
+    let room = width.saturating_sub(used);
+    spans.push(Span::styled(what.chars().take(room).collect::<String>(), theme.faint()));
+    Line::from(spans)
+}

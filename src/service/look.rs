@@ -1,0 +1,278 @@
+//! What a dashboard is shown: the engine as it is at one moment. Who looks asks for it, so that nobody who looks away slows
+//! the work.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sysinfo::System;
+
+use super::{Shared, locked};
+use crate::log::{self, Line};
+use crate::pipeline::{Engine, Phase};
+use crate::queue::{Entry, Flow, Millis, QueueError, Row, State, now};
+use crate::telemetry::{Buffer, Chart, Depth, Figures, Stage, Timings, WorkerFigures};
+
+/// Finished jobs whose times are kept for charts.
+const REMEMBERED: usize = 16;
+/// Rows of jobs that are sent at most, of those that wait and of those that ended.
+const ROWS: usize = 400;
+/// The load of the machine is measured this often.
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// What somebody wants to see.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// Version of the list of jobs that is known already.
+    pub jobs_seen: Option<u64>,
+    /// Only jobs whose name has this in it.
+    pub filter: String,
+    /// Number of the last line of the log that is known.
+    pub log_seen: u64,
+    /// Times of the frames of a job.
+    pub chart: Option<ChartOf>,
+    /// The log and report of a job.
+    pub detail: Option<i64>,
+}
+
+/// Which frames' times, and how many columns of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChartOf {
+    /// Number of the job.
+    pub job: i64,
+    /// First frame.
+    pub from: u64,
+    /// Frames.
+    pub count: u64,
+    /// Columns at most.
+    pub columns: usize,
+}
+
+/// The engine at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The engine's time.
+    pub now: Millis,
+    /// When it was started.
+    pub since: Millis,
+    /// Its process.
+    pub pid: u32,
+    /// Watched folders, and whether they can be read.
+    pub folders: Vec<(String, bool)>,
+    /// Whether the queue is worked through.
+    pub flow: Flow,
+    /// The engine ends after what is at work.
+    pub is_draining: bool,
+    /// Whether it is within the hours of work.
+    pub is_open: bool,
+    /// How many jobs there are in each state.
+    pub counts: Vec<(State, u64)>,
+    /// The machine.
+    pub machine: Machine,
+    /// Where the networks run.
+    pub inference: String,
+    /// What draws.
+    pub renderer: String,
+    /// Frames a second in the last 10 s.
+    pub fps: f32,
+    /// Frames a second in the last hour, or since the start.
+    pub fps_hour: f32,
+    /// Figures of each [`Stage`], in order.
+    pub stages: Vec<Figures>,
+    /// How full the queues are: decoded, urgent, ordinary, render, encode.
+    pub depths: [Depth; 5],
+    /// The detection workers.
+    pub workers: Vec<WorkerFigures>,
+    /// Each job's share of the render thread's time.
+    pub render_shares: Vec<(i64, f32)>,
+    /// Jobs that are in hand.
+    pub at_work: Vec<AtWork>,
+    /// The list of jobs and its version, if that is not known yet.
+    pub jobs: Option<(u64, Vec<Row>)>,
+    /// New lines of the log.
+    pub log: Vec<Line>,
+    /// What was asked for.
+    pub chart: Option<Chart>,
+    /// What was asked for.
+    pub detail: Option<Detail>,
+}
+
+/// A job in hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// Its number.
+    pub id: i64,
+    /// Whether it draws; it watches before.
+    pub is_drawing: bool,
+    /// Frames through this pass.
+    pub done: u64,
+    /// Frames of the video, as far as known.
+    pub total: Option<u64>,
+    /// People found.
+    pub people: usize,
+    /// Frames a second in the last 10 s.
+    pub fps: f32,
+}
+
+/// All that is known of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The job.
+    pub row: Row,
+    /// Its log.
+    pub log: Vec<Entry>,
+    /// Its report, when it is done.
+    pub report: Option<serde_json::Value>,
+}
+
+/// The machine's load.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Of all cores, 0..=1.
+    pub cpu: f32,
+    /// How many there are.
+    pub cores: usize,
+    /// Megabytes in use.
+    pub memory: u64,
+    /// Megabytes there are.
+    pub memory_of: u64,
+    /// Megabytes that the engine uses.
+    pub engine_memory: u64,
+    /// Megabytes free where results go; unknown while that folder is away.
+    pub disk_free: Option<u64>,
+}
+
+/// What the engine remembers of jobs for those who look.
+#[derive(Default)]
+pub struct Known {
+    jobs: VecDeque<KnownJob>,
+    machine: Option<(Instant, System, Machine)>,
+}
+
+struct KnownJob {
+    timings: Arc<Timings>,
+    is_at_work: bool,
+    is_drawing: bool,
+    done: u64,
+    total: Option<u64>,
+    people: usize,
+}
+
+impl Known {
+    /// A job begins.
+    pub fn begin(&mut self, timings: &Arc<Timings>) {
+        self.jobs.retain(|job| job.timings.job() != timings.job());
+        while self.jobs.len() >= REMEMBERED && self.jobs.iter().any(|job| !job.is_at_work) {
+            let oldest = self.jobs.iter().position(|job| !job.is_at_work).unwrap_or(0);
+            self.jobs.remove(oldest);
+        }
+        let timings = timings.clone();
+        self.jobs.push_back(KnownJob { timings, is_at_work: true, is_drawing: false, done: 0, total: None, people: 0 });
+    }
+
+    /// It is at this frame.
+    pub fn progress(&mut self, id: i64, phase: Phase, done: u64, total: Option<u64>, people: usize) {
+        if let Some(job) = self.jobs.iter_mut().find(|job| job.timings.job() == id) {
+            (job.is_drawing, job.done, job.total, job.people) = (phase == Phase::Draw, done, total, people);
+        }
+    }
+
+    /// It is no longer at work.
+    pub fn end(&mut self, id: i64) {
+        self.jobs.iter_mut().filter(|job| job.timings.job() == id).for_each(|job| job.is_at_work = false);
+    }
+
+    fn timings(&self, id: i64) -> Option<Arc<Timings>> {
+        self.jobs.iter().find(|job| job.timings.job() == id).map(|job| job.timings.clone())
+    }
+
+    fn machine(&mut self, output: Option<&PathBuf>) -> Machine {
+        if let Some((when, _, machine)) = &self.machine
+            && when.elapsed() < MEASURED
+        {
+            return *machine;
+        }
+        let mut system = self.machine.take().map_or_else(System::new, |(_, system, _)| system);
+        system.refresh_cpu_usage();
+        system.refresh_memory();
+        let own = sysinfo::Pid::from_u32(std::process::id());
+        system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), false);
+        let megabytes = |bytes: u64| bytes / 1_000_000;
+        let disk = output.and_then(|folder| rustix::fs::statvfs(folder).ok());
+        let machine = Machine {
+            cpu: system.global_cpu_usage() / 100.0,
+            cores: system.cpus().len(),
+            memory: megabytes(system.used_memory()),
+            memory_of: megabytes(system.total_memory()),
+            engine_memory: system.process(own).map_or(0, |process| megabytes(process.memory())),
+            disk_free: disk.map(|disk| megabytes(disk.f_bavail.saturating_mul(disk.f_frsize))),
+        };
+        self.machine = Some((Instant::now(), system, machine));
+        machine
+    }
+}
+
+/// Looks at the engine.
+pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<Snapshot, QueueError> {
+    let live = engine.live();
+    let version = shared.version();
+    let (flow, counts, jobs, detail) = {
+        let mut queue = shared.queue();
+        let counts = State::ALL.into_iter().map(|state| Ok((state, queue.count(state)?))).collect::<Result<_, _>>()?;
+        let jobs = match look.jobs_seen == Some(version) {
+            true => None,
+            false => Some((version, queue.list(&look.filter, ROWS)?)),
+        };
+        let detail = match look.detail {
+            Some(id) => match queue.row(id)? {
+                Some(row) => Some(Detail { row, log: queue.log(Some(id), 200)?, report: queue.report(id)? }),
+                None => None,
+            },
+            None => None,
+        };
+        (queue.flow(now())?, counts, jobs, detail)
+    };
+    let (at_work, machine, charted) = {
+        let mut known = locked(&shared.known);
+        let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {
+            id: job.timings.job(),
+            is_drawing: job.is_drawing,
+            done: job.done,
+            total: job.total,
+            people: job.people,
+            fps: live.frames_per_second(Some(job.timings.job())),
+        });
+        let at_work = at_work.collect();
+        let output = shared.config.watch.first().map(|watch| &watch.output);
+        (at_work, known.machine(output), look.chart.and_then(|of| Some((of, known.timings(of.job)?))))
+    };
+    let render = engine.renderer();
+    Ok(Snapshot {
+        now: now(),
+        since: shared.since,
+        pid: std::process::id(),
+        folders: locked(&shared.folders).clone(),
+        flow,
+        is_draining: shared.is_draining.load(std::sync::atomic::Ordering::SeqCst),
+        is_open: shared.places() > 0,
+        counts,
+        machine,
+        inference: engine.inference().to_owned(),
+        renderer: render.renderer.clone(),
+        fps: live.frames_per_second(None),
+        fps_hour: live.frames_per_second_in_hour(),
+        stages: Stage::ALL.into_iter().map(|stage| live.stage(stage)).collect(),
+        depths: [Buffer::Decoded, Buffer::Urgent, Buffer::Ordinary, Buffer::Render, Buffer::Encode]
+            .map(|buffer| live.depth(buffer)),
+        workers: live.workers(),
+        render_shares: live.shares(Stage::Render),
+        at_work,
+        jobs,
+        log: log::recent(look.log_seen),
+        chart: charted.map(|(of, timings)| timings.chart(of.from, of.count, of.columns.min(1000), 20)),
+        detail,
+    })
+}

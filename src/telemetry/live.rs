@@ -1,0 +1,283 @@
+//! What the stages did in the last seconds, over all jobs: for who watches the machine work.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Stage;
+
+/// How far back figures go.
+pub const SPAN: Duration = Duration::from_secs(10);
+/// Parts of [`SPAN`] in [`Figures::course`].
+const PARTS: usize = 20;
+/// Most times kept of one stage.
+const MOST: usize = 20_000;
+
+/// Times of one stage in the last [`SPAN`], milliseconds.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// How many there were.
+    pub count: usize,
+    /// Median.
+    pub p50: f32,
+    /// 95th percentile.
+    pub p95: f32,
+    /// Longest.
+    pub max: f32,
+    /// Their sum over the span: the number of threads that were busy with it, on average.
+    pub busy: f32,
+    /// Means of [`PARTS`] equal parts of the span, the latest last; 0 where there was nothing.
+    pub course: Vec<f32>,
+}
+
+/// A bounded queue between two stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buffer {
+    /// Frames decoded ahead.
+    Decoded,
+    /// Questions of keyframes for detection workers.
+    Urgent,
+    /// Frames between keyframes for detection workers.
+    Ordinary,
+    /// Requests to the render thread.
+    Render,
+    /// Frames whose drawing was asked for, on their way to the encoder.
+    Encode,
+}
+
+/// How full a [`Buffer`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Depth {
+    /// What waits.
+    pub used: u32,
+    /// What can wait.
+    pub capacity: u32,
+}
+
+/// What a detection worker does.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct WorkerFigures {
+    /// Its pieces of work.
+    pub figures: Figures,
+    /// The job it is at work on; 0 for none.
+    pub job: i64,
+}
+
+/// The last seconds of a process.
+#[derive(Default)]
+pub struct Live {
+    stages: [Window; Stage::ALL.len()],
+    workers: Vec<(Window, AtomicI64)>,
+    buffers: [(AtomicU32, AtomicU32); 5],
+    /// Frames that are through; half of it with each pass.
+    frames: Window,
+    hour: Mutex<Hour>,
+}
+
+/// Frames through a pass in each minute of the last hour.
+struct Hour {
+    begun: Instant,
+    /// Which minute since then, and how many.
+    minutes: VecDeque<(u64, u64)>,
+}
+
+impl Default for Hour {
+    fn default() -> Self {
+        Self { begun: Instant::now(), minutes: VecDeque::new() }
+    }
+}
+
+impl Hour {
+    const MINUTES: u64 = 60;
+
+    fn add(&mut self) {
+        let minute = self.begun.elapsed().as_secs() / 60;
+        match self.minutes.back_mut() {
+            Some((last, count)) if *last == minute => *count += 1,
+            _ => self.minutes.push_back((minute, 1)),
+        }
+        self.forget(minute);
+    }
+
+    fn forget(&mut self, minute: u64) {
+        while self.minutes.front().is_some_and(|(first, _)| first + Self::MINUTES <= minute) {
+            self.minutes.pop_front();
+        }
+    }
+
+    fn per_second(&mut self) -> f32 {
+        let seconds = self.begun.elapsed().as_secs_f32();
+        self.forget(self.begun.elapsed().as_secs() / 60);
+        let count: u64 = self.minutes.iter().map(|(_, count)| count).sum();
+        count as f32 / seconds.clamp(1.0, 3600.0)
+    }
+}
+
+#[derive(Default)]
+struct Window(Mutex<VecDeque<Event>>);
+
+#[derive(Clone, Copy)]
+struct Event {
+    end: Instant,
+    time: Duration,
+    job: i64,
+}
+
+impl Window {
+    fn add(&self, time: Duration, job: i64) {
+        let mut events = self.lock();
+        let end = Instant::now();
+        while events.front().is_some_and(|event| end.duration_since(event.end) > SPAN) || events.len() >= MOST {
+            events.pop_front();
+        }
+        events.push_back(Event { end, time, job });
+    }
+
+    fn recent(&self, now: Instant) -> Vec<Event> {
+        self.lock().iter().filter(|event| now.duration_since(event.end) <= SPAN).copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn figures(events: &[Event], now: Instant) -> Figures {
+    let ms = |time: Duration| time.as_secs_f32() * 1000.0;
+    let mut times: Vec<f32> = events.iter().map(|event| ms(event.time)).collect();
+    times.sort_by(f32::total_cmp);
+    let at = |share: f32| times.get(((times.len() as f32 * share) as usize).min(times.len().saturating_sub(1)));
+    let mut parts = [(0.0, 0u32); PARTS];
+    for event in events {
+        let age = now.duration_since(event.end).as_secs_f32() / SPAN.as_secs_f32();
+        let part = PARTS - 1 - ((age * PARTS as f32) as usize).min(PARTS - 1);
+        parts[part].0 += ms(event.time);
+        parts[part].1 += 1;
+    }
+    Figures {
+        count: times.len(),
+        p50: at(0.5).copied().unwrap_or(0.0),
+        p95: at(0.95).copied().unwrap_or(0.0),
+        max: times.last().copied().unwrap_or(0.0),
+        busy: times.iter().sum::<f32>() / ms(SPAN),
+        course: parts.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect(),
+    }
+}
+
+impl Live {
+    /// For so many detection workers.
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| Default::default()).collect(), ..Self::default() }
+    }
+
+    /// Adds one time of a stage.
+    pub fn add(&self, stage: Stage, time: Duration, job: i64) {
+        self.stages[stage as usize].add(time, job);
+    }
+
+    /// A worker has begun on something for a job.
+    pub fn begin_work(&self, worker: usize, job: i64) {
+        if let Some((_, at)) = self.workers.get(worker) {
+            at.store(job, Ordering::Relaxed);
+        }
+    }
+
+    /// A worker has done something.
+    pub fn end_work(&self, worker: usize, time: Duration) {
+        if let Some((window, at)) = self.workers.get(worker) {
+            window.add(time, at.swap(0, Ordering::Relaxed));
+        }
+    }
+
+    /// A frame is through a pass.
+    pub fn frame(&self, job: i64) {
+        self.frames.add(Duration::ZERO, job);
+        self.hour.lock().unwrap_or_else(PoisonError::into_inner).add();
+    }
+
+    /// Frames a second in the last hour, or since the start. A frame is one when it is through both passes.
+    pub fn frames_per_second_in_hour(&self) -> f32 {
+        self.hour.lock().unwrap_or_else(PoisonError::into_inner).per_second() / 2.0
+    }
+
+    /// Notes how full a queue is.
+    pub fn fill(&self, buffer: Buffer, used: usize, capacity: usize) {
+        let (at, of) = &self.buffers[buffer as usize];
+        at.store(used as u32, Ordering::Relaxed);
+        of.store(capacity as u32, Ordering::Relaxed);
+    }
+
+    /// How full a queue was when it was last used.
+    pub fn depth(&self, buffer: Buffer) -> Depth {
+        let (at, of) = &self.buffers[buffer as usize];
+        Depth { used: at.load(Ordering::Relaxed), capacity: of.load(Ordering::Relaxed) }
+    }
+
+    /// The figures of a stage.
+    pub fn stage(&self, stage: Stage) -> Figures {
+        let now = Instant::now();
+        figures(&self.stages[stage as usize].recent(now), now)
+    }
+
+    /// The figures of each worker.
+    pub fn workers(&self) -> Vec<WorkerFigures> {
+        let now = Instant::now();
+        let one = |(window, at): &(Window, AtomicI64)| WorkerFigures {
+            figures: figures(&window.recent(now), now),
+            job: at.load(Ordering::Relaxed),
+        };
+        self.workers.iter().map(one).collect()
+    }
+
+    /// Each job's share of a stage's time, the largest first.
+    pub fn shares(&self, stage: Stage) -> Vec<(i64, f32)> {
+        let mut shares: Vec<(i64, f32)> = Vec::new();
+        let events = self.stages[stage as usize].recent(Instant::now());
+        let all: f32 = events.iter().map(|event| event.time.as_secs_f32()).sum();
+        for event in &events {
+            let share = event.time.as_secs_f32() / all.max(f32::MIN_POSITIVE);
+            match shares.iter_mut().find(|(job, _)| *job == event.job) {
+                Some((_, sum)) => *sum += share,
+                None => shares.push((event.job, share)),
+            }
+        }
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
+
+    /// Frames a second, of one job or of all. A frame is one when it is through both passes.
+    pub fn frames_per_second(&self, job: Option<i64>) -> f32 {
+        let events = self.frames.recent(Instant::now());
+        let count = events.iter().filter(|event| job.is_none_or(|job| job == event.job)).count();
+        count as f32 / 2.0 / SPAN.as_secs_f32()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_known_times() {
+        let live = Live::new(1);
+        for (ms, job) in [(10, 1), (20, 1), (30, 2), (40, 2)] {
+            live.add(Stage::Render, Duration::from_millis(ms), job);
+            live.frame(job);
+        }
+        let found = live.stage(Stage::Render);
+        assert_eq!((found.count, found.p50, found.p95, found.max), (4, 30.0, 40.0, 40.0));
+        assert!((found.busy - 0.01).abs() < 1e-6 && found.course.len() == PARTS);
+        assert!((found.course.last().unwrap() - 25.0).abs() < 1e-3, "{found:?}");
+        let shares = live.shares(Stage::Render);
+        assert!(shares[0].0 == 2 && (shares[0].1 - 0.7).abs() < 1e-6, "{shares:?}");
+        assert_eq!((live.frames_per_second(None), live.frames_per_second(Some(1))), (0.2, 0.1));
+        live.begin_work(0, 7);
+        assert_eq!(live.workers()[0].job, 7);
+        live.end_work(0, Duration::from_millis(5));
+        assert_eq!((live.workers()[0].job, live.workers()[0].figures.max), (0, 5.0));
+        assert_eq!(live.stage(Stage::Decode), Figures { course: vec![0.0; PARTS], ..Figures::default() });
+    }
+}
