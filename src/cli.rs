@@ -214,12 +214,9 @@ impl Command {
             Self::Priority { job, value } => order(Order::Priority(*value), &[*job]),
             Self::Move { job, place } => order(Order::Move(*place), &[*job]),
             Self::Stop { drain } => Some(Request::Stop { drain: *drain }),
-            Self::Process(_)
-            | Self::Run(_)
-            | Self::Attach { .. }
-            | Self::Status(_)
-            | Self::Log(_)
-            | Self::Doctor => None,
+            Self::Process(_) | Self::Run(_) | Self::Attach { .. } | Self::Status(_) | Self::Log(_) | Self::Doctor => {
+                None
+            }
         }
     }
 }

@@ -30,7 +30,8 @@ fn the_example_lists_every_setting_with_its_default() {
         "[jobs]\n",
         "[limits]\n",
         "[hooks]\n",
-        "[log]\n", "[dashboard]\n",
+        "[log]\n",
+        "[dashboard]\n",
         "[[watch]]\n",
     ] {
         let error = Config::parse(&format!("{section}no_such_setting = 1"), &path).unwrap_err().to_string();

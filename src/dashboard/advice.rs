@@ -50,7 +50,9 @@ pub fn advice(snapshot: &Snapshot) -> String {
     let cores = snapshot.machine.cores;
     let is_full = snapshot.machine.cpu > SATURATED;
     let more = match is_full {
-        true => format!("the {cores} cores are full ({}), so more threads would not help", percent(snapshot.machine.cpu)),
+        true => {
+            format!("the {cores} cores are full ({}), so more threads would not help", percent(snapshot.machine.cpu))
+        }
         false => format!("the {cores} cores are at {}, so there is room for more", percent(snapshot.machine.cpu)),
     };
     let beside = format!("the render thread is busy {} of the time", percent(render));
@@ -62,7 +64,10 @@ pub fn advice(snapshot: &Snapshot) -> String {
         }
         Some(Stage::Render) => {
             let wait = snapshot.stages.get(Stage::RenderWait as usize).map_or(0.0, |figures| figures.p50);
-            format!("Rendering limits: the one render thread is busy {}, and frames wait {wait:.1} ms for it.", percent(render))
+            format!(
+                "Rendering limits: the one render thread is busy {}, and frames wait {wait:.1} ms for it.",
+                percent(render)
+            )
         }
         Some(Stage::Encode | Stage::Blend) => {
             format!("Encoding limits; {beside}; a faster encode.preset, or more jobs.concurrent, would help: {more}.")

@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::Rect;
 
 use super::keys::{Action, Keys, Pane};
@@ -269,7 +271,8 @@ impl App {
     /// Lines of the log that are to be shown.
     pub fn shown_lines(&self) -> Vec<&Line> {
         let job = self.selected.filter(|_| self.log.one_job);
-        let fits = |line: &&Line| (!self.log.only_warnings || line.level <= 2) && job.is_none_or(|id| is_about(line, id));
+        let fits =
+            |line: &&Line| (!self.log.only_warnings || line.level <= 2) && job.is_none_or(|id| is_about(line, id));
         self.lines.iter().filter(fits).collect()
     }
 
@@ -319,7 +322,8 @@ impl App {
     }
 
     fn press_in(&mut self, popup: Popup, key: KeyEvent) -> Vec<Effect> {
-        let leaves = matches!(key.code, KeyCode::Esc | KeyCode::Char('q')) || key.modifiers.contains(KeyModifiers::CONTROL);
+        let leaves =
+            matches!(key.code, KeyCode::Esc | KeyCode::Char('q')) || key.modifiers.contains(KeyModifiers::CONTROL);
         match popup {
             Popup::Help(at) | Popup::Details(_, at) => {
                 let at = match key.code {
@@ -401,7 +405,8 @@ impl App {
                 self.log.back = self.log.back.saturating_add_signed(-by).min(last);
             }
             Pane::Frames => {
-                let count = self.snapshot.as_ref().and_then(|s| s.chart.as_ref()).map_or(0, |chart| chart.slowest.len());
+                let count =
+                    self.snapshot.as_ref().and_then(|s| s.chart.as_ref()).map_or(0, |chart| chart.slowest.len());
                 self.frames.pointed = self.frames.pointed.saturating_add_signed(by).min(count.saturating_sub(1));
             }
             Pane::Pipeline | Pane::Render => {}
@@ -518,7 +523,8 @@ impl App {
         let rows = self.meant();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let one = |order: Order, jobs: Vec<i64>| Request::Order { order, jobs };
-        let split = |state: fn(State) -> bool| rows.iter().filter(|row| state(row.state)).map(|row| row.id).collect::<Vec<_>>();
+        let split =
+            |state: fn(State) -> bool| rows.iter().filter(|row| state(row.state)).map(|row| row.id).collect::<Vec<_>>();
         let (mut requests, mut undo) = (Vec::new(), Vec::new());
         match action {
             Action::Pause => {
@@ -589,14 +595,15 @@ pub fn name(row: &Row) -> String {
 }
 
 fn is_about(line: &Line, id: i64) -> bool {
-    line.job == Some(id) || line.text.split(|c: char| !c.is_alphanumeric()).any({
-        let mut after_job = false;
-        move |word| {
-            let found = after_job && word.parse() == Ok(id);
-            after_job = word == "job";
-            found
-        }
-    })
+    line.job == Some(id)
+        || line.text.split(|c: char| !c.is_alphanumeric()).any({
+            let mut after_job = false;
+            move |word| {
+                let found = after_job && word.parse() == Ok(id);
+                after_job = word == "job";
+                found
+            }
+        })
 }
 
 fn expanded(text: &str) -> std::path::PathBuf {

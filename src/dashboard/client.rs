@@ -68,7 +68,9 @@ fn serve(
         let Some(look) = look else { continue };
         let news = match service::look_at(config, &look) {
             Ok(snapshot) => News::Seen(Box::new(snapshot)),
-            Err(ControlError::NotRunning { .. }) => News::Lost("the engine does not run; `meshreel run` starts it".into()),
+            Err(ControlError::NotRunning { .. }) => {
+                News::Lost("the engine does not run; `meshreel run` starts it".into())
+            }
             Err(error) => News::Lost(error.to_string()),
         };
         if !tell(news) {

@@ -188,7 +188,9 @@ impl Keys {
                 return Err(format!("[keys] {name}: there is no such action (there are: {})", names.join(", ")));
             }
             if let Some(wrong) = keys.iter().find(|key| !is_key(key)) {
-                return Err(format!("[keys] {name}: {wrong:?} is no key; one is a letter, \"space\", \"ctrl-x\", \"f5\", ..."));
+                return Err(format!(
+                    "[keys] {name}: {wrong:?} is no key; one is a letter, \"space\", \"ctrl-x\", \"f5\", ..."
+                ));
             }
         }
         Ok(Self { others })
@@ -243,7 +245,8 @@ fn is_key(text: &str) -> bool {
         "delete",
     ];
     let plain = text.strip_prefix("ctrl-").unwrap_or(text);
-    let is_function = || plain.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..=24).contains(&n));
+    let is_function =
+        || plain.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()).is_some_and(|n| (1..=24).contains(&n));
     plain.chars().count() == 1 || NAMED.contains(&plain) || is_function()
 }
 

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use flume::{Receiver, RecvTimeoutError, Sender};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
-use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 
 use self::app::{App, Effect};
 use self::client::{Client, News};
@@ -41,7 +41,9 @@ pub enum DashboardError {
     #[error("the terminal: {0}")]
     Terminal(#[from] io::Error),
     /// There is no terminal.
-    #[error("standard input and output are no terminal; `meshreel run --headless` needs none, `meshreel status` shows the jobs")]
+    #[error(
+        "standard input and output are no terminal; `meshreel run --headless` needs none, `meshreel status` shows the jobs"
+    )]
     NoTerminal,
     /// The configuration names keys or actions that do not exist.
     #[error("{0}")]
@@ -72,7 +74,9 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     let news = sender.clone();
     // Per second so many at most; the engine is looked at half as often.
     let least = Duration::from_secs_f64(1.0 / config.dashboard.fps);
-    let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| news.send(Event::News(what)).is_ok());
+    let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| {
+        news.send(Event::News(what)).is_ok()
+    });
     let has_mouse = match config.dashboard.mouse {
         Mouse::On => true,
         Mouse::Off => false,
@@ -82,7 +86,8 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     std::thread::spawn(move || read_input(&sender));
     // Restores the terminal in a panic as well.
     let mut terminal = ratatui::try_init()?;
-    let result = enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));
+    let result =
+        enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));
     // What cannot be restored now cannot be at all.
     drop(leave(has_mouse));
     ratatui::restore();

@@ -19,7 +19,8 @@ impl Theme {
     /// What the environment says of the terminal.
     pub fn of_terminal() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default().to_lowercase();
+        let locale =
+            set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default().to_lowercase();
         Self {
             colors: set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb"),
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
@@ -120,7 +121,7 @@ impl Theme {
         }
         let eighths = (share * width as f32 * 8.0).round() as usize;
         let mut bar = "█".repeat(eighths / 8);
-        if eighths % 8 > 0 {
+        if !eighths.is_multiple_of(8) {
             bar.push(['▏', '▎', '▍', '▌', '▋', '▊', '▉'][eighths % 8 - 1]);
         }
         let rest = width - eighths.div_ceil(8);
@@ -131,8 +132,11 @@ impl Theme {
     pub fn spark(self, values: &[f32], width: usize) -> String {
         let values = &values[values.len().saturating_sub(width)..];
         let top = values.iter().copied().fold(0.0, f32::max).max(f32::MIN_POSITIVE);
-        let signs: &[char] =
-            if self.unicode { &[' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] } else { &[' ', '.', ':', '-', '=', '+', '#'] };
+        let signs: &[char] = if self.unicode {
+            &[' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+        } else {
+            &[' ', '.', ':', '-', '=', '+', '#']
+        };
         let sign = |value: &f32| {
             let at = (value / top * (signs.len() - 1) as f32).ceil() as usize;
             signs[at.min(signs.len() - 1)]

@@ -73,7 +73,9 @@ impl Engine {
             render,
             body,
             limits: config.limits,
-            inference: format!("{:?}", runtime.device()).to_lowercase(), live })
+            inference: format!("{:?}", runtime.device()).to_lowercase(),
+            live,
+        })
     }
 
     /// What its threads did in the last seconds.

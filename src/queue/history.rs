@@ -105,7 +105,8 @@ impl Queue {
     /// The report of a job that is done.
     pub fn report(&mut self, id: i64) -> Result<Option<serde_json::Value>, QueueError> {
         self.read(|t| {
-            let text = t.query_row("SELECT report FROM jobs WHERE id = ?1", [id], |row| row.get::<_, Option<String>>(0));
+            let text =
+                t.query_row("SELECT report FROM jobs WHERE id = ?1", [id], |row| row.get::<_, Option<String>>(0));
             Ok(text.optional()?.flatten().and_then(|text| serde_json::from_str(&text).ok()))
         })
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::look::{self, Look, Snapshot};
 use super::Shared;
+use super::look::{self, Look, Snapshot};
 use crate::checksum;
 use crate::clock;
 use crate::config::Config;
@@ -273,7 +273,9 @@ pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
 
 fn alone(config: &Config, request: &Request) -> Result<Answer, ControlError> {
     let not_running = || ControlError::NotRunning { state: config.state.clone() };
-    if matches!(request, Request::Stop { .. } | Request::Look(_) | Request::Add { .. }) || !crate::queue::file(&config.state).exists() {
+    if matches!(request, Request::Stop { .. } | Request::Look(_) | Request::Add { .. })
+        || !crate::queue::file(&config.state).exists()
+    {
         return Err(not_running());
     }
     let mut queue = Queue::open(&config.state)?;

@@ -285,7 +285,8 @@ impl<'a> Keeper<'a> {
         let end = Instant::now() + longest;
         while !self.is_over() {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.changes.wait(left.min(NAP)) || self.shared.has_more.swap(false, Ordering::SeqCst) {
+            if left.is_zero() || self.changes.wait(left.min(NAP)) || self.shared.has_more.swap(false, Ordering::SeqCst)
+            {
                 break;
             }
         }

@@ -1,8 +1,8 @@
 //! Takes jobs from the queue, one after another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
@@ -11,8 +11,8 @@ use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
 use crate::progress::{FileProgress, printable};
-use crate::telemetry::Timings;
 use crate::queue::{Claim, Flow, Millis, Stamp, State, now};
+use crate::telemetry::Timings;
 
 /// Where the log speaks of jobs: with bars or lines of progress on the terminal, it is silent there.
 pub const JOBS: &str = "meshreel::jobs";

@@ -1,7 +1,7 @@
 //! What the stages did in the last seconds, over all jobs: for who watches the machine work.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ pub struct WorkerFigures {
 pub struct Live {
     stages: [Window; Stage::ALL.len()],
     workers: Vec<(Window, AtomicI64)>,
-    buffers: [(AtomicU32, AtomicU32); 5],
+    buffers: [Filling; 5],
     /// Frames that are through; half of it with each pass.
     frames: Window,
     hour: Mutex<Hour>,
@@ -115,6 +115,17 @@ impl Hour {
         count as f32 / seconds.clamp(1.0, 3600.0)
     }
 }
+
+/// How full a queue was when it was last used, and when that was (milliseconds since the start).
+#[derive(Default)]
+struct Filling {
+    used: AtomicU32,
+    capacity: AtomicU32,
+    when: AtomicU64,
+}
+
+/// A queue that nobody put anything into for so long is empty, or its job is gone.
+const STALE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Window(Mutex<VecDeque<Event>>);
@@ -162,7 +173,8 @@ fn figures(events: &[Event], now: Instant) -> Figures {
         p50: at(0.5).copied().unwrap_or(0.0),
         p95: at(0.95).copied().unwrap_or(0.0),
         max: times.last().copied().unwrap_or(0.0),
-        busy: times.iter().sum::<f32>() / ms(SPAN),
+        // Not from -0, which is what nothing adds up to.
+        busy: times.iter().fold(0.0, |sum, time| sum + time) / ms(SPAN),
         course: parts.iter().map(|(sum, count)| sum / (*count).max(1) as f32).collect(),
     }
 }
@@ -205,15 +217,24 @@ impl Live {
 
     /// Notes how full a queue is.
     pub fn fill(&self, buffer: Buffer, used: usize, capacity: usize) {
-        let (at, of) = &self.buffers[buffer as usize];
-        at.store(used as u32, Ordering::Relaxed);
-        of.store(capacity as u32, Ordering::Relaxed);
+        let filling = &self.buffers[buffer as usize];
+        filling.used.store(used as u32, Ordering::Relaxed);
+        filling.capacity.store(capacity as u32, Ordering::Relaxed);
+        filling.when.store(self.millis(), Ordering::Relaxed);
     }
 
-    /// How full a queue was when it was last used.
+    /// How full a queue is.
     pub fn depth(&self, buffer: Buffer) -> Depth {
-        let (at, of) = &self.buffers[buffer as usize];
-        Depth { used: at.load(Ordering::Relaxed), capacity: of.load(Ordering::Relaxed) }
+        let filling = &self.buffers[buffer as usize];
+        let age = self.millis().saturating_sub(filling.when.load(Ordering::Relaxed));
+        let is_stale = u128::from(age) > STALE.as_millis();
+        let used = if is_stale { 0 } else { filling.used.load(Ordering::Relaxed) };
+        Depth { used, capacity: filling.capacity.load(Ordering::Relaxed) }
+    }
+
+    fn millis(&self) -> u64 {
+        let begun = self.hour.lock().unwrap_or_else(PoisonError::into_inner).begun;
+        u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The figures of a stage.

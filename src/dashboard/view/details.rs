@@ -12,7 +12,8 @@ use crate::progress::printable;
 /// Draws it over the panes.
 pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) {
     let theme = app.theme;
-    let detail = app.snapshot.as_ref().and_then(|snapshot| snapshot.detail.as_ref()).filter(|detail| detail.row.id == id);
+    let detail =
+        app.snapshot.as_ref().and_then(|snapshot| snapshot.detail.as_ref()).filter(|detail| detail.row.id == id);
     let Some(detail) = detail else {
         draw_popup(frame, body, app, &format!("Job {id}"), vec![Line::from("asking the engine")], 0);
         return;
@@ -33,7 +34,16 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
     }
     if let Some(report) = &detail.report {
         let number = |key: &str| report[key].as_f64().unwrap_or(0.0);
-        fact("report", format!("{} frames, {} people, {:.1} s, {:.1} fps", number("frames"), number("people"), number("seconds"), number("fps")));
+        fact(
+            "report",
+            format!(
+                "{} frames, {} people, {:.1} s, {:.1} fps",
+                number("frames"),
+                number("people"),
+                number("seconds"),
+                number("fps")
+            ),
+        );
         for key in ["lost", "warnings"] {
             for text in report[key].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
                 fact(key, text.to_owned());
@@ -41,7 +51,10 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
         }
     }
     if let Some(error) = &row.error {
-        lines.push(Line::from(vec![Span::styled(format!("{:<10}", "reason"), theme.faint()), Span::styled(printable(error), theme.bad())]));
+        lines.push(Line::from(vec![
+            Span::styled(format!("{:<10}", "reason"), theme.faint()),
+            Span::styled(printable(error), theme.bad()),
+        ]));
     }
     lines.push(Line::from(""));
     for entry in &detail.log {

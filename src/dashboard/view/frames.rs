@@ -25,7 +25,11 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
     let more = match (job, chart) {
         (Some(job), Some(chart)) if chart.frames > 0 => {
             let last = (chart.from + chart.per_column * chart.columns.len() as u64).min(chart.frames);
-            let each = if chart.per_column > 1 { format!(", the slowest of each {}", chart.per_column) } else { String::new() };
+            let each = if chart.per_column > 1 {
+                format!(", the slowest of each {}", chart.per_column)
+            } else {
+                String::new()
+            };
             format!("of job {job}: {} to {} of {}{each}", chart.from, last.saturating_sub(1), chart.frames)
         }
         _ => "ms a frame by stage".into(),
@@ -34,22 +38,28 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
     let theme = app.theme;
     let Some(chart) = chart.filter(|chart| !chart.columns.is_empty()) else {
         let text = "No times of the selected job are known: it was not at work since the engine started, or long ago.";
-        frame.render_widget(ratatui::widgets::Paragraph::new(text).style(theme.faint()).wrap(Default::default()), inside);
+        frame.render_widget(
+            ratatui::widgets::Paragraph::new(text).style(theme.faint()).wrap(Default::default()),
+            inside,
+        );
         return;
     };
     if inside.height < 4 {
         return;
     }
-    let plot = Rect { x: inside.x + SCALE, width: inside.width.saturating_sub(SCALE), height: inside.height - 2, ..inside };
+    let plot =
+        Rect { x: inside.x + SCALE, width: inside.width.saturating_sub(SCALE), height: inside.height - 2, ..inside };
     draw_columns(frame, plot, app, chart);
     let top = scale(chart);
     for (y, value) in [(plot.y, top), (plot.y + plot.height / 2, top / 2.0)] {
-        let text = Line::from(format!("{value:>5.0} ms").chars().take(6).collect::<String>()).style(theme.faint());
+        let text = Line::from(format!("{value:>4.0}ms")).style(theme.faint());
         frame.render_widget(text, Rect { y, width: SCALE, height: 1, ..inside });
     }
     let legend: Vec<Span> = Stage::ALL
         .into_iter()
-        .flat_map(|stage| [Span::styled(theme.sign("■", "#"), theme.stage(stage)), Span::raw(format!(" {}  ", stage_name(stage)))])
+        .flat_map(|stage| {
+            [Span::styled(theme.sign("■", "#"), theme.stage(stage)), Span::raw(format!(" {}  ", stage_name(stage)))]
+        })
         .collect();
     frame.render_widget(Line::from(legend), Rect { y: plot.y + plot.height, height: 1, ..inside });
     let mut slowest = vec![Span::styled("slowest: ", theme.faint())];
@@ -73,7 +83,8 @@ fn draw_columns(frame: &mut Frame, plot: Rect, app: &App, chart: &Chart) {
     let theme = app.theme;
     let top = scale(chart);
     let cells = f32::from(plot.height);
-    let pointed = chart.slowest.get(app.frames.pointed).map(|(frame, _)| (frame - chart.from) / chart.per_column.max(1));
+    let pointed =
+        chart.slowest.get(app.frames.pointed).map(|(frame, _)| (frame - chart.from) / chart.per_column.max(1));
     for (at, stages) in chart.columns.iter().enumerate().take(usize::from(plot.width)) {
         let x = plot.x + at as u16;
         let sum: f32 = stages.iter().sum();

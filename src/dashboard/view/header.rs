@@ -22,7 +22,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
     match &app.snapshot {
         None => lines.push(Line::from("")),
         Some(snapshot) => {
-            lines.push(counts_line(app, snapshot));
+            lines.push(counts_line(app, snapshot, place.width));
             if place.height > 2 {
                 lines.push(machine_line(app, snapshot, usize::from(place.width)));
             }
@@ -41,7 +41,8 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
 fn state_line(app: &App) -> Line<'static> {
     let theme = app.theme;
     let mut spans = vec![Span::styled("meshreel ", theme.title())];
-    let loud = |text: String, style: ratatui::style::Style| Span::styled(format!(" {text} "), style.patch(theme.selected()));
+    let loud =
+        |text: String, style: ratatui::style::Style| Span::styled(format!(" {text} "), style.patch(theme.selected()));
     if let Some(trouble) = &app.trouble {
         spans.push(loud("NO ENGINE".into(), theme.bad()));
         spans.push(Span::raw(format!(" {}", printable(trouble))));
@@ -75,15 +76,15 @@ fn state_line(app: &App) -> Line<'static> {
     Line::from(spans)
 }
 
-fn counts_line(app: &App, snapshot: &Snapshot) -> Line<'static> {
+fn counts_line(app: &App, snapshot: &Snapshot, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     for (state, count) in &snapshot.counts {
         let style = if *count == 0 { app.theme.faint() } else { app.theme.state(*state) };
         spans.push(Span::styled(format!("{count} {}   ", state.name()), style));
     }
-    if let Some((_, failed)) = snapshot.counts.iter().find(|(state, count)| *state == State::Failed && *count > 0) {
-        let what = if *failed == 1 { "it" } else { "one" };
-        spans.push(Span::styled(format!("(select {what} for the reason)"), app.theme.faint()));
+    let has_failed = snapshot.counts.iter().any(|(state, count)| *state == State::Failed && *count > 0);
+    if has_failed && width >= 110 {
+        spans.push(Span::styled("Enter on a failed job tells why", app.theme.faint()));
     }
     Line::from(spans)
 }

@@ -100,7 +100,7 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
         _ => None,
     };
     let progress = match (row.state, share) {
-        (State::Failed | State::Cancelled, _) => row.error.as_deref().map(printable).unwrap_or_default(),
+        (State::Failed | State::Cancelled, _) => String::new(),
         (State::Queued, None) if row.ready > now => format!("in {} s", (row.ready - now) / 1000),
         (_, Some(share)) => format!("{} {:3.0}%", theme.bar(share, bar), 100.0 * share),
         (_, None) => String::new(),
@@ -124,7 +124,7 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
         Cell::from(Span::styled(mark, theme.accent())),
         Cell::from(right(row.id.to_string(), 5)),
         Cell::from(right(row.priority.to_string(), 4)),
-        Cell::from(Text::from(name(row))),
+        Cell::from(Text::from(Line::from(title(app, row)))),
         Cell::from(Span::styled(state, theme.state(row.state))),
         Cell::from(progress),
         Cell::from(fps),
@@ -137,10 +137,26 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
     TableRow::new(cells).style(style)
 }
 
+/// A job's name, and why it failed.
+fn title(app: &App, row: &Row) -> Vec<Span<'static>> {
+    let mut spans = vec![Span::raw(name(row))];
+    if let (State::Failed, Some(error)) = (row.state, &row.error) {
+        // The path is known here.
+        let path = row.source.to_string_lossy();
+        let reason = error.strip_prefix(&*path).unwrap_or(error).trim_start_matches([':', ' ']);
+        spans.push(Span::styled(format!("  {}", printable(reason)), app.theme.bad()));
+    }
+    spans
+}
+
 /// Seconds as `1:05` or `2:00:00`.
 fn span(seconds: f32) -> String {
     let s = seconds.round() as u64;
-    if s >= 3600 { format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) } else { format!("{}:{:02}", s / 60, s % 60) }
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
 }
 
 fn age(millis: Millis) -> String {

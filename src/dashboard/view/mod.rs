@@ -6,6 +6,8 @@ mod header;
 mod jobs;
 mod log;
 mod pipeline;
+#[cfg(test)]
+mod tests;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -40,7 +42,11 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
         Some(Popup::Help(at)) => draw_help(frame, body, app, at),
         Some(Popup::Details(id, at)) => details::draw(frame, body, app, id, at),
         Some(Popup::Confirm(text, _)) => {
-            let lines = vec![Line::from(text), Line::from(""), Line::from("y yes    any other key no").style(app.theme.faint())];
+            let lines = vec![
+                Line::from(text),
+                Line::from(""),
+                Line::from("y yes    any other key no").style(app.theme.faint()),
+            ];
             draw_popup(frame, body, app, "Sure?", lines, 0);
         }
         Some(Popup::Typing(what, text)) => {
@@ -115,12 +121,7 @@ fn draw_popup(frame: &mut Frame, body: Rect, app: &App, title: &str, lines: Vec<
     let inside = usize::from(width.saturating_sub(4)).max(1);
     let count: usize = lines.iter().map(|line| line.width().div_ceil(inside).max(1)).sum();
     let height = u16::try_from(count + 2).unwrap_or(u16::MAX).min(body.height);
-    let place = Rect {
-        x: body.x + (body.width - width) / 2,
-        y: body.y + (body.height - height) / 2,
-        width,
-        height,
-    };
+    let place = Rect { x: body.x + (body.width - width) / 2, y: body.y + (body.height - height) / 2, width, height };
     let block = Block::bordered()
         .border_set(app.theme.lines())
         .border_style(app.theme.accent())

@@ -126,7 +126,12 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
         Line::from(format!("{:<16}{:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")).style(theme.faint()),
         figures("wait for it", &wait, Stage::RenderWait),
         figures("draw and read", &render, Stage::Render),
-        Line::from(format!("{:<16}{} {:3.0}% of the time", "thread busy", theme.bar(render.busy, bar), 100.0 * render.busy)),
+        Line::from(format!(
+            "{:<16}{} {:3.0}% of the time",
+            "thread busy",
+            theme.bar(render.busy, bar),
+            100.0 * render.busy
+        )),
         Line::from(format!(
             "{:<16}{} {} of {} requests",
             "queue before it",
@@ -137,11 +142,18 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
     ];
     let shares: Vec<String> =
         snapshot.render_shares.iter().take(6).map(|(job, share)| format!("job {job} {:.0}%", 100.0 * share)).collect();
-    lines.push(Line::from(format!("{:<16}{}", "drawn for", if shares.is_empty() { "nobody".into() } else { shares.join(", ") })));
+    lines.push(Line::from(format!(
+        "{:<16}{}",
+        "drawn for",
+        if shares.is_empty() { "nobody".into() } else { shares.join(", ") }
+    )));
     let verdict = match (wait.count, wait.p50) {
         (0, _) => "Nothing was drawn in the last 10 s.".to_owned(),
         (_, wait) if wait < 2.0 && render.busy < 0.85 => {
             format!("Rendering holds nothing back: frames wait {wait:.1} ms for it.")
+        }
+        (_, wait) if render.busy < 0.85 && snapshot.machine.cpu > 0.85 => {
+            format!("Frames wait {wait:.1} ms for it, because all cores are busy.")
         }
         (_, wait) => format!("Rendering holds the frames back: they wait {wait:.1} ms for it."),
     };

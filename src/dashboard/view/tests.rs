@@ -1,0 +1,235 @@
+//! Pictures of every pane in the main situations at three sizes.
+
+use std::path::PathBuf;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::draw;
+use crate::dashboard::app::App;
+use crate::dashboard::keys::Keys;
+use crate::dashboard::theme::Theme;
+use crate::log::Line;
+use crate::queue::{Flow, Row, State};
+use crate::service::{AtWork, Detail, Machine, Snapshot};
+use crate::telemetry::{Chart, Depth, Figures, Stage, WorkerFigures};
+
+const NOW: i64 = 1_800_000_000_000;
+
+fn row(id: i64, name: &str, state: State) -> Row {
+    Row {
+        id,
+        source: PathBuf::from("/in").join(name),
+        video: "/out/a.mp4".into(),
+        state,
+        priority: if id == 2 { 5 } else { 0 },
+        attempts: 1,
+        ready: 0,
+        added: NOW - id * 60_000,
+        started: None,
+        ended: None,
+        phase: None,
+        frames: 0,
+        total: None,
+        people: if state == State::Done { 2 } else { 0 },
+        error: None,
+        resume: None,
+    }
+}
+
+fn figures(ms: f32, busy: f32) -> Figures {
+    let course = (0..20).map(|part| ms * (1.0 + 0.3 * (part as f32).sin())).collect();
+    Figures { count: 100, p50: ms, p95: 2.0 * ms, max: 3.0 * ms, busy, course }
+}
+
+fn idle() -> Snapshot {
+    Snapshot {
+        now: NOW,
+        since: NOW - 3_600_000,
+        pid: 7,
+        folders: vec![("/in".into(), true)],
+        flow: Flow::Go,
+        is_draining: false,
+        is_open: true,
+        counts: State::ALL.into_iter().map(|state| (state, 0)).collect(),
+        machine: Machine {
+            cpu: 0.02,
+            cores: 2,
+            memory: 3_100,
+            memory_of: 25_300,
+            engine_memory: 410,
+            disk_free: Some(70_200),
+        },
+        inference: "cpu".into(),
+        renderer: "llvmpipe (LLVM 15.0.6, 256 bits)".into(),
+        fps: 0.0,
+        fps_hour: 0.0,
+        stages: Stage::ALL.iter().map(|_| Figures::default()).collect(),
+        depths: [Depth { used: 0, capacity: 4 }; 5],
+        workers: vec![WorkerFigures::default(); 2],
+        render_shares: Vec::new(),
+        at_work: Vec::new(),
+        jobs: Some((1, Vec::new())),
+        log: Vec::new(),
+        chart: None,
+        detail: None,
+    }
+}
+
+fn busy() -> Snapshot {
+    let failed = Row {
+        error: Some("/in/broken.mp4 is not a readable video: Invalid data found when processing input".into()),
+        ..row(4, "broken.mp4", State::Failed)
+    };
+    let rows = vec![
+        row(1, "serve left \u{1b}[2J.mp4", State::Running),
+        row(2, "長い名前のビデオ 人.mp4", State::Running),
+        row(3, "قفزة عالية.mov", State::Queued),
+        Row { resume: Some(NOW + 60_000), ..row(5, "waits.mkv", State::Paused) },
+        row(6, "a name that is far too long for the column of a terminal that is not wide.mp4", State::Done),
+        failed,
+    ];
+    let mut snapshot = Snapshot {
+        fps: 11.5,
+        fps_hour: 10.25,
+        machine: Machine { cpu: 0.99, ..idle().machine },
+        counts: vec![(State::Running, 2), (State::Queued, 1), (State::Paused, 1), (State::Done, 1), (State::Failed, 1)],
+        stages: [5.2, 15.5, 14.25, 0.8, 0.4, 14.0, 2.5, 26.0]
+            .into_iter()
+            .zip([0.1, 0.5, 1.4, 0.02, 0.0, 0.3, 0.05, 0.5])
+            .map(|(ms, busy)| figures(ms, busy))
+            .collect(),
+        depths: [(1, 2), (6, 64), (4, 4), (1, 4), (2, 2)].map(|(used, capacity)| Depth { used, capacity }),
+        workers: vec![
+            WorkerFigures { figures: figures(15.0, 0.97), job: 1 },
+            WorkerFigures { figures: figures(16.0, 0.95), job: 2 },
+        ],
+        render_shares: vec![(1, 0.75), (2, 0.25)],
+        at_work: vec![
+            AtWork { id: 1, is_drawing: true, done: 120, total: Some(240), people: 2, fps: 8.0 },
+            AtWork { id: 2, is_drawing: false, done: 30, total: Some(9000), people: 11, fps: 3.5 },
+        ],
+        jobs: Some((1, rows)),
+        chart: Some(Chart {
+            frames: 240,
+            from: 0,
+            per_column: 4,
+            columns: (0..60)
+                .map(|at| [6.0, if at % 6 == 0 { 120.0 } else { 0.0 }, 28.0, 1.0, 0.5, 14.0, 2.0, 26.0])
+                .collect(),
+            slowest: vec![(0, 197.5), (24, 197.5), (48, 197.5)],
+        }),
+        ..idle()
+    };
+    snapshot.log = [(3, "/in/serve.mp4: queued as job 1"), (2, "/in/broken.mp4: not taken"), (1, "the disk is full")]
+        .into_iter()
+        .zip(1..)
+        .map(|((level, text), number)| Line { number, time: NOW, level, job: None, text: text.into() })
+        .collect();
+    snapshot
+}
+
+fn app(snapshot: Snapshot) -> App {
+    let mut app = App::new(Theme { colors: true, unicode: true }, Keys::default(), false);
+    app.see(snapshot);
+    app
+}
+
+/// What is on the screen; times of the day depend on the place and are blotted out.
+fn picture(app: &mut App, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, app)).unwrap();
+    let text = terminal.backend().to_string();
+    let letters: Vec<char> = text.chars().collect();
+    let is_time = |at: usize| {
+        letters.get(at..at + 8).is_some_and(|part| {
+            part.iter().enumerate().all(|(i, c)| if i % 3 == 2 { *c == ':' } else { c.is_ascii_digit() })
+        })
+    };
+    let is_day = |at: usize| {
+        letters.get(at..at + 10).is_some_and(|part| {
+            part.iter().enumerate().all(|(i, c)| if i == 4 || i == 7 { *c == '-' } else { c.is_ascii_digit() })
+        })
+    };
+    let hidden = |at: usize| (at.saturating_sub(7)..=at).any(is_time) || (at.saturating_sub(9)..=at).any(is_day);
+    letters.iter().enumerate().map(|(at, c)| if c.is_ascii_digit() && hidden(at) { '0' } else { *c }).collect()
+}
+
+fn press(app: &mut App, keys: &str) {
+    for letter in keys.chars() {
+        let code = if letter == '\n' { KeyCode::Enter } else { KeyCode::Char(letter) };
+        app.press(KeyEvent::new(code, KeyModifiers::NONE));
+    }
+}
+
+#[test]
+fn main_situations_at_three_sizes() {
+    let mut paused = busy();
+    paused.flow = Flow::Pause { until: None };
+    paused.at_work.clear();
+    paused.folders[0].1 = false;
+    for (name, snapshot) in [("empty", idle()), ("busy", busy()), ("paused", paused)] {
+        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+            let mut app = app(snapshot.clone());
+            insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture(&mut app, width, height));
+        }
+    }
+}
+
+#[test]
+fn every_pane_and_popup_on_a_small_screen() {
+    for (name, keys) in [
+        ("pipeline", "2"),
+        ("render", "3"),
+        ("frames", "4"),
+        ("log", "5"),
+        ("help", "?"),
+        ("cancel", "c"),
+        ("filter", "/clip"),
+        ("marked", "vvs"),
+    ] {
+        let mut app = app(busy());
+        press(&mut app, keys);
+        insta::assert_snapshot!(name, picture(&mut app, 80, 24));
+    }
+    let mut plain = app(busy());
+    plain.theme = Theme { colors: false, unicode: false };
+    insta::assert_snapshot!("without_unicode", picture(&mut plain, 80, 24));
+    let mut lost = app(busy());
+    lost.lose("the engine does not run".into());
+    insta::assert_snapshot!("lost", picture(&mut lost, 80, 24));
+    let mut failed = busy();
+    let rows = failed.jobs.as_ref().unwrap().1.clone();
+    failed.detail = Some(Detail { row: rows[5].clone(), log: Vec::new(), report: None });
+    let mut app = app(failed);
+    press(&mut app, "G\n");
+    insta::assert_snapshot!("details", picture(&mut app, 80, 24));
+}
+
+#[test]
+fn a_long_history_is_scrolled_through() {
+    let mut snapshot = idle();
+    let rows = (1..=10_000).map(|id| row(id, &format!("clip {id}.mp4"), State::Done)).collect();
+    snapshot.jobs = Some((1, rows));
+    let mut app = app(snapshot);
+    press(&mut app, "G");
+    let text = picture(&mut app, 80, 24);
+    assert!(text.contains("clip 10000.mp4") && !text.contains("clip 9000.mp4"), "{text}");
+    press(&mut app, "gj");
+    let text = picture(&mut app, 80, 24);
+    assert!(text.contains("clip 2.mp4") && app.selected == Some(2), "{text}");
+}
+
+#[test]
+fn any_size_can_be_drawn() {
+    for width in (1..90).step_by(7) {
+        for height in 1..30 {
+            for keys in ["", "2", "3", "4", "5", "?", "c"] {
+                let mut app = app(busy());
+                press(&mut app, keys);
+                picture(&mut app, width, height);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The dashboard in a real terminal, on a real engine: what keys do is seen on the screen and in the queue.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+mod common;
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{ffmpeg, meshreel, run, sample};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use serde_json::Value;
+
+/// What does not come in this time never comes.
+const LONGEST: Duration = Duration::from_secs(120);
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
+}
+
+/// A folder with a configuration, and the engine that is started in it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("in")).unwrap();
+        let text = "state = \"state\"\nmodel = \"lite\"\nworkers = 2\n[encode]\npreset = \"ultrafast\"\n\
+                    [jobs]\nsettle = 0.1\n[[watch]]\npath = \"in\"\noutput = \"out\"\n";
+        std::fs::write(folder.path().join("config.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn drop_clip(&self, name: &str, start: f64, seconds: f64) {
+        let arguments =
+            format!("-ss {start} -i {{}} -t {seconds} -vf scale=480:-2 -an -c:v libx264 -preset ultrafast {{}}");
+        ffmpeg(&arguments, &[&sample(), &self.at(name)]);
+    }
+
+    fn meshreel(&self, arguments: &[&str]) -> String {
+        let output = run(meshreel(self.folder.path()).args(arguments).args(["--config", "config.toml"]));
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    fn rows(&self) -> Vec<Value> {
+        self.meshreel(&["status", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.meshreel(&["stop"]);
+    }
+}
+
+/// A dashboard in a terminal.
+struct Terminal {
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+}
+
+struct Screen {
+    parser: vt100::Parser,
+    bytes: usize,
+    is_over: bool,
+}
+
+impl Terminal {
+    fn open(folder: &Path, arguments: &[&str], rows: u16, cols: u16) -> Self {
+        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_meshreel"));
+        command.args(arguments);
+        command.args(["--config", "config.toml"]);
+        command.cwd(folder);
+        for (name, value) in [("HOME", folder.to_str().unwrap()), ("LANG", "C.UTF-8"), ("TERM", "xterm-256color")] {
+            command.env(name, value);
+        }
+        command.env_remove("LC_ALL");
+        command.env_remove("XDG_RUNTIME_DIR");
+        let child = pair.slave.spawn_command(command).unwrap();
+        let mut output = pair.master.try_clone_reader().unwrap();
+        let parser = vt100::Parser::new(cells(rows), cells(cols), 0);
+        let screen = Arc::new((Mutex::new(Screen { parser, bytes: 0, is_over: false }), Condvar::new()));
+        let filled = screen.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                let count = output.read(&mut bytes).unwrap_or(0);
+                let mut screen = filled.0.lock().unwrap();
+                screen.parser.process(&bytes[..count]);
+                screen.bytes += count;
+                screen.is_over = count == 0;
+                filled.1.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        let keys = pair.master.take_writer().unwrap();
+        Self { master: pair.master, keys, child, screen }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits until the screen is so.
+    fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        let mut screen = self.screen.0.lock().unwrap();
+        loop {
+            let text = screen.parser.screen().contents();
+            if is_so(&text) {
+                return text;
+            }
+            assert!(begun.elapsed() < LONGEST && !screen.is_over, "never {what}:\n{text}");
+            screen = self.screen.1.wait_timeout(screen, Duration::from_secs(1)).unwrap().0;
+        }
+    }
+
+    fn shows(&self, text: &str) -> String {
+        self.until(text, |screen| screen.contains(text))
+    }
+
+    fn ends(mut self) -> u32 {
+        let code = self.child.wait().unwrap().exit_code();
+        let begun = Instant::now();
+        let mut screen = self.screen.0.lock().unwrap();
+        // What was said last, after the dashboard gave the screen back.
+        while !screen.is_over && begun.elapsed() < Duration::from_secs(10) {
+            screen = self.screen.1.wait_timeout(screen, Duration::from_secs(1)).unwrap().0;
+            if screen.parser.screen().contents().contains("The engine goes on") {
+                break;
+            }
+        }
+        let is_restored = !screen.parser.screen().alternate_screen() && !screen.parser.screen().hide_cursor();
+        assert!(is_restored, "the terminal was not restored");
+        code
+    }
+}
+
+#[test]
+fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
+    let place = Place::new();
+    place.drop_clip("in/first.mp4", 2.0, 8.0);
+    // `run` starts the engine and shows it.
+    let mut terminal = Terminal::open(place.folder.path(), &["run"], 30, 100);
+    terminal.shows("1 Jobs");
+    terminal.until("at work", |screen| screen.contains("first.mp4") && screen.contains("watching"));
+    // Pausing is seen on the screen and in the queue, and can be undone.
+    terminal.press(" ");
+    terminal.until("paused", |screen| screen.contains("job 1 is paused") && screen.contains("1 paused"));
+    assert_eq!(place.rows()[0]["state"], "paused");
+    terminal.press("u");
+    terminal.shows("job 1 is running");
+    terminal.press("+");
+    terminal.shows("job 1 has priority 1");
+    assert_eq!(place.rows()[0]["priority"], 1);
+    terminal.press("P");
+    terminal.shows("PAUSED");
+    // A file from elsewhere, its path completed.
+    place.drop_clip("other.mp4", 1.0, 0.5);
+    let path = place.at("oth");
+    terminal.press("a");
+    terminal.shows("Add a file");
+    terminal.press(&format!("{}\t\r", path.display()));
+    terminal.shows("taken when it is complete");
+    terminal.until("in the list", |screen| screen.contains("1 queued") && screen.contains("other.mp4"));
+    // Every pane has something to show.
+    for (key, text) in
+        [("2", "landmarks"), ("3", "draw and read"), ("4", "Frames"), ("5", "queued as job 1"), ("1", "PRIO")]
+    {
+        terminal.press(key);
+        terminal.shows(text);
+    }
+    terminal.press("?");
+    terminal.shows("pause the job, or let it go on");
+    terminal.press("\x1b");
+    // Resized, it fills the screen again.
+    terminal.master.resize(PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 }).unwrap();
+    terminal.screen.0.lock().unwrap().parser.screen_mut().set_size(cells(60), cells(200));
+    terminal.until("all panes", |screen| {
+        ["1 Jobs", "2 Pipeline", "3 Render lock", "4 Frames", "5 Log"].iter().all(|p| screen.contains(p))
+    });
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+
+    // The engine goes on; an onlooker sees it and changes nothing.
+    assert_eq!(place.rows().len(), 2);
+    let mut onlooker = Terminal::open(place.folder.path(), &["attach", "--read-only"], 24, 80);
+    onlooker.until("the same", |screen| screen.contains("PAUSED") && screen.contains("other.mp4"));
+    onlooker.press("P");
+    onlooker.shows("for looking only");
+    let mut terminal = Terminal::open(place.folder.path(), &[], 24, 80);
+    terminal.shows("PAUSED");
+    terminal.press("P");
+    terminal.shows("everything that was not paused by itself goes on");
+    // Both see it end, and that there is no engine any more.
+    terminal.until("done", |screen| screen.contains("2 done"));
+    onlooker.until("done", |screen| screen.contains("2 done"));
+    terminal.press("S");
+    terminal.shows("Stop the engine?");
+    terminal.press("y");
+    terminal.shows("NO ENGINE");
+    onlooker.shows("NO ENGINE");
+    onlooker.press("q");
+    assert_eq!(onlooker.ends(), 0);
+    // A signal ends it as a key does.
+    let pid = terminal.child.process_id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn what_cannot_be_shown_is_told() {
+    let place = Place::new();
+    assert!(place.meshreel(&["attach"]).contains("no engine runs"));
+    // An engine that ends at once says why.
+    std::fs::write(place.at("config.toml"), "state = \"state\"\n").unwrap();
+    let terminal = Terminal::open(place.folder.path(), &["run"], 24, 80);
+    terminal.shows("no folder is watched");
+    std::fs::write(place.at("config.toml"), "[keys]\nquit = [\"x\"]\n").unwrap();
+    let output = run(meshreel(place.folder.path()).args(["run", "--once", "--config", "config.toml"]));
+    assert!(output.status.code() == Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
