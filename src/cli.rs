@@ -109,7 +109,7 @@ pub struct Run {
     /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
     #[arg(long)]
     pub once: bool,
-    /// No dashboard and no lines of progress: a log with times, as [log] in the configuration says
+    /// No dashboard and no lines of progress: a log with times, as the configuration says under "log"
     #[arg(long)]
     pub headless: bool,
 }

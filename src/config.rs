@@ -139,6 +139,8 @@ pub struct Limits {
     pub seconds: f64,
     /// Pixels of a frame; 0 is no limit but that of 16384 pixels a side.
     pub pixels: u64,
+    /// Megabytes of a file; 0 is no limit.
+    pub megabytes: u64,
 }
 
 /// `[hooks]`: programs and their arguments, run without a shell, with the job as JSON on standard input.
@@ -182,24 +184,37 @@ pub struct Dashboard {
     #[serde(deserialize_with = "fps")]
     pub fps: f64,
     /// Whether the mouse selects and scrolls.
-    pub mouse: Mouse,
+    pub mouse: Switch,
+    /// Whether pictures are shown from the start.
+    pub preview: Switch,
 }
 
-/// Whether the mouse is used.
+/// Whether something is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mouse {
+pub enum Switch {
     /// It is.
     On,
-    /// It is not: the terminal selects text with it.
+    /// It is not.
     Off,
     /// It is, but not over SSH.
     Auto,
 }
 
+impl Switch {
+    /// What that is in this terminal.
+    pub fn is_on(self) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Auto => std::env::var_os("SSH_CONNECTION").is_none(),
+        }
+    }
+}
+
 impl Default for Dashboard {
     fn default() -> Self {
-        Self { fps: 10.0, mouse: Mouse::Auto }
+        Self { fps: 10.0, mouse: Switch::Auto, preview: Switch::Auto }
     }
 }
 

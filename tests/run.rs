@@ -156,9 +156,13 @@ impl Service {
         false
     }
 
-    fn signal(&mut self, signal: &str) -> Option<i32> {
+    fn tell(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn signal(&mut self, signal: &str) -> Option<i32> {
+        self.tell(signal);
         // Its last words, so that it never waits for a reader.
         let rest: Vec<String> = self.lines.by_ref().lines().map_while(Result::ok).collect();
         self.said += &rest.join("\n");
@@ -494,11 +498,22 @@ fn files_and_folders_that_come_and_go_are_neither_lost_nor_taken_twice() {
     service.until("results go to");
     std::fs::copy(place.clip(4.0), place.at("in/new.mp4")).unwrap();
     service.until("new.mp4: queued as job 5");
+    // More happens than the system remembers: the file among it is found all the same.
+    service.tell("-STOP");
+    let most = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    for number in 0..most.trim().parse::<u32>().unwrap() {
+        let path = place.at("in").join(format!(".noise{number}"));
+        drop(File::create(&path).unwrap());
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::copy(place.clip(5.0), place.at("in/last.mp4")).unwrap();
+    service.tell("-CONT");
+    service.until("last.mp4: queued as job 6");
 
     assert_eq!(place.order(&["resume", "--all"]).0, 0);
-    service.until("new.mp4: done");
-    let expected = [("gone.mp4", "cancelled", 1), ("new.mp4", "done", 1), ("other.mp4", "cancelled", 0)];
-    let rest = [("other.mp4", "done", 1), ("renamed.mp4", "done", 1)];
+    service.until("last.mp4: done");
+    let expected = [("gone.mp4", "cancelled", 1), ("last.mp4", "done", 1), ("new.mp4", "done", 1)];
+    let rest = [("other.mp4", "cancelled", 0), ("other.mp4", "done", 1), ("renamed.mp4", "done", 1)];
     assert_eq!(place.jobs(), owned(&[&expected[..], &rest[..]].concat()), "{}", service.said);
-    assert_eq!(names(&place.at("out")).len(), 9);
+    assert_eq!(names(&place.at("out")).len(), 12);
 }

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use ratatui::layout::Rect;
+use ratatui_image::picker::{Picker, ProtocolType};
+use ratatui_image::protocol::Protocol;
 
 use super::keys::{Action, Keys, Pane};
 use super::theme::Theme;
 use crate::log::Line;
 use crate::progress::printable;
 use crate::queue::{Flow, Order, Place, Row, State};
-use crate::service::{Answer, AtWork, ChartOf, Look, Request, Snapshot};
+use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Snapshot};
 
 /// Lines of the log that are kept.
 const LINES: usize = 5000;
@@ -154,10 +157,20 @@ pub struct App {
     pub frames: FramesView,
     /// Part of the log.
     pub log: LogView,
+    /// Pictures are shown.
+    pub has_preview: bool,
+    /// The latest picture.
+    pub picture: Option<Picture>,
+    /// How the terminal shows pictures.
+    pub picker: Picker,
+    /// The picture in the terminal's way, of which job and frame, for which place.
+    pub shown_picture: Option<((i64, u64, Rect), Protocol)>,
     /// Where each pane was drawn last, for the mouse, with the number of the first row of the jobs.
     pub places: Vec<(Pane, Rect)>,
     /// First job on the screen.
     pub first_row: usize,
+    /// The job of the latest picture, and when that came.
+    pictured: Option<(i64, Instant)>,
     version: Option<u64>,
     undo: Vec<Request>,
     /// Jobs above and below that fit a page.
@@ -168,6 +181,11 @@ impl App {
     /// Before anything was seen.
     pub fn new(theme: Theme, keys: Keys, read_only: bool) -> Self {
         Self {
+            has_preview: false,
+            picture: None,
+            pictured: None,
+            picker: Picker::halfblocks(),
+            shown_picture: None,
             theme,
             keys,
             read_only,
@@ -203,12 +221,31 @@ impl App {
             ChartOf { job, from, count, columns }
         });
         let log_seen = self.lines.back().map_or(0, |line| line.number);
-        Look { jobs_seen: self.version, filter: self.filter.clone(), log_seen, chart, detail }
+        let known = |job: i64| self.picture.as_ref().filter(|picture| picture.job == job).map(|picture| picture.frame);
+        let is_due =
+            self.pictured.is_none_or(|(job, when)| Some(job) != self.previewed() || when.elapsed() >= self.pause());
+        let preview = self.previewed().filter(|_| self.has_preview && is_due).map(|job| (job, known(job)));
+        Look { jobs_seen: self.version, filter: self.filter.clone(), log_seen, chart, detail, preview }
     }
 
     /// The job whose frames are shown: the selected one, or else one that is at work.
     pub fn charted(&self) -> Option<i64> {
         self.selected.or_else(|| self.snapshot.as_ref()?.at_work.first().map(|job| job.id))
+    }
+
+    /// Between two pictures. Half blocks cost the terminal about 40 bytes a cell.
+    fn pause(&self) -> Duration {
+        match self.picker.protocol_type() {
+            ProtocolType::Halfblocks => Duration::from_secs(6),
+            _ => Duration::from_secs(2),
+        }
+    }
+
+    /// The job of which pictures are shown: the selected one if it is at work, or else one that is.
+    pub fn previewed(&self) -> Option<i64> {
+        let at_work = &self.snapshot.as_ref()?.at_work;
+        let selected = at_work.iter().find(|job| Some(job.id) == self.selected);
+        selected.or_else(|| at_work.iter().find(|job| job.is_drawing)).or(at_work.first()).map(|job| job.id)
     }
 
     /// Takes over what was seen.
@@ -228,6 +265,10 @@ impl App {
             if self.selected.is_none_or(|id| !there.contains(&id)) {
                 self.selected = self.rows.first().map(|row| row.id);
             }
+        }
+        if let Some(picture) = snapshot.preview.take() {
+            self.pictured = Some((picture.job, Instant::now()));
+            self.picture = Some(picture);
         }
         let known = self.lines.back().map_or(0, |line| line.number);
         let new = snapshot.log.drain(..).filter(|line| line.number > known);
@@ -409,7 +450,7 @@ impl App {
                     self.snapshot.as_ref().and_then(|s| s.chart.as_ref()).map_or(0, |chart| chart.slowest.len());
                 self.frames.pointed = self.frames.pointed.saturating_add_signed(by).min(count.saturating_sub(1));
             }
-            Pane::Pipeline | Pane::Render => {}
+            Pane::Pipeline | Pane::Render | Pane::Preview => {}
         }
     }
 
@@ -432,6 +473,17 @@ impl App {
             Action::Render => self.pane = Pane::Render,
             Action::Frames => self.pane = Pane::Frames,
             Action::Log => self.pane = Pane::Log,
+            Action::PreviewPane => (self.pane, self.has_preview) = (Pane::Preview, true),
+            Action::Preview => {
+                self.has_preview = !self.has_preview;
+                let is_seen = self.places.iter().any(|(pane, _)| *pane == Pane::Preview);
+                match self.has_preview {
+                    // On a small screen it needs the place of another.
+                    true if self.places.len() < Pane::ALL.len() - 1 => self.pane = Pane::Preview,
+                    false if is_seen && self.pane == Pane::Preview => self.pane = Pane::Jobs,
+                    _ => {}
+                }
+            }
             Action::Sort => {
                 self.sort = self.sort.next();
                 // In the engine's own order again first.

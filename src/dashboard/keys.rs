@@ -17,11 +17,13 @@ pub enum Pane {
     Frames,
     /// What the engine says.
     Log,
+    /// The latest picture of a job.
+    Preview,
 }
 
 impl Pane {
     /// All, in the order of their numbers.
-    pub const ALL: [Pane; 5] = [Pane::Jobs, Pane::Pipeline, Pane::Render, Pane::Frames, Pane::Log];
+    pub const ALL: [Pane; 6] = [Pane::Jobs, Pane::Pipeline, Pane::Render, Pane::Frames, Pane::Log, Pane::Preview];
 
     /// Its title.
     pub fn title(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Pane {
             Pane::Render => "Render lock",
             Pane::Frames => "Frames",
             Pane::Log => "Log",
+            Pane::Preview => "Preview",
         }
     }
 }
@@ -68,6 +71,8 @@ pub enum Action {
     Render,
     Frames,
     Log,
+    PreviewPane,
+    Preview,
     Earlier,
     Later,
     ZoomIn,
@@ -121,7 +126,7 @@ const fn entry(
 }
 
 /// The table.
-pub const TABLE: [Entry; 40] = {
+pub const TABLE: [Entry; 42] = {
     use Action::*;
     const JOBS: Place = Place::In(Pane::Jobs);
     const FRAMES: Place = Place::In(Pane::Frames);
@@ -162,6 +167,8 @@ pub const TABLE: [Entry; 40] = {
         entry(Render, "render", &["3"], Place::Anywhere, false, "render lock"),
         entry(Frames, "frames", &["4"], Place::Anywhere, false, "frames"),
         entry(Log, "log", &["5"], Place::Anywhere, false, "log"),
+        entry(PreviewPane, "preview_pane", &["6"], Place::Anywhere, false, "preview"),
+        entry(Preview, "preview", &["p"], Place::Anywhere, false, "show or hide pictures of the selected job"),
         entry(Freeze, "freeze", &["f"], Place::Anywhere, false, "freeze the view (the work goes on)"),
         entry(Help, "help", &["?"], Place::Anywhere, false, "this help"),
         entry(Suspend, "suspend", &["ctrl-z"], Place::Anywhere, false, "back to the shell for a while (fg comes back)"),

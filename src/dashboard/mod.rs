@@ -1,7 +1,7 @@
 //! The dashboard: shows the engine, and steers it from the keyboard. It is a client; the engine is a process of its own and
 //! goes on without it.
 //!
-//! Keys, the engine's news and signals arrive in one channel; [`App`] says what becomes of them; [`view`] draws what it then
+//! Keys, the engine's news and signals arrive in one channel; `App` says what becomes of them; `view` draws what it then
 //! holds, at most so many times a second and only when something changed.
 
 mod advice;
@@ -22,15 +22,19 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui_image::picker::Picker;
+use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
 use self::app::{App, Effect};
 use self::client::{Client, News};
 use self::theme::Theme;
-use crate::config::{Config, Mouse};
+use crate::config::Config;
 
 pub use self::keys::Keys;
 pub use self::start::{StartEngineError, start_engine};
 
+/// How long a terminal may take to say what it can.
+const ANSWER: Duration = Duration::from_millis(300);
 /// How soon a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -77,15 +81,17 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| {
         news.send(Event::News(what)).is_ok()
     });
-    let has_mouse = match config.dashboard.mouse {
-        Mouse::On => true,
-        Mouse::Off => false,
-        // Who selects text with the mouse over SSH would lose that.
-        Mouse::Auto => std::env::var_os("SSH_CONNECTION").is_none(),
-    };
-    std::thread::spawn(move || read_input(&sender));
+    // Who selects text with the mouse over SSH would lose that.
+    let has_mouse = config.dashboard.mouse.is_on();
     // Restores the terminal in a panic as well.
     let mut terminal = ratatui::try_init()?;
+    app.has_preview = config.dashboard.preview.is_on();
+    if app.has_preview {
+        // The terminal is asked what it can, and answers as if somebody typed: so before anybody reads keys.
+        let options = QueryStdioOptions { timeout: ANSWER, ..QueryStdioOptions::default() };
+        app.picker = Picker::from_query_stdio_with_options(options).unwrap_or_else(|_| Picker::halfblocks());
+    }
+    std::thread::spawn(move || read_input(&sender));
     let result =
         enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));
     // What cannot be restored now cannot be at all.
@@ -144,7 +150,7 @@ fn show(
             }
             is_stale = true;
         }
-        let columns = terminal.size().map(|size| view::chart_columns(size.into(), app.pane))?;
+        let columns = terminal.size().map(|size| view::chart_columns(size.into(), app.pane, app.has_preview))?;
         client.look((!app.is_frozen).then(|| app.look(columns)));
     }
     Ok(())

@@ -15,6 +15,7 @@ mod frame;
 mod mux;
 mod probe;
 mod side_streams;
+mod thumbnail;
 mod transcode;
 mod verify;
 
@@ -26,4 +27,5 @@ pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
 pub use mux::{Muxer, Written};
 pub use probe::{VideoInfo, probe};
+pub use thumbnail::Thumbnail;
 pub use verify::verify;

@@ -13,7 +13,7 @@ use super::decode::decode;
 use super::journal::Journal;
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::config::Style;
-use crate::media::{Decoder, Encoder, Frame, Muxer, VideoInfo, Written};
+use crate::media::{Decoder, Encoder, Frame, Muxer, Thumbnail, VideoInfo, Written};
 use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Buffer, Stage, Timings};
@@ -22,6 +22,8 @@ use crate::telemetry::{Buffer, Stage, Timings};
 const DECODED: usize = 1;
 /// Frames whose drawing was asked for and that the encoder has not taken yet: one being drawn, one waiting.
 const DRAWN: usize = 2;
+/// Pixels of a preview's longer side.
+const THUMBNAIL: u32 = 400;
 /// The log sums up this many frames at a time.
 const BATCH: u64 = 100;
 
@@ -143,6 +145,7 @@ impl Encoding<'_> {
                 batch.add(index, rendered);
             }
             self.blend(&mut frame, rendered.as_ref());
+            self.show(&frame);
             let mut encoder = match begun.take() {
                 Some(encoder) => encoder,
                 None => Encoder::open(self.path, self.info, &self.job.settings.encode.settings())?,
@@ -180,6 +183,18 @@ impl Encoding<'_> {
         self.journal.complete_drawn(done)?;
         tracing::debug!("frames to {done}: drawn and written down");
         Ok(())
+    }
+
+    /// For who looks at the job just now.
+    fn show(&self, frame: &Frame) {
+        let (preview, job) = (self.timings.live().preview(), self.timings.job());
+        if !preview.is_due(job) {
+            return;
+        }
+        match Thumbnail::new(frame, self.info, THUMBNAIL) {
+            Ok(picture) => preview.make(job, frame.index, picture),
+            Err(error) => tracing::debug!("no preview: {error}"),
+        }
     }
 
     fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {

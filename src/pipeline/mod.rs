@@ -205,6 +205,11 @@ impl JobError {
 /// # Errors
 /// [`JobError::Limit`] when it may not.
 pub fn check_limits(limits: &Limits, info: &VideoInfo) -> Result<(), JobError> {
+    let megabytes = std::fs::metadata(&info.path).map_or(0, |metadata| metadata.len().div_ceil(1_000_000));
+    if limits.megabytes > 0 && megabytes > limits.megabytes {
+        let limit = format!("{} MB", limits.megabytes);
+        return Err(JobError::Limit { what: format!("the file has {megabytes} MB"), limit });
+    }
     check_length(limits, info.duration.unwrap_or(0.0))?;
     let [width, height] = info.geometry.coded;
     match limits.pixels {

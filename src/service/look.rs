@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
 use super::{Shared, locked};
 use crate::log::{self, Line};
+use crate::media::Thumbnail;
 use crate::pipeline::{Engine, Phase};
 use crate::queue::{Entry, Flow, Millis, QueueError, Row, State, now};
 use crate::telemetry::{Buffer, Chart, Depth, Figures, Stage, Timings, WorkerFigures};
@@ -36,6 +38,8 @@ pub struct Look {
     pub chart: Option<ChartOf>,
     /// The log and report of a job.
     pub detail: Option<i64>,
+    /// The latest picture of a job, and the number of the frame that is known already.
+    pub preview: Option<(i64, Option<u64>)>,
 }
 
 /// Which frames' times, and how many columns of them.
@@ -98,6 +102,23 @@ pub struct Snapshot {
     pub chart: Option<Chart>,
     /// What was asked for.
     pub detail: Option<Detail>,
+    /// What was asked for, when it is new.
+    pub preview: Option<Picture>,
+}
+
+/// A small picture of a job's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The job.
+    pub job: i64,
+    /// Number of its frame.
+    pub frame: u64,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// R, G, B of each pixel, as base64.
+    pub rgb: String,
 }
 
 /// A job in hand.
@@ -274,5 +295,10 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         log: log::recent(look.log_seen),
         chart: charted.map(|(of, timings)| timings.chart(of.from, of.count, of.columns.min(1000), 20)),
         detail,
+        preview: look.preview.and_then(|(job, known)| {
+            let (frame, picture) = live.preview().look(job, known)?;
+            let Thumbnail { width, height, rgb } = picture;
+            Some(Picture { job, frame, width, height, rgb: base64::engine::general_purpose::STANDARD.encode(rgb) })
+        }),
     })
 }

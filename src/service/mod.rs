@@ -21,7 +21,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, look_at};
-pub use look::{AtWork, ChartOf, Detail, Look, Machine, Snapshot};
+pub use look::{AtWork, ChartOf, Detail, Look, Machine, Picture, Snapshot};
 pub use runner::JOBS;
 
 use look::Known;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::Stage;
+use super::{Preview, Stage};
 
 /// How far back figures go.
 pub const SPAN: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ pub struct Figures {
     pub max: f32,
     /// Their sum over the span: the number of threads that were busy with it, on average.
     pub busy: f32,
-    /// Means of [`PARTS`] equal parts of the span, the latest last; 0 where there was nothing.
+    /// Means of 20 equal parts of the span, the latest last; 0 where there was nothing.
     pub course: Vec<f32>,
 }
 
@@ -75,6 +75,7 @@ pub struct Live {
     /// Frames that are through; half of it with each pass.
     frames: Window,
     hour: Mutex<Hour>,
+    preview: Preview,
 }
 
 /// Frames through a pass in each minute of the last hour.
@@ -202,6 +203,11 @@ impl Live {
         if let Some((window, at)) = self.workers.get(worker) {
             window.add(time, at.swap(0, Ordering::Relaxed));
         }
+    }
+
+    /// Pictures for those who look.
+    pub fn preview(&self) -> &Preview {
+        &self.preview
     }
 
     /// A frame is through a pass.

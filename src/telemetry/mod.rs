@@ -2,12 +2,14 @@
 
 mod frames;
 mod live;
+mod preview;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use frames::{Chart, FrameTimes};
 pub use live::{Buffer, Depth, Figures, Live, SPAN, WorkerFigures};
+pub use preview::Preview;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;

@@ -105,8 +105,9 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
         (_, Some(share)) => format!("{} {:3.0}%", theme.bar(share, bar), 100.0 * share),
         (_, None) => String::new(),
     };
-    let fps = at_work.map(|job| format!("{:5.1}", job.fps)).unwrap_or_default();
-    let left = at_work.and_then(|job| {
+    let moves = at_work.filter(|_| row.state == State::Running);
+    let fps = moves.map(|job| format!("{:5.1}", job.fps)).unwrap_or_default();
+    let left = moves.and_then(|job| {
         let frames = 2 * job.total? - job.done - if job.is_drawing { job.total? } else { 0 };
         (job.fps > 0.0).then(|| span(frames as f32 / 2.0 / job.fps))
     });

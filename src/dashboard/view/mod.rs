@@ -6,6 +6,7 @@ mod header;
 mod jobs;
 mod log;
 mod pipeline;
+mod preview;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +26,7 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
     let [header, body, footer] =
         Layout::vertical([Constraint::Length(lines), Constraint::Fill(1), Constraint::Length(1)]).areas(whole);
     header::draw(frame, header, app);
-    let places = arrange(body, app.pane);
+    let places = arrange(body, app.pane, app.has_preview);
     for &(pane, place) in &places {
         match pane {
             Pane::Jobs => jobs::draw(frame, place, app),
@@ -33,6 +34,7 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
             Pane::Render => pipeline::draw_render(frame, place, app),
             Pane::Frames => frames::draw(frame, place, app),
             Pane::Log => log::draw(frame, place, app),
+            Pane::Preview => preview::draw(frame, place, app),
         }
     }
     app.places = places;
@@ -66,26 +68,28 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
 }
 
 /// How wide the chart of frames is on this screen.
-pub fn chart_columns(whole: Rect, pane: Pane) -> usize {
+pub fn chart_columns(whole: Rect, pane: Pane, has_preview: bool) -> usize {
     let body = Rect { height: whole.height.saturating_sub(header::height(whole) + 1), ..whole };
-    let place = arrange(body, pane).into_iter().find(|(pane, _)| *pane == Pane::Frames);
+    let place = arrange(body, pane, has_preview).into_iter().find(|(pane, _)| *pane == Pane::Frames);
     place.map_or(0, |(_, place)| frames::columns(place))
 }
 
 /// Which panes are shown, and where: all on a large screen, the focused one on a small one.
-fn arrange(body: Rect, focus: Pane) -> Vec<(Pane, Rect)> {
+fn arrange(body: Rect, focus: Pane, has_preview: bool) -> Vec<(Pane, Rect)> {
     if body.width >= 150 && body.height >= 44 {
         let [left, right] = Layout::horizontal([Constraint::Fill(11), Constraint::Fill(9)]).areas(body);
         let [jobs, frames] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
         let [pipeline, render, log] =
             Layout::vertical([Constraint::Length(20), Constraint::Length(11), Constraint::Fill(1)]).areas(right);
-        return vec![
-            (Pane::Jobs, jobs),
-            (Pane::Frames, frames),
-            (Pane::Pipeline, pipeline),
-            (Pane::Render, render),
-            (Pane::Log, log),
-        ];
+        let mut places =
+            vec![(Pane::Jobs, jobs), (Pane::Frames, frames), (Pane::Pipeline, pipeline), (Pane::Render, render)];
+        if has_preview {
+            let [log, preview] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(log);
+            places.extend([(Pane::Log, log), (Pane::Preview, preview)]);
+        } else {
+            places.push((Pane::Log, log));
+        }
+        return places;
     }
     if body.height >= 32 {
         let below = if focus == Pane::Jobs { Pane::Pipeline } else { focus };

@@ -74,6 +74,7 @@ fn idle() -> Snapshot {
         log: Vec::new(),
         chart: None,
         detail: None,
+        preview: None,
     }
 }
 
@@ -184,6 +185,7 @@ fn every_pane_and_popup_on_a_small_screen() {
         ("render", "3"),
         ("frames", "4"),
         ("log", "5"),
+        ("preview", "6"),
         ("help", "?"),
         ("cancel", "c"),
         ("filter", "/clip"),
@@ -225,7 +227,7 @@ fn a_long_history_is_scrolled_through() {
 fn any_size_can_be_drawn() {
     for width in (1..90).step_by(7) {
         for height in 1..30 {
-            for keys in ["", "2", "3", "4", "5", "?", "c"] {
+            for keys in ["", "2", "3", "4", "5", "6", "?", "c"] {
                 let mut app = app(busy());
                 press(&mut app, keys);
                 picture(&mut app, width, height);
