@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint clean
+.PHONY: help setup build run test lint bench clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
@@ -21,6 +21,9 @@ lint: setup      ## formatting, clippy, documentation
 	cargo fmt --check
 	cargo clippy --profile ci --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --profile ci --locked --no-deps
+
+bench: build     ## measure beside FFmpeg alone (about 5 minutes)
+	@python3 scripts/bench.py
 
 clean:           ## remove what was built and fetched
 	cargo clean

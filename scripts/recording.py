@@ -36,7 +36,8 @@ output = "out"
 SCENES = [(8, ""), (4, ""), (4, "Down Down"), (2, "Space"), (3, "K"), (4, "4"), (5, "3"), (5, "1"), (4, "?"), (2, "Escape")]
 PALETTE = ["#1c1c1c", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d0d0d0",
            "#7f848e", "#ff7b85", "#b5e890", "#ffd68a", "#82c4ff", "#e08cff", "#7fd8e4", "#ffffff"]
-CELL, LINE = 8.4, 18
+# 0.602 em, as wide as most fixed-width fonts are.
+CELL, LINE = 8.428, 18
 
 
 def color_256(number):
@@ -109,15 +110,13 @@ def picture(screen):
             x, y = at * CELL, row * LINE
             if bg:
                 lines.append(f'<rect x="{x:.1f}" y="{y}" width="{cells * CELL:.1f}" height="{LINE}" fill="{bg}"/>')
-            # Viewers differ in what they make of spaces: there are none at the ends, and those within do not break.
-            lead = len(text) - len(text.lstrip())
-            text = text.strip()
-            if text:
-                x, cells = x + lead * CELL, sum(map(width_of, text))
-                text = text.replace(" ", "\u00a0")
-                look = (' font-weight="bold"' if style.bold else "") + (' opacity="0.6"' if style.dim else "")
-                lines.append(f'<text x="{x:.1f}" y="{y + 13.5}" fill="{fg}" textLength="{cells * CELL:.1f}"{look}>'
-                             f"{html.escape(text)}</text>")
+            look = (' font-weight="bold"' if style.bold else "") + (' opacity="0.6"' if style.dim else "")
+            # In short pieces without spaces, each in its place: viewers differ in fonts and in what they make of spaces.
+            for piece in re.finditer(r"\S{1,16}", text):
+                left = x + sum(map(width_of, text[: piece.start()])) * CELL
+                length = sum(map(width_of, piece.group())) * CELL
+                lines.append(f'<text x="{left:.1f}" y="{y + 13.5}" fill="{fg}" textLength="{length:.1f}"{look}>'
+                             f"{html.escape(piece.group())}</text>")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@
 mod advice;
 mod app;
 mod client;
+mod graphics;
 mod keys;
 mod start;
 mod theme;
@@ -22,8 +23,6 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
-use ratatui_image::picker::Picker;
-use ratatui_image::picker::cap_parser::QueryStdioOptions;
 
 use self::app::{App, Effect};
 use self::client::{Client, News};
@@ -33,8 +32,6 @@ use crate::config::Config;
 pub use self::keys::Keys;
 pub use self::start::{StartEngineError, start_engine};
 
-/// How long a terminal may take to say what it can.
-const ANSWER: Duration = Duration::from_millis(300);
 /// How soon a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -86,11 +83,7 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     // Restores the terminal in a panic as well.
     let mut terminal = ratatui::try_init()?;
     app.has_preview = config.dashboard.preview.is_on();
-    if app.has_preview {
-        // The terminal is asked what it can, and answers as if somebody typed: so before anybody reads keys.
-        let options = QueryStdioOptions { timeout: ANSWER, ..QueryStdioOptions::default() };
-        app.picker = Picker::from_query_stdio_with_options(options).unwrap_or_else(|_| Picker::halfblocks());
-    }
+    app.picker = graphics::picker();
     std::thread::spawn(move || read_input(&sender));
     let result =
         enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""How fast meshreel is beside FFmpeg alone, and where the time goes.
+
+    make bench
+
+For each clip FFmpeg transcodes it with the same encoder, preset and quality, and meshreel processes it, in turns; ratios are
+of one run on one machine. Clips: the sample clip; one person large in 1080p; a dozen small people at 720p (the sample clip
+beside itself, scaled down). Writes a table to standard output and `bench.json` beside what it was told to write to.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "target/release/meshreel"
+SAMPLE = ROOT / "fixtures/media/demo.mp4"
+# Name, filters that make it of the sample clip, from which second, for how long.
+CLIPS = {
+    "sample": ("null", 0, 9.2),
+    # The one who walks on the left.
+    "one large": ("crop=884:497:0:497,scale=1920:1080:flags=lanczos", 2.5, 5),
+    "dozen small": ("scale=426:240,split=6[a][b][c][d][e][f];[a][b][c]hstack=3[x];[d][e][f]hstack=3[y];"
+                    "[x][y]vstack,pad=1280:720:1:120", 0, 9.2),
+}
+ENCODER = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20"]
+
+
+def run(command, environment=None):
+    """Wall seconds, CPU seconds and megabytes of a command at its largest."""
+    before = time.monotonic()
+    process = subprocess.Popen([str(part) for part in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"{command}: {errors.decode(errors='replace')}")
+    return time.monotonic() - before, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--clips", nargs="*", default=list(CLIPS), choices=list(CLIPS))
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench.json")
+    arguments = parser.parse_args()
+    results = {"machine": {"cores": os.cpu_count(), "processor": processor()}, "clips": []}
+    with tempfile.TemporaryDirectory(prefix="meshreel-bench-") as folder:
+        folder = pathlib.Path(folder)
+        for name in arguments.clips:
+            filters, start, length = CLIPS[name]
+            clip = folder / f"{name}.mp4"
+            run(["ffmpeg", "-v", "error", "-ss", start, "-i", SAMPLE, "-t", length, "-filter_complex", filters, "-an",
+                 "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", clip])
+            results["clips"].append(measure(folder, name, clip, arguments.workers))
+    print(f"{results['machine']['processor']}, {results['machine']['cores']} cores\n")
+    for clip in results["clips"]:
+        print(table(clip))
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    print(f"all figures: {arguments.json}")
+
+
+def measure(folder, name, clip, workers):
+    runs = []
+    for count in workers:
+        # Beside each run, so that what else the machine does meets both.
+        wall, cpu, _ = run(["ffmpeg", "-v", "error", "-y", "-i", clip, *ENCODER, folder / "alone.mp4"])
+        out = folder / f"out {count}"
+        seconds, used, memory = run([PROGRAM, "process", "--progress", "none", "--workers", count, "-o", out, clip],
+                                    {**os.environ, "HOME": str(folder)})
+        report = json.loads((out / f"{clip.stem}.report.json").read_text())
+        frames = report["frames"]
+        runs.append({
+            "workers": count,
+            "fps": frames / seconds,
+            "ffmpeg_fps": frames / wall,
+            "ratio": wall / seconds,
+            "cpu_ms": 1000 * used / frames,
+            "ffmpeg_cpu_ms": 1000 * cpu / frames,
+            "memory_mb": memory,
+            "people": report["people"],
+            "stages": report["stages"],
+            "frames": frames,
+        })
+    return {"clip": name, "runs": runs}
+
+
+def table(clip):
+    lines = [f"{clip['clip']}: {clip['runs'][0]['frames']} frames, {clip['runs'][0]['people']} people",
+             f"{'workers':>9} {'fps':>7} {'ffmpeg':>7} {'ratio':>6} {'cpu ms':>7} {'ffmpeg':>7} {'MB':>5}"]
+    for run in clip["runs"]:
+        lines.append(f"{run['workers']:9} {run['fps']:7.1f} {run['ffmpeg_fps']:7.1f} {run['ratio']:6.2f} {run['cpu_ms']:7.1f} "
+                     f"{run['ffmpeg_cpu_ms']:7.1f} {run['memory_mb']:5.0f}")
+    lines.append(f"{'':9} {'a frame':>9} {'each':>7} {'p50':>7} {'p95':>7} {'max':>7}  ms by stage, 2 workers")
+    chosen = next((run for run in clip["runs"] if run["workers"] == 2), clip["runs"][0])
+    for stage, times in chosen["stages"].items():
+        each = times["mean_ms"]
+        lines.append(f"{stage:>9.9} {each * times['count'] / chosen['frames']:9.1f} {each:7.1f} {times['p50_ms']:7.1f} "
+                     f"{times['p95_ms']:7.1f} {times['max_ms']:7.1f}")
+    return "\n".join(lines) + "\n"
+
+
+def processor():
+    try:
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown processor"
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
