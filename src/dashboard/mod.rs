@@ -22,7 +22,7 @@ use flume::{Receiver, RecvTimeoutError, Sender};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 
 use self::app::{App, Effect};
 use self::client::{Client, News};
@@ -193,7 +193,8 @@ fn handle(
                 signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
                 *terminal = ratatui::try_init()?;
                 enter(has_mouse)?;
-                terminal.clear()?;
+                // Not the terminal's own way to clear it: that asks where the cursor is, and the answer goes to who reads keys.
+                execute!(io::stdout(), Clear(ClearType::All))?;
             }
         }
     }
