@@ -1,6 +1,7 @@
 //! Orders from other processes of the same user, over a Unix socket: one JSON object a line each way.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -124,7 +125,7 @@ impl Listener {
         Ok(Self { listener, path })
     }
 
-    /// Answers until `is_over`, and somebody knocks after that ([`Listener::wake`]).
+    /// Answers until `is_over`, and [`Listener::wake`] is called after that.
     pub(super) fn serve(&self, shared: &Shared<'_>, engine: &Engine, is_over: &AtomicBool) {
         // A partner that says nothing keeps nobody waiting but itself.
         std::thread::scope(|scope| {
@@ -143,7 +144,9 @@ impl Listener {
 
     /// Lets [`Listener::serve`] see that it is over.
     pub(super) fn wake(&self) {
-        drop(UnixStream::connect(&self.path));
+        // Not by knocking: the file may be gone with the runtime folder, when its user logged out.
+        // SAFETY: a plain call on a socket that is open; whoever waits for a partner gets an error.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
     }
 }
 
