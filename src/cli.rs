@@ -189,9 +189,6 @@ pub enum ProgressStyle {
     Json,
     /// Nothing but warnings and errors
     None,
-    /// Nothing at all: the log tells it
-    #[value(skip)]
-    Silent,
 }
 
 impl Command {

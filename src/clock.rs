@@ -11,6 +11,16 @@ pub fn local(moment: Millis) -> String {
     moment.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Seconds as `1:05` or `2:00:00`.
+pub fn span(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    if s >= 3600 {
+        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+    } else {
+        format!("{}:{:02}", s / 60, s % 60)
+    }
+}
+
 /// Milliseconds in a length of time such as `30m`, `2h` or `1h 30m`.
 pub fn parse_length(text: &str) -> Result<Millis, String> {
     let length: SignedDuration = text.parse().map_err(|_| "it must be a time such as 30m, 2h or 1h30m".to_owned())?;

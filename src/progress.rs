@@ -1,4 +1,4 @@
-//! What `meshreel process` says while it works: bars on a terminal, lines otherwise, JSON for programs.
+//! What is said of each video at work: a bar on a terminal, lines otherwise, JSON for programs.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 
 use crate::cli::ProgressStyle;
+use crate::clock;
 use crate::pipeline::{Event, Phase};
 
 /// At most this often, a line or a JSON object about a file at work.
@@ -25,7 +26,6 @@ enum Show {
     Plain,
     Json,
     Nothing,
-    Silence,
 }
 
 struct State {
@@ -43,7 +43,6 @@ impl FileProgress {
             ProgressStyle::Auto | ProgressStyle::Plain => Show::Plain,
             ProgressStyle::Json => Show::Json,
             ProgressStyle::None => Show::Nothing,
-            ProgressStyle::Silent => Show::Silence,
         };
         Self { name, show, state: Mutex::new(State { started: Instant::now(), last: None }) }
     }
@@ -56,7 +55,6 @@ impl FileProgress {
             Show::Plain => self.in_lines(event, &mut state),
             Show::Json => self.as_json(event, &mut state),
             Show::Nothing => self.problems(event),
-            Show::Silence => {}
         }
     }
 
@@ -170,31 +168,16 @@ fn due(state: &mut State, every: Duration) -> bool {
     due
 }
 
-/// Each frame is looked at once in each pass; a frame done is two passes.
-fn passes_done(phase: Phase, done: u64, total: Option<u64>) -> f64 {
-    match phase {
-        Phase::Observe => done as f64 / 2.0,
-        Phase::Draw => (total.unwrap_or(done) + done) as f64 / 2.0,
-    }
-}
-
 fn frames_per_second(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> f64 {
     let seconds = started.elapsed().as_secs_f64().max(1e-3);
-    (passes_done(phase, done, total) / seconds * 10.0).round() / 10.0
+    (phase.frames_done(done, total) / seconds * 10.0).round() / 10.0
 }
 
 fn eta(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> Option<String> {
     let elapsed = started.elapsed().as_secs_f64();
-    let frames = passes_done(phase, done, total);
+    let frames = phase.frames_done(done, total);
     let left = elapsed / frames * (total? as f64 - frames);
-    (frames > 0.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| {
-        let s = left.round() as u64;
-        if s >= 3600 {
-            format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-        } else {
-            format!("{}:{:02}", s / 60, s % 60)
-        }
-    })
+    (frames > 0.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
 }
 
 fn count_people(people: usize) -> String {

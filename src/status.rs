@@ -1,4 +1,4 @@
-//! `meshreel status`: the jobs in the queue, as a table or as JSON.
+//! `meshreel status` and `meshreel log`: jobs and what happened to them, for people and for programs.
 
 use std::io::{self, Write};
 
@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::{Log, Status};
 use crate::clock;
 use crate::config::Config;
+use crate::pipeline::Phase;
 use crate::progress::printable;
 use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State, now};
 
@@ -38,9 +39,7 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
     if queue::file(&config.state).exists() {
         let mut queue = Queue::open(&config.state)?;
         rows = queue.rows(arguments.limit)?;
-        for state in State::ALL {
-            counts.push(format!("{} {}", queue.count(state)?, state.name()));
-        }
+        counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.flow(now())? {
             Flow::Go => {}
             Flow::Drain => counts.push("nothing is begun: DRAINING (`meshreel resume --all`)".into()),
@@ -98,10 +97,7 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
     writeln!(out, "{:>5} {:>4} {:<9} {:>9}  VIDEO", "JOB", "PRIO", "STATE", "PROGRESS")?;
     for row in rows {
         let progress = match (row.state, &row.phase, row.total) {
-            (State::Running, Some(phase), Some(total)) if total > 0 => {
-                let before = if phase == "draw" { 50 } else { 0 };
-                format!("{}%", before + 50 * row.frames / total)
-            }
+            (State::Running, Some(phase), Some(_)) => format!("{:.0}%", 100.0 * phase.share(row.frames, row.total)),
             (State::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
             (State::Paused, ..) => {
                 row.resume.map_or(String::new(), |at| format!("in {} s", (at - now()).max(0) / 1000))
@@ -130,7 +126,7 @@ pub fn as_json(row: &Row) -> serde_json::Value {
         "added_ms": row.added,
         "started_ms": row.started,
         "ended_ms": row.ended,
-        "phase": row.phase,
+        "phase": row.phase.map(Phase::name),
         "frames": row.frames,
         "total": row.total,
         "people": row.people,

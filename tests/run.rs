@@ -86,7 +86,13 @@ impl Place {
     }
 
     fn service(&self) -> Service {
-        let mut child = self.command(&["run", "-v"]).stderr(Stdio::piped()).spawn().unwrap();
+        self.service_with(|_| ())
+    }
+
+    fn service_with(&self, change: impl FnOnce(&mut Command)) -> Service {
+        let mut command = self.command(&["run", "-v"]);
+        change(&mut command);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         let is_over = Arc::new(AtomicBool::new(false));
         // One that never says what is waited for fails the test, and does not hang it.
@@ -516,4 +522,26 @@ fn files_and_folders_that_come_and_go_are_neither_lost_nor_taken_twice() {
     let rest = [("other.mp4", "cancelled", 0), ("other.mp4", "done", 1), ("renamed.mp4", "done", 1)];
     assert_eq!(place.jobs(), owned(&[&expected[..], &rest[..]].concat()), "{}", service.said);
     assert_eq!(names(&place.at("out")).len(), 12);
+}
+
+#[test]
+fn the_engine_is_found_again_after_its_runtime_folder_was_gone() {
+    let place = Place::new("");
+    let runtime = place.at("runtime");
+    std::fs::create_dir(&runtime).unwrap();
+    let mut service = place.service_with(|command| {
+        command.env("XDG_RUNTIME_DIR", &runtime);
+    });
+    service.until("results go to");
+    // Whoever gives orders may have no runtime folder, or another one.
+    assert_eq!(place.order(&["pause", "--all"]), (0, "everything is paused".into()));
+    assert_eq!(names(&runtime), ["meshreel"]);
+    // Its user logs out, and comes back.
+    std::fs::remove_dir_all(&runtime).unwrap();
+    std::fs::create_dir(&runtime).unwrap();
+    service.until("it is there again");
+    assert_eq!(place.order(&["resume", "--all"]).0, 0);
+    // Gone for good, it still ends when it is told to.
+    std::fs::remove_dir_all(&runtime).unwrap();
+    assert_eq!(service.signal("-TERM"), Some(0), "{}", service.said);
 }

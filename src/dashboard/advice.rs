@@ -37,7 +37,7 @@ pub fn bottleneck(snapshot: &Snapshot) -> Option<Stage> {
 }
 
 fn busy(snapshot: &Snapshot, stage: Stage) -> f32 {
-    snapshot.stages.get(stage as usize).map_or(0.0, |figures| figures.busy)
+    snapshot.stage(stage).busy
 }
 
 /// The sentence.
@@ -63,7 +63,7 @@ pub fn advice(snapshot: &Snapshot) -> String {
             format!("Detection limits: {workers} workers busy {}; {beside}; {more}.", percent(busy))
         }
         Some(Stage::Render) => {
-            let wait = snapshot.stages.get(Stage::RenderWait as usize).map_or(0.0, |figures| figures.p50);
+            let wait = snapshot.stage(Stage::RenderWait).p50;
             format!(
                 "Rendering limits: the one render thread is busy {}, and frames wait {wait:.1} ms for it.",
                 percent(render)

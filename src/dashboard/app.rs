@@ -14,6 +14,7 @@ use ratatui_image::protocol::Protocol;
 use super::keys::{Action, Keys, Pane};
 use super::theme::Theme;
 use crate::log::Line;
+use crate::pipeline::Phase;
 use crate::progress::printable;
 use crate::queue::{Flow, Order, Place, Row, State};
 use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Snapshot};
@@ -245,7 +246,7 @@ impl App {
     pub fn previewed(&self) -> Option<i64> {
         let at_work = &self.snapshot.as_ref()?.at_work;
         let selected = at_work.iter().find(|job| Some(job.id) == self.selected);
-        selected.or_else(|| at_work.iter().find(|job| job.is_drawing)).or(at_work.first()).map(|job| job.id)
+        selected.or_else(|| at_work.iter().find(|job| job.phase == Phase::Draw)).or(at_work.first()).map(|job| job.id)
     }
 
     /// Takes over what was seen.

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -160,6 +160,19 @@ impl Journal {
     }
 }
 
+/// Frames in the segments of both passes in a journal, whatever job it is of; none when it cannot be read.
+pub fn frames_written_down(path: &Path) -> u64 {
+    let count = || {
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        db.query_row(
+            "SELECT (SELECT COALESCE(MAX(frames), 0) FROM observed) + (SELECT COALESCE(MAX(frames), 0) FROM drawn)",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
+    };
+    count().map_or(0, i64::unsigned_abs)
+}
+
 fn continued(path: &Path, job: &str) -> Result<Option<Connection>, Cause> {
     let db = Connection::open(path)?;
     let format: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -212,6 +225,7 @@ mod tests {
         assert_eq!(packets, [packet(0), packet(2)]);
         drop(journal);
 
+        assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.journal"))), (4, 0));
         let journal = Journal::open(&path, "b").unwrap();
         assert_eq!((journal.drawn().unwrap(), journal.stamps().unwrap()), (0, Vec::new()));
         drop(journal);

@@ -1,9 +1,10 @@
 //! One job: a video in, the video with meshes and its motion out.
 //!
 //! Two passes over the file. `observe` decodes it, finds people on keyframes and their landmarks on every frame; the
-//! whole clip is then solved at once (who is who, left and right, shape and pose of each body); `draw` decodes it again
-//! and draws the bodies into it. Both passes stream through bounded queues; what is kept of a whole clip is about a
-//! kilobyte per person and frame.
+//! whole clip is then solved at once (who is who, left and right, shape and pose of each body); `draw` decodes it again,
+//! draws the bodies into it and compresses it; in the end all is put into one file. Both passes stream through bounded queues,
+//! and write down in the `journal` what they have done; what is kept of a whole clip in memory is about a kilobyte per
+//! person and frame.
 
 mod cast;
 mod decode;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 pub use engine::{Engine, StartError, runtime_library};
+pub use journal::frames_written_down;
 pub use outputs::{OutputPaths, remove_leftovers};
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,8 @@ use crate::media::VideoInfo;
 use crate::telemetry::Timings;
 
 /// Which pass a job is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Finding people and their landmarks.
     Observe,
@@ -40,6 +43,25 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Frames that are done when `done` of `total` are through this pass: half of a frame is done in each.
+    pub fn frames_done(self, done: u64, total: Option<u64>) -> f64 {
+        match self {
+            Phase::Observe => done as f64 / 2.0,
+            Phase::Draw => (total.unwrap_or(done) + done) as f64 / 2.0,
+        }
+    }
+
+    /// The same as a share of all, 0..=1.
+    pub fn share(self, done: u64, total: Option<u64>) -> f64 {
+        let total = total.unwrap_or(0).max(done).max(1);
+        self.frames_done(done, Some(total)) / total as f64
+    }
+
+    /// From [`Phase::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Phase::Observe, Phase::Draw].into_iter().find(|phase| phase.name() == name)
+    }
+
     /// For programs.
     pub fn name(self) -> &'static str {
         match self {
@@ -186,9 +208,7 @@ impl JobError {
             | Self::Stopped => false,
         }
     }
-}
 
-impl JobError {
     /// Whether there is no room for the results, or for what is done of them.
     pub fn is_disk_full(&self) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! What there is in the queue and what was, to be shown.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::{Sql, note, path};
 use super::{Millis, Queue, QueueError, State};
+use crate::pipeline::Phase;
 
 /// A job as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub struct Row {
     /// When it ended.
     pub ended: Option<Millis>,
     /// Which pass it is in.
-    pub phase: Option<String>,
+    pub phase: Option<Phase>,
     /// Frames through that pass.
     pub frames: u64,
     /// Frames of the video, as far as known.
@@ -59,6 +61,17 @@ pub struct Entry {
 }
 
 impl Queue {
+    /// How many jobs there are in each state.
+    pub fn counts(&mut self) -> Result<Vec<(State, u64)>, QueueError> {
+        self.read(|t| {
+            let mut all = t.prepare_cached("SELECT state, COUNT(*) FROM jobs GROUP BY state")?;
+            let counts = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let counts = counts.collect::<Sql<HashMap<String, i64>>>()?;
+            let of = |state: State| counts.get(state.name()).map_or(0, |count| count.unsigned_abs());
+            Ok(State::ALL.map(|state| (state, of(state))).to_vec())
+        })
+    }
+
     /// How many jobs are in a state.
     pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
         self.read(|t| {
@@ -179,7 +192,7 @@ fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
         added: row.get(7)?,
         started: row.get(8)?,
         ended: row.get(9)?,
-        phase: row.get(10)?,
+        phase: row.get::<_, Option<String>>(10)?.and_then(|name| Phase::from_name(&name)),
         frames: row.get::<_, i64>(11)? as u64,
         total: row.get::<_, Option<i64>>(12)?.map(|n| n as u64),
         people: row.get::<_, i64>(13)? as usize,

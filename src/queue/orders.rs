@@ -54,7 +54,7 @@ impl Queue {
                 }
                 (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
                     let changed = t.execute(
-                        "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, error = NULL, ended = NULL
+                        "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, kills = 0, error = NULL, ended = NULL
                          WHERE id = ?1 AND video <> x''",
                         [id],
                     )?;

@@ -13,7 +13,7 @@ use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -66,10 +66,17 @@ const MIGRATIONS: [&str; 2] = [
     ) STRICT;
     CREATE INDEX log_by_job ON log (job, id);
 ",
+    "
+    ALTER TABLE jobs ADD COLUMN kills INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN reached INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Times a job may have been at work when the program crashed.
 const CRASHES: u32 = 2;
+/// Times in a row that it may have been at work, and got no further, when the program was killed: who is killed cannot say
+/// why, and for want of memory a video may kill the program at each start.
+const KILLS: u32 = 8;
 /// Wait before a job is tried again, doubled with each attempt.
 const FIRST_WAIT: Millis = 5_000;
 const LONGEST_WAIT: Millis = 10 * 60_000;
@@ -354,6 +361,13 @@ impl Queue {
         })
     }
 
+    /// Nobody has the job in hand any more: if it should be at work, it waits for its turn.
+    pub fn release(&mut self, id: i64) -> Result<(), QueueError> {
+        self.write(|t| {
+            t.execute("UPDATE jobs SET state = 'queued' WHERE id = ?1 AND state = 'running'", [id]).map(drop)
+        })
+    }
+
     /// There is no room for the results: the job waits until `ready`, and the try does not count.
     /// Says whether that is news.
     pub fn wait_for_room(&mut self, id: i64, reason: &str, ready: Millis, now: Millis) -> Result<bool, QueueError> {
@@ -374,17 +388,24 @@ impl Queue {
     }
 
     /// At start: jobs that were at work when the program ended go on. Those `blamed` for its end for the second time are set
-    /// aside. Gives all folders of results, where leftovers may lie.
-    pub fn recover(&mut self, blamed: &[i64], now: Millis) -> Result<BTreeSet<PathBuf>, QueueError> {
+    /// aside, and so are those that got no further in many tries (`reached`: frames written down of a job). Gives all folders
+    /// of results, where leftovers may lie.
+    pub fn recover(
+        &mut self,
+        blamed: &[i64],
+        reached: impl Fn(i64) -> u64,
+        now: Millis,
+    ) -> Result<BTreeSet<PathBuf>, QueueError> {
         self.write(|t| {
             let mut running = t.prepare("SELECT id FROM jobs WHERE state = 'running'")?;
             for id in running.query_map([], |row| row.get(0))? {
                 let id: i64 = id?;
                 let crash = i64::from(blamed.contains(&id));
                 t.execute(
-                    "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2
+                    "UPDATE jobs SET state = 'queued', attempts = attempts - 1, crashes = crashes + ?2,
+                                     kills = CASE WHEN reached <> ?3 THEN 1 ELSE kills + 1 END, reached = ?3
                      WHERE id = ?1",
-                    [id, crash],
+                    params![id, crash, reached(id) as i64],
                 )?;
                 note(t, id, now, if crash == 1 { "meshreel crashed at this video" } else { "meshreel was killed" })?;
             }
@@ -393,6 +414,12 @@ impl Queue {
                  crashes || ' times; it is set aside. Please report it, with the video if you can share it'
                  WHERE state = 'queued' AND crashes >= ?2",
                 params![now, CRASHES],
+            )?;
+            t.execute(
+                "UPDATE jobs SET state = 'failed', ended = ?1, error = 'meshreel was killed ' || kills || ' times while ' ||
+                 'at work on this video, which got no further; it is set aside. Perhaps it needs more memory than there is'
+                 WHERE state = 'queued' AND kills >= ?2",
+                params![now, KILLS],
             )?;
             let mut videos = t.prepare("SELECT video FROM jobs")?;
             let mut folders = BTreeSet::new();
@@ -684,7 +711,7 @@ mod tests {
             assert_eq!(queue.claim(99, 1).unwrap().unwrap().id, bad, "round {round}");
             drop(queue);
             queue = open();
-            assert_eq!(queue.recover(&[bad], 2).unwrap(), BTreeSet::from([PathBuf::from("/out")]));
+            assert_eq!(queue.recover(&[bad], |_| 0, 2).unwrap(), BTreeSet::from([PathBuf::from("/out")]));
         }
         let rows = queue.rows(10).unwrap();
         assert_eq!((rows[0].source.as_path(), rows[0].state), (Path::new("/in/good"), State::Queued));
@@ -694,8 +721,18 @@ mod tests {
         for _ in 0..5 {
             let claim = queue.claim(99, 3).unwrap().unwrap();
             assert_eq!((claim.source.as_path(), claim.attempts), (Path::new("/in/good"), 1));
-            queue.recover(&[], 3).unwrap();
+            queue.recover(&[], |_| 0, 3).unwrap();
         }
+        // As long as it gets further; what never does is set aside.
+        for (kills, reached) in (1..20).map(|frames| (frames, frames)).chain((1..8).map(|kill| (20 + kill, 20))) {
+            assert!(queue.claim(99, 3).unwrap().is_some(), "after {kills}");
+            queue.recover(&[], |_| reached, 3).unwrap();
+        }
+        assert!(queue.claim(99, 3).unwrap().is_some());
+        queue.recover(&[], |_| 20, 3).unwrap();
+        assert_eq!(queue.state(rows[0].id).unwrap(), Some(State::Failed));
+        queue.order(rows[0].id, Order::Retry, false, 3).unwrap().unwrap();
+        assert!(queue.claim(99, 3).unwrap().is_some());
     }
 
     #[test]

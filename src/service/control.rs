@@ -1,17 +1,19 @@
 //! Orders from other processes of the same user, over a Unix socket: one JSON object a line each way.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
 use super::look::{self, Look, Snapshot};
+use super::{Shared, lock, locked, shown};
 use crate::checksum;
 use crate::clock;
 use crate::config::Config;
@@ -22,6 +24,8 @@ use crate::queue::{Flow, Order, Queue, QueueError, now};
 const VERSION: u32 = 1;
 /// Most bytes of a request or an answer.
 const LONGEST: u64 = 1 << 23;
+/// How long the listener waits after it could not listen.
+const NAP: Duration = Duration::from_millis(20);
 /// A partner that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -93,35 +97,30 @@ pub enum ControlError {
     Queue(#[from] QueueError),
 }
 
-/// Where the engine of a state folder listens: in the runtime folder, where there is one, else in the state folder.
-fn socket(state: &Path) -> PathBuf {
+/// Where an engine listens: in the runtime folder, where there is one, else in the state folder. Others read it in the lock
+/// ([`lock::socket`]): their environment may be another.
+fn place(state: &Path) -> PathBuf {
     let whole = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
     let name = checksum::hex(&checksum::of(whole.as_os_str().as_encoded_bytes())[..8]);
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {
         Some(folder) => folder.join("meshreel").join(format!("{name}.sock")),
-        None => state.join("engine.sock"),
+        None => whole.join("engine.sock"),
     }
 }
 
 /// The engine's end of the socket.
 pub struct Listener {
-    listener: UnixListener,
+    listener: Mutex<Arc<UnixListener>>,
     path: PathBuf,
 }
 
 impl Listener {
-    /// Begins to listen. The lock of the state folder is held, so that a socket that lies there is a dead one's.
-    pub fn open(state: &Path) -> io::Result<Self> {
-        let path = socket(state);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    /// Begins to listen, and notes where in the lock of the state folder. That it is held says that a socket that lies there is
+    /// a dead one's.
+    pub fn open(state: &Path, lock: &mut File) -> io::Result<Self> {
+        let path = place(state);
+        let listener = Mutex::new(Arc::new(bind(&path)?));
+        lock::note_socket(lock, &path)?;
         Ok(Self { listener, path })
     }
 
@@ -129,25 +128,62 @@ impl Listener {
     pub(super) fn serve(&self, shared: &Shared<'_>, engine: &Engine, is_over: &AtomicBool) {
         // A partner that says nothing keeps nobody waiting but itself.
         std::thread::scope(|scope| {
-            for stream in self.listener.incoming() {
-                if is_over.load(Ordering::SeqCst) {
-                    return;
+            while !is_over.load(Ordering::SeqCst) {
+                let listener = locked(&self.listener).clone();
+                match listener.accept() {
+                    Ok((stream, _)) => drop(scope.spawn(move || {
+                        if let Err(error) = answer(shared, engine, &stream) {
+                            tracing::debug!("an order was not understood: {error}");
+                        }
+                    })),
+                    // It was made anew, or it is over; want of descriptors passes.
+                    Err(_) => std::thread::sleep(NAP),
                 }
-                scope.spawn(|| {
-                    if let Err(error) = stream.and_then(|stream| answer(shared, engine, &stream)) {
-                        tracing::debug!("an order was not understood: {error}");
-                    }
-                });
             }
         });
     }
 
-    /// Lets [`Listener::serve`] see that it is over.
+    /// Lets [`Listener::serve`] see that it is over, or that the socket is another one.
+    ///
+    /// Not by knocking: the file may be gone.
     pub(super) fn wake(&self) {
-        // Not by knocking: the file may be gone with the runtime folder, when its user logged out.
-        // SAFETY: a plain call on a socket that is open; whoever waits for a partner gets an error.
-        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
+        wake(&locked(&self.listener));
     }
+
+    /// Makes the socket again if its file is gone: the runtime folder goes when its user has logged out.
+    pub(super) fn restore(&self) {
+        if self.path.exists() {
+            return;
+        }
+        // While there is no runtime folder it cannot be made; the next second tries again.
+        if let Ok(listener) = bind(&self.path) {
+            let before = std::mem::replace(&mut *locked(&self.listener), Arc::new(listener));
+            wake(&before);
+            tracing::info!("the socket {} was gone; it is there again", shown(&self.path));
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        // Not the runtime folder itself: that is the system's to make.
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn wake(listener: &UnixListener) {
+    // SAFETY: a plain call on a socket that is open; whoever waits for a partner gets an error.
+    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 impl Drop for Listener {
@@ -174,8 +210,9 @@ fn answer(shared: &Shared<'_>, engine: &Engine, stream: &UnixStream) -> io::Resu
 fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
     let result = match request {
         Request::Order { order, jobs } => {
+            let mut queue = shared.queue();
             let live = shared.live();
-            apply(&mut shared.queue(), order, &jobs, |id| live.contains(&id))
+            apply(&mut queue, order, &jobs, |id| live.contains(&id))
         }
         Request::Flow(flow) => set_flow(&mut shared.queue(), flow),
         Request::Add { path } => add(shared, &path),
@@ -206,7 +243,7 @@ fn add(shared: &Shared<'_>, path: &str) -> Result<Answer, QueueError> {
     if let Some(why) = refused {
         return Ok(Answer { refused: vec![format!("{path}: {why}")], ..Answer::default() });
     }
-    super::locked(&shared.added).push(named);
+    locked(&shared.added).push(named);
     shared.has_more.store(true, Ordering::SeqCst);
     Ok(Answer { done: vec![format!("{path}: taken when it is complete")], ..Answer::default() })
 }
@@ -243,14 +280,16 @@ fn set_flow(queue: &mut Queue, flow: Flow) -> Result<Answer, QueueError> {
 /// # Errors
 /// When there is none, or it is of another version.
 pub fn look_at(config: &Config, look: &Look) -> Result<Snapshot, ControlError> {
-    let stream = match UnixStream::connect(socket(&config.state)) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Err(ControlError::NotRunning { state: config.state.clone() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    tell(&stream, &Request::Look(look.clone()))
+    tell(&connect(config)?, &Request::Look(look.clone()))
+}
+
+fn connect(config: &Config) -> Result<UnixStream, ControlError> {
+    let not_running = || ControlError::NotRunning { state: config.state.clone() };
+    let socket = lock::socket(&config.state).ok_or_else(not_running)?;
+    UnixStream::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => not_running(),
+        _ => error.into(),
+    })
 }
 
 fn tell<T: for<'de> Deserialize<'de>>(stream: &UnixStream, request: &Request) -> Result<T, ControlError> {
@@ -264,29 +303,20 @@ fn tell<T: for<'de> Deserialize<'de>>(stream: &UnixStream, request: &Request) ->
 
 /// Asks the engine of a state folder; where none runs, changes its queue, which the next one will find.
 pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
-    let stream = match UnixStream::connect(socket(&config.state)) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return alone(config, request);
-        }
-        Err(error) => return Err(error.into()),
+    let not_running = match connect(config) {
+        Ok(stream) => return tell(&stream, request),
+        Err(error @ ControlError::NotRunning { .. }) => error,
+        Err(error) => return Err(error),
     };
-    tell(&stream, request)
-}
-
-fn alone(config: &Config, request: &Request) -> Result<Answer, ControlError> {
-    let not_running = || ControlError::NotRunning { state: config.state.clone() };
-    if matches!(request, Request::Stop { .. } | Request::Look(_) | Request::Add { .. })
-        || !crate::queue::file(&config.state).exists()
-    {
-        return Err(not_running());
+    if !crate::queue::file(&config.state).exists() {
+        return Err(not_running);
     }
     let mut queue = Queue::open(&config.state)?;
-    Ok(match request {
-        Request::Order { order, jobs } => apply(&mut queue, *order, jobs, |_| false)?,
-        Request::Flow(flow) => set_flow(&mut queue, *flow)?,
-        Request::Stop { .. } | Request::Look(_) | Request::Add { .. } => return Err(not_running()),
-    })
+    match request {
+        Request::Order { order, jobs } => Ok(apply(&mut queue, *order, jobs, |_| false)?),
+        Request::Flow(flow) => Ok(set_flow(&mut queue, *flow)?),
+        Request::Stop { .. } | Request::Look(_) | Request::Add { .. } => Err(not_running),
+    }
 }
 
 fn send<T: Serialize>(mut stream: &UnixStream, what: &T) -> io::Result<()> {

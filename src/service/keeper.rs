@@ -37,11 +37,10 @@ const VIDEOS: [&str; 20] = [
 pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
     let mut keeper = Keeper::new(shared);
     while !keeper.is_over() {
-        let (is_waiting, stuck) = keeper.look()?;
+        let is_waiting = keeper.look()?;
         if once && !is_waiting {
-            stuck.iter().for_each(|what| tracing::warn!("{what}"));
             let away = keeper.folders.iter().filter(|folder| **folder == Folder::Away).count();
-            return Ok((stuck.len() + away) as u64);
+            return Ok((keeper.stuck.len() + away) as u64);
         }
         keeper.wait(if is_waiting { OFTEN } else { keeper.interval() });
     }
@@ -64,6 +63,8 @@ struct Keeper<'a> {
     settling: Settling,
     /// Files that were dealt with, as they looked then: what the queue knows, without asking it each time.
     known: HashMap<PathBuf, Stamp>,
+    /// Files at rest that are not taken unless somebody changes something, and why.
+    stuck: HashMap<PathBuf, String>,
     /// What each watched folder was when last looked at.
     folders: Vec<Folder>,
 }
@@ -87,57 +88,25 @@ impl<'a> Keeper<'a> {
             changes: Changes::listen(),
             settling: Settling::default(),
             known: HashMap::new(),
+            stuck: HashMap::new(),
             folders: vec![Folder::Unknown; watches.len()],
         }
     }
 
-    /// Looks at every folder once. Says whether some file may become complete by the passing of time, and which do not
-    /// unless somebody changes them.
-    fn look(&mut self) -> Result<(bool, Vec<String>), ServiceError> {
+    /// Looks at every folder once, and deals with what is at rest. Says whether some file may become complete by the passing
+    /// of time.
+    fn look(&mut self) -> Result<bool, ServiceError> {
         let config = self.shared.config;
-        let folders = config.watch.iter().flat_map(|watch| [&watch.output, &watch.originals_folder]);
-        let outputs: Vec<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
-        let mut candidates: Vec<(usize, Entry)> = Vec::new();
-        for (index, watch) in config.watch.iter().enumerate() {
-            let found = scan(&watch.path, watch.recursive, &outputs);
-            self.tell_whether_available(index, watch, found.as_ref().err());
-            for entry in found.unwrap_or_default() {
-                if !self.is_known(&entry)? {
-                    candidates.push((index, entry));
-                }
-            }
-        }
-        let added: Vec<PathBuf> = locked(&self.shared.added).clone();
-        for path in added {
-            let Ok(metadata) = std::fs::metadata(&path) else {
-                self.forget_added(&path);
-                continue;
-            };
-            let entry = Entry { path, stamp: Stamp::of(&metadata), refused: None };
-            match self.is_known(&entry)? {
-                true => self.forget_added(&entry.path),
-                false => candidates.push((0, entry)),
-            }
-        }
-        *locked(&self.shared.folders) = config
-            .watch
-            .iter()
-            .zip(&self.folders)
-            .map(|(watch, folder)| (watch.path.to_string_lossy().into_owned(), *folder != Folder::Away))
-            .collect();
+        let candidates = self.candidates()?;
         let of: HashMap<PathBuf, usize> = candidates.iter().map(|(i, e)| (e.path.clone(), *i)).collect();
         let entries = candidates.into_iter().map(|(_, entry)| entry).collect();
         let rest = Duration::from_secs_f64(config.jobs.settle);
-        let away: Vec<&Path> = config
-            .watch
-            .iter()
-            .zip(&self.folders)
-            .filter(|(_, folder)| **folder == Folder::Away)
-            .map(|(watch, _)| watch.path.as_path())
-            .collect();
+        let watched = config.watch.iter().zip(&self.folders);
+        let away: Vec<&Path> =
+            watched.filter(|(_, folder)| **folder == Folder::Away).map(|(watch, _)| watch.path.as_path()).collect();
         let is_unknown = |path: &Path| away.iter().any(|folder| path.starts_with(folder));
         let at_rest = self.settling.observe(Instant::now(), rest, entries, is_unknown);
-        let mut stuck = Vec::new();
+        let mut stuck = HashMap::new();
         for entry in at_rest {
             if self.is_over() {
                 break;
@@ -151,11 +120,50 @@ impl<'a> Keeper<'a> {
                 }
                 Taken::Later => {}
                 Taken::WhenChanged(why) => {
-                    stuck.push(format!("{}: not taken: {}", shown(&entry.path), printable(&why)))
+                    // Each time it is looked at it is so again; once is enough.
+                    if self.stuck.get(&entry.path) != Some(&why) {
+                        tracing::warn!("{}: not taken: {}", shown(&entry.path), printable(&why));
+                    }
+                    stuck.insert(entry.path, why);
                 }
             }
         }
-        Ok((self.settling.len() > stuck.len(), stuck))
+        self.stuck = stuck;
+        Ok(self.settling.len() > self.stuck.len())
+    }
+
+    /// Files that were not dealt with, in the watched folders and from elsewhere, each with the number of its folder.
+    fn candidates(&mut self) -> Result<Vec<(usize, Entry)>, ServiceError> {
+        let config = self.shared.config;
+        let folders = config.watch.iter().flat_map(|watch| [&watch.output, &watch.originals_folder]);
+        let outputs: Vec<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
+        let mut candidates: Vec<(usize, Entry)> = Vec::new();
+        for (index, watch) in config.watch.iter().enumerate() {
+            let found = scan(&watch.path, watch.recursive, &outputs);
+            self.tell_whether_available(index, watch, found.as_ref().err());
+            for entry in found.unwrap_or_default() {
+                if !self.is_known(&entry)? {
+                    candidates.push((index, entry));
+                }
+            }
+        }
+        let watched = config.watch.iter().zip(&self.folders);
+        let is_there =
+            |(watch, folder): (&Watch, &Folder)| (watch.path.to_string_lossy().into_owned(), *folder != Folder::Away);
+        *locked(&self.shared.folders) = watched.map(is_there).collect();
+        let added: Vec<PathBuf> = locked(&self.shared.added).clone();
+        for path in added {
+            let Ok(metadata) = std::fs::metadata(&path) else {
+                self.forget_added(&path);
+                continue;
+            };
+            let entry = Entry { path, stamp: Stamp::of(&metadata), refused: None };
+            match self.is_known(&entry)? {
+                true => self.forget_added(&entry.path),
+                false => candidates.push((0, entry)),
+            }
+        }
+        Ok(candidates)
     }
 
     fn forget_added(&self, path: &Path) {

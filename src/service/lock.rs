@@ -1,15 +1,20 @@
 //! One engine for each state folder.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::ServiceError;
+
+/// The file: the number of the process that holds it, and where that listens.
+const NAME: &str = "engine.lock";
 
 /// Takes the lock of a state folder; it is let go of when the file is dropped, and when the process ends in whatever way.
 pub fn hold(state: &Path) -> Result<File, ServiceError> {
     let failed = |source| ServiceError::State { path: state.to_owned(), source };
-    let path = state.join("engine.lock");
+    let path = state.join(NAME);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -17,7 +22,7 @@ pub fn hold(state: &Path) -> Result<File, ServiceError> {
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             drop(file.read_to_string(&mut holder));
-            let number = holder.trim().parse::<u32>();
+            let number = holder.lines().next().unwrap_or_default().parse::<u32>();
             let holder = number.map_or("process unknown".to_owned(), |pid| format!("process {pid}"));
             return Err(ServiceError::Locked { state: state.to_owned(), holder });
         }
@@ -29,6 +34,20 @@ pub fn hold(state: &Path) -> Result<File, ServiceError> {
     };
     write().map_err(failed)?;
     Ok(file)
+}
+
+/// Notes in a lock that is held where its holder listens.
+pub fn note_socket(lock: &mut File, socket: &Path) -> io::Result<()> {
+    let mut line = socket.as_os_str().as_bytes().to_vec();
+    line.push(b'\n');
+    lock.write_all(&line)
+}
+
+/// Where the last holder of a state folder's lock listens, or did.
+pub fn socket(state: &Path) -> Option<PathBuf> {
+    let contents = std::fs::read(state.join(NAME)).ok()?;
+    let socket = contents.split(|byte| *byte == b'\n').nth(1).filter(|line| !line.is_empty())?;
+    Some(PathBuf::from(OsStr::from_bytes(socket)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
-use super::{Shared, locked};
+use super::{Shared, free_megabytes, locked};
 use crate::log::{self, Line};
 use crate::media::Thumbnail;
 use crate::pipeline::{Engine, Phase};
@@ -86,8 +86,8 @@ pub struct Snapshot {
     pub fps_hour: f32,
     /// Figures of each [`Stage`], in order.
     pub stages: Vec<Figures>,
-    /// How full the queues are: decoded, urgent, ordinary, render, encode.
-    pub depths: [Depth; 5],
+    /// How full each [`Buffer`] is, in order.
+    pub depths: [Depth; Buffer::ALL.len()],
     /// The detection workers.
     pub workers: Vec<WorkerFigures>,
     /// Each job's share of the render thread's time.
@@ -104,6 +104,18 @@ pub struct Snapshot {
     pub detail: Option<Detail>,
     /// What was asked for, when it is new.
     pub preview: Option<Picture>,
+}
+
+impl Snapshot {
+    /// The figures of a stage.
+    pub fn stage(&self, stage: Stage) -> Figures {
+        self.stages.get(stage as usize).cloned().unwrap_or_default()
+    }
+
+    /// How full a queue is.
+    pub fn depth(&self, buffer: Buffer) -> Depth {
+        self.depths[buffer as usize]
+    }
 }
 
 /// A small picture of a job's result.
@@ -126,8 +138,8 @@ pub struct Picture {
 pub struct AtWork {
     /// Its number.
     pub id: i64,
-    /// Whether it draws; it watches before.
-    pub is_drawing: bool,
+    /// Which pass it is in.
+    pub phase: Phase,
     /// Frames through this pass.
     pub done: u64,
     /// Frames of the video, as far as known.
@@ -176,7 +188,7 @@ pub struct Known {
 struct KnownJob {
     timings: Arc<Timings>,
     is_at_work: bool,
-    is_drawing: bool,
+    phase: Phase,
     done: u64,
     total: Option<u64>,
     people: usize,
@@ -191,13 +203,20 @@ impl Known {
             self.jobs.remove(oldest);
         }
         let timings = timings.clone();
-        self.jobs.push_back(KnownJob { timings, is_at_work: true, is_drawing: false, done: 0, total: None, people: 0 });
+        self.jobs.push_back(KnownJob {
+            timings,
+            is_at_work: true,
+            phase: Phase::Observe,
+            done: 0,
+            total: None,
+            people: 0,
+        });
     }
 
     /// It is at this frame.
     pub fn progress(&mut self, id: i64, phase: Phase, done: u64, total: Option<u64>, people: usize) {
         if let Some(job) = self.jobs.iter_mut().find(|job| job.timings.job() == id) {
-            (job.is_drawing, job.done, job.total, job.people) = (phase == Phase::Draw, done, total, people);
+            (job.phase, job.done, job.total, job.people) = (phase, done, total, people);
         }
     }
 
@@ -222,14 +241,13 @@ impl Known {
         let own = sysinfo::Pid::from_u32(std::process::id());
         system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), false);
         let megabytes = |bytes: u64| bytes / 1_000_000;
-        let disk = output.and_then(|folder| rustix::fs::statvfs(folder).ok());
         let machine = Machine {
             cpu: system.global_cpu_usage() / 100.0,
             cores: system.cpus().len(),
             memory: megabytes(system.used_memory()),
             memory_of: megabytes(system.total_memory()),
             engine_memory: system.process(own).map_or(0, |process| megabytes(process.memory())),
-            disk_free: disk.map(|disk| megabytes(disk.f_bavail.saturating_mul(disk.f_frsize))),
+            disk_free: output.and_then(|folder| free_megabytes(folder)),
         };
         self.machine = Some((Instant::now(), system, machine));
         machine
@@ -242,7 +260,7 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
     let version = shared.version();
     let (flow, counts, jobs, detail) = {
         let mut queue = shared.queue();
-        let counts = State::ALL.into_iter().map(|state| Ok((state, queue.count(state)?))).collect::<Result<_, _>>()?;
+        let counts = queue.counts()?;
         let jobs = match look.jobs_seen == Some(version) {
             true => None,
             false => Some((version, queue.list(&look.filter, ROWS)?)),
@@ -260,7 +278,7 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         let mut known = locked(&shared.known);
         let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {
             id: job.timings.job(),
-            is_drawing: job.is_drawing,
+            phase: job.phase,
             done: job.done,
             total: job.total,
             people: job.people,
@@ -286,8 +304,7 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         fps: live.frames_per_second(None),
         fps_hour: live.frames_per_second_in_hour(),
         stages: Stage::ALL.into_iter().map(|stage| live.stage(stage)).collect(),
-        depths: [Buffer::Decoded, Buffer::Urgent, Buffer::Ordinary, Buffer::Render, Buffer::Encode]
-            .map(|buffer| live.depth(buffer)),
+        depths: Buffer::ALL.map(|buffer| live.depth(buffer)),
         workers: live.workers(),
         render_shares: live.shares(Stage::Render),
         at_work,

@@ -1,8 +1,9 @@
 //! The service: takes what is dropped into the watched folders, and works through the queue.
 //!
 //! One keeper looks at the folders and fills the queue; runners take from it, as many as jobs may be at work, and some
-//! more for jobs that wait; a listener takes orders. What must outlive a run is in the queue on disk; what they share in memory is which
-//! of the jobs in hand go on, and that follows from the queue.
+//! more for jobs that wait; a clock lets them go on and wait when the time for that has come; a listener takes orders, and shows
+//! the engine to who looks. What must outlive a run is on disk: the queue, and a journal for each job; what they share in
+//! memory is which of the jobs in hand go on, and that follows from the queue.
 
 mod control;
 mod crash;
@@ -29,7 +30,7 @@ use look::Known;
 use crate::cli::Run;
 use crate::config::{Config, Originals};
 use crate::export::Report;
-use crate::pipeline::{Course, Engine, StartError, remove_leftovers};
+use crate::pipeline::{Course, Engine, StartError, frames_written_down, remove_leftovers};
 use crate::progress::printable;
 use crate::queue::{Millis, Queue, QueueError, State, now};
 use crate::status;
@@ -126,9 +127,17 @@ impl Shared<'_> {
         locked(&self.queue)
     }
 
-    /// Jobs that a runner has in hand.
+    /// Jobs that a runner has in hand. Whoever changes the queue by it holds the queue before, so that no runner lets go of
+    /// one in between ([`Shared::let_go`]).
     fn live(&self) -> HashSet<i64> {
         locked(&self.courses).keys().copied().collect()
+    }
+
+    /// A runner no longer has a job in hand. One that was resumed in its last moment waits for its turn again.
+    fn let_go(&self, id: i64) -> Result<(), QueueError> {
+        let mut queue = self.queue();
+        locked(&self.courses).remove(&id);
+        queue.release(id)
     }
 
     /// Whether a job in hand goes on.
@@ -164,13 +173,17 @@ impl Shared<'_> {
     }
 
     /// Lets jobs go on, begin and wait when the time for that has come, until `is_over`.
-    fn keep_time(&self, is_over: &AtomicBool) -> Result<(), ServiceError> {
+    fn keep_time(&self, listener: &control::Listener, is_over: &AtomicBool) -> Result<(), ServiceError> {
         let mut places = self.places();
         let mut planned = None;
         while !is_over.load(Ordering::SeqCst) {
+            listener.restore();
             let version = self.version();
-            let live = self.live();
-            let resumed = self.queue().resume_due(|id| live.contains(&id), now())?;
+            let resumed = {
+                let mut queue = self.queue();
+                let live = self.live();
+                queue.resume_due(|id| live.contains(&id), now())?
+            };
             resumed.iter().for_each(|id| tracing::info!("job {id}: the pause is over"));
             let before = std::mem::replace(&mut places, self.places());
             if before != places {
@@ -199,8 +212,9 @@ impl Shared<'_> {
 
     /// Removes what jobs that are at their end leave in the state folder.
     fn clean(&self) -> Result<(), QueueError> {
+        let mut queue = self.queue();
         let live = self.live();
-        journals::clean(&self.config.state, &mut self.queue(), |id| live.contains(&id))
+        journals::clean(&self.config.state, &mut queue, |id| live.contains(&id))
     }
 
     /// Without the queue there is no use in going on: one part that fails ends all, and what is at work is begun again.
@@ -262,7 +276,7 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
     let state = &config.state;
     let state_error = |source| ServiceError::State { path: state.clone(), source };
     std::fs::create_dir_all(state).map_err(state_error)?;
-    let _lock = lock::hold(state)?;
+    let mut lock = lock::hold(state)?;
     crash::ignore_lease_breaks();
     let blamed = crash::blamed(state).map_err(state_error)?;
     let mut queue = Queue::open(state)?;
@@ -276,7 +290,7 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
             blamed.len()
         );
     }
-    for folder in queue.recover(&blamed, now())? {
+    for folder in queue.recover(&blamed, |id| frames_written_down(&journals::path(state, id)), now())? {
         remove_leftovers(&folder, is_open_for_writing);
     }
     journals::prepare(state).map_err(state_error)?;
@@ -302,11 +316,11 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
         since: now(),
         stop,
     };
-    let listener = control::Listener::open(state).map_err(state_error)?;
+    let listener = control::Listener::open(state, &mut lock).map_err(state_error)?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &engine, &is_over));
-        let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&is_over)));
+        let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&listener, &is_over)));
         let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
             .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))
             .collect();
@@ -336,6 +350,12 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
 
 fn counts(queue: &mut Queue) -> Result<Summary, QueueError> {
     Ok(Summary { done: queue.count(State::Done)?, failed: queue.count(State::Failed)? })
+}
+
+/// What is free on the disk of a folder, for who is no superuser.
+fn free_megabytes(folder: &std::path::Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize) / 1_000_000)
 }
 
 /// A path for a message.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, journals, locked, originals, shown};
+use super::{ServiceError, Shared, free_megabytes, journals, locked, originals, shown};
 use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
@@ -44,7 +44,7 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
             (Some(claim), _) => {
                 shared.reschedule()?;
                 let result = one(shared, engine, &claim);
-                locked(&shared.courses).remove(&claim.id);
+                shared.let_go(claim.id)?;
                 result?;
                 shared.clean()?;
                 shared.reschedule()?;
@@ -91,12 +91,14 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
     if let Some(reason) = lack_of_room(shared, claim) {
         return short_of_room(shared, claim, &reason);
     }
-    let style = match shared.is_headless {
-        true => ProgressStyle::Silent,
-        false if shared.config.jobs.concurrent > 1 => ProgressStyle::Plain,
-        false => ProgressStyle::Auto,
-    };
+    let style = if shared.config.jobs.concurrent > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
     let progress = FileProgress::new(&claim.source.to_string_lossy(), style, false);
+    // Without a terminal the log tells it all.
+    let show = |event: &Event| {
+        if !shared.is_headless {
+            progress.event(event);
+        }
+    };
     let noted = Mutex::new(Instant::now());
     let events = |event: Event| {
         match &event {
@@ -107,7 +109,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
             Event::Warning(text) => tell(shared, claim, text),
             Event::Done(_) | Event::Failed(_) => {}
         }
-        progress.event(&event);
+        show(&event);
     };
     let timings = Arc::new(Timings::new(claim.id, engine.live().clone()));
     let journal = journals::path(&shared.config.state, claim.id);
@@ -126,7 +128,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         .unwrap_or_else(|_| Err(JobError::Internal("the job panicked".into())));
     drop(at_work);
     locked(&shared.known).end(claim.id);
-    settle(shared, claim, result, &progress)
+    settle(shared, claim, result, &show)
 }
 
 /// Notes the progress unless that was done a moment ago, or somebody else does it.
@@ -157,10 +159,8 @@ fn lack_of_room(shared: &Shared<'_>, claim: &Claim) -> Option<String> {
     folders.into_iter().find_map(|folder| {
         // What is not there yet is made where its nearest parent is.
         let there = folder.ancestors().find(|folder| folder.exists())?;
-        let disk = rustix::fs::statvfs(there).ok()?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 1_000_000;
         let folder = shown(folder);
-        (free < needed)
+        (free_megabytes(there)? < needed)
             .then(|| format!("the disk of {folder} has less than {needed} MB free; it waits for room (jobs.room)"))
     })
 }
@@ -184,14 +184,14 @@ fn settle(
     shared: &Shared<'_>,
     claim: &Claim,
     result: Result<Report, JobError>,
-    progress: &FileProgress,
+    show: &dyn Fn(&Event),
 ) -> Result<(), ServiceError> {
     let name = shown(&claim.source);
     if let Err(error) = &result
         && error.is_disk_full()
         && !shared.is_stopped()
     {
-        progress.event(&Event::Failed(error.to_string()));
+        show(&Event::Failed(error.to_string()));
         let folder = match error {
             JobError::Journal(_) => &shared.config.state,
             _ => claim.outputs.video.parent().unwrap_or(&claim.outputs.video),
@@ -221,11 +221,11 @@ fn settle(
             }
             drop(queue);
             shared.run_hook(claim.id, Some(&report))?;
-            progress.event(&Event::Done(Box::new(report)));
+            show(&Event::Done(Box::new(report)));
         }
         Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
             queue.put_back(claim.id, now())?;
-            progress.event(&Event::Failed(match queue.state(claim.id)? {
+            show(&Event::Failed(match queue.state(claim.id)? {
                 Some(State::Queued) => "stopped; it goes on at the next start".into(),
                 state => state.map_or("stopped", State::name).to_owned(),
             }));
@@ -238,7 +238,7 @@ fn settle(
             if is_failed {
                 shared.run_hook(claim.id, None)?;
             }
-            progress.event(&Event::Failed(error.to_string()));
+            show(&Event::Failed(error.to_string()));
         }
         Err(error) => {
             let at = queue.try_later(claim, &error.to_string(), now())?;
@@ -246,7 +246,7 @@ fn settle(
             tracing::warn!(
                 target: JOBS, job = claim.id, "{name}: {}; tried again in {seconds} s", printable(&error.to_string())
             );
-            progress.event(&Event::Failed(format!("{error}; tried again in {seconds} s")));
+            show(&Event::Failed(format!("{error}; tried again in {seconds} s")));
         }
     }
     Ok(())

@@ -48,6 +48,11 @@ pub enum Buffer {
     Encode,
 }
 
+impl Buffer {
+    /// All of them, in the order of the data flow.
+    pub const ALL: [Buffer; 5] = [Buffer::Decoded, Buffer::Urgent, Buffer::Ordinary, Buffer::Render, Buffer::Encode];
+}
+
 /// How full a [`Buffer`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Depth {
@@ -67,55 +72,20 @@ pub struct WorkerFigures {
 }
 
 /// The last seconds of a process.
-#[derive(Default)]
 pub struct Live {
+    begun: Instant,
     stages: [Window; Stage::ALL.len()],
     workers: Vec<(Window, AtomicI64)>,
-    buffers: [Filling; 5],
+    buffers: [Filling; Buffer::ALL.len()],
     /// Frames that are through; half of it with each pass.
     frames: Window,
-    hour: Mutex<Hour>,
+    /// Which minute since the start, and how many frames went through a pass in it: those of the last hour.
+    minutes: Mutex<VecDeque<(u64, u64)>>,
     preview: Preview,
 }
 
-/// Frames through a pass in each minute of the last hour.
-struct Hour {
-    begun: Instant,
-    /// Which minute since then, and how many.
-    minutes: VecDeque<(u64, u64)>,
-}
-
-impl Default for Hour {
-    fn default() -> Self {
-        Self { begun: Instant::now(), minutes: VecDeque::new() }
-    }
-}
-
-impl Hour {
-    const MINUTES: u64 = 60;
-
-    fn add(&mut self) {
-        let minute = self.begun.elapsed().as_secs() / 60;
-        match self.minutes.back_mut() {
-            Some((last, count)) if *last == minute => *count += 1,
-            _ => self.minutes.push_back((minute, 1)),
-        }
-        self.forget(minute);
-    }
-
-    fn forget(&mut self, minute: u64) {
-        while self.minutes.front().is_some_and(|(first, _)| first + Self::MINUTES <= minute) {
-            self.minutes.pop_front();
-        }
-    }
-
-    fn per_second(&mut self) -> f32 {
-        let seconds = self.begun.elapsed().as_secs_f32();
-        self.forget(self.begun.elapsed().as_secs() / 60);
-        let count: u64 = self.minutes.iter().map(|(_, count)| count).sum();
-        count as f32 / seconds.clamp(1.0, 3600.0)
-    }
-}
+/// Minutes in [`Live::frames_per_second_in_hour`].
+const HOUR: u64 = 60;
 
 /// How full a queue was when it was last used, and when that was (milliseconds since the start).
 #[derive(Default)]
@@ -183,7 +153,15 @@ fn figures(events: &[Event], now: Instant) -> Figures {
 impl Live {
     /// For so many detection workers.
     pub fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| Default::default()).collect(), ..Self::default() }
+        Self {
+            begun: Instant::now(),
+            stages: Default::default(),
+            workers: (0..workers).map(|_| Default::default()).collect(),
+            buffers: Default::default(),
+            frames: Window::default(),
+            minutes: Mutex::default(),
+            preview: Preview::default(),
+        }
     }
 
     /// Adds one time of a stage.
@@ -213,12 +191,22 @@ impl Live {
     /// A frame is through a pass.
     pub fn frame(&self, job: i64) {
         self.frames.add(Duration::ZERO, job);
-        self.hour.lock().unwrap_or_else(PoisonError::into_inner).add();
+        let minute = self.begun.elapsed().as_secs() / 60;
+        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        match minutes.back_mut() {
+            Some((last, count)) if *last == minute => *count += 1,
+            _ => minutes.push_back((minute, 1)),
+        }
+        minutes.retain(|(first, _)| first + HOUR > minute);
     }
 
     /// Frames a second in the last hour, or since the start. A frame is one when it is through both passes.
     pub fn frames_per_second_in_hour(&self) -> f32 {
-        self.hour.lock().unwrap_or_else(PoisonError::into_inner).per_second() / 2.0
+        let since = self.begun.elapsed();
+        let minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = minutes.iter().filter(|(first, _)| first + HOUR > since.as_secs() / 60);
+        let count: u64 = recent.map(|(_, count)| count).sum();
+        count as f32 / 2.0 / since.as_secs_f32().clamp(1.0, 60.0 * HOUR as f32)
     }
 
     /// Notes how full a queue is.
@@ -239,8 +227,7 @@ impl Live {
     }
 
     fn millis(&self) -> u64 {
-        let begun = self.hour.lock().unwrap_or_else(PoisonError::into_inner).begun;
-        u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The figures of a stage.

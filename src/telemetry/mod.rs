@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn summary_of_known_times() {
-        let t = Timings::new(1, Arc::default());
+        let t = Timings::new(1, Arc::new(Live::new(0)));
         for ms in 1..=100 {
             t.record(Stage::Render, ms, Duration::from_millis(ms));
         }

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Cell, Row as TableRow, Table, TableState};
 
 use super::pane;
+use crate::clock;
 use crate::dashboard::app::{App, name};
 use crate::dashboard::keys::Pane;
 use crate::progress::printable;
@@ -89,34 +90,29 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
     let at_work = app.at_work(row.id);
     let share = match (row.state, at_work) {
         (State::Done, _) => Some(1.0),
-        (_, Some(job)) => {
-            let pass = job.done as f32 / job.total.unwrap_or(0).max(job.done).max(1) as f32;
-            Some(if job.is_drawing { 0.5 + 0.5 * pass } else { 0.5 * pass })
-        }
+        (_, Some(job)) => Some(job.phase.share(job.done, job.total)),
         (State::Queued | State::Paused, None) if row.frames > 0 => {
-            let pass = row.frames as f32 / row.total.unwrap_or(row.frames).max(1) as f32;
-            Some(if row.phase.as_deref() == Some("draw") { 0.5 + 0.5 * pass } else { 0.5 * pass })
+            row.phase.map(|phase| phase.share(row.frames, row.total))
         }
         _ => None,
     };
     let progress = match (row.state, share) {
         (State::Failed | State::Cancelled, _) => String::new(),
         (State::Queued, None) if row.ready > now => format!("in {} s", (row.ready - now) / 1000),
-        (_, Some(share)) => format!("{} {:3.0}%", theme.bar(share, bar), 100.0 * share),
+        (_, Some(share)) => format!("{} {:3.0}%", theme.bar(share as f32, bar), 100.0 * share),
         (_, None) => String::new(),
     };
     let moves = at_work.filter(|_| row.state == State::Running);
     let fps = moves.map(|job| format!("{:5.1}", job.fps)).unwrap_or_default();
     let left = moves.and_then(|job| {
-        let frames = 2 * job.total? - job.done - if job.is_drawing { job.total? } else { 0 };
-        (job.fps > 0.0).then(|| span(frames as f32 / 2.0 / job.fps))
+        let frames = job.total? as f64 - job.phase.frames_done(job.done, job.total);
+        (job.fps > 0.0).then(|| clock::span(frames.max(0.0) / f64::from(job.fps)))
     });
     let people = at_work.map_or(row.people, |job| job.people);
     let people = if people > 0 { format!("{people:3}") } else { String::new() };
     let mark = if app.marked.contains(&row.id) { theme.sign("▸", ">") } else { "" };
     let state = match (row.state, at_work) {
-        (State::Running, Some(job)) if job.fps > 0.0 && job.is_drawing => "drawing",
-        (State::Running, Some(job)) if job.fps > 0.0 => "watching",
+        (State::Running, Some(job)) if job.fps > 0.0 => job.phase.verb(),
         (state, _) => state.name(),
     };
     let right = |text: String, width: usize| format!("{text:>width$}");
@@ -148,16 +144,6 @@ fn title(app: &App, row: &Row) -> Vec<Span<'static>> {
         spans.push(Span::styled(format!("  {}", printable(reason)), app.theme.bad()));
     }
     spans
-}
-
-/// Seconds as `1:05` or `2:00:00`.
-fn span(seconds: f32) -> String {
-    let s = seconds.round() as u64;
-    if s >= 3600 {
-        format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-    } else {
-        format!("{}:{:02}", s / 60, s % 60)
-    }
 }
 
 fn age(millis: Millis) -> String {

@@ -10,7 +10,7 @@ use crate::dashboard::advice::{advice, bottleneck, threads};
 use crate::dashboard::app::App;
 use crate::dashboard::keys::Pane;
 use crate::service::Snapshot;
-use crate::telemetry::{Depth, Figures, Stage};
+use crate::telemetry::{Buffer, Depth, Figures, Stage};
 
 /// What a stage is called here.
 pub fn stage_name(stage: Stage) -> &'static str {
@@ -35,22 +35,22 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
     let limits = bottleneck(snapshot);
     // The stages that have a queue before them, with it.
     let queue = |stage: Stage| match stage {
-        Stage::Detect => Some(snapshot.depths[1]),
-        Stage::Landmarks => Some(snapshot.depths[2]),
-        Stage::Render => Some(snapshot.depths[3]),
-        Stage::Encode => Some(snapshot.depths[4]),
+        Stage::Detect => Some(Buffer::Urgent),
+        Stage::Landmarks => Some(Buffer::Ordinary),
+        Stage::Render => Some(Buffer::Render),
+        Stage::Encode => Some(Buffer::Encode),
         Stage::Decode | Stage::Fit | Stage::RenderWait | Stage::Blend => None,
     };
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::RenderWait);
     let mut rows: Vec<TableRow> = stages
         .map(|stage| {
-            let figures = snapshot.stages.get(stage as usize).cloned().unwrap_or_default();
+            let figures = snapshot.stage(stage);
             let is_limit = limits == Some(stage);
             let name = format!("{}{}", if is_limit { theme.sign("▶", ">") } else { " " }, stage_name(stage));
             let style = if is_limit { theme.warning().patch(theme.title()) } else { theme.stage(stage) };
             TableRow::new(vec![
                 Cell::from(Span::styled(name, style)),
-                Cell::from(queue(stage).map(|depth| gauge(app, depth)).unwrap_or_default()),
+                Cell::from(queue(stage).map(|buffer| gauge(app, snapshot.depth(buffer))).unwrap_or_default()),
                 Cell::from(load(snapshot, stage, &figures)),
                 Cell::from(times(&figures)),
                 Cell::from(Span::styled(theme.spark(&figures.course, spark), theme.stage(stage))),
@@ -109,8 +109,8 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
     let inside = pane(frame, place, app, Pane::Render, "one thread draws for all jobs");
     let Some(snapshot) = &app.snapshot else { return };
     let theme = app.theme;
-    let of = |stage: Stage| snapshot.stages.get(stage as usize).cloned().unwrap_or_default();
-    let (wait, render) = (of(Stage::RenderWait), of(Stage::Render));
+    let (wait, render) = (snapshot.stage(Stage::RenderWait), snapshot.stage(Stage::Render));
+    let queue = snapshot.depth(Buffer::Render);
     let width = usize::from(inside.width);
     let spark = width.saturating_sub(46).min(20);
     let figures = |name: &'static str, figures: &Figures, stage: Stage| {
@@ -135,9 +135,9 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
         Line::from(format!(
             "{:<16}{} {} of {} requests",
             "queue before it",
-            theme.bar(snapshot.depths[3].used as f32 / snapshot.depths[3].capacity.max(1) as f32, bar),
-            snapshot.depths[3].used,
-            snapshot.depths[3].capacity
+            theme.bar(queue.used as f32 / queue.capacity.max(1) as f32, bar),
+            queue.used,
+            queue.capacity
         )),
     ];
     let shares: Vec<String> =

@@ -11,6 +11,7 @@ use crate::dashboard::app::App;
 use crate::dashboard::keys::Keys;
 use crate::dashboard::theme::Theme;
 use crate::log::Line;
+use crate::pipeline::Phase;
 use crate::queue::{Flow, Row, State};
 use crate::service::{AtWork, Detail, Machine, Snapshot};
 use crate::telemetry::{Chart, Depth, Figures, Stage, WorkerFigures};
@@ -108,8 +109,8 @@ fn busy() -> Snapshot {
         ],
         render_shares: vec![(1, 0.75), (2, 0.25)],
         at_work: vec![
-            AtWork { id: 1, is_drawing: true, done: 120, total: Some(240), people: 2, fps: 8.0 },
-            AtWork { id: 2, is_drawing: false, done: 30, total: Some(9000), people: 11, fps: 3.5 },
+            AtWork { id: 1, phase: Phase::Draw, done: 120, total: Some(240), people: 2, fps: 8.0 },
+            AtWork { id: 2, phase: Phase::Observe, done: 30, total: Some(9000), people: 11, fps: 3.5 },
         ],
         jobs: Some((1, rows)),
         chart: Some(Chart {
