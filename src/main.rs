@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         }
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
-        Command::Attach { read_only } => attach(&config, *read_only),
+        Command::Attach { read_only } => attach(&cli, &config, *read_only),
         Command::Status(arguments) => match status::show(&config, arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
@@ -149,13 +149,13 @@ fn is_on_terminal() -> bool {
 /// Starts the engine, unless it runs, and shows it.
 fn run_dashboard(cli: &Cli, config: &Config) -> ExitCode {
     match dashboard::start_engine(config, cli.config.as_deref(), cli.verbose) {
-        Ok(_) => attach(config, false),
+        Ok(_) => attach(cli, config, false),
         Err(error @ StartEngineError::Ended { is_usage: true, .. }) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
     }
 }
 
-fn attach(config: &Config, read_only: bool) -> ExitCode {
+fn attach(cli: &Cli, config: &Config, read_only: bool) -> ExitCode {
     // Without an engine there is nothing to show.
     if let Err(error) = service::look_at(config, &Look::default()) {
         return fail(FAILED, &error);
@@ -163,7 +163,9 @@ fn attach(config: &Config, read_only: bool) -> ExitCode {
     match dashboard::run(config, read_only) {
         Ok(()) => {
             if service::look_at(config, &Look::default()).is_ok() {
-                println!("The engine goes on. `meshreel attach` shows it again, `meshreel stop` ends it.");
+                // With what it takes to reach the same engine.
+                let file = cli.config.as_ref().map_or(String::new(), |file| format!(" --config {}", file.display()));
+                println!("The engine goes on. `meshreel attach{file}` shows it again, `meshreel stop{file}` ends it.");
             }
             ExitCode::SUCCESS
         }
