@@ -31,7 +31,12 @@ impl Models {
         &self.folder
     }
 
-    /// The person detector.
+    /// The finder of people.
+    pub fn finder(&self) -> PathBuf {
+        self.folder.join("person_detection.onnx")
+    }
+
+    /// The detector of a body's place and direction.
     pub fn detector(&self) -> PathBuf {
         self.folder.join("pose_detection.onnx")
     }

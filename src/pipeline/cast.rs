@@ -31,6 +31,10 @@ pub struct Cast<'a> {
     mesh: Mesh,
 }
 
+/// Thickness in metres of what people wear, or of their hair: the body is fitted to joints, and its bare skin lies that far
+/// inside what is seen.
+const CLOTHES: f32 = 0.006;
+
 struct Member<'a> {
     track: &'a FittedTrack,
     shape: Shape,
@@ -55,7 +59,7 @@ impl<'a> Cast<'a> {
         let mesh = Mesh::new(data)?;
         let member = |track: &'a FittedTrack| {
             let rest = body.shaped_vertices(&track.shape);
-            Ok(Member { track, shape: Shape::new(&mesh, &rest)?, rest })
+            Ok(Member { track, shape: Shape::new(&mesh, &rest)?.dressed(CLOTHES), rest })
         };
         let people = people.iter().map(member).collect::<Result<_, _>>()?;
         Ok(Self { body, camera, people, mesh })

@@ -25,7 +25,7 @@ use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
 use crate::track::{
-    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, regions_between, repair_sides, settle,
+    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, fill, link, repair_sides, settle,
 };
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
@@ -110,8 +110,8 @@ pub fn observe(
         Some(lost) => lost,
         None => observing.all(decoder, before)?,
     };
-    let Observing { times, seen, .. } = observing;
-    let seen = seen.into_values().flatten().collect();
+    let Observing { times, seen, scout, .. } = observing;
+    let seen = fill(seen.into_values().flatten().collect(), scout.steps(), info.geometry.display);
     let mut tracks = link(seen, info.frame_rate, info.geometry.display);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
@@ -224,7 +224,7 @@ impl Observing<'_> {
         })?;
         if let Some(before) = &before {
             for frame in between.drain(..) {
-                let regions = regions_between(before, Some(&keyframe), frame.index);
+                let regions = self.scout.regions(before, &keyframe, frame.index);
                 self.look(frame, regions)?;
             }
         }
@@ -233,6 +233,7 @@ impl Observing<'_> {
             frame: keyframe.index,
             sight: person.sight.clone(),
             second_opinion: person.second_opinion.clone(),
+            figure: Some(person.figure),
         });
         self.seen.insert(keyframe.index, seen.collect());
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
@@ -258,7 +259,7 @@ impl Observing<'_> {
                 let work = Work::Look { region: expected.region, network, tolerance: TOLERANCE };
                 match perform(worker, &frame, geometry, color, &work, &timings)? {
                     Found::Person(sight) => Ok((expected, sight)),
-                    Found::People(_) => Ok((expected, None)),
+                    Found::Figures(_) | Found::People(_) => Ok((expected, None)),
                 }
             };
             let result = regions.into_iter().map(one).collect();
@@ -286,7 +287,7 @@ impl Observing<'_> {
     fn collect(&mut self, FrameLooks { frame, result }: FrameLooks) -> Result<(), JobError> {
         self.asked.remove(&frame);
         let people = settle(self.geometry.display, result?);
-        let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None };
+        let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None, figure: None };
         self.seen.insert(frame, people.into_iter().map(seen).collect());
         Ok(())
     }
@@ -324,7 +325,7 @@ fn perform(
     timings: &Timings,
 ) -> Result<Found, PoseError> {
     let stage = match work {
-        Work::Detect(_) => Stage::Detect,
+        Work::Find(_) | Work::Detect(_) => Stage::Detect,
         Work::Look { .. } => Stage::Landmarks,
     };
     let start = Instant::now();

@@ -23,13 +23,18 @@ pub struct Picture<'a> {
 }
 
 /// What lies outside the picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Border {
     /// The nearest pixel of the picture.
     Replicate,
-    /// Black.
-    Black,
+    /// This, of 0..=1, in every channel.
+    Fill(f32),
 }
+
+/// Pixels that bilinear interpolation at one place takes in well enough.
+const BILINEAR_REACH: f64 = 2.0;
+/// Samples across a pixel of a shrunk picture, at most.
+const MOST_SAMPLES: usize = 4;
 
 /// Reads one sample of a row.
 trait Sample {
@@ -80,17 +85,50 @@ impl Picture<'_> {
             * DAffine2::from_mat2(turn * (region.side / size as f64))
             * DAffine2::from_translation(DVec2::splat(-0.5 * size as f64));
         let to_coded = self.geometry.to_coded * to_display;
+        let emit = |colour: [f32; 3]| out.extend(colour.map(|v| low + (high - low) * v));
+        self.sample_any(to_coded, [size; 2], border, emit);
+    }
+
+    /// Fills `out` (rows x columns x 3, R'G'B' of 0..=1) with what lies under each pixel of a grid, the mean of several places where
+    /// the grid's pixels are large. `to_display` brings the corners of the grid's pixels to displayed ones.
+    pub(super) fn shrink(&self, to_display: DAffine2, [columns, rows]: [usize; 2], border: Border, out: &mut Vec<f32>) {
+        let scale = to_display.matrix2.x_axis.length();
+        let each = ((scale / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
+        let to_coded = self.geometry.to_coded
+            * to_display
+            * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
+            * DAffine2::from_translation(DVec2::splat(0.5));
+        let share = 1.0 / (each * each) as f32;
+        out.clear();
+        out.resize(columns * rows * 3, 0.0);
+        let (wide, mut at) = (columns * each, 0);
+        self.sample_any(to_coded, [wide, rows * each], border, |colour| {
+            let (x, y) = (at % wide / each, at / wide / each);
+            at += 1;
+            let pixel = &mut out[(y * columns + x) * 3..][..3];
+            pixel.iter_mut().zip(colour).for_each(|(sum, v)| *sum += share * v);
+        });
+    }
+
+    /// Gives `emit` the colour (R'G'B' of 0..=1) at each whole coordinate of a grid, row by row.
+    fn sample_any(&self, to_coded: DAffine2, size: [usize; 2], border: Border, emit: impl FnMut([f32; 3])) {
         if self.frame.layout().depth > 8 {
-            self.sample::<Word>(to_coded, size, border, low, high, out);
+            self.sample::<Word>(to_coded, size, border, emit);
         } else {
-            self.sample::<Byte>(to_coded, size, border, low, high, out);
+            self.sample::<Byte>(to_coded, size, border, emit);
         }
     }
 
-    fn sample<S: Sample>(&self, map: DAffine2, size: usize, border: Border, low: f32, high: f32, out: &mut Vec<f32>) {
+    fn sample<S: Sample>(
+        &self,
+        map: DAffine2,
+        [columns, rows]: [usize; 2],
+        border: Border,
+        mut emit: impl FnMut([f32; 3]),
+    ) {
         let planes = [0, 1, 2].map(|i| self.frame.plane(i));
         if planes.iter().any(|p| p.width == 0 || p.height == 0) {
-            out.resize(size * size * 3, low);
+            (0..columns * rows).for_each(|_| emit([0.0; 3]));
             return;
         }
         let layout = self.frame.layout();
@@ -102,26 +140,27 @@ impl Picture<'_> {
         let chroma_scale = [layout.chroma_shift_x, layout.chroma_shift_y].map(|s| 1.0 / f32::from(1u8 << s));
         let chroma_y_shift = if layout.chroma_shift_y > 0 { 0.5 } else { 0.0 };
         let step = map.matrix2.x_axis.as_vec2();
-        for v in 0..size {
+        for v in 0..rows {
             let start = map.transform_point2(DVec2::new(0.0, v as f64)).as_vec2();
-            for u in 0..size {
+            for u in 0..columns {
                 let (x, y) = (start.x + step.x * u as f32, start.y + step.y * u as f32);
                 let luma = bilinear::<S>(&planes[0], neighbours(x, luma_last[0]), neighbours(y, luma_last[1]));
                 let cx = neighbours(x * chroma_scale[0], chroma_last[0]);
                 let cy = neighbours((y - chroma_y_shift) * chroma_scale[1], chroma_last[1]);
                 let (b, r) = (bilinear::<S>(&planes[1], cx, cy), bilinear::<S>(&planes[2], cx, cy));
-                let cover = match border {
-                    Border::Replicate => 1.0,
-                    // What bilinear interpolation with black beyond the last pixel comes to.
-                    Border::Black => {
+                let (cover, beyond) = match border {
+                    Border::Replicate => (1.0, 0.0),
+                    // What bilinear interpolation with this colour beyond the last pixel comes to.
+                    Border::Fill(colour) => {
                         let inside = |p: f32, last: f32| (p + 1.0).min(last + 1.0 - p).clamp(0.0, 1.0);
-                        inside(x, luma_last[0]) * inside(y, luma_last[1])
+                        let cover = inside(x, luma_last[0]) * inside(y, luma_last[1]);
+                        (cover, (1.0 - cover) * colour)
                     }
                 };
-                for row in &matrix {
+                emit(matrix.map(|row| {
                     let value = (row[0] * luma + row[1] * b + row[2] * r + row[3]).clamp(0.0, 1.0);
-                    out.push(low + (high - low) * cover * value);
-                }
+                    cover * value + beyond
+                }));
             }
         }
     }
@@ -217,7 +256,7 @@ mod tests {
         let frame = ramp(Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 });
         let region = Region { center: DVec2::new(14.5, 6.0), side: 4.0, rotation: 0.0 };
         let replicated = crop(&frame, &geometry, region, 4, Border::Replicate);
-        let black = crop(&frame, &geometry, region, 4, Border::Black);
+        let black = crop(&frame, &geometry, region, 4, Border::Fill(0.0));
         let edge = (150.0 + 6.0) / 255.0;
         assert!((replicated[(2 * 4 + 3) * 3] - edge).abs() < 1e-3);
         assert!((black[(2 * 4 + 3) * 3] - edge / 2.0).abs() < 1e-3, "half a pixel outside is half black");

@@ -8,6 +8,7 @@ use ort::{session::Session, value::TensorRef};
 use super::{
     PoseError, Region, Runtime,
     crop::{Border, Picture},
+    finder::overlap,
     runtime::{output, sigmoid},
 };
 
@@ -27,30 +28,6 @@ pub struct Window {
     pub y: f64,
     /// Width and height.
     pub side: f64,
-}
-
-impl Window {
-    /// The whole picture, centred.
-    pub fn whole([width, height]: [u32; 2]) -> Self {
-        let (w, h) = (f64::from(width), f64::from(height));
-        let side = w.max(h);
-        Self { x: (w - side) / 2.0, y: (h - side) / 2.0, side }
-    }
-
-    /// Squares of one `parts`-th of the longer side that cover the picture and overlap by at least 35%.
-    pub fn tiles([width, height]: [u32; 2], parts: u32) -> Vec<Self> {
-        let (w, h) = (f64::from(width), f64::from(height));
-        let side = w.max(h) / f64::from(parts.max(1));
-        let starts = |length: f64| -> Vec<f64> {
-            if length <= side {
-                return vec![(length - side) / 2.0];
-            }
-            let steps = ((length - side) / (0.65 * side)).ceil();
-            (0..=steps as u32).map(|i| (length - side) * f64::from(i) / steps).collect()
-        };
-        let columns = starts(w);
-        starts(h).into_iter().flat_map(|y| columns.iter().map(move |&x| Self { x, y, side })).collect()
-    }
 }
 
 /// One person as the detector sees them, in displayed pixels.
@@ -75,12 +52,6 @@ impl Detection {
         self.bounds.iter_mut().zip(other.bounds).for_each(|(a, b)| mix(a, b));
         self.keypoints.as_flattened_mut().iter_mut().zip(other.keypoints.as_flattened()).for_each(|(a, b)| mix(a, *b));
     }
-}
-
-fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
-    let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
-    let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
-    shared / (area(a) + area(b) - shared).max(1e-6)
 }
 
 /// Weighted non-maximum suppression as MediaPipe does it: each group that overlaps its best member becomes the mean of
@@ -143,7 +114,7 @@ impl Detector {
     pub fn detect(&mut self, picture: &Picture<'_>, window: Window) -> Result<Vec<Detection>, PoseError> {
         let half = DVec2::splat(window.side / 2.0);
         let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
-        picture.crop(&square, SIZE, Border::Black, [-1.0, 1.0], &mut self.input);
+        picture.crop(&square, SIZE, Border::Fill(0.0), [-1.0, 1.0], &mut self.input);
         let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
         let outputs = self.session.run(ort::inputs!["input" => tensor])?;
         let boxes = output(&outputs, "boxes", ANCHORS * VALUES)?;
@@ -185,21 +156,5 @@ mod tests {
         assert_eq!(merged.len(), 2);
         assert!((merged[0].keypoints[0][0] - 2.0 / 3.0).abs() < 1e-5);
         assert_eq!((merged[0].score, merged[1].score), (1.0, 0.7));
-    }
-
-    #[test]
-    fn tiles_cover_the_picture() {
-        for (size, parts) in [([1768, 994], 2), ([1280, 720], 4), ([100, 1000], 3), ([7, 5], 1)] {
-            let tiles = Window::tiles(size, parts);
-            for x in 0..size[0] {
-                for y in [0, size[1] / 2, size[1] - 1] {
-                    let (x, y) = (f64::from(x), f64::from(y));
-                    assert!(
-                        tiles.iter().any(|t| t.x <= x && x <= t.x + t.side && t.y <= y && y <= t.y + t.side),
-                        "{size:?} {x} {y}"
-                    );
-                }
-            }
-        }
     }
 }

@@ -4,12 +4,15 @@
 
 mod crop;
 mod detector;
+mod finder;
 mod landmarker;
 mod runtime;
 mod worker;
 
 pub use crop::Picture;
 pub use detector::{Detection, Detector, Window, merge};
+pub(crate) use finder::overlap;
+pub use finder::{Figure, Finder, View};
 pub use landmarker::Landmarker;
 pub use runtime::{Device, PoseError, Runtime};
 pub use worker::{Found, Look, Sight, Work, Worker};

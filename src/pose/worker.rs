@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::{Detection, Detector, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime, Window};
+use super::{
+    Detection, Detector, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime, View,
+    Window,
+};
 use crate::models::Models;
 
 /// One expensive question about one picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Work {
-    /// Who is in this window?
+    /// Who is in this view?
+    Find(View),
+    /// Who is in this window, and how do they stand?
     Detect(Window),
     /// Who is in this region? Looks again, at the region that the landmarks ask for, when that is more than `tolerance`
     /// away ([`Region::difference`]).
@@ -29,6 +34,8 @@ pub enum Work {
 #[allow(clippy::large_enum_variant)] // few exist at a time, and most are persons
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
+    /// To [`Work::Find`].
+    Figures(Vec<Figure>),
     /// To [`Work::Detect`].
     People(Vec<Detection>),
     /// To [`Work::Look`]; `None` when nobody is there.
@@ -123,6 +130,7 @@ fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4]) -> [u8; 3 * BINS] 
 pub struct Worker {
     runtime: Runtime,
     models: Models,
+    finder: Option<Finder>,
     detector: Option<Detector>,
     landmarkers: BTreeMap<Network, Landmarker>,
 }
@@ -130,7 +138,7 @@ pub struct Worker {
 impl Worker {
     /// Networks are opened when they are first asked for.
     pub fn new(runtime: Runtime, models: Models) -> Self {
-        Self { runtime, models, detector: None, landmarkers: BTreeMap::new() }
+        Self { runtime, models, finder: None, detector: None, landmarkers: BTreeMap::new() }
     }
 
     /// Opens a network now, so that the first picture does not wait for it (and a missing file is noticed early).
@@ -155,6 +163,13 @@ impl Worker {
     /// When a network cannot be opened or fails.
     pub fn perform(&mut self, picture: &Picture<'_>, work: &Work) -> Result<Found, PoseError> {
         match *work {
+            Work::Find(view) => {
+                let finder = match &mut self.finder {
+                    Some(finder) => finder,
+                    none => none.insert(Finder::new(&self.runtime, &self.models.finder())?),
+                };
+                finder.find(picture, view).map(Found::Figures)
+            }
             Work::Detect(window) => {
                 let detector = match &mut self.detector {
                     Some(detector) => detector,
@@ -188,6 +203,6 @@ impl Worker {
 const SECOND_LOOK_BONUS: f32 = 0.1;
 
 impl Sight {
-    /// Below this probability MediaPipe says that nobody is there.
-    pub const MIN_SCORE: f32 = 0.5;
+    /// Below this probability nobody is there. (MediaPipe asks for 0.5; blurred and half hidden people have less.)
+    pub const MIN_SCORE: f32 = 0.15;
 }

@@ -75,8 +75,9 @@ const MIGRATIONS: [&str; 3] = [
 /// Times a job may have been at work when the program crashed.
 const CRASHES: u32 = 2;
 /// Times in a row that it may have been at work, and got no further, when the program was killed: who is killed cannot say
-/// why, and for want of memory a video may kill the program at each start.
-const KILLS: u32 = 8;
+/// why, and for want of memory a video may kill the program at each start. Many times: a machine whose power fails again and
+/// again is not the fault of the video.
+const KILLS: u32 = 20;
 /// Wait before a job is tried again, doubled with each attempt.
 const FIRST_WAIT: Millis = 5_000;
 const LONGEST_WAIT: Millis = 10 * 60_000;
@@ -724,12 +725,12 @@ mod tests {
             queue.recover(&[], |_| 0, 3).unwrap();
         }
         // As long as it gets further; what never does is set aside.
-        for (kills, reached) in (1..20).map(|frames| (frames, frames)).chain((1..8).map(|kill| (20 + kill, 20))) {
+        for (kills, reached) in (1..30).map(|frames| (frames, frames)).chain((1..20).map(|kill| (30 + kill, 30))) {
             assert!(queue.claim(99, 3).unwrap().is_some(), "after {kills}");
             queue.recover(&[], |_| reached, 3).unwrap();
         }
         assert!(queue.claim(99, 3).unwrap().is_some());
-        queue.recover(&[], |_| 20, 3).unwrap();
+        queue.recover(&[], |_| 30, 3).unwrap();
         assert_eq!(queue.state(rows[0].id).unwrap(), Some(State::Failed));
         queue.order(rows[0].id, Order::Retry, false, 3).unwrap().unwrap();
         assert!(queue.claim(99, 3).unwrap().is_some());

@@ -142,6 +142,12 @@ impl Shape {
         normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
         Ok(Self { vertices, normals })
     }
+
+    /// The same body with a layer of this thickness (metres) round it.
+    pub fn dressed(mut self, thickness: f32) -> Self {
+        self.vertices.iter_mut().zip(&self.normals).for_each(|(v, n)| *v += *n * thickness);
+        self
+    }
 }
 
 /// One person in one frame.

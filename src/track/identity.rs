@@ -27,6 +27,8 @@ pub struct Seen {
     pub sight: Sight,
     /// From the heavy network, where it was asked.
     pub second_opinion: Option<Box<Landmarks>>,
+    /// On keyframes, the best score of the finder's figures there.
+    pub figure: Option<f32>,
 }
 
 /// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
@@ -38,6 +40,11 @@ const SHORTEST_FRAMES: usize = 15;
 /// hardly a texture, only half hidden; others: [`MIN_CLARITY`].
 const MIN_CLARITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
+/// Share of a track's keyframes on which the finder must have seen a figure there.
+const MIN_SUPPORT: f32 = 0.4;
+/// And the share from which on people may be blurred, half hidden or only just come in, and how clear they must be even so.
+const MIN_SUPPORT_BLURRED: f32 = 0.6;
+const MIN_CLARITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found.
 const MIN_FOUND: f32 = 0.33;
 /// Hips closer than this share of the smaller region's side: the people meet.
@@ -251,16 +258,26 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
     doubts
 }
 
-/// Long enough, and sure enough on the whole, to be a person.
+/// Long enough, and sure enough on the whole, to be a person: whom the finder sees at most times need not be clear, and whom
+/// it hardly ever sees is nobody.
 fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
     let clear = person.values().map(|s| clarity(marks(s), display)).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
-    person.len() >= shortest
-        && count >= MIN_FOUND * (last - first + 1) as f32
-        && clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY }
+    let figures: Vec<f32> = person.values().filter_map(|s| s.figure).collect();
+    let support = figures.iter().filter(|&&f| f > 0.0).count() as f32 / f32::max(figures.len() as f32, 1.0);
+    let span = (last - first + 1) as usize;
+    if !figures.is_empty() && support < MIN_SUPPORT {
+        return false;
+    }
+    let (length, clear_enough) = match support {
+        support if support >= MIN_SUPPORT_BLURRED => (span, MIN_CLARITY_BLURRED),
+        _ if is_large => (person.len(), MIN_CLARITY_LARGE),
+        _ => (person.len(), MIN_CLARITY),
+    };
+    length >= shortest && count >= MIN_FOUND * span as f32 && clear >= clear_enough
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
@@ -287,7 +304,7 @@ mod tests {
 
     fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
         let sight = Sight { landmarks: synthetic::person([x, 200.0], 150.0), look: Look::of_colour(colour) };
-        Seen { frame, tracklet, sight, second_opinion: None }
+        Seen { frame, tracklet, sight, second_opinion: None, figure: None }
     }
 
     fn walk(tracklet: u32, frames: std::ops::Range<u64>, x0: f32, speed: f32, colour: [u8; 3]) -> Vec<Seen> {
@@ -344,6 +361,21 @@ mod tests {
         let tracks = link(finds, 30.0, DISPLAY);
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
+    }
+
+    #[test]
+    fn the_finder_decides_where_clarity_does_not() {
+        let walk = |tracklet, x: f32, score: f32, figure: f32| {
+            let mut finds = walk(tracklet, 0..60, x, 0.0, RED);
+            for one in &mut finds {
+                one.sight.landmarks.score = score;
+                one.figure = (one.frame % 6 == 0).then_some(figure);
+            }
+            finds
+        };
+        let finds = [walk(0, 100.0, 0.4, 0.5), walk(1, 500.0, 0.99, 0.0), walk(2, 900.0, 0.2, 0.5)].concat();
+        let tracks = link(finds, 30.0, DISPLAY);
+        assert_eq!(tracks.iter().map(|t| x_of(t, 0)).collect::<Vec<_>>(), [100.0]);
     }
 
     #[test]

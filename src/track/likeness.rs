@@ -40,17 +40,20 @@ pub(super) fn mirror_half(landmarks: &mut Landmarks, arms: bool) {
 /// Mean distance of the joints over the smaller body's extent, whichever way round left and right are.
 /// `shift` (pixels) is added to the first.
 pub(super) fn pose_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2]) -> f64 {
-    let mean = |other: &dyn Fn(usize) -> usize| {
-        let sum: f32 = JOINTS
-            .iter()
-            .map(|&i| {
-                let (p, q) = (a.points[i], b.points[other(i)]);
-                (p.x + shift[0] - q.x).hypot(p.y + shift[1] - q.y)
-            })
-            .sum();
-        sum / JOINTS.len() as f32
+    side_distance(a, b, shift, &|i| i).min(side_distance(a, b, shift, &mirrored))
+}
+
+/// The same with left and right as they are named.
+pub(super) fn same_side_distance(a: &Landmarks, b: &Landmarks) -> f64 {
+    side_distance(a, b, [0.0; 2], &|i| i)
+}
+
+fn side_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2], other: &dyn Fn(usize) -> usize) -> f64 {
+    let off = |&i: &usize| {
+        let (p, q) = (a.points[i], b.points[other(i)]);
+        (p.x + shift[0] - q.x).hypot(p.y + shift[1] - q.y)
     };
-    f64::from(mean(&|i| i).min(mean(&mirrored)) / a.extent().min(b.extent()))
+    f64::from(JOINTS.iter().map(off).sum::<f32>() / JOINTS.len() as f32 / a.extent().min(b.extent()))
 }
 
 /// The greatest of the distances of nose, shoulders and ankles over the smaller body's extent, pairs by their middles.
@@ -141,14 +144,28 @@ pub(super) fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
 /// Least side of a person's region over the shorter side of the picture: those further away are a crowd's texture.
 const SMALLEST: f64 = 0.11;
 
-/// Whether the numbers can be a person at all (statues, trees and clothes on the grass often cannot).
-pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2]) -> bool {
+/// Least probability of somebody where the finder sees a figure.
+const MIN_SCORE_OF_FIGURE: f32 = 0.15;
+/// Least probability of somebody where it does not.
+const MIN_SCORE: f32 = 0.5;
+
+/// Side of a person's region over the shorter side of the picture below which they are in the background: fewer frames
+/// are looked at and fewer questions asked.
+const SMALL: f64 = 0.3;
+
+/// Whether a person is so small in the picture that a rough look does.
+pub(super) fn is_small(region: &Region, display: [u32; 2]) -> bool {
+    region.side < SMALL * f64::from(display[0].min(display[1]))
+}
+
+/// Whether the numbers can be a person at all (statues, trees and clothes on the grass often cannot); `is_figure`: where the finder sees one.
+pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2], is_figure: bool) -> bool {
     let region = landmarks.region();
     let (shoulders, hips) = (middle(landmarks, 11), middle(landmarks, 23));
     let torso = shoulders.distance(hips) / region.side.max(1.0);
     let [w, h] = display.map(f64::from);
     let inside = |c: DVec2| (-0.1 * w..1.1 * w).contains(&c.x) && (-0.1 * h..1.25 * h).contains(&c.y);
-    landmarks.score >= 0.5
+    landmarks.score >= if is_figure { MIN_SCORE_OF_FIGURE } else { MIN_SCORE }
         && landmarks.torso_visibility() >= 0.5
         && region.is_usable()
         && region.side >= (SMALLEST * w.min(h)).max(24.0)

@@ -1,5 +1,6 @@
 //! People over time: which finds belong to one person, and which of a person's labels are left and which right.
 
+mod fill;
 mod glitches;
 mod identity;
 mod likeness;
@@ -8,9 +9,10 @@ mod sides;
 #[cfg(test)]
 mod synthetic;
 
+pub use fill::fill;
 pub use glitches::drop_glitches;
 pub use identity::{Seen, link};
-pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, regions_between, settle, wants_second_opinion};
+pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, settle, wants_second_opinion};
 pub use sides::repair_sides;
 
 use crate::pose::Landmarks;

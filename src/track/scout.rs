@@ -7,9 +7,11 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::likeness::{
-    MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, pose_distance, size_difference,
+    MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
-use crate::pose::{Detection, Found, Landmarks, Look, Network, Region, Sight, Window, Work, wrap_angle};
+use crate::pose::{
+    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, overlap, wrap_angle,
+};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Tracked {
     pub second_opinion: Option<Box<Landmarks>>,
     /// Motion of the region's centre, displayed pixels a frame.
     pub velocity: DVec2,
+    /// Best score of the figures that the finder saw there; 0 for none.
+    pub figure: f32,
 }
 
 /// Everyone on one keyframe.
@@ -51,8 +55,12 @@ struct Known {
 }
 
 impl Known {
-    fn is_worth_finding(&self) -> bool {
+    fn is_proven(&self) -> bool {
         self.sightings >= PROVEN && self.clarity >= MIN_CLARITY
+    }
+
+    fn is_worth_finding(&self, display: [u32; 2]) -> bool {
+        self.is_proven() && !is_small(&self.region, display)
     }
 
     /// Where the person should be at a frame.
@@ -62,25 +70,28 @@ impl Known {
     }
 }
 
-/// A person must be at least this much of a window's side for the detector to be likely to find them.
-const FINDABLE: f64 = 0.35;
-/// Side of a region over the height of the person in it, roughly.
-const SIDE_PER_HEIGHT: f64 = 1.45;
-const FINEST_TILES: u32 = 4;
 /// Detections looked at in one keyframe, best first: more are not people but a crowd that cannot be told apart.
 const MOST_NEW: usize = 32;
+/// Looks a second at people in the background.
+const LOOKS_AT_SMALL: f64 = 12.5;
+/// Least score of a figure that is looked at.
+const MIN_NEW: f32 = 0.3;
+/// Overlap with somebody's landmarks above which a figure is theirs.
+const SAME_FIGURE: f32 = 0.4;
+/// The same, above which there is no doubt about it.
+const CLEAR_FIGURE: f32 = 0.6;
+/// What agreement with a figure is worth ([`Landmarks::quality`]).
+const FIGURE_BONUS: f32 = 0.5;
+/// Whoever is turned by less (radians) stands.
+const UPRIGHT: f64 = 0.6;
 /// How far off a region may be before it is looked at again ([`Region::difference`]).
-pub const TOLERANCE: f64 = 0.25;
+pub const TOLERANCE: f64 = 0.15;
 const DETECTION_TOLERANCE: f64 = 0.08;
 /// Seconds between second opinions on a person who is in no doubt.
 const OPINION_INTERVAL: f64 = 0.4;
 /// Keyframes on which somebody must have been seen, clearly enough for identity, to be worth looking for: textures are taken
 /// for people now and then, and soon lost again.
 const PROVEN: u32 = 4;
-/// Seconds in which all windows that are needed for the smallest person known get their turn.
-const ROUND: f64 = 1.0;
-/// Seconds from one to the next of the other windows.
-const SELDOM: f64 = 0.2;
 /// What a find in the region of somebody known for long is better by than one from elsewhere ([`Landmarks::quality`]).
 const KNOWN_BONUS: f32 = 0.05;
 /// Side of the window in which a person is looked for, over the side of their region.
@@ -96,8 +107,6 @@ pub struct Scout {
     known: Vec<Known>,
     next_tracklet: u32,
     last_keyframe: Option<u64>,
-    /// Windows of the two lists that were due so far, taken in turns.
-    turn: [f64; 2],
 }
 
 impl Scout {
@@ -113,7 +122,6 @@ impl Scout {
             known: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
-            turn: [0.0; 2],
         }
     }
 
@@ -125,8 +133,20 @@ impl Scout {
     /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let lost = self.known.iter().any(|k| k.frame != last && k.is_worth_finding());
+        let lost = self.known.iter().any(|k| k.frame != last && k.is_worth_finding(self.display));
         last + if lost { self.interval().div_ceil(3) } else { self.interval() }
+    }
+
+    /// Frames from one look at small people to the next.
+    pub fn steps(&self) -> u64 {
+        ((self.fps / LOOKS_AT_SMALL) as u64).max(1)
+    }
+
+    /// Where to look at a frame between two keyframes.
+    pub fn regions(&self, before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
+        let mut regions = regions_between(before, after, frame);
+        regions.retain(|e| frame.is_multiple_of(self.steps()) || !is_small(&e.region, self.display));
+        regions
     }
 
     /// Looks at a keyframe. `run` answers questions about its picture, in order; it is called at most three times.
@@ -142,86 +162,74 @@ impl Scout {
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
 
-        let windows = self.windows(index);
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
-        let mut work: Vec<Work> = windows.into_iter().map(Work::Detect).collect();
-        // Everyone is also looked for anew: where the prediction is off, the detector brings the body back.
-        let followed = self.known.iter().filter(|k| k.is_worth_finding());
-        work.extend(followed.map(|k| {
-            let center = k.region.center.midpoint(k.predict(index).center);
-            let side = SEARCH * k.region.side;
-            Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
-        }));
+        let mut work = vec![Work::Find(View::whole(self.display))];
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
-        let mut detections = Vec::new();
-        let mut looked: Vec<Option<Sight>> = Vec::new();
-        sort_answers(run(work)?, &mut detections, &mut looked);
-        // One find in two regions belongs to the person who has been known for long.
-        let bonus = self.known.iter().map(|k| if k.is_worth_finding() { KNOWN_BONUS } else { 0.0 });
-        let found = looked.into_iter().zip(bonus).filter_map(|(sight, bonus)| Some((sight?, bonus)));
-        let mut sights = self.keep_people(found.collect());
+        let Answers { figures, looked, .. } = Answers::from(run(work)?);
 
-        let mut fresh: Vec<Detection> = Vec::new();
-        detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-        for detection in detections {
-            let region = detection.region();
-            let known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().map(Detection::region));
-            if region.is_usable() && !{ known }.any(|k| is_same_place(&k, &region)) {
-                fresh.push(detection);
+        // Whom the finder does not see just there, and who does not stand upright, is also looked for anew: where the
+        // prediction is off, the detector brings the body back.
+        let doubtful = self.known.iter().zip(&looked).filter(|(known, sight)| {
+            let is_clear = |s: &Sight| {
+                share_of_figures(&s.landmarks, &figures) > CLEAR_FIGURE && s.landmarks.region().rotation.abs() < UPRIGHT
+            };
+            known.is_worth_finding(self.display) && !sight.as_ref().is_some_and(is_clear)
+        });
+        let windows = doubtful.map(|(known, _)| {
+            let center = known.region.center.midpoint(known.predict(index).center);
+            let side = SEARCH * known.region.side;
+            Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
+        });
+        let windows: Vec<Work> = windows.collect();
+        // One find in two regions belongs to the person who has been known for long.
+        let bonus = self.known.iter().map(|k| if k.is_proven() { KNOWN_BONUS } else { 0.0 });
+        let found = looked.into_iter().zip(bonus).filter_map(|(sight, bonus)| Some((sight?, bonus)));
+        let mut sights = self.keep_people(found.collect(), &figures);
+
+        let mut fresh: Vec<Region> = Vec::new();
+        if !windows.is_empty() {
+            let Answers { mut detections, .. } = Answers::from(run(windows)?);
+            detections.sort_by(|a, b| b.score.total_cmp(&a.score));
+            for region in detections.iter().map(Detection::region) {
+                let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().copied());
+                if region.is_usable() && !known.any(|k| is_same_place(&k, &region)) {
+                    fresh.push(region);
+                }
+            }
+        }
+        for figure in figures.iter().filter(|f| f.score >= MIN_NEW) {
+            let is_known = sights.iter().any(|(s, _)| overlap(&s.landmarks.bounds(), &figure.bounds) > CLEAR_FIGURE);
+            let region = figure.region();
+            if region.is_usable() && !is_known && !fresh.iter().any(|k| is_same_place(k, &region)) {
+                fresh.push(region);
             }
         }
         fresh.truncate(MOST_NEW);
         if !fresh.is_empty() {
-            let work = fresh.iter().map(|d| ask(d.region(), DETECTION_TOLERANCE)).collect();
-            let mut looked = Vec::new();
-            sort_answers(run(work)?, &mut Vec::new(), &mut looked);
+            let work = fresh.iter().map(|&region| ask(region, DETECTION_TOLERANCE)).collect();
+            let Answers { looked, .. } = Answers::from(run(work)?);
             sights.extend(looked.into_iter().flatten().map(|sight| (sight, 0.0)));
-            sights = self.keep_people(sights);
+            sights = self.keep_people(sights, &figures);
         }
 
         let sights = sights.into_iter().map(|(sight, _)| sight).collect();
         let mut people = self.assign(index, &predicted, sights);
+        give_figures(&mut people, &figures);
         self.ask_second_opinions(index, &mut people, run)?;
         people.sort_by_key(|p| p.tracklet);
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
     }
 
-    /// The whole frame always; at the first keyframe every tile; then the tiles that people as small as those known
-    /// need in turns, and the others slowly, by the time that went by.
-    fn windows(&mut self, index: u64) -> Vec<Window> {
-        let longer = f64::from(self.display[0].max(self.display[1]));
-        let people = self.known.iter().filter(|k| k.is_worth_finding());
-        let smallest = people.map(|k| k.region.side / SIDE_PER_HEIGHT).fold(f64::INFINITY, f64::min);
-        let needed = if smallest.is_finite() { (FINDABLE * longer / smallest).ceil() as u32 } else { 2 };
-        let tiles = |parts: std::ops::RangeInclusive<u32>| -> Vec<Window> {
-            // Tiles of less than half the network's input only magnify.
-            parts.filter(|&p| longer / f64::from(p) >= 112.0).flat_map(|p| Window::tiles(self.display, p)).collect()
-        };
-        let needed = needed.clamp(1, FINEST_TILES);
-        let mut windows = vec![Window::whole(self.display)];
-        let Some(last) = self.last_keyframe else {
-            windows.extend(tiles(2..=FINEST_TILES));
-            return windows;
-        };
-        let seconds = (index - last) as f64 / self.fps;
-        let (often, seldom) = (tiles(2..=needed), tiles(needed + 1..=FINEST_TILES));
-        let due = [often.len() as f64 * seconds / ROUND, seconds / SELDOM];
-        for ((list, due), turn) in [often, seldom].into_iter().zip(due).zip(&mut self.turn) {
-            let from = *turn as usize;
-            *turn += due;
-            if !list.is_empty() {
-                windows.extend((from..*turn as usize).map(|i| list[i % list.len()]));
-            }
-        }
-        windows
-    }
-
     /// Drops what is nobody and all but the best of several finds of one person; each comes with a bonus to its quality.
-    fn keep_people(&self, mut sights: Vec<(Sight, f32)>) -> Vec<(Sight, f32)> {
-        sights.retain(|(s, _)| is_plausible(&s.landmarks, self.display));
-        let rank = |(sight, bonus): &(Sight, f32)| sight.landmarks.quality() + bonus;
+    fn keep_people(&self, mut sights: Vec<(Sight, f32)>, figures: &[Figure]) -> Vec<(Sight, f32)> {
+        sights.retain(|(s, _)| {
+            is_plausible(&s.landmarks, self.display, share_of_figures(&s.landmarks, figures) > SAME_FIGURE)
+        });
+        let rank = |(sight, bonus): &(Sight, f32)| {
+            sight.landmarks.quality() + bonus + FIGURE_BONUS * share_of_figures(&sight.landmarks, figures)
+        };
         sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
         let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
         for (sight, bonus) in sights {
@@ -303,7 +311,7 @@ impl Scout {
                     (tracklet, DVec2::ZERO)
                 }
             };
-            people.push(Tracked { tracklet, sight, second_opinion: None, velocity });
+            people.push(Tracked { tracklet, sight, second_opinion: None, velocity, figure: 0.0 });
         }
         people
     }
@@ -320,6 +328,9 @@ impl Scout {
         let mut asked = Vec::new();
         for (i, person) in people.iter().enumerate() {
             let Some(known) = self.known.iter_mut().find(|k| k.tracklet == person.tracklet) else { continue };
+            if is_small(&known.region, self.display) {
+                continue;
+            }
             let since = known.last_opinion.map(|last| (index - last) as f64 / self.fps);
             if wants_second_opinion(since, &person.sight.landmarks) {
                 known.last_opinion = Some(index);
@@ -361,12 +372,43 @@ fn is_doubtful(landmarks: &Landmarks) -> bool {
     face < 0.5 || shoulders * hips < 0.0 || shoulders.abs() < 0.04 * landmarks.extent()
 }
 
-fn sort_answers(found: Vec<Found>, detections: &mut Vec<Detection>, looked: &mut Vec<Option<Sight>>) {
-    for answer in found {
-        match answer {
-            Found::People(people) => detections.extend(people),
-            Found::Person(person) => looked.push(person),
+/// How well the best of the figures covers somebody, 0..=1.
+fn share_of_figures(landmarks: &Landmarks, figures: &[Figure]) -> f32 {
+    let bounds = landmarks.bounds();
+    figures.iter().map(|f| overlap(&bounds, &f.bounds)).fold(0.0, f32::max)
+}
+
+/// Gives each figure to the person whom it covers best.
+fn give_figures(people: &mut [Tracked], figures: &[Figure]) {
+    let cost = |person: &Tracked, figure: &Figure| {
+        let share = overlap(&person.sight.landmarks.bounds(), &figure.bounds);
+        (share > SAME_FIGURE).then_some(f64::from(1.0 - share))
+    };
+    let costs: Vec<Vec<_>> = people.iter().map(|p| figures.iter().map(|f| cost(p, f)).collect()).collect();
+    for (person, figure) in people.iter_mut().zip(assign(&costs, figures.len(), 1.0)) {
+        person.figure = figure.map_or(0.0, |i| figures[i].score);
+    }
+}
+
+/// Answers by their kind, each in the order of the questions.
+#[derive(Default)]
+struct Answers {
+    figures: Vec<Figure>,
+    detections: Vec<Detection>,
+    looked: Vec<Option<Sight>>,
+}
+
+impl From<Vec<Found>> for Answers {
+    fn from(found: Vec<Found>) -> Self {
+        let mut answers = Self::default();
+        for answer in found {
+            match answer {
+                Found::Figures(figures) => answers.figures.extend(figures),
+                Found::People(people) => answers.detections.extend(people),
+                Found::Person(person) => answers.looked.push(person),
+            }
         }
+        answers
     }
 }
 
@@ -385,11 +427,13 @@ pub struct Expected {
     pub region: Region,
     /// Whether the keyframes on both sides have the person.
     pub is_sure: bool,
+    /// Whether the finder saw a figure there on one of them.
+    pub is_figure: bool,
 }
 
-/// Where to look at a frame between two keyframes (or after the last): the tracklets of either and their regions,
-/// interpolated where both have the person, else moved on from the one that has. In order of tracklet number.
-pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) -> Vec<Expected> {
+/// The tracklets of either of two keyframes and their regions at a frame between, interpolated where both have the
+/// person, else moved on from the one that has. In order of tracklet number.
+fn regions_between(before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
     let moved = |person: &Tracked, from: u64| {
         let region = person.sight.landmarks.region();
         Region { center: region.center + person.velocity * (frame as f64 - from as f64), ..region }
@@ -397,7 +441,7 @@ pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) 
     let partner = |people: &[Tracked], tracklet: u32| people.iter().position(|p| p.tracklet == tracklet);
     let mut regions = Vec::new();
     for person in &before.people {
-        let other = after.and_then(|k| partner(&k.people, person.tracklet).map(|i| (k.index, &k.people[i])));
+        let other = partner(&after.people, person.tracklet).map(|i| (after.index, &after.people[i]));
         let region = match other {
             Some((index, next)) => {
                 let share = (frame - before.index) as f64 / (index - before.index).max(1) as f64;
@@ -405,12 +449,14 @@ pub fn regions_between(before: &Keyframe, after: Option<&Keyframe>, frame: u64) 
             }
             None => moved(person, before.index),
         };
-        regions.push(Expected { tracklet: person.tracklet, region, is_sure: other.is_some() });
+        let is_figure = person.figure > 0.0 || other.is_some_and(|(_, next)| next.figure > 0.0);
+        regions.push(Expected { tracklet: person.tracklet, region, is_sure: other.is_some(), is_figure });
     }
-    if let Some(after) = after {
-        let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
-        regions.extend(new.map(|p| Expected { tracklet: p.tracklet, region: moved(p, after.index), is_sure: false }));
-    }
+    let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
+    regions.extend(new.map(|p| {
+        let (region, is_figure) = (moved(p, after.index), p.figure > 0.0);
+        Expected { tracklet: p.tracklet, region, is_sure: false, is_figure }
+    }));
     regions.sort_by_key(|expected| expected.tracklet);
     regions
 }
@@ -430,7 +476,7 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
     let found: Vec<(Expected, Sight, f64)> = looked
         .into_iter()
         .filter_map(|(expected, sight)| {
-            let sight = sight.filter(|s| is_plausible(&s.landmarks, display))?;
+            let sight = sight.filter(|s| is_plausible(&s.landmarks, display, expected.is_figure))?;
             let (region, own) = (expected.region, sight.landmarks.region());
             let off = region.center.distance(own.center) / region.side.min(own.side);
             (off < 0.35 && size_difference(&region, &own) < 0.6).then_some((expected, sight, off))
@@ -446,4 +492,93 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
     let keep: Vec<bool> = (0..found.len()).map(|i| !is_lesser(i)).collect();
     let kept = found.into_iter().zip(keep).filter(|(_, keep)| *keep);
     kept.map(|((expected, sight, _), _)| (expected.tracklet, sight)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::synthetic;
+
+    const DISPLAY: [u32; 2] = [1280, 720];
+    const HEIGHT: f32 = 400.0;
+
+    fn sight(x: f32, height: f32, score: f32) -> Sight {
+        let landmarks = Landmarks { score, ..synthetic::person([x, 360.0], height) };
+        Sight { landmarks, look: Look::of_colour([90, 100, 200]) }
+    }
+
+    fn figure(x: f32, height: f32) -> Figure {
+        Figure { bounds: sight(x, height, 1.0).landmarks.bounds(), score: 0.5 }
+    }
+
+    /// A picture in which the finder sees `figures` and the landmark network the nearest of `people`.
+    fn answer(figures: &[Figure], people: &[Sight], asked: &mut Vec<Work>, work: Vec<Work>) -> Vec<Found> {
+        let found = work.iter().map(|work| match work {
+            Work::Find(_) => Found::Figures(figures.to_vec()),
+            Work::Detect(_) => Found::People(Vec::new()),
+            Work::Look { region, .. } => {
+                let far = |s: &Sight| s.landmarks.region().center.distance(region.center);
+                let nearest = people.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
+                Found::Person(nearest.filter(|s| far(s) < 0.5 * region.side).cloned())
+            }
+        });
+        let found = found.collect();
+        asked.extend(work);
+        found
+    }
+
+    fn keyframe(scout: &mut Scout, index: u64, figures: &[Figure], people: &[Sight]) -> (Keyframe, Vec<Work>) {
+        let mut asked = Vec::new();
+        let keyframe = scout.keyframe(index, &mut |work| Ok::<_, ()>(answer(figures, people, &mut asked, work)));
+        (keyframe.unwrap(), asked)
+    }
+
+    #[test]
+    fn whom_the_finder_sees_is_looked_at_and_followed() {
+        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+        for (round, index) in [0, 6, 12].into_iter().enumerate() {
+            let x = 400.0 + 2.0 * index as f32;
+            let (found, asked) =
+                keyframe(&mut scout, index, &[figure(x, HEIGHT)], &[sight(x, HEIGHT, 1.0), sight(900.0, HEIGHT, 1.0)]);
+            let people: Vec<(u32, f32)> = found.people.iter().map(|p| (p.tracklet, p.figure)).collect();
+            assert_eq!(people, [(0, 0.5)], "frame {index}");
+            let looks = asked.iter().filter(|w| matches!(w, Work::Look { .. })).count();
+            assert_eq!(looks, 1, "known or new, one look does in round {round}");
+        }
+    }
+
+    #[test]
+    fn blurred_people_count_where_the_finder_sees_them_and_only_there() {
+        for (figures, people) in [(vec![figure(400.0, HEIGHT)], 1), (vec![], 0)] {
+            let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+            keyframe(&mut scout, 0, &[figure(400.0, HEIGHT)], &[sight(400.0, HEIGHT, 0.3)]);
+            let (found, _) = keyframe(&mut scout, 6, &figures, &[sight(402.0, HEIGHT, 0.3)]);
+            assert_eq!(found.people.len(), people);
+        }
+    }
+
+    #[test]
+    fn a_figure_is_of_one_person_only() {
+        let person = |tracklet: u32, x: f32| Tracked {
+            tracklet,
+            sight: sight(x, HEIGHT, 1.0),
+            second_opinion: None,
+            velocity: DVec2::ZERO,
+            figure: 0.0,
+        };
+        let mut people = [person(0, 430.0), person(1, 402.0)];
+        give_figures(&mut people, &[figure(400.0, HEIGHT)]);
+        assert_eq!(people.map(|p| p.figure), [0.0, 0.5]);
+    }
+
+    #[test]
+    fn between_keyframes_small_people_are_looked_at_now_and_then() {
+        let mut scout = Scout::new(50.0, DISPLAY, Network::Full, false);
+        let figures = [figure(300.0, HEIGHT), figure(900.0, 120.0)];
+        let people = [sight(300.0, HEIGHT, 1.0), sight(900.0, 120.0, 1.0)];
+        let (before, _) = keyframe(&mut scout, 0, &figures, &people);
+        let (after, _) = keyframe(&mut scout, 10, &figures, &people);
+        let looked: Vec<usize> = (1..10).map(|frame| scout.regions(&before, &after, frame).len()).collect();
+        assert_eq!((scout.steps(), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
+    }
 }

@@ -1,0 +1,175 @@
+//! Finding people of any size and posture with NanoDet (Rangi Lyu, 2020, github.com/RangiLyu/nanodet): boxes round what is
+//! visible of them, no pose. It sees crowds and people half hidden, which the BlazePose detector was not made for.
+
+use std::path::Path;
+
+use glam::{DAffine2, DVec2};
+use ort::{session::Session, value::TensorRef};
+
+use super::{
+    PoseError, Region, Runtime,
+    crop::{Border, Picture},
+    runtime::output,
+};
+
+/// Sides of the cells of the network's three heads, in its input's pixels.
+const STRIDES: [usize; 3] = [8, 16, 32];
+/// The input's sides are multiples of this.
+const MULTIPLE: f64 = 32.0;
+/// Pixels of the input, whatever its shape.
+const AREA: f64 = 416.0 * 256.0;
+const MIN_SCORE: f32 = 0.3;
+/// Overlap above which two boxes are of one person.
+const SAME: f32 = 0.6;
+/// What the network was shown beside pictures of another shape than its input.
+const GREY: f32 = 114.0 / 255.0;
+
+/// A rectangle of displayed pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Left edge.
+    pub x: f64,
+    /// Top edge.
+    pub y: f64,
+    /// Size.
+    pub width: f64,
+    /// Size.
+    pub height: f64,
+}
+
+impl View {
+    /// The whole picture.
+    pub fn whole([width, height]: [u32; 2]) -> Self {
+        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height) }
+    }
+}
+
+/// What is visible of one person.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// Left, top, right, bottom in displayed pixels.
+    pub bounds: [f32; 4],
+    /// Probability.
+    pub score: f32,
+}
+
+impl Figure {
+    /// Where the landmark network should look if all of an upright person is in the box.
+    pub fn region(&self) -> Region {
+        let [left, top, right, bottom] = self.bounds.map(f64::from);
+        let size = DVec2::new(right - left, bottom - top);
+        let center = DVec2::new(left + 0.5 * size.x, top + HIPS * size.y);
+        Region { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: 0.0 }
+    }
+}
+
+/// Height of the hips below the top of the head, over the body's height.
+const HIPS: f64 = 0.52;
+/// Side of a region over the height of the person in it, roughly.
+const SIDE_PER_HEIGHT: f64 = 1.45;
+
+/// Intersection over union of two boxes.
+pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
+    let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    shared / (area(a) + area(b) - shared).max(1e-6)
+}
+
+/// Width and height of the network's input for a view: its shape as nearly as the multiples allow.
+fn input_size(view: &View) -> [usize; 2] {
+    let scale = (AREA / (view.width * view.height)).sqrt();
+    // A strip is looked at with empty space beside it rather than with pixels without end.
+    [view.width, view.height].map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
+}
+
+/// The person finder of one worker.
+pub struct Finder {
+    session: Session,
+    input: Vec<f32>,
+}
+
+impl Finder {
+    /// Opens the network.
+    ///
+    /// # Errors
+    /// See [`Runtime::session`].
+    pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
+        Ok(Self { session: runtime.session(model)?, input: Vec::new() })
+    }
+
+    /// People in a view, best first.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn find(&mut self, picture: &Picture<'_>, view: View) -> Result<Vec<Figure>, PoseError> {
+        let [columns, rows] = input_size(&view);
+        let scale = (view.width / columns as f64).max(view.height / rows as f64);
+        let middle = DVec2::new(view.x + view.width / 2.0, view.y + view.height / 2.0);
+        let origin = middle - DVec2::new(columns as f64, rows as f64) * scale / 2.0;
+        // From corners of input pixels to the middles of displayed ones.
+        let to_display = DAffine2::from_translation(origin - 0.5) * DAffine2::from_scale(DVec2::splat(scale));
+        picture.shrink(to_display, [columns, rows], Border::Fill(GREY), &mut self.input);
+        let tensor = TensorRef::from_array_view(([1usize, rows, columns, 3], self.input.as_slice()))?;
+        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+        let cells: usize = STRIDES.iter().map(|s| (columns / s) * (rows / s)).sum();
+        let scores = output(&outputs, "scores", cells)?;
+        let distances = output(&outputs, "distances", cells * 4)?;
+
+        let centers = STRIDES.into_iter().flat_map(|stride| {
+            let across = columns / stride;
+            (0..across * (rows / stride))
+                .map(move |i| (stride as f32, [i % across, i / across].map(|v| v as f32 + 0.5)))
+        });
+        let mut found: Vec<Figure> = Vec::new();
+        for ((&score, sides), (stride, [x, y])) in scores.iter().zip(distances.chunks_exact(4)).zip(centers) {
+            if score.is_nan() || score < MIN_SCORE || !sides.iter().all(|v| v.is_finite()) {
+                continue;
+            }
+            let corners = [x - sides[0], y - sides[1], x + sides[2], y + sides[3]].map(|v| v * stride * scale as f32);
+            let [x, y] = [origin.x as f32, origin.y as f32];
+            let bounds = [corners[0] + x, corners[1] + y, corners[2] + x, corners[3] + y];
+            found.push(Figure { bounds, score });
+        }
+        Ok(best(found))
+    }
+}
+
+/// Non-maximum suppression. Best first.
+fn best(mut found: Vec<Figure>) -> Vec<Figure> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut kept: Vec<Figure> = Vec::new();
+    for figure in found {
+        if kept.iter().all(|k| overlap(&k.bounds, &figure.bounds) <= SAME) {
+            kept.push(figure);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_input_has_the_views_shape() {
+        let size = |w: u32, h: u32| input_size(&View::whole([w, h]));
+        assert_eq!(size(1920, 1080), [448, 256]);
+        assert_eq!(size(1080, 1920), [256, 448]);
+        assert_eq!(size(500, 500), [320, 320]);
+        assert_eq!(size(10, 10_000), [128, 832]);
+    }
+
+    #[test]
+    fn of_boxes_that_overlap_the_best_stays() {
+        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score };
+        assert_eq!(best(vec![at(1.0, 0.5), at(0.0, 0.9), at(6.0, 0.6)]), [at(0.0, 0.9), at(6.0, 0.6)]);
+    }
+
+    #[test]
+    fn an_upright_person_fits_the_region() {
+        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0 };
+        let region = figure.region();
+        assert_eq!((region.center, region.rotation), (DVec2::new(100.0, 52.0), 0.0));
+        assert!(region.side > 120.0 && region.side < 160.0);
+    }
+}
