@@ -160,6 +160,7 @@ impl Observing<'_> {
     /// Everything from the end of what is known on. Gives what could not be decoded.
     fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<Vec<String>, JobError> {
         let (course, timings, from) = (self.job.course, self.timings, self.recorded);
+        let _in_use = self.pool.in_use();
         let decoder = std::thread::scope(|scope| {
             let (decoded, frames) = flume::bounded(DECODED);
             let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, course, timings))?;
@@ -233,7 +234,7 @@ impl Observing<'_> {
             frame: keyframe.index,
             sight: person.sight.clone(),
             second_opinion: person.second_opinion.clone(),
-            figure: Some(person.figure),
+            figure: person.figure,
         });
         self.seen.insert(keyframe.index, seen.collect());
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());

@@ -4,14 +4,20 @@
 //! them, so they overtake the frames in between.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use flume::{Receiver, Sender};
+use flume::{Receiver, RecvTimeoutError, Sender};
 
 use crate::pose::Worker;
 use crate::telemetry::{Buffer, Live, Timings};
+
+/// How soon an idle worker notices that its networks are not needed.
+const IDLE: Duration = Duration::from_millis(100);
 
 type Work = (i64, Box<dyn FnOnce(&mut Worker) + Send>);
 
@@ -28,6 +34,17 @@ pub enum Lane {
 pub struct DetectionPool {
     queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
+    users: Arc<AtomicUsize>,
+}
+
+/// While it lives, workers keep their networks open: they take a few tenths of a second to open, and hold more memory
+/// than all else.
+pub struct InUse<'a>(&'a AtomicUsize);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Where work is put: in its lane, and then a ticket for it. Workers wait for tickets only: waiting for two lanes at
@@ -51,14 +68,21 @@ impl DetectionPool {
         let (ordinary, ordinary_work) = flume::bounded(2 * workers.len());
         // No more tickets than work.
         let (tickets, drawn) = flume::unbounded();
+        let users = Arc::new(AtomicUsize::new(0));
         let mut threads = Vec::new();
         for (index, worker) in workers.into_iter().enumerate() {
             let (drawn, lanes) = (drawn.clone(), [urgent_work.clone(), ordinary_work.clone()]);
-            let live = live.clone();
+            let (live, users) = (live.clone(), users.clone());
             let thread = std::thread::Builder::new().name(format!("detect-{index}"));
-            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes, index, &live))?);
+            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes, &users, index, &live))?);
         }
-        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads })
+        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads, users })
+    }
+
+    /// To be held while a video is watched.
+    pub fn in_use(&self) -> InUse<'_> {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        InUse(&self.users)
     }
 
     /// Queues work for the job of these timings; waits while its lane is full.
@@ -109,8 +133,28 @@ impl Drop for DetectionPool {
     }
 }
 
-fn serve(mut worker: Worker, tickets: &Receiver<()>, lanes: &[Receiver<Work>; 2], index: usize, live: &Live) {
-    for () in tickets {
+/// Waits for a ticket; while nobody watches a video, a worker lets go of its networks. Whether there will be another.
+fn wait(tickets: &Receiver<()>, worker: &mut Worker, users: &AtomicUsize) -> bool {
+    while worker.is_open() {
+        match tickets.recv_timeout(IDLE) {
+            Ok(()) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) if users.load(Ordering::Relaxed) == 0 => worker.close(),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+    tickets.recv().is_ok()
+}
+
+fn serve(
+    mut worker: Worker,
+    tickets: &Receiver<()>,
+    lanes: &[Receiver<Work>; 2],
+    users: &AtomicUsize,
+    index: usize,
+    live: &Live,
+) {
+    while wait(tickets, &mut worker, users) {
         // There is work for each ticket; which one it was drawn for does not matter, urgent work goes first.
         let Some((job, work)) = lanes.iter().find_map(|lane| lane.try_recv().ok()) else { continue };
         live.begin_work(index, job);

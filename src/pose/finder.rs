@@ -16,8 +16,9 @@ use super::{
 const STRIDES: [usize; 3] = [8, 16, 32];
 /// The input's sides are multiples of this.
 const MULTIPLE: f64 = 32.0;
-/// Pixels of the input, whatever its shape.
+/// Pixels of the input, whatever its shape, and for a coarse view.
 const AREA: f64 = 416.0 * 256.0;
+const COARSE_AREA: f64 = 320.0 * 192.0;
 const MIN_SCORE: f32 = 0.3;
 /// Overlap above which two boxes are of one person.
 const SAME: f32 = 0.6;
@@ -35,14 +36,59 @@ pub struct View {
     pub width: f64,
     /// Size.
     pub height: f64,
+    /// Whether to look at half the pixels, in half the time.
+    pub is_coarse: bool,
 }
 
 impl View {
     /// The whole picture.
     pub fn whole([width, height]: [u32; 2]) -> Self {
-        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height) }
+        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false }
+    }
+
+    /// `parts` times `parts` views that cover the picture and overlap by a quarter.
+    pub fn parts(display: [u32; 2], parts: u32) -> impl Iterator<Item = Self> {
+        let [width, height] = display.map(f64::from);
+        let share = 1.0 / (1.0 + 0.75 * f64::from(parts - 1));
+        let step = 0.75 * share;
+        (0..parts * parts).map(move |i| Self {
+            x: f64::from(i % parts) * step * width,
+            y: f64::from(i / parts) * step * height,
+            width: share * width,
+            height: share * height,
+            is_coarse: false,
+        })
+    }
+
+    /// Displayed pixels of a pixel of the network's input.
+    fn scale(&self) -> f64 {
+        let [columns, rows] = input_size(self);
+        (self.width / columns as f64).max(self.height / rows as f64)
+    }
+
+    /// Whether somebody with these bounds is whole in the view, and large enough there to be found.
+    pub fn shows(&self, [left, top, right, bottom]: [f32; 4]) -> bool {
+        let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
+        let is_inside =
+            left >= self.x && right <= self.x + self.width && top >= self.y && bottom <= self.y + self.height;
+        is_inside && bottom - top >= VISIBLE * self.scale()
+    }
+
+    /// Whether a figure reaches the edge of the view where the picture goes on: then it may be part of a person.
+    fn cuts(&self, figure: &Figure, display: [u32; 2]) -> bool {
+        let [width, height] = display.map(f64::from);
+        let margin = 2.0 * self.scale();
+        let [left, top, right, bottom] = figure.bounds.map(f64::from);
+        let (end_x, end_y) = (self.x + self.width, self.y + self.height);
+        (self.x > 0.0 && left < self.x + margin)
+            || (self.y > 0.0 && top < self.y + margin)
+            || (end_x < width && right > end_x - margin)
+            || (end_y < height && bottom > end_y - margin)
     }
 }
+
+/// Height in the network's input from which on people are found most times.
+const VISIBLE: f64 = 64.0;
 
 /// What is visible of one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,7 +123,8 @@ pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 
 /// Width and height of the network's input for a view: its shape as nearly as the multiples allow.
 fn input_size(view: &View) -> [usize; 2] {
-    let scale = (AREA / (view.width * view.height)).sqrt();
+    let area = if view.is_coarse { COARSE_AREA } else { AREA };
+    let scale = (area / (view.width * view.height)).sqrt();
     // A strip is looked at with empty space beside it rather than with pixels without end.
     [view.width, view.height].map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
 }
@@ -102,8 +149,7 @@ impl Finder {
     /// # Errors
     /// When the network fails.
     pub fn find(&mut self, picture: &Picture<'_>, view: View) -> Result<Vec<Figure>, PoseError> {
-        let [columns, rows] = input_size(&view);
-        let scale = (view.width / columns as f64).max(view.height / rows as f64);
+        let ([columns, rows], scale) = (input_size(&view), view.scale());
         let middle = DVec2::new(view.x + view.width / 2.0, view.y + view.height / 2.0);
         let origin = middle - DVec2::new(columns as f64, rows as f64) * scale / 2.0;
         // From corners of input pixels to the middles of displayed ones.
@@ -130,12 +176,13 @@ impl Finder {
             let bounds = [corners[0] + x, corners[1] + y, corners[2] + x, corners[3] + y];
             found.push(Figure { bounds, score });
         }
+        found.retain(|figure| !view.cuts(figure, picture.geometry.display));
         Ok(best(found))
     }
 }
 
-/// Non-maximum suppression. Best first.
-fn best(mut found: Vec<Figure>) -> Vec<Figure> {
+/// Non-maximum suppression, of one view's figures or of several views'. Best first.
+pub fn best(mut found: Vec<Figure>) -> Vec<Figure> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Figure> = Vec::new();
     for figure in found {
@@ -157,6 +204,22 @@ mod tests {
         assert_eq!(size(1080, 1920), [256, 448]);
         assert_eq!(size(500, 500), [320, 320]);
         assert_eq!(size(10, 10_000), [128, 832]);
+        assert_eq!(input_size(&View { is_coarse: true, ..View::whole([1920, 1080]) }), [320, 192]);
+    }
+
+    #[test]
+    fn parts_cover_the_picture_and_show_whole_people_only() {
+        let display = [1280, 720];
+        let shown = |bounds| View::parts(display, 2).map(|q| q.shows(bounds)).collect::<Vec<_>>();
+        assert_eq!(shown([10.0, 10.0, 50.0, 130.0]), [true, false, false, false]);
+        assert_eq!(shown([600.0, 300.0, 650.0, 420.0]), [false; 4], "each would cut it");
+        assert_eq!(shown([1200.0, 590.0, 1270.0, 719.0]), [false, false, false, true]);
+        assert!(!View::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
+        let last = View::parts(display, 4).last().unwrap();
+        assert!((last.x + last.width - 1280.0).abs() < 1e-9 && (last.y + last.height - 720.0).abs() < 1e-9);
+        let first = View::parts(display, 2).next().unwrap();
+        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0 }, display);
+        assert!(cut([600.0, 10.0, 730.0, 110.0]) && !cut([0.0, 0.0, 40.0, 110.0]));
     }
 
     #[test]

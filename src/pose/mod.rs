@@ -11,8 +11,8 @@ mod worker;
 
 pub use crop::Picture;
 pub use detector::{Detection, Detector, Window, merge};
-pub(crate) use finder::overlap;
 pub use finder::{Figure, Finder, View};
+pub(crate) use finder::{best, overlap};
 pub use landmarker::Landmarker;
 pub use runtime::{Device, PoseError, Runtime};
 pub use worker::{Found, Look, Sight, Work, Worker};
@@ -132,6 +132,13 @@ impl Landmarks {
         self.points.iter().fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |b, p| {
             [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)]
         })
+    }
+
+    /// [`Landmarks::bounds`], as far as they lie in a picture of this size.
+    pub fn visible_bounds(&self, display: [u32; 2]) -> [f32; 4] {
+        let [width, height] = display.map(|v| v as f32);
+        let [x0, y0, x1, y1] = self.bounds();
+        [x0.clamp(0.0, width), y0.clamp(0.0, height), x1.clamp(0.0, width), y1.clamp(0.0, height)]
     }
 
     /// Diagonal of [`Landmarks::bounds`]: the scale of the person in pixels.

@@ -149,6 +149,22 @@ impl Worker {
         self.landmarker(network).map(|_| ())
     }
 
+    /// Whether any network is open.
+    pub fn is_open(&self) -> bool {
+        self.finder.is_some() || self.detector.is_some() || !self.landmarkers.is_empty()
+    }
+
+    /// Closes the networks until they are needed again, and gives their memory back to the system.
+    pub fn close(&mut self) {
+        (self.finder, self.detector) = (None, None);
+        self.landmarkers.clear();
+        #[cfg(target_env = "gnu")]
+        // SAFETY: may be called at any time from any thread.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+
     fn landmarker(&mut self, network: Network) -> Result<&mut Landmarker, PoseError> {
         use std::collections::btree_map::Entry;
         match self.landmarkers.entry(network) {

@@ -6,6 +6,7 @@
 //! numbered.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ const MIN_SUPPORT: f32 = 0.4;
 /// And the share from which on people may be blurred, half hidden or only just come in, and how clear they must be even so.
 const MIN_SUPPORT_BLURRED: f32 = 0.6;
 const MIN_CLARITY_BLURRED: f32 = 0.3;
+/// And on how many keyframes, at least, the finder must have looked.
+const MIN_FIGURES: usize = 3;
 /// Share of a track's frames in which the person must have been found.
 const MIN_FOUND: f32 = 0.33;
 /// Hips closer than this share of the smaller region's side: the people meet.
@@ -144,13 +147,36 @@ fn look_of<'a>(seen: impl Iterator<Item = &'a Seen>) -> Look {
     Look::mean(seen.map(|s| &s.sight.look))
 }
 
+/// Greatest difference of clothes between two parts of one person, and between parts that overlap in time.
+const MAX_UNLIKE: f64 = 0.45;
+const MAX_UNLIKE_OVERLAP: f64 = 0.25;
+
+/// Whether two people are always close to each other in these frames, and the finder never sees two.
+fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool {
+    let is_figure = |seen: &Seen| seen.figure.is_some_and(|score| score > 0.0);
+    let is_near = |one: &Seen| {
+        let here = marks(one).region();
+        b.range(one.frame.saturating_sub(3)..=one.frame + 3).any(|(_, other)| {
+            let there = marks(other).region();
+            here.center.distance(there.center) < 0.5 * here.side.min(there.side)
+        })
+    };
+    a.range(frames).all(|(frame, one)| is_near(one) && !(is_figure(one) && b.get(frame).is_some_and(is_figure)))
+}
+
 /// Joins ends to beginnings at most `gap` frames later.
 fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
     let cost = |a: &Person, b: &Person| -> Option<f64> {
         let (end, from, leaving) = end_motion(a, true)?;
         let (start, to, arriving) = end_motion(b, false)?;
-        // Two tracklets of one person may overlap a little: each is tried up to the next keyframe.
-        if start > end + gap || start + gap / 4 < end || b.keys().next_back()? <= &end || a.keys().next()? >= &start {
+        // Two tracklets of one person may overlap a little: each is tried up to the next keyframe. For longer, if they
+        // are in one place and the finder never sees both.
+        let is_overlap = start + gap / 4 < end;
+        if start > end + gap
+            || (is_overlap && (start + gap < end || !are_in_one_place(a, b, start..=end)))
+            || b.keys().next_back()? <= &end
+            || a.keys().next()? >= &start
+        {
             return None;
         }
         let frames = start as f64 - end as f64;
@@ -166,7 +192,11 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         let shift = (to.center - from.center).as_vec2().to_array();
         let pose = pose_distance(marks(last), marks(first), shift).min(0.4);
         let share = frames.abs() / gap as f64;
-        (off < 0.3 + 0.3 * share && size < 0.5 && look < 0.45).then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
+        if is_overlap {
+            return (look < MAX_UNLIKE_OVERLAP).then_some(1.5 * look + 0.5 * pose);
+        }
+        (off < 0.4 + 0.5 * share && size < 0.5 && look < MAX_UNLIKE)
+            .then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
     };
     let costs: Vec<Vec<Option<f64>>> = people.iter().map(|a| people.iter().map(|b| cost(a, b)).collect()).collect();
     let next = assign(&costs, people.len(), 1.2);
@@ -178,7 +208,11 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         let mut whole = Person::new();
         let mut at = Some(start);
         while let Some(part) = at {
-            whole.extend(people[part].take().into_iter().flatten());
+            let later = people[part].take().unwrap_or_default();
+            if let Some((&start, _)) = later.first_key_value() {
+                whole.split_off(&start);
+            }
+            whole.extend(later);
             at = next[part];
         }
         joined.push(whole);
@@ -273,7 +307,7 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
         return false;
     }
     let (length, clear_enough) = match support {
-        support if support >= MIN_SUPPORT_BLURRED => (span, MIN_CLARITY_BLURRED),
+        support if support >= MIN_SUPPORT_BLURRED && figures.len() >= MIN_FIGURES => (span, MIN_CLARITY_BLURRED),
         _ if is_large => (person.len(), MIN_CLARITY_LARGE),
         _ => (person.len(), MIN_CLARITY),
     };
@@ -361,6 +395,26 @@ mod tests {
         let tracks = link(finds, 30.0, DISPLAY);
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
+    }
+
+    #[test]
+    fn one_person_in_two_poses_is_one_where_the_finder_sees_one() {
+        // For half a second the network sees somebody both upright and half as tall.
+        for (second_figure, people) in [(0.0, 1), (0.5, 2)] {
+            let mut finds = walk(0, 0..60, 100.0, 1.0, RED);
+            finds.extend((45..100).map(|f| {
+                let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
+                let sight = Sight { landmarks, look: Look::of_colour(RED) };
+                Seen { frame: f, tracklet: 1, sight, second_opinion: None, figure: None }
+            }));
+            for one in finds.iter_mut().filter(|one| one.frame % 5 == 0) {
+                let is_second = one.tracklet == 1 && one.frame < 60;
+                one.figure = Some(if is_second { second_figure } else { 0.5 });
+            }
+            let tracks = link(finds, 30.0, DISPLAY);
+            assert_eq!(tracks.len(), people);
+            assert_eq!(tracks[0].observations.len(), if people == 1 { 100 } else { 60 });
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::likeness::{
     MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
 use crate::pose::{
-    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, overlap, wrap_angle,
+    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, best, overlap, wrap_angle,
 };
 
 /// One person on a keyframe.
@@ -24,8 +24,10 @@ pub struct Tracked {
     pub second_opinion: Option<Box<Landmarks>>,
     /// Motion of the region's centre, displayed pixels a frame.
     pub velocity: DVec2,
-    /// Best score of the figures that the finder saw there; 0 for none.
-    pub figure: f32,
+    /// Score of the figure that the finder saw there, 0 for none; `None` where it did not look closely enough.
+    pub figure: Option<f32>,
+    /// Whether the finder sees a figure there now, or did when it last looked.
+    pub is_figure: bool,
 }
 
 /// Everyone on one keyframe.
@@ -52,6 +54,8 @@ struct Known {
     sightings: u32,
     /// Slowly changing mean of [`clarity`].
     clarity: f32,
+    /// Whether the finder saw a figure there when it last looked.
+    is_figure: bool,
 }
 
 impl Known {
@@ -72,6 +76,10 @@ impl Known {
 
 /// Detections looked at in one keyframe, best first: more are not people but a crowd that cannot be told apart.
 const MOST_NEW: usize = 32;
+/// Rows and columns of the parts of the picture that the finder looks at beside the whole.
+const PARTS: [u32; 2] = [2, 4];
+/// Keyframes from one part to the next, where nobody small is known.
+const SELDOM: u64 = 2;
 /// Looks a second at people in the background.
 const LOOKS_AT_SMALL: f64 = 12.5;
 /// Least score of a figure that is looked at.
@@ -107,6 +115,8 @@ pub struct Scout {
     known: Vec<Known>,
     next_tracklet: u32,
     last_keyframe: Option<u64>,
+    /// Keyframes since the first.
+    turn: u64,
 }
 
 impl Scout {
@@ -122,6 +132,7 @@ impl Scout {
             known: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
+            turn: 0,
         }
     }
 
@@ -162,9 +173,10 @@ impl Scout {
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
 
+        let views = self.views();
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
-        let mut work = vec![Work::Find(View::whole(self.display))];
+        let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
 
@@ -172,7 +184,9 @@ impl Scout {
         // prediction is off, the detector brings the body back.
         let doubtful = self.known.iter().zip(&looked).filter(|(known, sight)| {
             let is_clear = |s: &Sight| {
-                share_of_figures(&s.landmarks, &figures) > CLEAR_FIGURE && s.landmarks.region().rotation.abs() < UPRIGHT
+                let is_seen = sees(&views, &figures, &s.landmarks, self.display)
+                    .map_or(known.is_figure, |share| share > CLEAR_FIGURE);
+                is_seen && s.landmarks.region().rotation.abs() < UPRIGHT
             };
             known.is_worth_finding(self.display) && !sight.as_ref().is_some_and(is_clear)
         });
@@ -184,8 +198,14 @@ impl Scout {
         let windows: Vec<Work> = windows.collect();
         // One find in two regions belongs to the person who has been known for long.
         let bonus = self.known.iter().map(|k| if k.is_proven() { KNOWN_BONUS } else { 0.0 });
-        let found = looked.into_iter().zip(bonus).filter_map(|(sight, bonus)| Some((sight?, bonus)));
-        let mut sights = self.keep_people(found.collect(), &figures);
+        let bonus: Vec<f32> = bonus.collect();
+        let found = looked.into_iter().zip(bonus).zip(&self.known).filter_map(|((sight, bonus), known)| {
+            let sight = sight?;
+            let is_figure = sees(&views, &figures, &sight.landmarks, self.display)
+                .map_or(known.is_figure, |share| share > SAME_FIGURE);
+            is_plausible(&sight.landmarks, self.display, is_figure).then_some((sight, bonus))
+        });
+        let mut sights = keep_best(found.collect(), &figures, self.display);
 
         let mut fresh: Vec<Region> = Vec::new();
         if !windows.is_empty() {
@@ -199,7 +219,9 @@ impl Scout {
             }
         }
         for figure in figures.iter().filter(|f| f.score >= MIN_NEW) {
-            let is_known = sights.iter().any(|(s, _)| overlap(&s.landmarks.bounds(), &figure.bounds) > CLEAR_FIGURE);
+            let is_known = sights
+                .iter()
+                .any(|(s, _)| overlap(&s.landmarks.visible_bounds(self.display), &figure.bounds) > CLEAR_FIGURE);
             let region = figure.region();
             if region.is_usable() && !is_known && !fresh.iter().any(|k| is_same_place(k, &region)) {
                 fresh.push(region);
@@ -209,35 +231,60 @@ impl Scout {
         if !fresh.is_empty() {
             let work = fresh.iter().map(|&region| ask(region, DETECTION_TOLERANCE)).collect();
             let Answers { looked, .. } = Answers::from(run(work)?);
-            sights.extend(looked.into_iter().flatten().map(|sight| (sight, 0.0)));
-            sights = self.keep_people(sights, &figures);
+            let found = looked.into_iter().flatten().filter(|sight| {
+                let is_figure = share_of_figures(&sight.landmarks, &figures, self.display) > SAME_FIGURE;
+                is_plausible(&sight.landmarks, self.display, is_figure)
+            });
+            sights.extend(found.map(|sight| (sight, 0.0)));
+            sights = keep_best(sights, &figures, self.display);
         }
 
         let sights = sights.into_iter().map(|(sight, _)| sight).collect();
         let mut people = self.assign(index, &predicted, sights);
-        give_figures(&mut people, &figures);
+        self.give_figures(&mut people, &views, &figures);
         self.ask_second_opinions(index, &mut people, run)?;
         people.sort_by_key(|p| p.tracklet);
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
     }
 
-    /// Drops what is nobody and all but the best of several finds of one person; each comes with a bonus to its quality.
-    fn keep_people(&self, mut sights: Vec<(Sight, f32)>, figures: &[Figure]) -> Vec<(Sight, f32)> {
-        sights.retain(|(s, _)| {
-            is_plausible(&s.landmarks, self.display, share_of_figures(&s.landmarks, figures) > SAME_FIGURE)
-        });
-        let rank = |(sight, bonus): &(Sight, f32)| {
-            sight.landmarks.quality() + bonus + FIGURE_BONUS * share_of_figures(&sight.landmarks, figures)
+    /// What the finder looks at on this keyframe: the whole picture, as closely as the people known need; and a part of it
+    /// in its turn, each time while small people are known, else now and then. On the first keyframe everything.
+    fn views(&mut self) -> Vec<View> {
+        let whole = View::whole(self.display);
+        let parts: Vec<View> = PARTS.into_iter().flat_map(|parts| View::parts(self.display, parts)).collect();
+        if self.last_keyframe.is_none() {
+            return [vec![whole], parts].concat();
+        }
+        let coarse = View { is_coarse: true, ..whole };
+        let people = self.known.iter().filter(|k| k.is_figure);
+        let people: Vec<_> = people.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
+        let mut views = vec![if people.iter().all(|&b| coarse.shows(b)) { coarse } else { whole }];
+        let every = if people.iter().all(|&b| whole.shows(b)) { SELDOM } else { 1 };
+        self.turn += 1;
+        if self.turn.is_multiple_of(every) {
+            views.push(parts[(self.turn / every) as usize % parts.len()]);
+        }
+        views
+    }
+
+    /// Gives each figure to the person whom it covers best.
+    fn give_figures(&mut self, people: &mut [Tracked], views: &[View], figures: &[Figure]) {
+        let display = self.display;
+        let cost = |person: &Tracked, figure: &Figure| {
+            let share = overlap(&person.sight.landmarks.visible_bounds(display), &figure.bounds);
+            (share > SAME_FIGURE).then_some(f64::from(1.0 - share))
         };
-        sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-        let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
-        for (sight, bonus) in sights {
-            if !kept.iter().any(|(k, _)| is_shadow_of(&sight.landmarks, &k.landmarks)) {
-                kept.push((sight, bonus));
+        let costs: Vec<Vec<_>> = people.iter().map(|p| figures.iter().map(|f| cost(p, f)).collect()).collect();
+        for (person, figure) in people.iter_mut().zip(assign(&costs, figures.len(), 1.0)) {
+            let bounds = person.sight.landmarks.visible_bounds(display);
+            let is_looked_at = views.iter().any(|v| v.shows(bounds));
+            person.figure = figure.map(|i| figures[i].score).or(is_looked_at.then_some(0.0));
+            if let Some(known) = self.known.iter_mut().find(|k| k.tracklet == person.tracklet) {
+                known.is_figure = person.figure.map_or(known.is_figure, |score| score > 0.0);
+                person.is_figure = known.is_figure;
             }
         }
-        kept
     }
 
     /// Gives the finds to those known, all at once and at the least total cost; who is left over is new.
@@ -307,11 +354,12 @@ impl Scout {
                         last_opinion: None,
                         sightings: 1,
                         clarity,
+                        is_figure: false,
                     });
                     (tracklet, DVec2::ZERO)
                 }
             };
-            people.push(Tracked { tracklet, sight, second_opinion: None, velocity, figure: 0.0 });
+            people.push(Tracked { tracklet, sight, second_opinion: None, velocity, figure: None, is_figure: false });
         }
         people
     }
@@ -373,21 +421,31 @@ fn is_doubtful(landmarks: &Landmarks) -> bool {
 }
 
 /// How well the best of the figures covers somebody, 0..=1.
-fn share_of_figures(landmarks: &Landmarks, figures: &[Figure]) -> f32 {
-    let bounds = landmarks.bounds();
+fn share_of_figures(landmarks: &Landmarks, figures: &[Figure], display: [u32; 2]) -> f32 {
+    let bounds = landmarks.visible_bounds(display);
     figures.iter().map(|f| overlap(&bounds, &f.bounds)).fold(0.0, f32::max)
 }
 
-/// Gives each figure to the person whom it covers best.
-fn give_figures(people: &mut [Tracked], figures: &[Figure]) {
-    let cost = |person: &Tracked, figure: &Figure| {
-        let share = overlap(&person.sight.landmarks.bounds(), &figure.bounds);
-        (share > SAME_FIGURE).then_some(f64::from(1.0 - share))
+/// How well the best figure covers somebody; `None` where none does and the finder did not look closely enough.
+fn sees(views: &[View], figures: &[Figure], landmarks: &Landmarks, display: [u32; 2]) -> Option<f32> {
+    let share = share_of_figures(landmarks, figures, display);
+    let bounds = landmarks.visible_bounds(display);
+    (share > SAME_FIGURE || views.iter().any(|v| v.shows(bounds))).then_some(share)
+}
+
+/// All but the best of several finds of one person go; each comes with a bonus to its quality.
+fn keep_best(mut sights: Vec<(Sight, f32)>, figures: &[Figure], display: [u32; 2]) -> Vec<(Sight, f32)> {
+    let rank = |(sight, bonus): &(Sight, f32)| {
+        sight.landmarks.quality() + bonus + FIGURE_BONUS * share_of_figures(&sight.landmarks, figures, display)
     };
-    let costs: Vec<Vec<_>> = people.iter().map(|p| figures.iter().map(|f| cost(p, f)).collect()).collect();
-    for (person, figure) in people.iter_mut().zip(assign(&costs, figures.len(), 1.0)) {
-        person.figure = figure.map_or(0.0, |i| figures[i].score);
+    sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+    let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
+    for (sight, bonus) in sights {
+        if !kept.iter().any(|(k, _)| is_shadow_of(&sight.landmarks, &k.landmarks)) {
+            kept.push((sight, bonus));
+        }
     }
+    kept
 }
 
 /// Answers by their kind, each in the order of the questions.
@@ -408,6 +466,7 @@ impl From<Vec<Found>> for Answers {
                 Found::Person(person) => answers.looked.push(person),
             }
         }
+        answers.figures = best(answers.figures);
         answers
     }
 }
@@ -449,12 +508,12 @@ fn regions_between(before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expec
             }
             None => moved(person, before.index),
         };
-        let is_figure = person.figure > 0.0 || other.is_some_and(|(_, next)| next.figure > 0.0);
+        let is_figure = person.is_figure || other.is_some_and(|(_, next)| next.is_figure);
         regions.push(Expected { tracklet: person.tracklet, region, is_sure: other.is_some(), is_figure });
     }
     let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
     regions.extend(new.map(|p| {
-        let (region, is_figure) = (moved(p, after.index), p.figure > 0.0);
+        let (region, is_figure) = (moved(p, after.index), p.is_figure);
         Expected { tracklet: p.tracklet, region, is_sure: false, is_figure }
     }));
     regions.sort_by_key(|expected| expected.tracklet);
@@ -514,6 +573,7 @@ mod tests {
     /// A picture in which the finder sees `figures` and the landmark network the nearest of `people`.
     fn answer(figures: &[Figure], people: &[Sight], asked: &mut Vec<Work>, work: Vec<Work>) -> Vec<Found> {
         let found = work.iter().map(|work| match work {
+            Work::Find(view) if *view != View::whole(DISPLAY) && !view.is_coarse => Found::Figures(Vec::new()),
             Work::Find(_) => Found::Figures(figures.to_vec()),
             Work::Detect(_) => Found::People(Vec::new()),
             Work::Look { region, .. } => {
@@ -540,8 +600,8 @@ mod tests {
             let x = 400.0 + 2.0 * index as f32;
             let (found, asked) =
                 keyframe(&mut scout, index, &[figure(x, HEIGHT)], &[sight(x, HEIGHT, 1.0), sight(900.0, HEIGHT, 1.0)]);
-            let people: Vec<(u32, f32)> = found.people.iter().map(|p| (p.tracklet, p.figure)).collect();
-            assert_eq!(people, [(0, 0.5)], "frame {index}");
+            let people: Vec<(u32, Option<f32>)> = found.people.iter().map(|p| (p.tracklet, p.figure)).collect();
+            assert_eq!(people, [(0, Some(0.5))], "frame {index}");
             let looks = asked.iter().filter(|w| matches!(w, Work::Look { .. })).count();
             assert_eq!(looks, 1, "known or new, one look does in round {round}");
         }
@@ -564,11 +624,26 @@ mod tests {
             sight: sight(x, HEIGHT, 1.0),
             second_opinion: None,
             velocity: DVec2::ZERO,
-            figure: 0.0,
+            figure: None,
+            is_figure: false,
         };
         let mut people = [person(0, 430.0), person(1, 402.0)];
-        give_figures(&mut people, &[figure(400.0, HEIGHT)]);
-        assert_eq!(people.map(|p| p.figure), [0.0, 0.5]);
+        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+        scout.give_figures(&mut people, &[View::whole(DISPLAY)], &[figure(400.0, HEIGHT)]);
+        assert_eq!(people.map(|p| p.figure), [Some(0.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn parts_of_the_picture_take_turns_while_people_are_small() {
+        for (height, parts) in [(400.0, 10), (120.0, 20)] {
+            let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+            let (_, first) = keyframe(&mut scout, 0, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]);
+            let is_find = |w: &&Work| matches!(w, Work::Find(_));
+            assert_eq!(first.iter().filter(is_find).count(), 1 + 4 + 16);
+            let later = (1..=20)
+                .flat_map(|i| keyframe(&mut scout, 6 * i, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]).1);
+            assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts);
+        }
     }
 
     #[test]
