@@ -41,15 +41,16 @@ const SHORTEST_FRAMES: usize = 15;
 /// hardly a texture, only half hidden; others: [`MIN_CLARITY`].
 const MIN_CLARITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
-/// Share of a track's keyframes on which the finder must have seen a figure there.
+/// Share of the keyframes on which the finder looked at somebody and saw a figure: below it there is nobody.
 const MIN_SUPPORT: f32 = 0.4;
-/// And the share from which on people may be blurred, half hidden or only just come in, and how clear they must be even so.
-const MIN_SUPPORT_BLURRED: f32 = 0.6;
-const MIN_CLARITY_BLURRED: f32 = 0.3;
-/// And on how many keyframes, at least, the finder must have looked.
+/// And from which on, after so many looks, there is somebody for certain, who may be blurred, half hidden or only just come in.
+const MIN_SUPPORT_CERTAIN: f32 = 0.6;
 const MIN_FIGURES: usize = 3;
-/// Share of a track's frames in which the person must have been found.
+/// Least clarity of blurred people.
+const MIN_CLARITY_BLURRED: f32 = 0.3;
+/// Share of a track's frames in which the person must have been found, and blurred people.
 const MIN_FOUND: f32 = 0.33;
+const MIN_FOUND_BLURRED: f32 = 0.5;
 /// Hips closer than this share of the smaller region's side: the people meet.
 const MEETING: f64 = 0.16;
 /// How much better one pairing of clothes must be than the other to be believed.
@@ -306,12 +307,14 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     if !figures.is_empty() && support < MIN_SUPPORT {
         return false;
     }
-    let (length, clear_enough) = match support {
-        support if support >= MIN_SUPPORT_BLURRED && figures.len() >= MIN_FIGURES => (span, MIN_CLARITY_BLURRED),
-        _ if is_large => (person.len(), MIN_CLARITY_LARGE),
-        _ => (person.len(), MIN_CLARITY),
+    let is_certain = support >= MIN_SUPPORT_CERTAIN && figures.len() >= MIN_FIGURES;
+    let (clear_enough, found_enough) = match clear {
+        clear if is_certain && clear < MIN_CLARITY => (MIN_CLARITY_BLURRED, MIN_FOUND_BLURRED),
+        _ if is_large => (MIN_CLARITY_LARGE, MIN_FOUND),
+        _ => (MIN_CLARITY, MIN_FOUND),
     };
-    length >= shortest && count >= MIN_FOUND * span as f32 && clear >= clear_enough
+    let length = if is_certain { span } else { person.len() };
+    length >= shortest && count >= found_enough * span as f32 && clear >= clear_enough
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {

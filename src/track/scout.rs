@@ -77,7 +77,8 @@ impl Known {
 /// Detections looked at in one keyframe, best first: more are not people but a crowd that cannot be told apart.
 const MOST_NEW: usize = 32;
 /// Rows and columns of the parts of the picture that the finder looks at beside the whole.
-const PARTS: [u32; 2] = [2, 4];
+const PARTS: [u32; 2] = [2, CLOSEST];
+const CLOSEST: u32 = 4;
 /// Keyframes from one part to the next, where nobody small is known.
 const SELDOM: u64 = 2;
 /// Looks a second at people in the background.
@@ -160,7 +161,7 @@ impl Scout {
         regions
     }
 
-    /// Looks at a keyframe. `run` answers questions about its picture, in order; it is called at most three times.
+    /// Looks at a keyframe. `run` answers questions about its picture, in order; it is called a few times.
     ///
     /// # Errors
     /// Those of `run`.
@@ -173,12 +174,19 @@ impl Scout {
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
 
-        let views = self.views();
+        let mut views = self.views();
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
-        let Answers { figures, looked, .. } = Answers::from(run(work)?);
+        let Answers { mut figures, looked, .. } = Answers::from(run(work)?);
+        let whole = View::whole(self.display);
+        if self.last_keyframe.is_none() && figures.iter().any(|f| !whole.shows(f.bounds)) {
+            let closer: Vec<View> = View::parts(self.display, CLOSEST).collect();
+            let answers = Answers::from(run(closer.iter().copied().map(Work::Find).collect())?);
+            figures = best([figures, answers.figures].concat());
+            views.extend(closer);
+        }
 
         // Whom the finder does not see just there, and who does not stand upright, is also looked for anew: where the
         // prediction is off, the detector brings the body back.
@@ -249,12 +257,12 @@ impl Scout {
     }
 
     /// What the finder looks at on this keyframe: the whole picture, as closely as the people known need; and a part of it
-    /// in its turn, each time while small people are known, else now and then. On the first keyframe everything.
+    /// in its turn, each time while small people are known, else now and then. On the first keyframe the larger parts.
     fn views(&mut self) -> Vec<View> {
         let whole = View::whole(self.display);
         let parts: Vec<View> = PARTS.into_iter().flat_map(|parts| View::parts(self.display, parts)).collect();
         if self.last_keyframe.is_none() {
-            return [vec![whole], parts].concat();
+            return [whole].into_iter().chain(View::parts(self.display, PARTS[0])).collect();
         }
         let coarse = View { is_coarse: true, ..whole };
         let people = self.known.iter().filter(|k| k.is_figure);
@@ -639,7 +647,7 @@ mod tests {
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
             let (_, first) = keyframe(&mut scout, 0, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]);
             let is_find = |w: &&Work| matches!(w, Work::Find(_));
-            assert_eq!(first.iter().filter(is_find).count(), 1 + 4 + 16);
+            assert_eq!(first.iter().filter(is_find).count(), if height < 200.0 { 1 + 4 + 16 } else { 1 + 4 });
             let later = (1..=20)
                 .flat_map(|i| keyframe(&mut scout, 6 * i, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]).1);
             assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts);
