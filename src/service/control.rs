@@ -99,7 +99,7 @@ pub enum ControlError {
 
 /// Where an engine listens: in the runtime folder, where there is one, else in the state folder. Others read it in the lock
 /// ([`lock::socket`]): their environment may be another.
-fn place(state: &Path) -> PathBuf {
+pub(super) fn place(state: &Path) -> PathBuf {
     let whole = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
     let name = checksum::hex(&checksum::of(whole.as_os_str().as_encoded_bytes())[..8]);
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {

@@ -70,6 +70,14 @@ pub enum ServiceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Orders cannot be heard.
+    #[error("cannot listen at {}: {source}; set XDG_RUNTIME_DIR to a folder of yours", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The queue cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -316,7 +324,8 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
         since: now(),
         stop,
     };
-    let listener = control::Listener::open(state, &mut lock).map_err(state_error)?;
+    let listener = control::Listener::open(state, &mut lock)
+        .map_err(|source| ServiceError::Socket { path: control::place(state), source })?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &engine, &is_over));

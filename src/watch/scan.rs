@@ -42,8 +42,14 @@ pub fn scan(folder: &Path, recursive: bool, except: &[PathBuf]) -> io::Result<Ve
     });
     let mut entries = Vec::new();
     for entry in walk {
-        // What vanishes while we look, or a folder below that cannot be read, hides nothing else.
-        let Ok(entry) = entry else { continue };
+        let entry = match entry {
+            Ok(entry) => entry,
+            // What vanishes while we look hides nothing else, and a folder that may not be read is told of.
+            Err(error) => {
+                entries.extend(closed(&error));
+                continue;
+            }
+        };
         let name = entry.file_name().to_string_lossy().to_lowercase();
         let kind = entry.file_type();
         if kind.is_dir() || PARTIAL.iter().any(|ending| name.ends_with(ending)) {
@@ -67,6 +73,14 @@ pub fn scan(folder: &Path, recursive: bool, except: &[PathBuf]) -> io::Result<Ve
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
+}
+
+/// The folder that may not be read, if that is what the error is about.
+fn closed(error: &walkdir::Error) -> Option<Entry> {
+    let is_denied = error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    let path = error.path().filter(|_| is_denied)?.to_owned();
+    let stamp = Stamp::of(&path.metadata().ok()?);
+    Some(Entry { path, stamp, refused: Some("meshreel may not read this folder".to_owned()) })
 }
 
 fn unreadable(metadata: &Metadata, path: &Path) -> Option<&'static str> {
