@@ -24,9 +24,7 @@ use crate::media::{Color, Decoder, Frame};
 use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
-use crate::track::{
-    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, fill, link, repair_sides, settle,
-};
+use crate::track::{Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, repair_sides, settle};
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
@@ -110,8 +108,8 @@ pub fn observe(
         Some(lost) => lost,
         None => observing.all(decoder, before)?,
     };
-    let Observing { times, seen, scout, .. } = observing;
-    let seen = fill(seen.into_values().flatten().collect(), scout.steps(), info.geometry.display);
+    let Observing { times, seen, .. } = observing;
+    let seen = seen.into_values().flatten().collect();
     let mut tracks = link(seen, info.frame_rate, info.geometry.display);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);

@@ -1,7 +1,7 @@
 //! The detection workers: a fixed set of threads, each with its own network sessions, shared by all jobs.
 //!
 //! Work is a closure over a worker's [`Worker`]. There are two bounded lanes: keyframes hold up everything behind
-//! them, so they overtake the frames in between.
+//! them, so they overtake the frames in between. While nobody watches a video ([`DetectionPool::in_use`]) the networks are closed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{
@@ -62,7 +62,7 @@ pub struct WorkerLost;
 impl DetectionPool {
     /// Starts one thread for each worker.
     pub fn start(workers: Vec<Worker>, live: &Arc<Live>) -> std::io::Result<Self> {
-        // Urgent work comes in small batches whose sender waits for them: room for a sweep of tiles. Ordinary work holds
+        // Urgent work comes in small batches whose sender waits for them: room for a sweep of the picture. Ordinary work holds
         // a frame alive each: two a worker keep it busy while the next is submitted, and bound the memory.
         let (urgent, urgent_work) = flume::bounded(64);
         let (ordinary, ordinary_work) = flume::bounded(2 * workers.len());

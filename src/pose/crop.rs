@@ -1,6 +1,6 @@
-//! What a network sees: a square of the displayed picture, sampled straight from the frame's planar YUV.
+//! What a network sees: a square of the displayed picture, or all of it shrunk, sampled straight from the frame's planar YUV.
 //!
-//! The convention is MediaPipe's: bilinear, no half-pixel offset, so that crop pixel (u, v) of an n x n crop looks at
+//! The convention for squares is MediaPipe's: bilinear, no half-pixel offset, so that crop pixel (u, v) of an n x n crop looks at
 //! `center + R * (u * side / n - side / 2)`. Minified crops are not prefiltered, as MediaPipe's are not.
 
 use glam::{DAffine2, DMat2, DVec2};

@@ -46,18 +46,19 @@ impl View {
         Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false }
     }
 
-    /// `parts` times `parts` views that cover the picture and overlap by a quarter.
+    /// `parts` times `parts` views that cover the picture and overlap by a quarter; none where they would only magnify.
     pub fn parts(display: [u32; 2], parts: u32) -> impl Iterator<Item = Self> {
         let [width, height] = display.map(f64::from);
         let share = 1.0 / (1.0 + 0.75 * f64::from(parts - 1));
         let step = 0.75 * share;
-        (0..parts * parts).map(move |i| Self {
+        let view = move |i: u32| Self {
             x: f64::from(i % parts) * step * width,
             y: f64::from(i / parts) * step * height,
             width: share * width,
             height: share * height,
             is_coarse: false,
-        })
+        };
+        (0..parts * parts).map(view).filter(|view| view.scale() >= FINEST)
     }
 
     /// Displayed pixels of a pixel of the network's input.
@@ -87,6 +88,8 @@ impl View {
     }
 }
 
+/// Displayed pixels of a pixel of the input below which a view only magnifies.
+const FINEST: f64 = 0.5;
 /// Height in the network's input from which on people are found most times.
 const VISIBLE: f64 = 64.0;
 
@@ -217,6 +220,7 @@ mod tests {
         assert!(!View::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
         let last = View::parts(display, 4).last().unwrap();
         assert!((last.x + last.width - 1280.0).abs() < 1e-9 && (last.y + last.height - 720.0).abs() < 1e-9);
+        assert_eq!(View::parts([320, 240], 4).count(), 0, "they would only magnify");
         let first = View::parts(display, 2).next().unwrap();
         let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0 }, display);
         assert!(cut([600.0, 10.0, 730.0, 110.0]) && !cut([0.0, 0.0, 40.0, 110.0]));

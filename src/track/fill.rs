@@ -1,34 +1,28 @@
 //! The frames on which people in the background were not looked at on purpose.
 
-use std::collections::BTreeMap;
-
 use super::{
-    identity::Seen,
+    identity::{Person, Seen},
     likeness::{is_small, mirror, pose_distance, same_side_distance},
 };
 use crate::pose::{LANDMARKS, Landmark, Landmarks, Sight};
 
-/// Adds, between finds of small people that are at most `steps` frames apart, what lies between them.
-pub fn fill(seen: Vec<Seen>, steps: u64, display: [u32; 2]) -> Vec<Seen> {
-    let mut tracklets: BTreeMap<u32, BTreeMap<u64, Seen>> = BTreeMap::new();
-    for one in seen {
-        tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
-    }
-    let mut all = Vec::new();
-    for finds in tracklets.into_values() {
-        let mut last: Option<Seen> = None;
-        for next in finds.into_values() {
-            if let Some(last) = last.filter(|last| (2..=steps).contains(&(next.frame - last.frame))) {
-                let marks = |seen: &Seen| seen.sight.landmarks.region();
-                if is_small(&marks(&last), display) && is_small(&marks(&next), display) {
-                    all.extend(between(&last, &next));
-                }
-            }
-            last = Some(next.clone());
-            all.push(next);
-        }
-    }
-    all
+/// Looks a second at people in the background.
+const LOOKS: f64 = 12.5;
+
+/// Frames from one look at people in the background to the next.
+pub(super) fn steps(fps: f64) -> u64 {
+    ((fps / LOOKS) as u64).max(1)
+}
+
+/// Adds, between finds of a small person that are at most `steps` frames apart, what lies between them.
+pub(super) fn fill(person: &mut Person, steps: u64, display: [u32; 2]) {
+    let is_small = |seen: &Seen| is_small(&seen.sight.landmarks.region(), display);
+    let pairs = person.values().zip(person.values().skip(1));
+    let close = pairs.filter(|(last, next)| (2..=steps).contains(&(next.frame - last.frame)));
+    let missing =
+        close.filter(|(last, next)| is_small(last) && is_small(next)).flat_map(|(last, next)| between(last, next));
+    let missing: Vec<Seen> = missing.collect();
+    person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
 }
 
 /// The frames between two finds of one person.
@@ -72,19 +66,20 @@ mod tests {
 
     const DISPLAY: [u32; 2] = [1280, 720];
 
-    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> Seen {
+    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> (u64, Seen) {
         let mut landmarks = synthetic::person([x, 200.0], height);
         if exchanged {
             mirror(&mut landmarks);
         }
         let sight = Sight { landmarks, look: Look::default() };
-        Seen { frame, tracklet: 3, sight, second_opinion: None, figure: Some(0.5) }
+        (frame, Seen { frame, tracklet: 3, sight, second_opinion: None, figure: Some(true) })
     }
 
     #[test]
     fn small_people_are_moved_on_between_looks() {
-        let filled = fill(vec![seen(0, 100.0, 80.0, false), seen(4, 108.0, 80.0, true)], 4, DISPLAY);
-        let places: Vec<(u64, f32)> = filled.iter().map(|s| (s.frame, s.sight.landmarks.points[11].x)).collect();
+        let mut filled = Person::from([seen(0, 100.0, 80.0, false), seen(4, 108.0, 80.0, true)]);
+        fill(&mut filled, 4, DISPLAY);
+        let places: Vec<(u64, f32)> = filled.values().map(|s| (s.frame, s.sight.landmarks.points[11].x)).collect();
         let first = synthetic::person([100.0, 200.0], 80.0).points;
         let expected: Vec<(u64, f32)> = (0..4).map(|i| (i, first[11].x + 2.0 * i as f32)).collect();
         assert_eq!(places[..4], expected, "with the labels of the find before");
@@ -94,8 +89,10 @@ mod tests {
     #[test]
     fn those_who_were_lost_and_large_people_are_not() {
         for (height, frame) in [(80.0, 5), (300.0, 4)] {
-            let finds = vec![seen(0, 100.0, height, false), seen(frame, 108.0, height, false)];
-            assert_eq!(fill(finds.clone(), 4, DISPLAY), finds);
+            let finds = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);
+            let mut filled = finds.clone();
+            fill(&mut filled, 4, DISPLAY);
+            assert_eq!(filled, finds);
         }
     }
 }

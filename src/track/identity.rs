@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Observation, Track,
+    fill::{fill, steps},
     likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
 };
 use crate::pose::{Landmarks, Look, Region, Sight};
@@ -28,8 +29,8 @@ pub struct Seen {
     pub sight: Sight,
     /// From the heavy network, where it was asked.
     pub second_opinion: Option<Box<Landmarks>>,
-    /// On keyframes, the best score of the finder's figures there.
-    pub figure: Option<f32>,
+    /// Whether the finder saw them; `None` where it did not look (closely enough), as between keyframes.
+    pub figure: Option<bool>,
 }
 
 /// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
@@ -45,7 +46,7 @@ const LARGE: f64 = 0.5;
 const MIN_SUPPORT: f32 = 0.4;
 /// And from which on, after so many looks, there is somebody for certain, who may be blurred, half hidden or only just come in.
 const MIN_SUPPORT_CERTAIN: f32 = 0.6;
-const MIN_FIGURES: usize = 3;
+const MIN_LOOKS: u32 = 3;
 /// Least clarity of blurred people.
 const MIN_CLARITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found, and blurred people.
@@ -57,7 +58,7 @@ const MEETING: f64 = 0.16;
 const CLEAR_LOOK: f64 = 0.12;
 
 /// A person in the making: finds by frame.
-type Person = BTreeMap<u64, Seen>;
+pub(super) type Person = BTreeMap<u64, Seen>;
 
 /// Persons from everything that was seen; the order of `seen` does not matter. `display`: size of the picture.
 pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
@@ -68,6 +69,7 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
         last_frame = last_frame.max(one.frame);
         tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
     }
+    tracklets.values_mut().for_each(|person| fill(person, steps(fps), display));
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
     drop_doubles(&mut people);
@@ -154,7 +156,7 @@ const MAX_UNLIKE_OVERLAP: f64 = 0.25;
 
 /// Whether two people are always close to each other in these frames, and the finder never sees two.
 fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool {
-    let is_figure = |seen: &Seen| seen.figure.is_some_and(|score| score > 0.0);
+    let is_figure = |seen: &Seen| seen.figure == Some(true);
     let is_near = |one: &Seen| {
         let here = marks(one).region();
         b.range(one.frame.saturating_sub(3)..=one.frame + 3).any(|(_, other)| {
@@ -301,20 +303,17 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     let clear = person.values().map(|s| clarity(marks(s), display)).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
-    let figures: Vec<f32> = person.values().filter_map(|s| s.figure).collect();
-    let support = figures.iter().filter(|&&f| f > 0.0).count() as f32 / f32::max(figures.len() as f32, 1.0);
-    let span = (last - first + 1) as usize;
-    if !figures.is_empty() && support < MIN_SUPPORT {
+    let found = count / (last - first + 1) as f32;
+    let (looks, figures) = person.values().filter_map(|s| s.figure).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
+    let support = figures as f32 / f32::max(looks as f32, 1.0);
+    if looks > 0 && support < MIN_SUPPORT {
         return false;
     }
-    let is_certain = support >= MIN_SUPPORT_CERTAIN && figures.len() >= MIN_FIGURES;
-    let (clear_enough, found_enough) = match clear {
-        clear if is_certain && clear < MIN_CLARITY => (MIN_CLARITY_BLURRED, MIN_FOUND_BLURRED),
-        _ if is_large => (MIN_CLARITY_LARGE, MIN_FOUND),
-        _ => (MIN_CLARITY, MIN_FOUND),
-    };
-    let length = if is_certain { span } else { person.len() };
-    length >= shortest && count >= found_enough * span as f32 && clear >= clear_enough
+    let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
+    let is_clear = clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY } && found >= MIN_FOUND;
+    let is_blurred = is_certain && clear >= MIN_CLARITY_BLURRED && found >= MIN_FOUND_BLURRED;
+    let length = if is_certain { (last - first + 1) as usize } else { person.len() };
+    length >= shortest && (is_clear || is_blurred)
 }
 
 fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
@@ -403,7 +402,7 @@ mod tests {
     #[test]
     fn one_person_in_two_poses_is_one_where_the_finder_sees_one() {
         // For half a second the network sees somebody both upright and half as tall.
-        for (second_figure, people) in [(0.0, 1), (0.5, 2)] {
+        for (second_figure, people) in [(false, 1), (true, 2)] {
             let mut finds = walk(0, 0..60, 100.0, 1.0, RED);
             finds.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
@@ -412,7 +411,7 @@ mod tests {
             }));
             for one in finds.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;
-                one.figure = Some(if is_second { second_figure } else { 0.5 });
+                one.figure = Some(!is_second || second_figure);
             }
             let tracks = link(finds, 30.0, DISPLAY);
             assert_eq!(tracks.len(), people);
@@ -422,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_finder_decides_where_clarity_does_not() {
-        let walk = |tracklet, x: f32, score: f32, figure: f32| {
+        let walk = |tracklet, x: f32, score: f32, figure: bool| {
             let mut finds = walk(tracklet, 0..60, x, 0.0, RED);
             for one in &mut finds {
                 one.sight.landmarks.score = score;
@@ -430,7 +429,7 @@ mod tests {
             }
             finds
         };
-        let finds = [walk(0, 100.0, 0.4, 0.5), walk(1, 500.0, 0.99, 0.0), walk(2, 900.0, 0.2, 0.5)].concat();
+        let finds = [walk(0, 100.0, 0.4, true), walk(1, 500.0, 0.99, false), walk(2, 900.0, 0.2, true)].concat();
         let tracks = link(finds, 30.0, DISPLAY);
         assert_eq!(tracks.iter().map(|t| x_of(t, 0)).collect::<Vec<_>>(), [100.0]);
     }

@@ -1,5 +1,6 @@
 //! People over time: which finds belong to one person, and which of a person's labels are left and which right.
 
+mod figures;
 mod fill;
 mod glitches;
 mod identity;
@@ -9,7 +10,6 @@ mod sides;
 #[cfg(test)]
 mod synthetic;
 
-pub use fill::fill;
 pub use glitches::drop_glitches;
 pub use identity::{Seen, link};
 pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, settle, wants_second_opinion};

@@ -1,17 +1,18 @@
-//! Who is where on keyframes: asks the detector and the landmark network, and gives each person a tracklet number.
+//! Who is where on keyframes: asks the finder, the detector and the landmark network, and gives each person a tracklet
+//! number.
 //!
 //! The scout sees keyframes in order and is the only state of the observing pass; the expensive questions leave it as
-//! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`regions_between`] says where to look.
+//! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::regions`] says where to look.
 
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::figures::{Figures, Turns};
+use super::fill;
 use super::likeness::{
     MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
-use crate::pose::{
-    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, best, overlap, wrap_angle,
-};
+use crate::pose::{Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, wrap_angle};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,9 +25,9 @@ pub struct Tracked {
     pub second_opinion: Option<Box<Landmarks>>,
     /// Motion of the region's centre, displayed pixels a frame.
     pub velocity: DVec2,
-    /// Score of the figure that the finder saw there, 0 for none; `None` where it did not look closely enough.
-    pub figure: Option<f32>,
-    /// Whether the finder sees a figure there now, or did when it last looked.
+    /// Whether the finder sees them; `None` where it did not look closely enough to say no.
+    pub figure: Option<bool>,
+    /// The same, or what it said when it last looked.
     pub is_figure: bool,
 }
 
@@ -54,7 +55,7 @@ struct Known {
     sightings: u32,
     /// Slowly changing mean of [`clarity`].
     clarity: f32,
-    /// Whether the finder saw a figure there when it last looked.
+    /// Whether the finder saw them when it last looked.
     is_figure: bool,
 }
 
@@ -76,19 +77,6 @@ impl Known {
 
 /// Detections looked at in one keyframe, best first: more are not people but a crowd that cannot be told apart.
 const MOST_NEW: usize = 32;
-/// Rows and columns of the parts of the picture that the finder looks at beside the whole.
-const PARTS: [u32; 2] = [2, CLOSEST];
-const CLOSEST: u32 = 4;
-/// Keyframes from one part to the next, where nobody small is known.
-const SELDOM: u64 = 2;
-/// Looks a second at people in the background.
-const LOOKS_AT_SMALL: f64 = 12.5;
-/// Least score of a figure that is looked at.
-const MIN_NEW: f32 = 0.3;
-/// Overlap with somebody's landmarks above which a figure is theirs.
-const SAME_FIGURE: f32 = 0.4;
-/// The same, above which there is no doubt about it.
-const CLEAR_FIGURE: f32 = 0.6;
 /// What agreement with a figure is worth ([`Landmarks::quality`]).
 const FIGURE_BONUS: f32 = 0.5;
 /// Whoever is turned by less (radians) stands.
@@ -116,8 +104,7 @@ pub struct Scout {
     known: Vec<Known>,
     next_tracklet: u32,
     last_keyframe: Option<u64>,
-    /// Keyframes since the first.
-    turn: u64,
+    turns: Turns,
 }
 
 impl Scout {
@@ -133,7 +120,7 @@ impl Scout {
             known: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
-            turn: 0,
+            turns: Turns::default(),
         }
     }
 
@@ -149,15 +136,10 @@ impl Scout {
         last + if lost { self.interval().div_ceil(3) } else { self.interval() }
     }
 
-    /// Frames from one look at small people to the next.
-    pub fn steps(&self) -> u64 {
-        ((self.fps / LOOKS_AT_SMALL) as u64).max(1)
-    }
-
     /// Where to look at a frame between two keyframes.
     pub fn regions(&self, before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
         let mut regions = regions_between(before, after, frame);
-        regions.retain(|e| frame.is_multiple_of(self.steps()) || !is_small(&e.region, self.display));
+        regions.retain(|e| frame.is_multiple_of(fill::steps(self.fps)) || !is_small(&e.region, self.display));
         regions
     }
 
@@ -174,122 +156,93 @@ impl Scout {
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
 
-        let mut views = self.views();
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
-        let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
+        let views = self.views();
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
+        let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
         work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
-        let Answers { mut figures, looked, .. } = Answers::from(run(work)?);
-        let whole = View::whole(self.display);
-        if self.last_keyframe.is_none() && figures.iter().any(|f| !whole.shows(f.bounds)) {
-            let closer: Vec<View> = View::parts(self.display, CLOSEST).collect();
+        let Answers { figures, looked, .. } = Answers::from(run(work)?);
+        let mut figures = Figures::new(self.display, views, figures);
+        if self.last_keyframe.is_none() {
+            let closer = Turns::closer(&figures);
             let answers = Answers::from(run(closer.iter().copied().map(Work::Find).collect())?);
-            figures = best([figures, answers.figures].concat());
-            views.extend(closer);
+            figures.add(closer, answers.figures);
         }
 
-        // Whom the finder does not see just there, and who does not stand upright, is also looked for anew: where the
-        // prediction is off, the detector brings the body back.
-        let doubtful = self.known.iter().zip(&looked).filter(|(known, sight)| {
-            let is_clear = |s: &Sight| {
-                let is_seen = sees(&views, &figures, &s.landmarks, self.display)
-                    .map_or(known.is_figure, |share| share > CLEAR_FIGURE);
-                is_seen && s.landmarks.region().rotation.abs() < UPRIGHT
-            };
-            known.is_worth_finding(self.display) && !sight.as_ref().is_some_and(is_clear)
-        });
-        let windows = doubtful.map(|(known, _)| {
-            let center = known.region.center.midpoint(known.predict(index).center);
-            let side = SEARCH * known.region.side;
-            Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
-        });
-        let windows: Vec<Work> = windows.collect();
-        // One find in two regions belongs to the person who has been known for long.
-        let bonus = self.known.iter().map(|k| if k.is_proven() { KNOWN_BONUS } else { 0.0 });
-        let bonus: Vec<f32> = bonus.collect();
-        let found = looked.into_iter().zip(bonus).zip(&self.known).filter_map(|((sight, bonus), known)| {
+        let windows = self.windows(index, &looked, &figures);
+        let found = looked.into_iter().zip(&self.known).filter_map(|(sight, known)| {
             let sight = sight?;
-            let is_figure = sees(&views, &figures, &sight.landmarks, self.display)
-                .map_or(known.is_figure, |share| share > SAME_FIGURE);
+            let is_figure = figures.has(&sight.landmarks, known.is_figure);
+            // One find in two regions belongs to the person who has been known for long.
+            let bonus = if known.is_proven() { KNOWN_BONUS } else { 0.0 };
             is_plausible(&sight.landmarks, self.display, is_figure).then_some((sight, bonus))
         });
-        let mut sights = keep_best(found.collect(), &figures, self.display);
+        let mut sights = keep_best(found.collect(), &figures);
 
+        let mut detections = Answers::from(run(windows)?).detections;
+        detections.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut fresh: Vec<Region> = Vec::new();
-        if !windows.is_empty() {
-            let Answers { mut detections, .. } = Answers::from(run(windows)?);
-            detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-            for region in detections.iter().map(Detection::region) {
-                let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().copied());
-                if region.is_usable() && !known.any(|k| is_same_place(&k, &region)) {
-                    fresh.push(region);
-                }
+        for region in detections.iter().map(Detection::region) {
+            let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().copied());
+            if region.is_usable() && !known.any(|k| is_same_place(&k, &region)) {
+                fresh.push(region);
             }
         }
-        for figure in figures.iter().filter(|f| f.score >= MIN_NEW) {
-            let is_known = sights
-                .iter()
-                .any(|(s, _)| overlap(&s.landmarks.visible_bounds(self.display), &figure.bounds) > CLEAR_FIGURE);
-            let region = figure.region();
-            if region.is_usable() && !is_known && !fresh.iter().any(|k| is_same_place(k, &region)) {
+        for region in figures.of_others(sights.iter().map(|(s, _)| &s.landmarks)).map(Figure::region) {
+            if region.is_usable() && !fresh.iter().any(|k| is_same_place(k, &region)) {
                 fresh.push(region);
             }
         }
         fresh.truncate(MOST_NEW);
-        if !fresh.is_empty() {
-            let work = fresh.iter().map(|&region| ask(region, DETECTION_TOLERANCE)).collect();
-            let Answers { looked, .. } = Answers::from(run(work)?);
-            let found = looked.into_iter().flatten().filter(|sight| {
-                let is_figure = share_of_figures(&sight.landmarks, &figures, self.display) > SAME_FIGURE;
-                is_plausible(&sight.landmarks, self.display, is_figure)
-            });
-            sights.extend(found.map(|sight| (sight, 0.0)));
-            sights = keep_best(sights, &figures, self.display);
-        }
+        let work = fresh.iter().map(|&region| ask(region, DETECTION_TOLERANCE)).collect();
+        let found = Answers::from(run(work)?).looked.into_iter().flatten();
+        let found = found.filter(|s| is_plausible(&s.landmarks, self.display, figures.has(&s.landmarks, false)));
+        sights.extend(found.map(|sight| (sight, 0.0)));
+        let sights = keep_best(sights, &figures);
 
         let sights = sights.into_iter().map(|(sight, _)| sight).collect();
         let mut people = self.assign(index, &predicted, sights);
-        self.give_figures(&mut people, &views, &figures);
+        self.give_figures(&mut people, &figures);
         self.ask_second_opinions(index, &mut people, run)?;
         people.sort_by_key(|p| p.tracklet);
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
     }
 
-    /// What the finder looks at on this keyframe: the whole picture, as closely as the people known need; and a part of it
-    /// in its turn, each time while small people are known, else now and then. On the first keyframe the larger parts.
+    /// What the finder looks at on this keyframe.
     fn views(&mut self) -> Vec<View> {
-        let whole = View::whole(self.display);
-        let parts: Vec<View> = PARTS.into_iter().flat_map(|parts| View::parts(self.display, parts)).collect();
         if self.last_keyframe.is_none() {
-            return [whole].into_iter().chain(View::parts(self.display, PARTS[0])).collect();
+            return Turns::first(self.display);
         }
-        let coarse = View { is_coarse: true, ..whole };
-        let people = self.known.iter().filter(|k| k.is_figure);
-        let people: Vec<_> = people.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
-        let mut views = vec![if people.iter().all(|&b| coarse.shows(b)) { coarse } else { whole }];
-        let every = if people.iter().all(|&b| whole.shows(b)) { SELDOM } else { 1 };
-        self.turn += 1;
-        if self.turn.is_multiple_of(every) {
-            views.push(parts[(self.turn / every) as usize % parts.len()]);
-        }
-        views
+        let known = self.known.iter().filter(|k| k.is_figure);
+        let known: Vec<_> = known.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
+        self.turns.next(self.display, &known)
     }
 
-    /// Gives each figure to the person whom it covers best.
-    fn give_figures(&mut self, people: &mut [Tracked], views: &[View], figures: &[Figure]) {
-        let display = self.display;
-        let cost = |person: &Tracked, figure: &Figure| {
-            let share = overlap(&person.sight.landmarks.visible_bounds(display), &figure.bounds);
-            (share > SAME_FIGURE).then_some(f64::from(1.0 - share))
+    /// Whom the finder does not see where they are found (`looked`, of those known), and who does not stand upright, is also looked
+    /// for anew: where the prediction is off, the detector brings the body back.
+    fn windows(&self, index: u64, looked: &[Option<Sight>], figures: &Figures) -> Vec<Work> {
+        let is_clear = |known: &Known, sight: &Sight| {
+            let upright = sight.landmarks.region().rotation.abs() < UPRIGHT;
+            upright && figures.has_clearly(&sight.landmarks, known.is_figure)
         };
-        let costs: Vec<Vec<_>> = people.iter().map(|p| figures.iter().map(|f| cost(p, f)).collect()).collect();
-        for (person, figure) in people.iter_mut().zip(assign(&costs, figures.len(), 1.0)) {
-            let bounds = person.sight.landmarks.visible_bounds(display);
-            let is_looked_at = views.iter().any(|v| v.shows(bounds));
-            person.figure = figure.map(|i| figures[i].score).or(is_looked_at.then_some(0.0));
+        let doubtful = self.known.iter().zip(looked).filter(|(known, sight)| {
+            known.is_worth_finding(self.display) && !sight.as_ref().is_some_and(|s| is_clear(known, s))
+        });
+        let window = |(known, _): (&Known, _)| {
+            let center = known.region.center.midpoint(known.predict(index).center);
+            let side = SEARCH * known.region.side;
+            Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
+        };
+        doubtful.map(window).collect()
+    }
+
+    fn give_figures(&mut self, people: &mut [Tracked], figures: &Figures) {
+        let given = figures.give(people.iter().map(|p| &p.sight.landmarks));
+        for (person, figure) in people.iter_mut().zip(given) {
+            person.figure = figure;
             if let Some(known) = self.known.iter_mut().find(|k| k.tracklet == person.tracklet) {
-                known.is_figure = person.figure.map_or(known.is_figure, |score| score > 0.0);
+                known.is_figure = figure.unwrap_or(known.is_figure);
                 person.is_figure = known.is_figure;
             }
         }
@@ -428,23 +381,10 @@ fn is_doubtful(landmarks: &Landmarks) -> bool {
     face < 0.5 || shoulders * hips < 0.0 || shoulders.abs() < 0.04 * landmarks.extent()
 }
 
-/// How well the best of the figures covers somebody, 0..=1.
-fn share_of_figures(landmarks: &Landmarks, figures: &[Figure], display: [u32; 2]) -> f32 {
-    let bounds = landmarks.visible_bounds(display);
-    figures.iter().map(|f| overlap(&bounds, &f.bounds)).fold(0.0, f32::max)
-}
-
-/// How well the best figure covers somebody; `None` where none does and the finder did not look closely enough.
-fn sees(views: &[View], figures: &[Figure], landmarks: &Landmarks, display: [u32; 2]) -> Option<f32> {
-    let share = share_of_figures(landmarks, figures, display);
-    let bounds = landmarks.visible_bounds(display);
-    (share > SAME_FIGURE || views.iter().any(|v| v.shows(bounds))).then_some(share)
-}
-
 /// All but the best of several finds of one person go; each comes with a bonus to its quality.
-fn keep_best(mut sights: Vec<(Sight, f32)>, figures: &[Figure], display: [u32; 2]) -> Vec<(Sight, f32)> {
+fn keep_best(mut sights: Vec<(Sight, f32)>, figures: &Figures) -> Vec<(Sight, f32)> {
     let rank = |(sight, bonus): &(Sight, f32)| {
-        sight.landmarks.quality() + bonus + FIGURE_BONUS * share_of_figures(&sight.landmarks, figures, display)
+        sight.landmarks.quality() + bonus + FIGURE_BONUS * figures.share(&sight.landmarks)
     };
     sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
@@ -474,7 +414,6 @@ impl From<Vec<Found>> for Answers {
                 Found::Person(person) => answers.looked.push(person),
             }
         }
-        answers.figures = best(answers.figures);
         answers
     }
 }
@@ -608,8 +547,8 @@ mod tests {
             let x = 400.0 + 2.0 * index as f32;
             let (found, asked) =
                 keyframe(&mut scout, index, &[figure(x, HEIGHT)], &[sight(x, HEIGHT, 1.0), sight(900.0, HEIGHT, 1.0)]);
-            let people: Vec<(u32, Option<f32>)> = found.people.iter().map(|p| (p.tracklet, p.figure)).collect();
-            assert_eq!(people, [(0, Some(0.5))], "frame {index}");
+            let people: Vec<(u32, Option<bool>)> = found.people.iter().map(|p| (p.tracklet, p.figure)).collect();
+            assert_eq!(people, [(0, Some(true))], "frame {index}");
             let looks = asked.iter().filter(|w| matches!(w, Work::Look { .. })).count();
             assert_eq!(looks, 1, "known or new, one look does in round {round}");
         }
@@ -623,22 +562,6 @@ mod tests {
             let (found, _) = keyframe(&mut scout, 6, &figures, &[sight(402.0, HEIGHT, 0.3)]);
             assert_eq!(found.people.len(), people);
         }
-    }
-
-    #[test]
-    fn a_figure_is_of_one_person_only() {
-        let person = |tracklet: u32, x: f32| Tracked {
-            tracklet,
-            sight: sight(x, HEIGHT, 1.0),
-            second_opinion: None,
-            velocity: DVec2::ZERO,
-            figure: None,
-            is_figure: false,
-        };
-        let mut people = [person(0, 430.0), person(1, 402.0)];
-        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
-        scout.give_figures(&mut people, &[View::whole(DISPLAY)], &[figure(400.0, HEIGHT)]);
-        assert_eq!(people.map(|p| p.figure), [Some(0.0), Some(0.5)]);
     }
 
     #[test]
@@ -662,6 +585,6 @@ mod tests {
         let (before, _) = keyframe(&mut scout, 0, &figures, &people);
         let (after, _) = keyframe(&mut scout, 10, &figures, &people);
         let looked: Vec<usize> = (1..10).map(|frame| scout.regions(&before, &after, frame).len()).collect();
-        assert_eq!((scout.steps(), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
+        assert_eq!((fill::steps(50.0), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
     }
 }
