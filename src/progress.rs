@@ -177,7 +177,8 @@ fn eta(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> Option<
     let elapsed = started.elapsed().as_secs_f64();
     let frames = phase.frames_done(done, total);
     let left = elapsed / frames * (total? as f64 - frames);
-    (frames > 0.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
+    // The first frames wait for the networks and are searched for people of every size.
+    (frames >= 5.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
 }
 
 fn count_people(people: usize) -> String {

@@ -142,6 +142,8 @@ pub struct App {
     pub pane: Pane,
     /// Number of the selected job.
     pub selected: Option<i64>,
+    /// Whether it was the user who selected it.
+    is_chosen: bool,
     /// Jobs that something is done with at once.
     pub marked: BTreeSet<i64>,
     /// Only jobs with this in their names.
@@ -196,6 +198,7 @@ impl App {
             trouble: None,
             pane: Pane::Jobs,
             selected: None,
+            is_chosen: false,
             marked: BTreeSet::new(),
             filter: String::new(),
             sort: Sort::Turn,
@@ -263,7 +266,9 @@ impl App {
             self.order_rows();
             let there: BTreeSet<i64> = self.rows.iter().map(|row| row.id).collect();
             self.marked.retain(|id| there.contains(id));
-            if self.selected.is_none_or(|id| !there.contains(&id)) {
+            // Nobody looks at what is over while something is at work, unless they chose to.
+            let is_worth_it = |row: &Row| self.is_chosen || !row.state.is_over();
+            if !self.row().is_some_and(is_worth_it) {
                 self.selected = self.rows.first().map(|row| row.id);
             }
         }
@@ -425,7 +430,7 @@ impl App {
                 // The border and the names of the columns.
                 let line = event.row.checked_sub(place.y + 2).map(usize::from);
                 if let (Pane::Jobs, Some(row)) = (pane, line.and_then(|line| self.rows.get(self.first_row + line))) {
-                    self.selected = Some(row.id);
+                    (self.selected, self.is_chosen) = (Some(row.id), true);
                 }
             }
             MouseEventKind::ScrollUp => self.scroll(pane, -3),
@@ -440,6 +445,7 @@ impl App {
                 let at = self.rows.iter().position(|row| Some(row.id) == self.selected).unwrap_or(0);
                 let last = self.rows.len().saturating_sub(1);
                 self.selected = self.rows.get(at.saturating_add_signed(by).min(last)).map(|row| row.id);
+                self.is_chosen = true;
                 self.frames = FramesView { zoom: self.frames.zoom, ..FramesView::default() };
             }
             Pane::Log => {

@@ -64,6 +64,11 @@ impl State {
         }
     }
 
+    /// Whether nothing more becomes of the job by itself.
+    pub fn is_over(self) -> bool {
+        matches!(self, State::Done | State::Failed | State::Cancelled)
+    }
+
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }

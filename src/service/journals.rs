@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::queue::{Queue, QueueError, State};
+use crate::queue::{Queue, QueueError};
 
 fn folder(state: &Path) -> PathBuf {
     state.join("jobs")
@@ -27,7 +27,7 @@ pub fn clean(state: &Path, queue: &mut Queue, is_live: impl Fn(i64) -> bool) -> 
         let id = name.to_str().and_then(|name| name.split_once(".journal")?.0.parse().ok());
         let is_needed = match id {
             Some(id) if is_live(id) => true,
-            Some(id) => matches!(queue.state(id)?, Some(State::Queued | State::Running | State::Paused)),
+            Some(id) => queue.state(id)?.is_some_and(|state| !state.is_over()),
             None => false,
         };
         if !is_needed {

@@ -225,6 +225,24 @@ fn a_long_history_is_scrolled_through() {
 }
 
 #[test]
+fn what_is_at_work_is_selected_until_the_user_selects() {
+    let with = |states: [State; 2]| {
+        let mut snapshot = idle();
+        snapshot.jobs = Some((1, vec![row(1, "a.mp4", states[0]), row(2, "b.mp4", states[1])]));
+        snapshot
+    };
+    let mut app = app(with([State::Done, State::Done]));
+    assert_eq!(app.selected, Some(1));
+    app.see(with([State::Done, State::Running]));
+    assert_eq!(app.selected, Some(2));
+    app.see(with([State::Running, State::Queued]));
+    assert_eq!(app.selected, Some(2), "what waits is not passed over");
+    press(&mut app, "G");
+    app.see(with([State::Running, State::Done]));
+    assert_eq!(app.selected, Some(2), "it was chosen");
+}
+
+#[test]
 fn any_size_can_be_drawn() {
     for width in (1..90).step_by(7) {
         for height in 1..30 {
