@@ -1,6 +1,7 @@
 //! The few FFmpeg calls that need care: opening a file that is not trusted, colour tags, side data, dictionaries.
 
 use std::ffi::{CStr, CString};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -91,7 +92,11 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
         Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINVAL }) => {
             return Err(MediaError::Refused { path: owned() });
         }
-        Err(source) => return Err(MediaError::NotMedia { path: owned(), source }),
+        Err(source) => {
+            // Where the file cannot be read, demuxers may say that its contents are wrong.
+            read_ends(path).map_err(|source| MediaError::Read { path: owned(), source })?;
+            return Err(MediaError::NotMedia { path: owned(), source });
+        }
     }
     // SAFETY: opened above; `Input` closes it.
     let mut input = unsafe { Input::wrap(context) };
@@ -110,8 +115,32 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
     for (owner, pointer) in per_stream.iter_mut().zip(pointers) {
         owner.0 = pointer;
     }
+    check_reads(path, &input)?;
     check(code).map_err(|source| MediaError::NotMedia { path: owned(), source })?;
     Ok(input)
+}
+
+/// Whether all that was read of a file so far could be read. Demuxers take what cannot be read for the end of the file.
+///
+/// # Errors
+/// [`MediaError::Read`] when not.
+pub(super) fn check_reads(path: &Path, input: &Input) -> Result<(), MediaError> {
+    // SAFETY: reads a number of a live context, if the demuxer reads through one.
+    let code = unsafe { (*input.as_ptr()).pb.as_ref() }.map_or(0, |bytes| bytes.error);
+    match ffmpeg::Error::from(code) {
+        ffmpeg::Error::Other { errno } if code < 0 => {
+            Err(MediaError::Read { path: path.to_owned(), source: std::io::Error::from_raw_os_error(errno) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the first byte of a file and the last.
+fn read_ends(path: &Path) -> std::io::Result<()> {
+    let mut file = std::fs::File::open(path)?;
+    file.read_exact(&mut [0])?;
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut [0])
 }
 
 /// Colour description as FFmpeg's numbers. Kept as integers since files may hold values that no enum has.

@@ -362,6 +362,7 @@ fn receive(
             continue;
         }
         if code < 0 {
+            av::check_reads(path, input)?;
             if code != ffi::AVERROR_EOF && losses.truncated.is_none() {
                 losses.truncated = Some(format!("reading stopped before the end: {}", ffmpeg::Error::from(code)));
             }
@@ -510,4 +511,50 @@ fn describe(
         },
     };
     Ok((info, converter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that FFmpeg reads in more than one piece.
+    fn clip(folder: &Path) -> PathBuf {
+        let path = folder.join("clip.avi");
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-c:v", "mjpeg"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success() && std::fs::metadata(&path).unwrap().len() > 200_000);
+        path
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_the_end_of_the_video() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = clip(folder.path());
+        let frames = |broken: bool| {
+            let mut decoder = Decoder::open(&path, 1).unwrap();
+            let mut count = 0;
+            loop {
+                if broken && count == 10 {
+                    // What a server that went away leaves behind.
+                    // SAFETY: the reader of a live context.
+                    unsafe {
+                        (*(*decoder.input.as_mut_ptr()).pb).error = ffi::AVERROR(libc::ENOTCONN);
+                        (*(*decoder.input.as_mut_ptr()).pb).eof_reached = 1;
+                    }
+                }
+                match decoder.next() {
+                    Ok(Some(_)) => count += 1,
+                    Ok(None) => return (count, None),
+                    Err(error) => return (count, Some(error)),
+                }
+            }
+        };
+        assert!(matches!(frames(false), (50, None)));
+        let (_, error) = frames(true);
+        let error = error.unwrap();
+        assert!(!error.is_permanent() && error.to_string().contains("cannot read"), "{error}");
+    }
 }

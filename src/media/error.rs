@@ -75,6 +75,14 @@ pub enum MediaError {
         /// Limit in pixels for either side.
         limit: i64,
     },
+    /// Reading stopped for a reason that is not damage of the file: a failing disk, a server that is gone.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// Decoding stopped for a reason that is not damage of the file.
     #[error("{}: decoding failed: {source}", path.display())]
     Decode {
@@ -150,7 +158,7 @@ impl MediaError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Open { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-            Self::Write { .. } | Self::Verify { .. } | Self::Empty { .. } => false,
+            Self::Read { .. } | Self::Write { .. } | Self::Verify { .. } | Self::Empty { .. } => false,
             Self::NotMedia { source, .. } | Self::Decode { source, .. } | Self::Encode { source, .. } => {
                 !matches!(source, ffmpeg::Error::Other { errno } if *errno != ffmpeg::error::EINVAL)
             }

@@ -131,6 +131,7 @@ impl Muxer {
     pub fn finish(mut self) -> Result<Written, MediaError> {
         let fail = |e| MediaError::mux(&self.path, e);
         self.side.write_until(f64::INFINITY, &mut self.output).map_err(fail)?;
+        self.side.check()?;
         // SAFETY: the header was written; the trailer is written once.
         let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
         check(code).map_err(fail)?;

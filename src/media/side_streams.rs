@@ -1,12 +1,14 @@
 //! Sound, subtitles and what else a source has beside its video: read a second time and copied (or converted, where the
 //! container does not take them), as far as the video is written, so that nothing piles up in memory.
 
+use std::path::PathBuf;
+
 use ffmpeg::ffi;
 use ffmpeg::format::context::{Input, Output};
 use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
-use super::av::{check, copy_metadata, describe, open_input};
+use super::av::{check, check_reads, copy_metadata, describe, open_input};
 use super::encode::{MICROSECONDS, copy_stream_description};
 use super::transcode::Transcoder;
 use super::{MediaError, VideoInfo};
@@ -15,6 +17,7 @@ use super::{MediaError, VideoInfo};
 const AHEAD: f64 = 0.5;
 
 pub(super) struct SideStreams {
+    path: PathBuf,
     input: Input,
     /// For each stream of the source where its packets go.
     routes: Vec<Route>,
@@ -57,7 +60,8 @@ impl SideStreams {
         }
         let done = routes.iter().all(|route| matches!(route, Route::Nowhere));
         let packet = ffmpeg::Packet::empty();
-        Ok(Self { input, routes, packet, held: false, done, shift: source.source.shift })
+        let path = source.path.clone();
+        Ok(Self { path, input, routes, packet, held: false, done, shift: source.source.shift })
     }
 
     /// Title, creation time, chapters: what belongs to the file as a whole.
@@ -77,6 +81,14 @@ impl SideStreams {
             // A container without chapters loses them; players do the same.
             let _ = output.add_chapter(id, time_base, start, end, &title);
         }
+    }
+
+    /// Whether all could be read that was written.
+    ///
+    /// # Errors
+    /// [`MediaError::Read`] when the end came too soon.
+    pub fn check(&self) -> Result<(), MediaError> {
+        check_reads(&self.path, &self.input)
     }
 
     /// Writes all packets up to a time of the source's clock (seconds).

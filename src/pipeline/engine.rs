@@ -128,6 +128,8 @@ impl Engine {
             drawn.and(counts)
         })?;
         if journal.drawn()? != frames {
+            // The passes saw different videos, and who knows which was right.
+            journal.forget()?;
             return Err(JobError::Changed);
         }
         let written = mux(job, &info, &journal, partial.video())?;

@@ -82,6 +82,11 @@ impl Journal {
         Ok(Self { path: path.to_owned(), db: at(path, db)?, is_open: false })
     }
 
+    /// Makes the next [`Journal::open`] begin anew.
+    pub fn forget(&self) -> Result<(), JournalError> {
+        at(&self.path, self.db.execute("DELETE FROM about", []).map(drop).map_err(Cause::from))
+    }
+
     /// The segments of the observing pass so far, in order.
     pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, JournalError> {
         let read = || {
@@ -228,7 +233,10 @@ mod tests {
         assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.journal"))), (4, 0));
         let journal = Journal::open(&path, "b").unwrap();
         assert_eq!((journal.drawn().unwrap(), journal.stamps().unwrap()), (0, Vec::new()));
+        journal.add_observed(2, &1).unwrap();
+        journal.forget().unwrap();
         drop(journal);
+        assert!(Journal::open(&path, "b").unwrap().observed::<u8>().unwrap().is_empty());
         std::fs::write(&path, "no database").unwrap();
         assert_eq!(Journal::open(&path, "b").unwrap().drawn().unwrap(), 0);
     }
