@@ -11,7 +11,10 @@ use meshreel::{
     geometry::{Geometry, Orientation},
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
-    pose::{Detection, Device, Figure, Found, Network, Picture, PoseError, Runtime, Sight, View, Window, Work, Worker},
+    pose::{
+        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, View, Window, Work,
+        Worker,
+    },
 };
 
 const COLOR: Color = Color { matrix: Matrix::Bt709, range: Range::Limited };
@@ -82,15 +85,19 @@ impl Drop for Clip {
     }
 }
 
+fn ask(worker: &mut Worker, picture: &Picture<'_>, work: Work) -> Result<Found, PoseError> {
+    worker.perform(&[(*picture, work)]).map(|mut found| found.remove(0))
+}
+
 fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<Detection> {
-    match worker.perform(picture, &Work::Detect(window)).unwrap() {
+    match ask(worker, picture, Work::Detect(window)).unwrap() {
         Found::People(people) => people,
         other => unreachable!("{other:?}"),
     }
 }
 
 fn look(worker: &mut Worker, picture: &Picture<'_>, work: Work) -> Result<Option<Sight>, PoseError> {
-    worker.perform(picture, &work).map(|found| match found {
+    ask(worker, picture, work).map(|found| match found {
         Found::Person(sight) => sight,
         other => unreachable!("{other:?}"),
     })
@@ -128,6 +135,34 @@ fn agrees_with_mediapipe() {
 }
 
 #[test]
+fn several_pictures_at_a_time_are_seen_as_one_by_one() {
+    let size = [1768, 994];
+    let geometry = Geometry::new(size, 1.0, Orientation::default());
+    let frames: Vec<Frame> = [60, 61, 90].map(|i| Clip::open(&sample_clip(), size, i).next().unwrap()).into();
+    let regions = [(1400.0, 740.0), (620.0, 260.0)].map(|(x, y)| Region { center: (x, y).into(), side: 560.0, rotation: 0.0 });
+    let broken = Region { side: f64::NAN, ..regions[0] };
+    let questions: Vec<_> = frames
+        .iter()
+        .map(|frame| Picture { frame, geometry: &geometry, color: COLOR })
+        .flat_map(|picture| [regions[0], broken, regions[1]].map(|region| (picture, region)))
+        .collect();
+    let models = Models::new(root().join("models"));
+    let runtime = Runtime::load(&models.runtime(), Device::Cpu).unwrap();
+    let mut found = [1, 4].map(|batch| {
+        let mut landmarker = Landmarker::new(&runtime, &models.landmarker(Network::Lite), batch).unwrap();
+        landmarker.landmarks(&questions).unwrap().into_iter()
+    });
+    for (index, (one, many)) in found[0].clone().zip(&mut found[1]).enumerate() {
+        assert_eq!(one.is_none(), index % 3 == 1, "picture {index}");
+        let Some((one, many)) = one.zip(many) else { continue };
+        assert!((one.score - many.score).abs() < 1e-4);
+        for (a, b) in one.points.iter().zip(&many.points) {
+            assert!((a.x - b.x).hypot(a.y - b.y) < 0.05, "picture {index}: {a:?} {b:?}");
+        }
+    }
+}
+
+#[test]
 fn finds_the_same_figures_as_the_original() {
     // By the network's authors' pre- and post-processing (in Python, with OpenCV's area averaging) on the same input size.
     let expected = [
@@ -140,7 +175,7 @@ fn finds_the_same_figures_as_the_original() {
     for (index, boxes) in expected {
         let frame = Clip::open(&sample_clip(), size, index).next().unwrap();
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
-        let Found::Figures(figures) = worker.perform(&picture, &Work::Find(View::whole(size))).unwrap() else {
+        let Found::Figures(figures) = ask(&mut worker, &picture, Work::Find(View::whole(size))).unwrap() else {
             unreachable!()
         };
         let sure: Vec<_> = figures.iter().filter(|f| f.score >= 0.45).collect();

@@ -1,4 +1,4 @@
-"""Converts the TFLite graphs of BlazePose to ONNX: just the operators that they use, in float32.
+"""Converts the TFLite graphs of BlazePose to ONNX: just the operators that they use, in float32, for any number of pictures.
 
 Inside the ONNX graph images are NCHW; inputs and outputs keep TFLite's NHWC. Constants that TFLite stores as half
 floats or sparsely are written out as dense float32.
@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 13
 IR_VERSION = 8
 
+BATCH = "batch"
 TO_NCHW = (0, 3, 1, 2)
 TO_NHWC = (0, 2, 3, 1)
 
@@ -86,7 +87,7 @@ class _Converter:
     def _input(self, index):
         shape = self._shape(index)
         self._node("Transpose", ["input"], _name(index), perm=TO_NCHW)
-        return helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info("input", TensorProto.FLOAT, [BATCH, *shape[1:]])
 
     def _output(self, index, name):
         shape = self._shape(index)
@@ -94,7 +95,7 @@ class _Converter:
             self._node("Transpose", [_name(index)], name, perm=TO_NHWC)
         else:
             self._node("Identity", [_name(index)], name)
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, *shape[1:]])
 
     def _node(self, operator, inputs, output, **attributes):
         name = f"{operator}_{len(self.nodes)}"
@@ -209,13 +210,13 @@ class _Converter:
 
     def _resize_bilinear(self, operator, inputs, output):
         options = _options(operator, tflite.ResizeBilinearOptions)
-        n, height, width, channels = self._shape(output)
+        scale = [out / size for out, size in zip(self._shape(output)[1:3], self._shape(inputs[0])[1:3])]
         if options.AlignCorners():
             mode = "align_corners"
         else:
             mode = "half_pixel" if options.HalfPixelCenters() else "asymmetric"
-        size = self._constant(np.array([n, channels, height, width], np.int64))
-        operands = [_name(inputs[0]), "", "", size]
+        scales = self._constant(np.array([1, 1, *scale], np.float32))
+        operands = [_name(inputs[0]), "", scales]
         self._node("Resize", operands, _name(output), mode="linear", coordinate_transformation_mode=mode)
 
     def _depth_to_space(self, operator, inputs, output):
@@ -226,11 +227,11 @@ class _Converter:
         self._node("Sigmoid", [_name(inputs[0])], _name(output))
 
     def _reshape(self, _, inputs, output):
-        """Reshaping means NHWC order, whatever rank comes and goes."""
+        """Reshaping means NHWC order, whatever rank comes and goes; the number of pictures stays."""
         source, shape = _name(inputs[0]), self._shape(output)
         if len(self._shape(inputs[0])) == 4:
             source = self._node("Transpose", [source], f"{source}_to{output}_nhwc", perm=TO_NHWC)
-        size = self._constant(np.array(shape, np.int64))
+        size = self._constant(np.array([-1, *shape[1:]], np.int64))
         if len(shape) == 4:
             flat = self._node("Reshape", [source, size], f"{_name(output)}_nhwc")
             self._node("Transpose", [flat], _name(output), perm=TO_NCHW)

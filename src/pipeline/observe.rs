@@ -211,21 +211,32 @@ impl Observing<'_> {
     ) -> Result<Keyframe, JobError> {
         let (pool, timings, geometry, color) = (self.pool, self.timings, self.geometry, self.color);
         let keyframe = self.scout.keyframe(frame.index, &mut |work| {
-            let batch: Vec<_> = work
-                .into_iter()
-                .map(|work| {
-                    let (frame, timings) = (frame.clone(), timings.clone());
-                    move |worker: &mut Worker| perform(worker, &frame, geometry, color, &work, &timings)
-                })
-                .collect();
-            let found: Result<Vec<Found>, PoseError> = pool.run_all(timings, batch)?.into_iter().collect();
-            Ok::<_, JobError>(found?)
+            let alike = work.chunk_by(Work::is_batched_with).flat_map(|alike| alike.chunks(pool.batch()));
+            let batches = alike.map(|batch| {
+                let (frame, timings, batch) = (frame.clone(), timings.clone(), batch.to_vec());
+                move |worker: &mut Worker| {
+                    let questions: Vec<_> = batch.into_iter().map(|work| (&*frame, work)).collect();
+                    perform(worker, &questions, geometry, color, &timings)
+                }
+            });
+            let found: Result<Vec<_>, PoseError> = pool.run_all(timings, batches.collect())?.into_iter().collect();
+            Ok::<_, JobError>(found?.into_iter().flatten().collect())
         })?;
         if let Some(before) = &before {
+            let (mut frames, mut regions) = (Vec::new(), 0);
             for frame in between.drain(..) {
-                let regions = self.scout.regions(before, &keyframe, frame.index);
-                self.look(frame, regions)?;
+                let expected = self.scout.regions(before, &keyframe, frame.index);
+                if expected.is_empty() {
+                    continue;
+                }
+                regions += expected.len();
+                frames.push((frame, expected));
+                if regions >= pool.batch() {
+                    self.look(std::mem::take(&mut frames))?;
+                    regions = 0;
+                }
             }
+            self.look(frames)?;
         }
         let seen = keyframe.people.iter().map(|person| Seen {
             tracklet: person.tracklet,
@@ -245,25 +256,33 @@ impl Observing<'_> {
         Ok(keyframe)
     }
 
-    /// Asks the workers to look at a frame's regions.
-    fn look(&mut self, frame: Arc<Frame>, regions: Vec<Expected>) -> Result<(), JobError> {
-        if regions.is_empty() {
+    /// Asks a worker to look at regions of some frames.
+    fn look(&mut self, frames: Vec<(Arc<Frame>, Vec<Expected>)>) -> Result<(), JobError> {
+        let Some(reply) = self.looked.clone() else { return Ok(()) };
+        if frames.is_empty() {
             return Ok(());
         }
-        self.asked.insert(frame.index);
-        let Some(reply) = self.looked.clone() else { return Ok(()) };
+        self.asked.extend(frames.iter().map(|(frame, _)| frame.index));
         let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
         self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
-            let one = |expected: Expected| {
-                let work = Work::Look { region: expected.region, network, tolerance: TOLERANCE };
-                match perform(worker, &frame, geometry, color, &work, &timings)? {
-                    Found::Person(sight) => Ok((expected, sight)),
-                    Found::Figures(_) | Found::People(_) => Ok((expected, None)),
-                }
-            };
-            let result = regions.into_iter().map(one).collect();
+            let question = |e: &Expected| Work::Look { region: e.region, network, tolerance: TOLERANCE };
+            let questions: Vec<_> =
+                frames.iter().flat_map(|(frame, all)| all.iter().map(|e| (&**frame, question(e)))).collect();
+            let found = perform(worker, &questions, geometry, color, &timings);
             // A job that failed no longer listens.
-            drop(reply.send(FrameLooks { frame: frame.index, result }));
+            match found {
+                Ok(found) => {
+                    let mut sights = found.into_iter().map(|found| match found {
+                        Found::Person(sight) => sight,
+                        Found::Figures(_) | Found::People(_) => None,
+                    });
+                    for (frame, expected) in frames {
+                        let result = Ok(expected.into_iter().zip(&mut sights).collect());
+                        drop(reply.send(FrameLooks { frame: frame.index, result }));
+                    }
+                }
+                Err(error) => drop(reply.send(FrameLooks { frame: frames[0].0.index, result: Err(error) })),
+            }
         })?;
         Ok(())
     }
@@ -314,21 +333,25 @@ impl Observing<'_> {
     }
 }
 
-/// Does one piece of work and records its time.
+/// Answers questions of one kind and records their time.
 fn perform(
     worker: &mut Worker,
-    frame: &Frame,
+    questions: &[(&Frame, Work)],
     geometry: Geometry,
     color: Color,
-    work: &Work,
     timings: &Timings,
-) -> Result<Found, PoseError> {
-    let stage = match work {
-        Work::Find(_) | Work::Detect(_) => Stage::Detect,
-        Work::Look { .. } => Stage::Landmarks,
-    };
+) -> Result<Vec<Found>, PoseError> {
     let start = Instant::now();
-    let found = worker.perform(&Picture { frame, geometry: &geometry, color }, work);
-    timings.record(stage, frame.index, start.elapsed());
+    let pictures: Vec<_> =
+        questions.iter().map(|&(frame, work)| (Picture { frame, geometry: &geometry, color }, work)).collect();
+    let found = worker.perform(&pictures);
+    let each = start.elapsed() / questions.len().max(1) as u32;
+    for (frame, work) in questions {
+        let stage = match work {
+            Work::Find(_) | Work::Detect(_) => Stage::Detect,
+            Work::Look { .. } => Stage::Landmarks,
+        };
+        timings.record(stage, frame.index, each);
+    }
     found
 }

@@ -35,6 +35,7 @@ pub struct DetectionPool {
     queues: Option<Queues>,
     threads: Vec<JoinHandle<()>>,
     users: Arc<AtomicUsize>,
+    batch: usize,
 }
 
 /// While it lives, workers keep their networks open: they take a few tenths of a second to open, and hold more memory
@@ -69,6 +70,7 @@ impl DetectionPool {
         // No more tickets than work.
         let (tickets, drawn) = flume::unbounded();
         let users = Arc::new(AtomicUsize::new(0));
+        let batch = workers.iter().map(Worker::batch).min().unwrap_or(1);
         let mut threads = Vec::new();
         for (index, worker) in workers.into_iter().enumerate() {
             let (drawn, lanes) = (drawn.clone(), [urgent_work.clone(), ordinary_work.clone()]);
@@ -76,13 +78,18 @@ impl DetectionPool {
             let thread = std::thread::Builder::new().name(format!("detect-{index}"));
             threads.push(thread.spawn(move || serve(worker, &drawn, &lanes, &users, index, &live))?);
         }
-        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads, users })
+        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads, users, batch })
     }
 
     /// To be held while a video is watched.
     pub fn in_use(&self) -> InUse<'_> {
         self.users.fetch_add(1, Ordering::Relaxed);
         InUse(&self.users)
+    }
+
+    /// Questions that a worker is best asked at once ([`Worker::batch`]).
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Queues work for the job of these timings; waits while its lane is full.

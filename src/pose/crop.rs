@@ -76,9 +76,8 @@ fn bilinear<S: Sample>(plane: &Plane<'_>, (x0, x1, fx): (usize, usize, f32), (y0
 }
 
 impl Picture<'_> {
-    /// Fills `out` (`size * size * 3`, row by row, R'G'B') with the square `region`; colours run from `low` to `high`.
+    /// Adds the square `region` to `out` (`size * size * 3`, row by row, R'G'B'); colours run from `low` to `high`.
     pub(super) fn crop(&self, region: &Region, size: usize, border: Border, [low, high]: [f32; 2], out: &mut Vec<f32>) {
-        out.clear();
         out.reserve(size * size * 3);
         let turn = DMat2::from_angle(region.rotation);
         let to_display = DAffine2::from_translation(region.center)

@@ -114,6 +114,7 @@ impl Detector {
     pub fn detect(&mut self, picture: &Picture<'_>, window: Window) -> Result<Vec<Detection>, PoseError> {
         let half = DVec2::splat(window.side / 2.0);
         let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
+        self.input.clear();
         picture.crop(&square, SIZE, Border::Fill(0.0), [-1.0, 1.0], &mut self.input);
         let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
         let outputs = self.session.run(ort::inputs!["input" => tensor])?;

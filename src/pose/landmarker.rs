@@ -22,37 +22,81 @@ const MIN_HEAT: f32 = 0.5;
 /// A landmark network of one worker.
 pub struct Landmarker {
     session: Session,
+    /// Pictures at a time, at most.
+    batch: usize,
     input: Vec<f32>,
 }
 
 impl Landmarker {
-    /// Opens the network.
+    /// Opens the network, to be shown up to `batch` pictures at a time.
     ///
     /// # Errors
     /// See [`Runtime::session`].
-    pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
-        Ok(Self { session: runtime.session(model)?, input: Vec::new() })
+    pub fn new(runtime: &Runtime, model: &Path, batch: usize) -> Result<Self, PoseError> {
+        Ok(Self { session: runtime.session(model)?, batch: batch.max(1), input: Vec::new() })
     }
 
-    /// The person in `region`; `None` when the region or the network's answer is not usable numbers.
+    /// The person in each region; `None` when the region or the network's answer is not usable numbers.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn landmarks(&mut self, picture: &Picture<'_>, region: &Region) -> Result<Option<Landmarks>, PoseError> {
-        if !region.is_usable() {
-            return Ok(None);
+    pub fn landmarks(&mut self, regions: &[(Picture<'_>, Region)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
+        let mut found = vec![None; regions.len()];
+        let usable: Vec<usize> = (0..regions.len()).filter(|&i| regions[i].1.is_usable()).collect();
+        for batch in usable.chunks(self.batch) {
+            self.input.clear();
+            for (picture, region) in batch.iter().map(|&i| &regions[i]) {
+                picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
+            }
+            // A GPU prepares itself for each new number of pictures: let there be few.
+            let count = batch.len().next_power_of_two().min(self.batch);
+            self.input.resize(count * SIZE * SIZE * 3, 0.0);
+            let tensor = TensorRef::from_array_view(([count, SIZE, SIZE, 3], self.input.as_slice()))?;
+            let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+            let all = Answers {
+                points: output(&outputs, "landmarks", count * POINTS * 5)?,
+                flag: output(&outputs, "pose_flag", count)?,
+                heat: output(&outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
+                world: output(&outputs, "world_landmarks", count * POINTS * 3)?,
+            };
+            for (k, &i) in batch.iter().enumerate() {
+                found[i] = all.of(k).landmarks(&regions[i].1);
+            }
         }
-        picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
-        let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
-        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
-        let raw = output(&outputs, "landmarks", POINTS * 5)?;
-        let flag = output(&outputs, "pose_flag", 1)?;
-        let heat = output(&outputs, "heatmap", HEAT * HEAT * POINTS)?;
-        let raw_world = output(&outputs, "world_landmarks", POINTS * 3)?;
-        if !raw.iter().chain(flag).chain(raw_world).all(|v| v.is_finite()) {
-            return Ok(None);
-        }
+        Ok(found)
+    }
+}
 
+/// What the network says of one or more crops.
+struct Answers<'a> {
+    /// [POINTS, 5] each: x, y, z in the crop's pixels, visibility and presence before the sigmoid.
+    points: &'a [f32],
+    /// 1 each: the probability that somebody is there.
+    flag: &'a [f32],
+    /// [HEAT, HEAT, POINTS] each.
+    heat: &'a [f32],
+    /// [POINTS, 3] each, metres.
+    world: &'a [f32],
+}
+
+impl Answers<'_> {
+    /// Those to the `k`th crop.
+    fn of(&self, k: usize) -> Self {
+        let part = |size: usize| k * size..(k + 1) * size;
+        Self {
+            points: &self.points[part(POINTS * 5)],
+            flag: &self.flag[part(1)],
+            heat: &self.heat[part(HEAT * HEAT * POINTS)],
+            world: &self.world[part(POINTS * 3)],
+        }
+    }
+
+    /// For one crop, of `region`.
+    fn landmarks(&self, region: &Region) -> Option<Landmarks> {
+        let Answers { points: raw, flag, heat, world: raw_world } = *self;
+        if !raw.iter().chain(flag).chain(raw_world).all(|v| v.is_finite()) {
+            return None;
+        }
         let turn = DMat2::from_angle(region.rotation);
         let place = |index: usize| {
             let p = &raw[index * 5..][..2];
@@ -70,7 +114,7 @@ impl Landmarker {
             let xy = turn * DVec2::new(f64::from(w[0]), f64::from(w[1]));
             [xy.x as f32, xy.y as f32, w[2]]
         });
-        Ok(Some(Landmarks { score: flag[0], points, circle: [place(33).to_array(), place(34).to_array()], world }))
+        Some(Landmarks { score: flag[0], points, circle: [place(33).to_array(), place(34).to_array()], world })
     }
 }
 

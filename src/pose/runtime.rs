@@ -24,6 +24,8 @@ pub enum Device {
     Cuda,
 }
 
+const GPU_BATCH: usize = 16;
+
 /// Why a network could not be opened or run.
 #[derive(Debug, thiserror::Error)]
 pub enum PoseError {
@@ -126,6 +128,15 @@ impl Runtime {
     /// [`Device::Cpu`] or [`Device::Cuda`]: where networks really run.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Pictures that are shown to a network at a time. A CPU gains nothing by more than one; a GPU's time goes mostly into being
+    /// asked.
+    pub fn batch(&self) -> usize {
+        match self.device {
+            Device::Cuda => GPU_BATCH,
+            _ => 1,
+        }
     }
 
     /// A provider that fails is otherwise skipped in silence, so ask for the error.

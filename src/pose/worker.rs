@@ -30,6 +30,13 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// Whether both are looks with the same network: it can be shown both at once.
+    pub fn is_batched_with(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Look { network: a, .. }, Self::Look { network: b, .. }) if a == b)
+    }
+}
+
 /// The answer to a [`Work`].
 #[allow(clippy::large_enum_variant)] // few exist at a time, and most are persons
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +148,11 @@ impl Worker {
         Self { runtime, models, finder: None, detector: None, landmarkers: BTreeMap::new() }
     }
 
+    /// Looks that are answered at a time ([`Runtime::batch`]).
+    pub fn batch(&self) -> usize {
+        self.runtime.batch()
+    }
+
     /// Opens a network now, so that the first picture does not wait for it (and a missing file is noticed early).
     ///
     /// # Errors
@@ -169,49 +181,77 @@ impl Worker {
         use std::collections::btree_map::Entry;
         match self.landmarkers.entry(network) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(Landmarker::new(&self.runtime, &self.models.landmarker(network))?)),
+            Entry::Vacant(entry) => {
+                let model = self.models.landmarker(network);
+                Ok(entry.insert(Landmarker::new(&self.runtime, &model, self.runtime.batch())?))
+            }
         }
     }
 
-    /// Answers one question.
+    /// Answers questions, in their order; looks with one network that follow each other are batched ([`Runtime::batch`]).
     ///
     /// # Errors
     /// When a network cannot be opened or fails.
-    pub fn perform(&mut self, picture: &Picture<'_>, work: &Work) -> Result<Found, PoseError> {
-        match *work {
-            Work::Find(view) => {
-                let finder = match &mut self.finder {
-                    Some(finder) => finder,
-                    none => none.insert(Finder::new(&self.runtime, &self.models.finder())?),
-                };
-                finder.find(picture, view).map(Found::Figures)
-            }
-            Work::Detect(window) => {
-                let detector = match &mut self.detector {
-                    Some(detector) => detector,
-                    none => none.insert(Detector::new(&self.runtime, &self.models.detector())?),
-                };
-                detector.detect(picture, window).map(Found::People)
-            }
-            Work::Look { region, network, tolerance } => {
-                let landmarker = self.landmarker(network)?;
-                let Some(mut landmarks) = landmarker.landmarks(picture, &region)? else {
-                    return Ok(Found::Person(None));
-                };
-                let own = landmarks.region();
-                if landmarks.score >= Sight::MIN_SCORE && own.is_usable() && region.difference(&own) > tolerance {
-                    // The second look may lose the person (the first was at the edge of its region): keep the better.
-                    if let Some(second) = landmarker.landmarks(picture, &own)?
-                        && second.score >= Sight::MIN_SCORE
-                        && second.quality() + SECOND_LOOK_BONUS >= landmarks.quality()
-                    {
-                        landmarks = second;
-                    }
+    pub fn perform(&mut self, questions: &[(Picture<'_>, Work)]) -> Result<Vec<Found>, PoseError> {
+        let mut found = Vec::with_capacity(questions.len());
+        for alike in questions.chunk_by(|(_, a), (_, b)| a.is_batched_with(b)) {
+            let (picture, work) = &alike[0];
+            match *work {
+                Work::Find(view) => {
+                    let finder = match &mut self.finder {
+                        Some(finder) => finder,
+                        none => none.insert(Finder::new(&self.runtime, &self.models.finder())?),
+                    };
+                    found.push(Found::Figures(finder.find(picture, view)?));
                 }
-                let look = Look::new(picture, &landmarks);
-                Ok(Found::Person((landmarks.score >= Sight::MIN_SCORE).then_some(Sight { landmarks, look })))
+                Work::Detect(window) => {
+                    let detector = match &mut self.detector {
+                        Some(detector) => detector,
+                        none => none.insert(Detector::new(&self.runtime, &self.models.detector())?),
+                    };
+                    found.push(Found::People(detector.detect(picture, window)?));
+                }
+                Work::Look { network, .. } => found.extend(self.look(alike, network)?),
             }
         }
+        Ok(found)
+    }
+
+    /// Answers [`Work::Look`]s with one network.
+    fn look(
+        &mut self,
+        questions: &[(Picture<'_>, Work)],
+        network: Network,
+    ) -> Result<Vec<Found>, PoseError> {
+        let asked: Vec<(Picture<'_>, Region, f64)> = questions
+            .iter()
+            .filter_map(|(picture, work)| match *work {
+                Work::Look { region, tolerance, .. } => Some((*picture, region, tolerance)),
+                Work::Find(_) | Work::Detect(_) => None,
+            })
+            .collect();
+        let landmarker = self.landmarker(network)?;
+        let regions: Vec<_> = asked.iter().map(|&(picture, region, _)| (picture, region)).collect();
+        let mut found = landmarker.landmarks(&regions)?;
+        let is_off = |(index, landmarks): (usize, &Option<Landmarks>)| {
+            let (picture, region, tolerance) = asked[index];
+            let landmarks = landmarks.as_ref().filter(|l| l.score >= Sight::MIN_SCORE)?;
+            let own = landmarks.region();
+            (own.is_usable() && region.difference(&own) > tolerance).then_some((index, (picture, own)))
+        };
+        let (indices, again): (Vec<usize>, Vec<_>) = found.iter().enumerate().filter_map(is_off).unzip();
+        for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {
+            // The second look may lose the person (the first was at the edge of its region): keep the better.
+            let first = found[index].as_ref().map_or(0.0, Landmarks::quality);
+            if second.as_ref().is_some_and(|s| s.score >= Sight::MIN_SCORE && s.quality() + SECOND_LOOK_BONUS >= first) {
+                found[index] = second;
+            }
+        }
+        let sight = |(landmarks, (picture, ..)): (Option<Landmarks>, (Picture<'_>, Region, f64))| {
+            let landmarks = landmarks.filter(|l| l.score >= Sight::MIN_SCORE)?;
+            Some(Sight { look: Look::new(&picture, &landmarks), landmarks })
+        };
+        Ok(found.into_iter().zip(asked).map(|each| Found::Person(sight(each))).collect())
     }
 }
 
