@@ -57,8 +57,19 @@ impl Models {
         self.folder.join("body.safetensors")
     }
 
-    /// The ONNX Runtime library.
+    /// The ONNX Runtime library for CPUs.
     pub fn runtime(&self) -> PathBuf {
         self.folder.join("libonnxruntime.so")
     }
+
+    /// The ONNX Runtime library for NVIDIA GPUs, where `make setup-gpu` put it.
+    pub fn gpu_runtime(&self) -> Option<PathBuf> {
+        let files = self.folder.join("gpu/onnxruntime/capi").read_dir().ok()?.flatten();
+        files.map(|file| file.path()).filter(|path| is_runtime(path)).max()
+    }
+}
+
+/// `libonnxruntime.so` and a version.
+fn is_runtime(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("libonnxruntime.so"))
 }

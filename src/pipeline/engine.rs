@@ -19,7 +19,7 @@ use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
 use crate::media::{Decoder, Encoder};
 use crate::models::Models;
-use crate::pose::{Network, PoseError, Runtime, Worker};
+use crate::pose::{Device, Network, PoseError, Runtime, Worker};
 use crate::render::{Description, RenderError, RenderThread};
 use crate::telemetry::Live;
 
@@ -172,10 +172,11 @@ impl Engine {
 
 /// The inference library that the configuration asks for.
 pub fn runtime_library(config: &Config, models: &Models) -> PathBuf {
-    match config.onnxruntime.library.as_os_str().is_empty() {
-        true => models.runtime(),
-        false => config.onnxruntime.library.clone(),
+    if !config.onnxruntime.library.as_os_str().is_empty() {
+        return config.onnxruntime.library.clone();
     }
+    let for_gpu = if config.device == Device::Cpu { None } else { models.gpu_runtime() };
+    for_gpu.unwrap_or_else(|| models.runtime())
 }
 
 /// The network that looks at every frame.

@@ -113,6 +113,9 @@ impl Runtime {
         if !library.is_file() {
             return Err(PoseError::LibraryMissing { path });
         }
+        if device != Device::Cpu {
+            load_cuda(library);
+        }
         let environment = environment(library).map_err(|reason| PoseError::LibraryUnusable { path, reason })?;
         let mut runtime = Self { environment, device: Device::Cpu };
         if device != Device::Cpu {
@@ -142,7 +145,7 @@ impl Runtime {
     /// A provider that fails is otherwise skipped in silence, so ask for the error.
     fn try_cuda(&self) -> Result<(), ort::Error> {
         Session::builder(&self.environment)?
-            .with_execution_providers([ep::CUDA::default().build().error_on_failure()])
+            .with_execution_providers([cuda()])
             .map(|_| ())
             .map_err(ort::Error::from)
     }
@@ -162,7 +165,7 @@ impl Runtime {
     fn open(&self, model: &Path) -> Result<Session, ort::Error> {
         let cpu = ep::CPU::default().with_arena_allocator(false).build();
         let providers = match self.device {
-            Device::Cuda => vec![ep::CUDA::default().build().error_on_failure(), cpu],
+            Device::Cuda => vec![cuda(), cpu],
             _ => vec![cpu],
         };
         Session::builder(&self.environment)?
@@ -172,6 +175,26 @@ impl Runtime {
             .with_inter_threads(1)?
             .with_parallel_execution(false)?
             .commit_from_file(model)
+    }
+}
+
+/// The convolutions are chosen by rule, not by trying: the same each time, and no wait at each new shape of input.
+fn cuda() -> ep::ExecutionProviderDispatch {
+    ep::CUDA::default().with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic).build().error_on_failure()
+}
+
+/// Loads CUDA and cuDNN from where their Python packages lie beside that of ONNX Runtime; elsewhere the system's loader looks for
+/// them.
+fn load_cuda(library: &Path) {
+    // PACKAGES/onnxruntime/capi/libonnxruntime.so
+    let Some(packages) = library.ancestors().nth(3) else { return };
+    let [cuda, cudnn] = ["nvidia/cu13/lib", "nvidia/cudnn/lib"].map(|folder| packages.join(folder));
+    for (cuda, cudnn) in [(Some(&*cuda), None), (None, Some(&*cudnn))] {
+        if cuda.or(cudnn).is_some_and(Path::is_dir)
+            && let Err(error) = ep::cuda::preload_dylibs(cuda, cudnn)
+        {
+            tracing::info!("CUDA beside {}: {error}", library.display());
+        }
     }
 }
 
