@@ -12,8 +12,8 @@ use meshreel::{
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
     pose::{
-        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, View, Window, Work,
-        Worker,
+        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, View,
+        Window, Work, Worker,
     },
 };
 
@@ -139,7 +139,8 @@ fn several_pictures_at_a_time_are_seen_as_one_by_one() {
     let size = [1768, 994];
     let geometry = Geometry::new(size, 1.0, Orientation::default());
     let frames: Vec<Frame> = [60, 61, 90].map(|i| Clip::open(&sample_clip(), size, i).next().unwrap()).into();
-    let regions = [(1400.0, 740.0), (620.0, 260.0)].map(|(x, y)| Region { center: (x, y).into(), side: 560.0, rotation: 0.0 });
+    let regions =
+        [(1400.0, 740.0), (620.0, 260.0)].map(|(x, y)| Region { center: (x, y).into(), side: 560.0, rotation: 0.0 });
     let broken = Region { side: f64::NAN, ..regions[0] };
     let questions: Vec<_> = frames
         .iter()

@@ -24,7 +24,9 @@ use crate::media::{Color, Decoder, Frame};
 use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
-use crate::track::{Expected, Keyframe, Scout, Seen, TOLERANCE, Track, drop_glitches, link, repair_sides, settle};
+use crate::track::{
+    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, Tracked, drop_glitches, link, repair_sides, settle,
+};
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
@@ -118,14 +120,16 @@ pub fn observe(
     Ok(Observed { times, tracks, lost })
 }
 
-/// What was found where a tracklet was expected.
-type Looked = (Expected, Option<Sight>);
-
-/// A frame between keyframes, after the workers looked at it.
-struct FrameLooks {
-    frame: u64,
-    result: Result<Vec<Looked>, PoseError>,
+/// What the workers give back of a frame.
+enum Back {
+    /// What was found where tracklets were expected between keyframes.
+    Looks(Vec<(Expected, Option<Sight>)>),
+    /// What the heavy network says of tracklets on a keyframe.
+    Opinions(Vec<(u32, Option<Sight>)>),
 }
+
+/// A frame's number and what came back; the error of a worker.
+type Reply = Result<(u64, Back), PoseError>;
 
 struct Observing<'a> {
     job: &'a Job<'a>,
@@ -141,8 +145,8 @@ struct Observing<'a> {
     /// What was seen, by frame.
     seen: BTreeMap<u64, Vec<Seen>>,
     /// Given to workers with each frame; let go of at the end so that the receiver ends too.
-    looked: Option<Sender<FrameLooks>>,
-    looks: Receiver<FrameLooks>,
+    looked: Option<Sender<Reply>>,
+    looks: Receiver<Reply>,
     /// Frames that workers have and did not give back.
     asked: BTreeSet<u64>,
     journal: &'a Journal,
@@ -242,10 +246,11 @@ impl Observing<'_> {
             tracklet: person.tracklet,
             frame: keyframe.index,
             sight: person.sight.clone(),
-            second_opinion: person.second_opinion.clone(),
+            second_opinion: None,
             figure: person.figure,
         });
         self.seen.insert(keyframe.index, seen.collect());
+        self.ask_opinions(frame, &keyframe)?;
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
         (self.job.events)(Event::Progress {
             phase: Phase::Observe,
@@ -270,44 +275,70 @@ impl Observing<'_> {
                 frames.iter().flat_map(|(frame, all)| all.iter().map(|e| (&**frame, question(e)))).collect();
             let found = perform(worker, &questions, geometry, color, &timings);
             // A job that failed no longer listens.
-            match found {
-                Ok(found) => {
-                    let mut sights = found.into_iter().map(|found| match found {
-                        Found::Person(sight) => sight,
-                        Found::Figures(_) | Found::People(_) => None,
-                    });
+            match found.map(sights) {
+                Ok(mut sights) => {
                     for (frame, expected) in frames {
-                        let result = Ok(expected.into_iter().zip(&mut sights).collect());
-                        drop(reply.send(FrameLooks { frame: frame.index, result }));
+                        let looks = expected.into_iter().zip(&mut sights).collect();
+                        drop(reply.send(Ok((frame.index, Back::Looks(looks)))));
                     }
                 }
-                Err(error) => drop(reply.send(FrameLooks { frame: frames[0].0.index, result: Err(error) })),
+                Err(error) => drop(reply.send(Err(error))),
             }
         })?;
         Ok(())
     }
 
+    /// Asks a worker for second opinions on a keyframe; nobody waits for them.
+    fn ask_opinions(&mut self, frame: &Arc<Frame>, keyframe: &Keyframe) -> Result<(), JobError> {
+        let Some(reply) = self.looked.clone() else { return Ok(()) };
+        let people = keyframe.people.iter().filter(|person| person.is_in_doubt);
+        let (tracklets, questions): (Vec<u32>, Vec<Work>) = people.map(|p| (p.tracklet, p.question())).unzip();
+        if questions.is_empty() {
+            return Ok(());
+        }
+        self.asked.insert(frame.index);
+        let (geometry, color, timings, frame) = (self.geometry, self.color, self.timings.clone(), frame.clone());
+        self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
+            let questions: Vec<_> = questions.into_iter().map(|work| (&*frame, work)).collect();
+            let found = perform(worker, &questions, geometry, color, &timings);
+            let opinions = found.map(|found| Back::Opinions(tracklets.into_iter().zip(sights(found)).collect()));
+            drop(reply.send(opinions.map(|opinions| (frame.index, opinions))));
+        })?;
+        Ok(())
+    }
+
     fn collect_ready(&mut self) -> Result<(), JobError> {
-        while let Ok(looks) = self.looks.try_recv() {
-            self.collect(looks)?;
+        while let Ok(back) = self.looks.try_recv() {
+            self.collect(back?);
         }
         Ok(())
     }
 
     fn collect_all(&mut self) -> Result<(), JobError> {
         self.looked = None;
-        while let Ok(looks) = self.looks.recv() {
-            self.collect(looks)?;
+        while let Ok(back) = self.looks.recv() {
+            self.collect(back?);
         }
         Ok(())
     }
 
-    fn collect(&mut self, FrameLooks { frame, result }: FrameLooks) -> Result<(), JobError> {
+    fn collect(&mut self, (frame, back): (u64, Back)) {
         self.asked.remove(&frame);
-        let people = settle(self.geometry.display, result?);
-        let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None, figure: None };
-        self.seen.insert(frame, people.into_iter().map(seen).collect());
-        Ok(())
+        match back {
+            Back::Looks(looks) => {
+                let people = settle(self.geometry.display, looks);
+                let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None, figure: None };
+                self.seen.insert(frame, people.into_iter().map(seen).collect());
+            }
+            Back::Opinions(opinions) => {
+                let seen = self.seen.entry(frame).or_default();
+                for (tracklet, answer) in opinions {
+                    if let Some(person) = seen.iter_mut().find(|seen| seen.tracklet == tracklet) {
+                        person.second_opinion = Tracked::opinion(&person.sight.landmarks, answer);
+                    }
+                }
+            }
+        }
     }
 
     fn record_what_is_ripe(&mut self) -> Result<(), JobError> {
@@ -331,6 +362,14 @@ impl Observing<'_> {
         tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }
+}
+
+/// The answers to looks.
+fn sights(found: Vec<Found>) -> impl Iterator<Item = Option<Sight>> {
+    found.into_iter().map(|found| match found {
+        Found::Person(sight) => sight,
+        Found::Figures(_) | Found::People(_) => None,
+    })
 }
 
 /// Answers questions of one kind and records their time.

@@ -142,7 +142,7 @@ impl Drop for DetectionPool {
 
 /// Waits for a ticket; while nobody watches a video, a worker lets go of its networks. Whether there will be another.
 fn wait(tickets: &Receiver<()>, worker: &mut Worker, users: &AtomicUsize) -> bool {
-    while worker.is_open() {
+    while worker.is_worth_closing() {
         match tickets.recv_timeout(IDLE) {
             Ok(()) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,

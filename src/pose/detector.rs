@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use glam::DVec2;
-use ort::{session::Session, value::TensorRef};
 
 use super::{
     PoseError, Region, Runtime,
     crop::{Border, Picture},
     finder::overlap,
-    runtime::{output, sigmoid},
+    runtime::{Opened, output, sigmoid},
 };
 
 const SIZE: usize = 224;
@@ -93,7 +92,7 @@ fn anchors() -> Vec<[f32; 2]> {
 
 /// The detector network of one worker.
 pub struct Detector {
-    session: Session,
+    network: Opened,
     anchors: Vec<[f32; 2]>,
     input: Vec<f32>,
 }
@@ -102,9 +101,9 @@ impl Detector {
     /// Opens the network.
     ///
     /// # Errors
-    /// See [`Runtime::session`].
+    /// When the file is missing or is not a network.
     pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
-        Ok(Self { session: runtime.session(model)?, anchors: anchors(), input: Vec::new() })
+        Ok(Self { network: runtime.open(model)?, anchors: anchors(), input: Vec::new() })
     }
 
     /// People in one window, best first.
@@ -116,8 +115,7 @@ impl Detector {
         let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
         self.input.clear();
         picture.crop(&square, SIZE, Border::Fill(0.0), [-1.0, 1.0], &mut self.input);
-        let tensor = TensorRef::from_array_view(([1usize, SIZE, SIZE, 3], self.input.as_slice()))?;
-        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+        let outputs = self.network.run([1, SIZE, SIZE, 3], &self.input)?;
         let boxes = output(&outputs, "boxes", ANCHORS * VALUES)?;
         let scores = output(&outputs, "scores", ANCHORS)?;
         let side = window.side as f32;

@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use glam::{DAffine2, DVec2};
-use ort::{session::Session, value::TensorRef};
 
 use super::{
     PoseError, Region, Runtime,
     crop::{Border, Picture},
-    runtime::output,
+    runtime::{Opened, output},
 };
 
 /// Sides of the cells of the network's three heads, in its input's pixels.
@@ -134,7 +133,7 @@ fn input_size(view: &View) -> [usize; 2] {
 
 /// The person finder of one worker.
 pub struct Finder {
-    session: Session,
+    network: Opened,
     input: Vec<f32>,
 }
 
@@ -142,9 +141,9 @@ impl Finder {
     /// Opens the network.
     ///
     /// # Errors
-    /// See [`Runtime::session`].
+    /// When the file is missing or is not a network.
     pub fn new(runtime: &Runtime, model: &Path) -> Result<Self, PoseError> {
-        Ok(Self { session: runtime.session(model)?, input: Vec::new() })
+        Ok(Self { network: runtime.open(model)?, input: Vec::new() })
     }
 
     /// People in a view, best first.
@@ -158,8 +157,7 @@ impl Finder {
         // From corners of input pixels to the middles of displayed ones.
         let to_display = DAffine2::from_translation(origin - 0.5) * DAffine2::from_scale(DVec2::splat(scale));
         picture.shrink(to_display, [columns, rows], Border::Fill(GREY), &mut self.input);
-        let tensor = TensorRef::from_array_view(([1usize, rows, columns, 3], self.input.as_slice()))?;
-        let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+        let outputs = self.network.run([1, rows, columns, 3], &self.input)?;
         let cells: usize = STRIDES.iter().map(|s| (columns / s) * (rows / s)).sum();
         let scores = output(&outputs, "scores", cells)?;
         let distances = output(&outputs, "distances", cells * 4)?;

@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use glam::{DMat2, DVec2};
-use ort::{session::Session, value::TensorRef};
-
 use super::{
     LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime,
     crop::{Border, Picture},
-    runtime::{output, sigmoid},
+    runtime::{Opened, output, sigmoid},
 };
+use glam::{DMat2, DVec2};
 
 const SIZE: usize = 256;
 /// The 33 body points, the two points of the circle, and four the published graphs do not use.
@@ -21,7 +19,7 @@ const MIN_HEAT: f32 = 0.5;
 
 /// A landmark network of one worker.
 pub struct Landmarker {
-    session: Session,
+    network: Opened,
     /// Pictures at a time, at most.
     batch: usize,
     input: Vec<f32>,
@@ -31,9 +29,9 @@ impl Landmarker {
     /// Opens the network, to be shown up to `batch` pictures at a time.
     ///
     /// # Errors
-    /// See [`Runtime::session`].
+    /// When the file is missing or is not a network.
     pub fn new(runtime: &Runtime, model: &Path, batch: usize) -> Result<Self, PoseError> {
-        Ok(Self { session: runtime.session(model)?, batch: batch.max(1), input: Vec::new() })
+        Ok(Self { network: runtime.open(model)?, batch: batch.max(1), input: Vec::new() })
     }
 
     /// The person in each region; `None` when the region or the network's answer is not usable numbers.
@@ -48,11 +46,10 @@ impl Landmarker {
             for (picture, region) in batch.iter().map(|&i| &regions[i]) {
                 picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
             }
-            // A GPU prepares itself for each new number of pictures: let there be few.
-            let count = batch.len().next_power_of_two().min(self.batch);
+            // A GPU prepares itself for each new number of pictures: there are two.
+            let count = if batch.len() == 1 { 1 } else { self.batch };
             self.input.resize(count * SIZE * SIZE * 3, 0.0);
-            let tensor = TensorRef::from_array_view(([count, SIZE, SIZE, 3], self.input.as_slice()))?;
-            let outputs = self.session.run(ort::inputs!["input" => tensor])?;
+            let outputs = self.network.run([count, SIZE, SIZE, 3], &self.input)?;
             let all = Answers {
                 points: output(&outputs, "landmarks", count * POINTS * 5)?,
                 flag: output(&outputs, "pose_flag", count)?,

@@ -8,7 +8,8 @@ use std::{
 use ort::{
     environment::Environment,
     ep,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{Session, SessionOutputs, builder::GraphOptimizationLevel},
+    value::TensorRef,
 };
 
 /// Where networks run.
@@ -24,7 +25,7 @@ pub enum Device {
     Cuda,
 }
 
-const GPU_BATCH: usize = 16;
+const GPU_BATCH: usize = 8;
 
 /// Why a network could not be opened or run.
 #[derive(Debug, thiserror::Error)]
@@ -144,25 +145,28 @@ impl Runtime {
 
     /// A provider that fails is otherwise skipped in silence, so ask for the error.
     fn try_cuda(&self) -> Result<(), ort::Error> {
-        Session::builder(&self.environment)?
-            .with_execution_providers([cuda()])
-            .map(|_| ())
-            .map_err(ort::Error::from)
+        Session::builder(&self.environment)?.with_execution_providers([cuda()]).map(|_| ()).map_err(ort::Error::from)
     }
 
-    /// Opens a network for one worker: one thread, no arena (sessions are many and memory counts).
+    /// Opens a network for one worker.
     ///
     /// # Errors
     /// When the file is missing or is not a network.
-    pub fn session(&self, model: &Path) -> Result<Session, PoseError> {
+    pub(super) fn open(&self, model: &Path) -> Result<Opened, PoseError> {
+        let session = self.session(model)?;
+        Ok(Opened { runtime: self.clone(), model: model.to_path_buf(), sessions: vec![(None, session)] })
+    }
+
+    fn session(&self, model: &Path) -> Result<Session, PoseError> {
         let path = model.to_path_buf();
         if !model.is_file() {
             return Err(PoseError::ModelMissing { path });
         }
-        self.open(model).map_err(|e| PoseError::ModelUnusable { path, reason: e.to_string() })
+        self.try_session(model).map_err(|e| PoseError::ModelUnusable { path, reason: e.to_string() })
     }
 
-    fn open(&self, model: &Path) -> Result<Session, ort::Error> {
+    /// One thread, no arena (sessions are many and memory counts).
+    fn try_session(&self, model: &Path) -> Result<Session, ort::Error> {
         let cpu = ep::CPU::default().with_arena_allocator(false).build();
         let providers = match self.device {
             Device::Cuda => vec![cuda(), cpu],
@@ -175,6 +179,41 @@ impl Runtime {
             .with_inter_threads(1)?
             .with_parallel_execution(false)?
             .commit_from_file(model)
+    }
+}
+
+/// Pictures, rows, columns, channels.
+pub(super) type Shape = [usize; 4];
+
+/// An open network with one input.
+pub(super) struct Opened {
+    runtime: Runtime,
+    model: PathBuf,
+    /// On a GPU one for each shape of input: whenever the shape changes, all convolutions are planned anew (0.4 s on an H200).
+    sessions: Vec<(Option<Shape>, Session)>,
+}
+
+impl Opened {
+    /// Shows it `input`.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub(super) fn run(&mut self, shape: Shape, input: &[f32]) -> Result<SessionOutputs<'_>, PoseError> {
+        let is_for = |&(known, _): &(Option<Shape>, Session)| match self.runtime.device {
+            Device::Cuda => known.is_none_or(|known| known == shape),
+            _ => true,
+        };
+        let index = match self.sessions.iter().position(is_for) {
+            Some(index) => index,
+            None => {
+                self.sessions.push((None, self.runtime.session(&self.model)?));
+                self.sessions.len() - 1
+            }
+        };
+        let (known, session) = &mut self.sessions[index];
+        *known = Some(shape);
+        let tensor = TensorRef::from_array_view((shape, input))?;
+        Ok(session.run(ort::inputs!["input" => tensor])?)
     }
 }
 

@@ -6,8 +6,8 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Detection, Detector, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime, View,
-    Window,
+    Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime,
+    View, Window,
 };
 use crate::models::Models;
 
@@ -156,14 +156,16 @@ impl Worker {
     /// Opens a network now, so that the first picture does not wait for it (and a missing file is noticed early).
     ///
     /// # Errors
-    /// See [`Runtime::session`].
+    /// When the file is missing or is not a network.
     pub fn open(&mut self, network: Network) -> Result<(), PoseError> {
         self.landmarker(network).map(|_| ())
     }
 
-    /// Whether any network is open.
-    pub fn is_open(&self) -> bool {
-        self.finder.is_some() || self.detector.is_some() || !self.landmarkers.is_empty()
+    /// Whether closing would give memory back: networks are open, and not on a GPU, where they take seconds to open and hold
+    /// little of this machine's memory.
+    pub fn is_worth_closing(&self) -> bool {
+        let is_open = self.finder.is_some() || self.detector.is_some() || !self.landmarkers.is_empty();
+        is_open && self.runtime.device() == Device::Cpu
     }
 
     /// Closes the networks until they are needed again, and gives their memory back to the system.
@@ -218,11 +220,7 @@ impl Worker {
     }
 
     /// Answers [`Work::Look`]s with one network.
-    fn look(
-        &mut self,
-        questions: &[(Picture<'_>, Work)],
-        network: Network,
-    ) -> Result<Vec<Found>, PoseError> {
+    fn look(&mut self, questions: &[(Picture<'_>, Work)], network: Network) -> Result<Vec<Found>, PoseError> {
         let asked: Vec<(Picture<'_>, Region, f64)> = questions
             .iter()
             .filter_map(|(picture, work)| match *work {
@@ -243,7 +241,8 @@ impl Worker {
         for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {
             // The second look may lose the person (the first was at the edge of its region): keep the better.
             let first = found[index].as_ref().map_or(0.0, Landmarks::quality);
-            if second.as_ref().is_some_and(|s| s.score >= Sight::MIN_SCORE && s.quality() + SECOND_LOOK_BONUS >= first) {
+            if second.as_ref().is_some_and(|s| s.score >= Sight::MIN_SCORE && s.quality() + SECOND_LOOK_BONUS >= first)
+            {
                 found[index] = second;
             }
         }

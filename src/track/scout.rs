@@ -21,14 +21,28 @@ pub struct Tracked {
     pub tracklet: u32,
     /// What was seen.
     pub sight: Sight,
-    /// From the heavy network, where it was asked.
-    pub second_opinion: Option<Box<Landmarks>>,
+    /// Whether the heavy network should be asked about them ([`Tracked::question`]).
+    pub is_in_doubt: bool,
     /// Motion of the region's centre, displayed pixels a frame.
     pub velocity: DVec2,
     /// Whether the finder sees them; `None` where it did not look closely enough to say no.
     pub figure: Option<bool>,
     /// The same, or what it said when it last looked.
     pub is_figure: bool,
+}
+
+impl Tracked {
+    /// What to ask for a second opinion.
+    pub fn question(&self) -> Work {
+        let region = self.sight.landmarks.region();
+        Work::Look { region, network: Network::Heavy, tolerance: f64::INFINITY }
+    }
+
+    /// The answer, if it is of the same person.
+    pub fn opinion(first: &Landmarks, answer: Option<Sight>) -> Option<Box<Landmarks>> {
+        let second = answer?.landmarks;
+        (pose_distance(first, &second, [0.0; 2]) < SAME_PERSON).then(|| Box::new(second))
+    }
 }
 
 /// Everyone on one keyframe.
@@ -91,6 +105,8 @@ const OPINION_INTERVAL: f64 = 0.4;
 const PROVEN: u32 = 4;
 /// What a find in the region of somebody known for long is better by than one from elsewhere ([`Landmarks::quality`]).
 const KNOWN_BONUS: f32 = 0.05;
+/// Two opinions that are further apart ([`pose_distance`]) are of two people.
+const SAME_PERSON: f64 = 0.2;
 /// Side of the window in which a person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
@@ -203,7 +219,7 @@ impl Scout {
         let sights = sights.into_iter().map(|(sight, _)| sight).collect();
         let mut people = self.assign(index, &predicted, sights);
         self.give_figures(&mut people, &figures);
-        self.ask_second_opinions(index, &mut people, run)?;
+        self.doubt(index, &mut people);
         people.sort_by_key(|p| p.tracklet);
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
@@ -320,22 +336,17 @@ impl Scout {
                     (tracklet, DVec2::ZERO)
                 }
             };
-            people.push(Tracked { tracklet, sight, second_opinion: None, velocity, figure: None, is_figure: false });
+            people.push(Tracked { tracklet, sight, is_in_doubt: false, velocity, figure: None, is_figure: false });
         }
         people
     }
 
-    fn ask_second_opinions<E>(
-        &mut self,
-        index: u64,
-        people: &mut [Tracked],
-        run: &mut dyn FnMut(Vec<Work>) -> Result<Vec<Found>, E>,
-    ) -> Result<(), E> {
+    /// Marks whom the heavy network should look at too.
+    fn doubt(&mut self, index: u64, people: &mut [Tracked]) {
         if !self.second_opinions {
-            return Ok(());
+            return;
         }
-        let mut asked = Vec::new();
-        for (i, person) in people.iter().enumerate() {
+        for person in people {
             let Some(known) = self.known.iter_mut().find(|k| k.tracklet == person.tracklet) else { continue };
             if is_small(&known.region, self.display) {
                 continue;
@@ -343,24 +354,9 @@ impl Scout {
             let since = known.last_opinion.map(|last| (index - last) as f64 / self.fps);
             if wants_second_opinion(since, &person.sight.landmarks) {
                 known.last_opinion = Some(index);
-                asked.push(i);
+                person.is_in_doubt = true;
             }
         }
-        if asked.is_empty() {
-            return Ok(());
-        }
-        let work = asked.iter().map(|&i| Work::Look {
-            region: people[i].sight.landmarks.region(),
-            network: Network::Heavy,
-            tolerance: f64::INFINITY,
-        });
-        for (&i, found) in asked.iter().zip(run(work.collect())?) {
-            let Found::Person(Some(sight)) = found else { continue };
-            if pose_distance(&people[i].sight.landmarks, &sight.landmarks, [0.0; 2]) < 0.2 {
-                people[i].second_opinion = Some(Box::new(sight.landmarks));
-            }
-        }
-        Ok(())
     }
 }
 
