@@ -115,25 +115,28 @@ impl Detector {
         let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
         self.input.clear();
         picture.crop(&square, SIZE, Border::Fill(0.0), [-1.0, 1.0], &mut self.input);
-        let outputs = self.network.run([1, SIZE, SIZE, 3], &self.input)?;
-        let boxes = output(&outputs, "boxes", ANCHORS * VALUES)?;
-        let scores = output(&outputs, "scores", ANCHORS)?;
-        let side = window.side as f32;
-        let place = |x: f32, y: f32| [window.x as f32 + side * x, window.y as f32 + side * y];
-        let found =
-            scores.iter().zip(boxes.chunks_exact(VALUES)).zip(&self.anchors).filter_map(|((&score, raw), a)| {
-                let score = sigmoid(score);
-                let point = |i: usize| [raw[i] / SIZE as f32 + a[0], raw[i + 1] / SIZE as f32 + a[1]];
-                if score < MIN_SCORE || !raw.iter().all(|v| v.is_finite()) {
-                    return None;
-                }
-                let ([x, y], w, h) = (point(0), raw[2] / SIZE as f32 / 2.0, raw[3] / SIZE as f32 / 2.0);
-                let ([left, top], [right, bottom]) = (place(x - w, y - h), place(x + w, y + h));
-                let keypoints = [4, 6, 8, 10].map(point).map(|[x, y]| place(x, y));
-                Some(Detection { bounds: [left, top, right, bottom], keypoints, score })
-            });
-        Ok(merge(found.collect()))
+        let anchors = &self.anchors;
+        let found = self.network.run([1, SIZE, SIZE, 3], &self.input, |outputs| {
+            let (boxes, scores) = (output(outputs, "boxes", ANCHORS * VALUES)?, output(outputs, "scores", ANCHORS)?);
+            let each = scores.iter().zip(boxes.chunks_exact(VALUES)).zip(anchors);
+            Ok(each.filter_map(|((&score, raw), &anchor)| detection(sigmoid(score), raw, anchor, &window)).collect())
+        })?;
+        Ok(merge(found))
     }
+}
+
+/// What an anchor says: [`VALUES`] numbers in the input's pixels, relative to it.
+fn detection(score: f32, raw: &[f32], anchor: [f32; 2], window: &Window) -> Option<Detection> {
+    let side = window.side as f32;
+    let place = |x: f32, y: f32| [window.x as f32 + side * x, window.y as f32 + side * y];
+    let point = |i: usize| [raw[i] / SIZE as f32 + anchor[0], raw[i + 1] / SIZE as f32 + anchor[1]];
+    if score < MIN_SCORE || !raw.iter().all(|v| v.is_finite()) {
+        return None;
+    }
+    let ([x, y], w, h) = (point(0), raw[2] / SIZE as f32 / 2.0, raw[3] / SIZE as f32 / 2.0);
+    let ([left, top], [right, bottom]) = (place(x - w, y - h), place(x + w, y + h));
+    let keypoints = [4, 6, 8, 10].map(point).map(|[x, y]| place(x, y));
+    Some(Detection { bounds: [left, top, right, bottom], keypoints, score })
 }
 
 #[cfg(test)]

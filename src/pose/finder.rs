@@ -157,29 +157,38 @@ impl Finder {
         // From corners of input pixels to the middles of displayed ones.
         let to_display = DAffine2::from_translation(origin - 0.5) * DAffine2::from_scale(DVec2::splat(scale));
         picture.shrink(to_display, [columns, rows], Border::Fill(GREY), &mut self.input);
-        let outputs = self.network.run([1, rows, columns, 3], &self.input)?;
         let cells: usize = STRIDES.iter().map(|s| (columns / s) * (rows / s)).sum();
-        let scores = output(&outputs, "scores", cells)?;
-        let distances = output(&outputs, "distances", cells * 4)?;
-
-        let centers = STRIDES.into_iter().flat_map(|stride| {
-            let across = columns / stride;
-            (0..across * (rows / stride))
-                .map(move |i| (stride as f32, [i % across, i / across].map(|v| v as f32 + 0.5)))
-        });
-        let mut found: Vec<Figure> = Vec::new();
-        for ((&score, sides), (stride, [x, y])) in scores.iter().zip(distances.chunks_exact(4)).zip(centers) {
-            if score.is_nan() || score < MIN_SCORE || !sides.iter().all(|v| v.is_finite()) {
-                continue;
-            }
-            let corners = [x - sides[0], y - sides[1], x + sides[2], y + sides[3]].map(|v| v * stride * scale as f32);
-            let [x, y] = [origin.x as f32, origin.y as f32];
-            let bounds = [corners[0] + x, corners[1] + y, corners[2] + x, corners[3] + y];
-            found.push(Figure { bounds, score });
-        }
+        let mut found = self.network.run([1, rows, columns, 3], &self.input, |outputs| {
+            let (scores, distances) = (output(outputs, "scores", cells)?, output(outputs, "distances", cells * 4)?);
+            Ok(figures(scores, distances, [columns, rows], scale as f32, origin.as_vec2()))
+        })?;
         found.retain(|figure| !view.cuts(figure, picture.geometry.display));
         Ok(best(found))
     }
+}
+
+/// Reads the outputs for an input of this size, whose pixels are `scale` displayed pixels, the first one's corner at `origin`.
+fn figures(
+    scores: &[f32],
+    distances: &[f32],
+    [columns, rows]: [usize; 2],
+    scale: f32,
+    origin: glam::Vec2,
+) -> Vec<Figure> {
+    let centers = STRIDES.into_iter().flat_map(|stride| {
+        let across = columns / stride;
+        (0..across * (rows / stride)).map(move |i| (stride as f32, [i % across, i / across].map(|v| v as f32 + 0.5)))
+    });
+    let mut found = Vec::new();
+    for ((&score, sides), (stride, [x, y])) in scores.iter().zip(distances.chunks_exact(4)).zip(centers) {
+        if score.is_nan() || score < MIN_SCORE || !sides.iter().all(|v| v.is_finite()) {
+            continue;
+        }
+        let corners = [x - sides[0], y - sides[1], x + sides[2], y + sides[3]].map(|v| v * stride * scale);
+        let bounds = [corners[0] + origin.x, corners[1] + origin.y, corners[2] + origin.x, corners[3] + origin.y];
+        found.push(Figure { bounds, score });
+    }
+    found
 }
 
 /// Non-maximum suppression, of one view's figures or of several views'. Best first.

@@ -8,6 +8,7 @@ use super::{
     runtime::{Opened, output, sigmoid},
 };
 use glam::{DMat2, DVec2};
+use ort::session::SessionOutputs;
 
 const SIZE: usize = 256;
 /// The 33 body points, the two points of the circle, and four the published graphs do not use.
@@ -31,7 +32,9 @@ impl Landmarker {
     /// # Errors
     /// When the file is missing or is not a network.
     pub fn new(runtime: &Runtime, model: &Path, batch: usize) -> Result<Self, PoseError> {
-        Ok(Self { network: runtime.open(model)?, batch: batch.max(1), input: Vec::new() })
+        let network = runtime.open(model)?;
+        network.prepare([1, SIZE, SIZE, 3])?;
+        Ok(Self { network, batch: batch.max(1), input: Vec::new() })
     }
 
     /// The person in each region; `None` when the region or the network's answer is not usable numbers.
@@ -49,16 +52,17 @@ impl Landmarker {
             // A GPU prepares itself for each new number of pictures: there are two.
             let count = if batch.len() == 1 { 1 } else { self.batch };
             self.input.resize(count * SIZE * SIZE * 3, 0.0);
-            let outputs = self.network.run([count, SIZE, SIZE, 3], &self.input)?;
-            let all = Answers {
-                points: output(&outputs, "landmarks", count * POINTS * 5)?,
-                flag: output(&outputs, "pose_flag", count)?,
-                heat: output(&outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
-                world: output(&outputs, "world_landmarks", count * POINTS * 3)?,
+            let read = |outputs: &SessionOutputs<'_>| {
+                let all = Answers {
+                    points: output(outputs, "landmarks", count * POINTS * 5)?,
+                    flag: output(outputs, "pose_flag", count)?,
+                    heat: output(outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
+                    world: output(outputs, "world_landmarks", count * POINTS * 3)?,
+                };
+                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&regions[i].1));
+                Ok(())
             };
-            for (k, &i) in batch.iter().enumerate() {
-                found[i] = all.of(k).landmarks(&regions[i].1);
-            }
+            self.network.run([count, SIZE, SIZE, 3], &self.input, read)?;
         }
         Ok(found)
     }

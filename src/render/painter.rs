@@ -1,4 +1,7 @@
 //! Draws a [`Scene`] with OpenGL and reads the pixels back. Used by the render thread alone.
+//!
+//! A GPU is read back asynchronously: the pixels go into one of a few buffers of the device while the next scene is drawn, and a
+//! fence tells when they are there. A software renderer does not go on by itself: another copy would be all that this gives.
 
 use std::sync::Arc;
 
@@ -6,6 +9,7 @@ use glow::HasContext;
 
 use super::mesh::{NEAR, Scene, Vertex};
 use super::{Overlay, RenderError, Style};
+use crate::geometry::Rect;
 
 const VERTEX_SHADER: &str = r"#version 330 core
 layout(location = 0) in vec3 place;
@@ -54,6 +58,26 @@ void main() {
 }
 ";
 
+/// Nanoseconds between two looks at a fence.
+const PATIENCE: i32 = 100_000_000;
+/// Scenes that may be under way at once.
+pub(super) const UNDER_WAY: usize = 3;
+
+/// A scene that is being drawn. To be given to [`Painter::finish`], the oldest first.
+#[must_use]
+pub(super) struct Drawing {
+    rect: Rect,
+    pixels: Pixels,
+}
+
+/// Pixels of a scene.
+enum Pixels {
+    /// Read back.
+    Here(Vec<u8>),
+    /// In the next buffer when this fence is reached.
+    Coming(glow::Fence),
+}
+
 /// Program, buffers and target; made once a context.
 pub(super) struct Painter {
     gl: Arc<glow::Context>,
@@ -64,6 +88,11 @@ pub(super) struct Painter {
     indices: glow::Buffer,
     target: Target,
     largest: u32,
+    /// Used in turn; none where a drawing is read back at once.
+    buffers: Vec<glow::Buffer>,
+    /// Drawings read into buffers, and out of them.
+    begun: usize,
+    finished: usize,
 }
 
 /// A framebuffer that only grows.
@@ -75,7 +104,7 @@ struct Target {
 }
 
 impl Painter {
-    pub(super) fn new(gl: Arc<glow::Context>) -> Result<Self, RenderError> {
+    pub(super) fn new(gl: Arc<glow::Context>, is_software: bool) -> Result<Self, RenderError> {
         // SAFETY: the context is current on this thread, which owns every object made here.
         unsafe {
             let program = link(&gl)?;
@@ -107,23 +136,25 @@ impl Painter {
                 depth: gl.create_renderbuffer().map_err(RenderError::Gl)?,
                 size: [0, 0],
             };
+            let buffers = (0..if is_software { 0 } else { UNDER_WAY }).map(|_| gl.create_buffer());
+            let buffers = buffers.collect::<Result<_, _>>().map_err(RenderError::Gl)?;
             let largest = [glow::MAX_RENDERBUFFER_SIZE, glow::MAX_TEXTURE_SIZE]
                 .map(|name| gl.get_parameter_i32(name).max(0) as u32);
-            Ok(Self { gl, program, window, mask, vertices, indices, target, largest: largest[0].min(largest[1]) })
+            let largest = largest[0].min(largest[1]);
+            Ok(Self { gl, program, window, mask, vertices, indices, target, largest, buffers, begun: 0, finished: 0 })
         }
     }
 
-    pub(super) fn draw(&mut self, scene: &Scene) -> Result<Overlay, RenderError> {
+    /// Has a scene drawn. No more than [`UNDER_WAY`] may be unfinished.
+    pub(super) fn begin(&mut self, scene: &Scene) -> Result<Drawing, RenderError> {
         let rect = scene.rect;
         let [width, height] = [rect.width, rect.height];
         if width == 0 || height == 0 {
-            return Ok(Overlay { rect, rgba: Vec::new() });
+            return Ok(Drawing { rect, pixels: Pixels::Here(Vec::new()) });
         }
         self.fit_target([width, height])?;
-        let mut rgba = vec![0; width as usize * height as usize * 4];
         let gl = &self.gl;
-        // SAFETY: the context is current on this thread; indices were built with the vertices they name; the buffer read
-        // into holds width x height RGBA pixels, and rows of RGBA are aligned to four bytes.
+        // SAFETY: the context is current on this thread; indices were built with the vertices they name.
         unsafe {
             gl.viewport(0, 0, width as i32, height as i32);
             gl.scissor(0, 0, width as i32, height as i32);
@@ -145,11 +176,66 @@ impl Painter {
             gl.enable(glow::BLEND);
             gl.depth_mask(false);
             gl.draw_elements(glow::TRIANGLES, scene.fringe.len() as i32 * 3, glow::UNSIGNED_INT, solid.len() as i32);
-            let into = glow::PixelPackData::Slice(Some(&mut rgba));
-            gl.read_pixels(0, 0, width as i32, height as i32, glow::RGBA, glow::UNSIGNED_BYTE, into);
-            match gl.get_error() {
-                glow::NO_ERROR => Ok(Overlay { rect, rgba }),
+            let pixels = self.read(rect)?;
+            match self.gl.get_error() {
+                glow::NO_ERROR => Ok(Drawing { rect, pixels }),
                 code => Err(RenderError::Gl(format!("error {code:#x} while drawing {width} x {height} pixels"))),
+            }
+        }
+    }
+
+    /// Reads the pixels back, or has them read.
+    ///
+    /// # Safety
+    /// The context must be current on this thread.
+    unsafe fn read(&mut self, rect: Rect) -> Result<Pixels, RenderError> {
+        let gl = &self.gl;
+        let [width, height] = [rect.width, rect.height].map(|v| v as i32);
+        // SAFETY: what is read into holds width x height RGBA pixels, and rows of RGBA are aligned to four bytes.
+        unsafe {
+            let read = |into| gl.read_pixels(0, 0, width, height, glow::RGBA, glow::UNSIGNED_BYTE, into);
+            if self.buffers.is_empty() {
+                let mut rgba = vec![0; bytes(rect)];
+                read(glow::PixelPackData::Slice(Some(&mut rgba)));
+                return Ok(Pixels::Here(rgba));
+            }
+            gl.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(self.buffers[self.begun % UNDER_WAY]));
+            gl.buffer_data_size(glow::PIXEL_PACK_BUFFER, bytes(rect) as i32, glow::STREAM_READ);
+            read(glow::PixelPackData::BufferOffset(0));
+            let fence = gl.fence_sync(glow::SYNC_GPU_COMMANDS_COMPLETE, 0).map_err(RenderError::Gl)?;
+            gl.flush();
+            self.begun += 1;
+            Ok(Pixels::Coming(fence))
+        }
+    }
+
+    /// Waits until a drawing is done, and gives its pixels.
+    pub(super) fn finish(&mut self, Drawing { rect, pixels }: Drawing) -> Result<Overlay, RenderError> {
+        let fence = match pixels {
+            Pixels::Here(rgba) => return Ok(Overlay { rect, rgba }),
+            Pixels::Coming(fence) => fence,
+        };
+        let from = self.buffers[self.finished % UNDER_WAY];
+        self.finished += 1;
+        let gl = &self.gl;
+        let mut rgba = Vec::with_capacity(bytes(rect));
+        // SAFETY: the context is current on this thread; the buffer was made for the pixels of `rect`, and is mapped while they are
+        // copied.
+        unsafe {
+            while let glow::TIMEOUT_EXPIRED = gl.client_wait_sync(fence, glow::SYNC_FLUSH_COMMANDS_BIT, PATIENCE) {}
+            gl.delete_sync(fence);
+            gl.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(from));
+            let mapped = gl.map_buffer_range(glow::PIXEL_PACK_BUFFER, 0, bytes(rect) as i32, glow::MAP_READ_BIT);
+            if !mapped.is_null() {
+                rgba.extend_from_slice(std::slice::from_raw_parts(mapped, bytes(rect)));
+                gl.unmap_buffer(glow::PIXEL_PACK_BUFFER);
+            }
+            match gl.get_error() {
+                glow::NO_ERROR if !mapped.is_null() => Ok(Overlay { rect, rgba }),
+                code => {
+                    let [width, height] = [rect.width, rect.height];
+                    Err(RenderError::Gl(format!("error {code:#x} while reading {width} x {height} pixels")))
+                }
             }
         }
     }
@@ -197,8 +283,14 @@ impl Drop for Painter {
             self.gl.delete_framebuffer(self.target.framebuffer);
             self.gl.delete_renderbuffer(self.target.color);
             self.gl.delete_renderbuffer(self.target.depth);
+            self.buffers.iter().for_each(|&buffer| self.gl.delete_buffer(buffer));
         }
     }
+}
+
+/// Bytes of the RGBA pixels of a rectangle.
+fn bytes(rect: Rect) -> usize {
+    rect.width as usize * rect.height as usize * 4
 }
 
 /// # Safety

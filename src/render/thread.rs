@@ -1,5 +1,6 @@
 //! The one render thread of the process: owns the OpenGL context and draws what every job asks for, in the order asked.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use flume::RecvTimeoutError;
 
 use super::context::{Context, Description};
 use super::mesh::Scene;
-use super::painter::Painter;
+use super::painter::{Drawing, Painter, UNDER_WAY};
 use super::{Overlay, RenderError};
 
 /// Requests that may wait: enough that the thread never idles between two jobs, few enough that memory stays small (a
@@ -108,7 +109,7 @@ impl RenderThread {
             .name("render".into())
             .spawn(move || {
                 let made = Context::new().map_err(RenderError::from).and_then(|context| {
-                    let painter = Painter::new(context.gl.clone())?;
+                    let painter = Painter::new(context.gl.clone(), context.description().software)?;
                     Ok((context, painter))
                 });
                 match made {
@@ -149,24 +150,84 @@ impl Drop for RenderThread {
     }
 }
 
+/// A request that is being drawn.
+struct UnderWay {
+    drawing: Drawing,
+    /// `[people, vertices, faces]`.
+    counts: [usize; 3],
+    asked: Instant,
+    started: Instant,
+    reply: flume::Sender<Result<Rendered, RenderError>>,
+}
+
 fn serve(context: &Context, painter: Painter, queue: &flume::Receiver<Message>) {
     let mut painter = Ok(painter);
-    while let Ok(Message::Draw(Request { scene, asked, reply })) = queue.recv() {
-        let started = Instant::now();
-        let drawn = match &mut painter {
-            Ok(p) => catch_unwind(AssertUnwindSafe(|| p.draw(&scene))).unwrap_or(Err(RenderError::Panicked)),
-            Err(e) => Err(RenderError::clone(e)),
+    let most = if context.description().software { 1 } else { UNDER_WAY };
+    let mut under_way = VecDeque::with_capacity(most);
+    loop {
+        // The thread waits for a drawing only where nothing else is to be begun.
+        let message = match under_way.len() {
+            0 => queue.recv().ok().or(Some(Message::Stop)),
+            n if n == most => None,
+            _ => queue.try_recv().ok(),
         };
-        let failed = drawn.is_err();
-        let [_, vertices, faces] = scene.counts();
-        let (waited, rendering) = (started - asked, started.elapsed());
-        let rendered = drawn.map(|overlay| Rendered { overlay, waited, rendering, vertices, faces });
-        // A job that was stopped no longer listens.
-        drop(reply.send(rendered));
-        if failed {
-            // Whatever state a failed frame left behind is thrown away.
+        let is_well = match message {
+            Some(Message::Draw(request)) => begin(&mut painter, request, &mut under_way),
+            Some(Message::Stop) => break,
+            None => under_way.pop_front().is_none_or(|oldest| finish(&mut painter, oldest)),
+        };
+        if !is_well {
+            // Whatever state a failed frame left behind is thrown away, after what was begun before it.
+            while let Some(oldest) = under_way.pop_front() {
+                finish(&mut painter, oldest);
+            }
             drop(std::mem::replace(&mut painter, Err(RenderError::Stopped)));
-            painter = Painter::new(context.gl.clone());
+            painter = Painter::new(context.gl.clone(), context.description().software);
         }
     }
+    while let Some(oldest) = under_way.pop_front() {
+        finish(&mut painter, oldest);
+    }
+}
+
+/// Whether that went well.
+fn begin(
+    painter: &mut Result<Painter, RenderError>,
+    Request { scene, asked, reply }: Request,
+    under_way: &mut VecDeque<UnderWay>,
+) -> bool {
+    let started = Instant::now();
+    match with(painter, |painter| painter.begin(&scene)) {
+        Ok(drawing) => {
+            under_way.push_back(UnderWay { drawing, counts: scene.counts(), asked, started, reply });
+            true
+        }
+        Err(error) => {
+            // A job that was stopped no longer listens.
+            drop(reply.send(Err(error)));
+            false
+        }
+    }
+}
+
+/// Whether that went well.
+fn finish(
+    painter: &mut Result<Painter, RenderError>,
+    UnderWay { drawing, counts: [_, vertices, faces], asked, started, reply }: UnderWay,
+) -> bool {
+    let drawn = with(painter, |painter| painter.finish(drawing));
+    let is_well = drawn.is_ok();
+    let (waited, rendering) = (started - asked, started.elapsed());
+    // A job that was stopped no longer listens.
+    drop(reply.send(drawn.map(|overlay| Rendered { overlay, waited, rendering, vertices, faces })));
+    is_well
+}
+
+/// Panics of the drawing code are errors of the frame.
+fn with<T>(
+    painter: &mut Result<Painter, RenderError>,
+    act: impl FnOnce(&mut Painter) -> Result<T, RenderError>,
+) -> Result<T, RenderError> {
+    let painter = painter.as_mut().map_err(|error| error.clone())?;
+    catch_unwind(AssertUnwindSafe(|| act(painter))).unwrap_or(Err(RenderError::Panicked))
 }
