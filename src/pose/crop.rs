@@ -39,6 +39,9 @@ const MOST_SAMPLES: usize = 4;
 /// Reads one sample of a row.
 trait Sample {
     fn at(row: &[u8], index: usize) -> f32;
+
+    /// Adds `weight` times each sample of a row to `sum`.
+    fn add_row(row: &[u8], weight: f32, sum: &mut [f32]);
 }
 
 struct Byte;
@@ -47,6 +50,10 @@ impl Sample for Byte {
     fn at(row: &[u8], index: usize) -> f32 {
         f32::from(row[index])
     }
+
+    fn add_row(row: &[u8], weight: f32, sum: &mut [f32]) {
+        sum.iter_mut().zip(row).for_each(|(sum, &v)| *sum += weight * f32::from(v));
+    }
 }
 
 struct Word;
@@ -54,6 +61,11 @@ impl Sample for Word {
     #[inline(always)]
     fn at(row: &[u8], index: usize) -> f32 {
         f32::from(u16::from_ne_bytes([row[2 * index], row[2 * index + 1]]))
+    }
+
+    fn add_row(row: &[u8], weight: f32, sum: &mut [f32]) {
+        let samples = row.as_chunks().0.iter().map(|&bytes| f32::from(u16::from_ne_bytes(bytes)));
+        sum.iter_mut().zip(samples).for_each(|(sum, v)| *sum += weight * v);
     }
 }
 
@@ -75,6 +87,69 @@ fn bilinear<S: Sample>(plane: &Plane<'_>, (x0, x1, fx): (usize, usize, f32), (y0
     a + fy * (b - a)
 }
 
+/// How much of a bilinear sample at a coordinate comes from inside the picture.
+fn inside(position: f32, last: f32) -> f32 {
+    (position + 1.0).min(last + 1.0 - position).clamp(0.0, 1.0)
+}
+
+/// Along one axis: which samples make a pixel of the grid, and with what weights.
+struct Taps {
+    /// The first sample of each, and where its weights begin.
+    starts: Vec<(usize, usize)>,
+    weights: Vec<f32>,
+    totals: Vec<f32>,
+}
+
+impl Taps {
+    /// For `count` pixels of `each` places; `at` gives a place's two neighbours and its weight.
+    fn new(count: usize, each: usize, at: impl Fn(usize) -> ((usize, usize, f32), f32)) -> Self {
+        let mut taps =
+            Self { starts: Vec::with_capacity(count + 1), weights: Vec::new(), totals: Vec::with_capacity(count) };
+        for pixel in 0..count {
+            let places: Vec<_> = (pixel * each..(pixel + 1) * each).map(&at).collect();
+            let first = places.iter().map(|((first, ..), _)| *first).min().unwrap_or(0);
+            let end = places.iter().map(|((_, second, _), _)| second + 1).max().unwrap_or(0);
+            let begin = taps.weights.len();
+            taps.starts.push((first, begin));
+            taps.weights.resize(begin + end - first, 0.0);
+            for ((a, b, share), weight) in &places {
+                taps.weights[begin + a - first] += (1.0 - share) * weight;
+                taps.weights[begin + b - first] += share * weight;
+            }
+            taps.totals.push(places.iter().map(|(_, weight)| weight).sum());
+        }
+        taps.starts.push((0, taps.weights.len()));
+        taps
+    }
+
+    /// First sample of a pixel, and the weights from there on.
+    fn of(&self, pixel: usize) -> (usize, &[f32]) {
+        let (first, begin) = self.starts[pixel];
+        (first, &self.weights[begin..self.starts[pixel + 1].1])
+    }
+
+    /// Sum of a pixel's weights: less than one where it lies partly outside.
+    fn total(&self, pixel: usize) -> f32 {
+        self.totals[pixel]
+    }
+
+    fn sum(&self, pixel: usize, samples: &[f32]) -> f32 {
+        let (first, weights) = self.of(pixel);
+        weights.iter().zip(&samples[first..]).map(|(weight, sample)| weight * sample).sum()
+    }
+
+    /// The rows of a plane that make a row of pixels, in `sum`.
+    fn sum_rows<S: Sample>(&self, pixel: usize, plane: &Plane<'_>, sum: &mut [f32]) {
+        sum.fill(0.0);
+        let (first, weights) = self.of(pixel);
+        for (row, &weight) in weights.iter().enumerate() {
+            if weight != 0.0 {
+                S::add_row(&plane.data[(first + row) * plane.stride..], weight, sum);
+            }
+        }
+    }
+}
+
 impl Picture<'_> {
     /// Adds the square `region` to `out` (`size * size * 3`, row by row, R'G'B'); colours run from `low` to `high`.
     pub(super) fn crop(&self, region: &Region, size: usize, border: Border, [low, high]: [f32; 2], out: &mut Vec<f32>) {
@@ -89,24 +164,79 @@ impl Picture<'_> {
     }
 
     /// Fills `out` (rows x columns x 3, R'G'B' of 0..=1) with what lies under each pixel of a grid, the mean of several places where
-    /// the grid's pixels are large. `to_display` brings the corners of the grid's pixels to displayed ones.
-    pub(super) fn shrink(&self, to_display: DAffine2, [columns, rows]: [usize; 2], border: Border, out: &mut Vec<f32>) {
+    /// the grid's pixels are large. `to_display` brings the corners of the grid's pixels to displayed ones; it may scale and
+    /// shift.
+    pub(super) fn shrink(&self, to_display: DAffine2, size: [usize; 2], border: Border, out: &mut Vec<f32>) {
+        out.clear();
+        out.resize(size[0] * size[1] * 3, 0.0);
+        if [0, 1, 2].map(|i| self.frame.plane(i)).iter().any(|p| p.width == 0 || p.height == 0) {
+            return;
+        }
+        if self.frame.layout().depth > 8 {
+            self.shrink_separably::<Word>(to_display, size, border, out);
+        } else {
+            self.shrink_separably::<Byte>(to_display, size, border, out);
+        }
+    }
+
+    /// All of it is linear but for a last clamp, and the two directions are independent: rows are summed first, then columns.
+    fn shrink_separably<S: Sample>(&self, to_display: DAffine2, size: [usize; 2], border: Border, out: &mut [f32]) {
         let scale = to_display.matrix2.x_axis.length();
         let each = ((scale / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
-        let to_coded = self.geometry.to_coded
+        let map = self.geometry.to_coded
             * to_display
             * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
             * DAffine2::from_translation(DVec2::splat(0.5));
-        let share = 1.0 / (each * each) as f32;
-        out.clear();
-        out.resize(columns * rows * 3, 0.0);
-        let (wide, mut at) = (columns * each, 0);
-        self.sample_any(to_coded, [wide, rows * each], border, |colour| {
-            let (x, y) = (at % wide / each, at / wide / each);
-            at += 1;
-            let pixel = &mut out[(y * columns + x) * 3..][..3];
-            pixel.iter_mut().zip(colour).for_each(|(sum, v)| *sum += share * v);
+        // Which direction of the grid runs along the rows of the coded picture: the other one where it is shown lying.
+        let lies = map.matrix2.x_axis.x.abs() < map.matrix2.x_axis.y.abs();
+        let axes = if lies {
+            [map.matrix2.y_axis.x, map.matrix2.x_axis.y]
+        } else {
+            [map.matrix2.x_axis.x, map.matrix2.y_axis.y]
+        };
+        let counts = if lies { [size[1], size[0]] } else { size };
+        let fades = matches!(border, Border::Fill(_));
+        let siting = self.siting();
+        let taps = [0, 1, 2].map(|i| {
+            let plane = self.frame.plane(i);
+            let whole = [self.frame.plane(0).width, self.frame.plane(0).height];
+            [0, 1].map(|axis| {
+                let (scale, shift) = if i == 0 { (1.0, 0.0) } else { siting[axis] };
+                let last = [plane.width, plane.height][axis] - 1;
+                let place = |k: usize| map.translation[axis] as f32 + axes[axis] as f32 * k as f32;
+                let share = 1.0 / each as f32;
+                Taps::new(counts[axis], each, |k| {
+                    let p = place(k);
+                    let weight = if fades { share * inside(p, (whole[axis] - 1) as f32) } else { share };
+                    (neighbours((p - shift) * scale, last as f32), weight)
+                })
+            })
         });
+        let matrix = self.color.yuv_to_rgb(self.frame.layout().depth);
+        let beyond = if let Border::Fill(colour) = border { colour } else { 0.0 };
+        let mut sums = [0, 1, 2].map(|i| vec![0.0; self.frame.plane(i).width]);
+        for b in 0..counts[1] {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                taps[i][1].sum_rows::<S>(b, &self.frame.plane(i), sum);
+            }
+            for a in 0..counts[0] {
+                let [luma, cb, cr] = [0, 1, 2].map(|i| taps[i][0].sum(a, &sums[i]));
+                let cover = taps[0][0].total(a) * taps[0][1].total(b);
+                let (u, v) = if lies { (b, a) } else { (a, b) };
+                for (value, row) in out[(v * size[0] + u) * 3..][..3].iter_mut().zip(&matrix) {
+                    let colour = row[0] * luma + row[1] * cb + row[2] * cr + row[3] * cover;
+                    *value = colour.clamp(0.0, cover) + (1.0 - cover) * beyond;
+                }
+            }
+        }
+    }
+
+    /// For each axis of the chroma planes: samples a luma sample, and the place of the first chroma sample in luma samples.
+    /// Chroma is sited left: in line with even columns, halfway between the rows of a pair (MPEG-2 and H.264 default).
+    fn siting(&self) -> [(f32, f32); 2] {
+        let layout = self.frame.layout();
+        let [x, y] = [layout.chroma_shift_x, layout.chroma_shift_y].map(|s| 1.0 / f32::from(1u8 << s));
+        [(x, 0.0), (y, if layout.chroma_shift_y > 0 { 0.5 } else { 0.0 })]
     }
 
     /// Gives `emit` the colour (R'G'B' of 0..=1) at each whole coordinate of a grid, row by row.
@@ -135,23 +265,20 @@ impl Picture<'_> {
         let last = |n: usize| (n - 1) as f32;
         let luma_last = [last(planes[0].width), last(planes[0].height)];
         let chroma_last = [last(planes[1].width), last(planes[1].height)];
-        // Chroma is sited left: in line with even columns, halfway between the rows of a pair (MPEG-2 and H.264 default).
-        let chroma_scale = [layout.chroma_shift_x, layout.chroma_shift_y].map(|s| 1.0 / f32::from(1u8 << s));
-        let chroma_y_shift = if layout.chroma_shift_y > 0 { 0.5 } else { 0.0 };
+        let [(scale_x, shift_x), (scale_y, shift_y)] = self.siting();
         let step = map.matrix2.x_axis.as_vec2();
         for v in 0..rows {
             let start = map.transform_point2(DVec2::new(0.0, v as f64)).as_vec2();
             for u in 0..columns {
                 let (x, y) = (start.x + step.x * u as f32, start.y + step.y * u as f32);
                 let luma = bilinear::<S>(&planes[0], neighbours(x, luma_last[0]), neighbours(y, luma_last[1]));
-                let cx = neighbours(x * chroma_scale[0], chroma_last[0]);
-                let cy = neighbours((y - chroma_y_shift) * chroma_scale[1], chroma_last[1]);
+                let cx = neighbours((x - shift_x) * scale_x, chroma_last[0]);
+                let cy = neighbours((y - shift_y) * scale_y, chroma_last[1]);
                 let (b, r) = (bilinear::<S>(&planes[1], cx, cy), bilinear::<S>(&planes[2], cx, cy));
                 let (cover, beyond) = match border {
                     Border::Replicate => (1.0, 0.0),
                     // What bilinear interpolation with this colour beyond the last pixel comes to.
                     Border::Fill(colour) => {
-                        let inside = |p: f32, last: f32| (p + 1.0).min(last + 1.0 - p).clamp(0.0, 1.0);
                         let cover = inside(x, luma_last[0]) * inside(y, luma_last[1]);
                         (cover, (1.0 - cover) * colour)
                     }
@@ -269,5 +396,55 @@ mod tests {
         let out = crop(&frame, &geometry, region, 2, Border::Replicate);
         let coded = geometry.to_coded.transform_point2(DVec2::new(1.0, 2.0));
         assert!((out[0] - ((10.0 * coded.x + coded.y) / 255.0) as f32).abs() < 1e-3);
+    }
+
+    /// Mean of places, each sampled by itself.
+    fn shrunk_one_by_one(picture: &Picture<'_>, to_display: DAffine2, size: [usize; 2], border: Border) -> Vec<f32> {
+        let each = ((to_display.matrix2.x_axis.length() / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
+        let map = picture.geometry.to_coded
+            * to_display
+            * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
+            * DAffine2::from_translation(DVec2::splat(0.5));
+        let (mut out, mut at) = (vec![0.0; size[0] * size[1] * 3], 0);
+        picture.sample_any(map, size.map(|n| n * each), border, |colour| {
+            let (x, y) = (at % (size[0] * each) / each, at / (size[0] * each) / each);
+            at += 1;
+            let pixel = &mut out[(y * size[0] + x) * 3..][..3];
+            pixel.iter_mut().zip(colour).for_each(|(sum, v)| *sum += v / (each * each) as f32);
+        });
+        out
+    }
+
+    #[test]
+    fn a_shrunk_picture_is_the_mean_of_its_places_however_it_lies() {
+        let mut worst = 0.0f32;
+        for (depth, chroma_shift_x, chroma_shift_y) in [(8, 1, 1), (10, 1, 0), (8, 0, 0)] {
+            let layout = Layout { depth, chroma_shift_x, chroma_shift_y };
+            let (w, h) = (46usize, 30usize);
+            let chroma = (w >> chroma_shift_x) * (h >> chroma_shift_y);
+            let mut data = Vec::new();
+            let mut push =
+                |v: usize| if depth > 8 { data.extend((v as u16 * 4).to_ne_bytes()) } else { data.push(v as u8) };
+            (0..w * h).for_each(|i| push(60 + i * i * 31 % 120));
+            (0..2 * chroma).for_each(|i| push(118 + i * i * 17 % 20));
+            let frame = Frame::from_planes([w as u32, h as u32], layout, &data, 0, 0.0).unwrap();
+            for (quarter_turns, mirrored) in (0..4).flat_map(|turns| [(turns, false), (turns, true)]) {
+                let geometry = Geometry::new([w as u32, h as u32], 1.25, Orientation { quarter_turns, mirrored });
+                let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
+                for scale in [0.5, 1.7, 3.9, 11.0] {
+                    let to_display =
+                        DAffine2::from_translation(DVec2::new(-1.3, -0.6)) * DAffine2::from_scale(DVec2::splat(scale));
+                    for border in [Border::Replicate, Border::Fill(0.4)] {
+                        let (size, mut out) = ([13, 9], Vec::new());
+                        picture.shrink(to_display, size, border, &mut out);
+                        let expected = shrunk_one_by_one(&picture, to_display, size, border);
+                        let off = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                        worst = worst.max(off);
+                        assert!(out.iter().any(|&v| v > 0.41), "there is something to see");
+                    }
+                }
+            }
+        }
+        assert!(worst < 1e-4, "{worst}");
     }
 }
