@@ -1,11 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test lint bench clean
+.PHONY: help setup setup-gpu build run test lint bench clean
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
 
 setup:           ## install packages, build the models, fetch the sample clip (each only if missing)
 	@bash scripts/setup.sh
+
+setup-gpu: setup ## have an NVIDIA GPU run the networks: ONNX Runtime for it, CUDA, cuDNN (1.4 GB)
+	@bash scripts/setup-gpu.sh
 
 build: setup     ## build the program: target/release/meshreel
 	cargo build --release --locked
@@ -27,4 +30,4 @@ bench: build     ## measure beside FFmpeg alone (about 5 minutes)
 
 clean:           ## remove what was built and fetched
 	cargo clean
-	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv fixtures/media demo
+	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv models/gpu fixtures/media demo

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::checksum;
 use crate::config::Config;
 use crate::models::Models;
-use crate::pose::{Network, Runtime, Worker};
+use crate::pose::{Device, GPU_MEND, Network, Runtime, Worker};
 use crate::progress::printable;
 use crate::render::{RenderThread, self_test};
 
@@ -117,6 +117,7 @@ fn model_files(models: &Models) -> Vec<Finding> {
     let list =
         std::fs::read(folder.join("built.json")).ok().and_then(|text| serde_json::from_slice::<Built>(&text).ok());
     let needed = [
+        models.finder(),
         models.detector(),
         models.landmarker(Network::Lite),
         models.landmarker(Network::Full),
@@ -147,12 +148,15 @@ fn runtime(config: &Config, models: &Models) -> Vec<Finding> {
             return vec![bad("ONNX Runtime", error.to_string(), "run `make setup`, or set onnxruntime.library")];
         }
     };
-    let device = format!("{}, networks run on {:?}", library.display(), found.device());
+    let place = if found.device() == Device::Cuda { "an NVIDIA GPU" } else { "the processor" };
+    let device = format!("{}, networks run on {place}", library.display());
+    let missed = found.missed().map(|missed| poor("ONNX Runtime", missed, GPU_MEND));
     let mut worker = Worker::new(found, models.clone());
-    vec![match worker.open(Network::Full) {
+    let opened = match worker.open(Network::Full) {
         Ok(()) => good("ONNX Runtime", device),
         Err(error) => bad("ONNX Runtime", error.to_string(), "run `make setup`"),
-    }]
+    };
+    std::iter::once(opened).chain(missed).collect()
 }
 
 fn opengl() -> Vec<Finding> {

@@ -14,7 +14,7 @@ pub use detector::{Detection, Detector, Window, merge};
 pub use finder::{Figure, Finder, View};
 pub(crate) use finder::{best, overlap};
 pub use landmarker::Landmarker;
-pub use runtime::{Device, PoseError, Runtime};
+pub use runtime::{Device, GPU_MEND, PoseError, Runtime};
 pub use worker::{Found, Look, Sight, Work, Worker};
 
 use glam::DVec2;

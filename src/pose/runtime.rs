@@ -64,9 +64,7 @@ pub enum PoseError {
         reason: String,
     },
     /// CUDA was asked for and does not work.
-    #[error(
-        "CUDA does not work here ({reason}): set `device` to \"cpu\", or point `onnxruntime.library` at a GPU build whose CUDA and cuDNN are installed"
-    )]
+    #[error("CUDA does not work here ({reason}): {GPU_MEND}")]
     Cuda {
         /// What ONNX Runtime said.
         reason: String,
@@ -104,7 +102,12 @@ pub struct Runtime {
     device: Device,
     /// The sessions of networks that all workers share; `None` where each has its own.
     shared: Option<Arc<Mutex<BTreeMap<PathBuf, Sessions>>>>,
+    missed: Option<String>,
 }
+
+/// What to do about a GPU that is not used.
+pub const GPU_MEND: &str =
+    "run `make setup-gpu`, which needs an NVIDIA driver 580 or newer, or set `device` to \"cpu\"";
 
 /// Of one network. On a GPU one for each shape of input: whenever the shape changes, all convolutions are planned anew (0.4 s for
 /// the full landmark network on an H200).
@@ -128,13 +131,19 @@ impl Runtime {
             load_cuda(library);
         }
         let environment = environment(library).map_err(|reason| PoseError::LibraryUnusable { path, reason })?;
-        let mut runtime = Self { environment, device: Device::Cpu, shared: None };
+        let mut runtime = Self { environment, device: Device::Cpu, shared: None, missed: None };
         if device != Device::Cpu {
             match runtime.try_cuda() {
                 // A GPU does one thing after the other anyway, and opening a network takes it seconds.
                 Ok(()) => (runtime.device, runtime.shared) = (Device::Cuda, Some(Arc::default())),
-                Err(e) if device == Device::Cuda => return Err(PoseError::Cuda { reason: e.to_string() }),
-                Err(e) => tracing::info!("networks run on the CPU (CUDA: {e})"),
+                Err(e) if device == Device::Cuda => return Err(PoseError::Cuda { reason: sentence(&e) }),
+                Err(e) if has_nvidia() => {
+                    let missed =
+                        format!("this machine has an NVIDIA GPU, but networks run on the CPU ({})", sentence(&e));
+                    tracing::warn!("{missed}: {GPU_MEND}");
+                    runtime.missed = Some(missed);
+                }
+                Err(e) => tracing::info!("networks run on the CPU (CUDA: {})", sentence(&e)),
             }
         }
         Ok(runtime)
@@ -143,6 +152,11 @@ impl Runtime {
     /// [`Device::Cpu`] or [`Device::Cuda`]: where networks really run.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// Why a GPU that is there is not used.
+    pub fn missed(&self) -> Option<&str> {
+        self.missed.as_deref()
     }
 
     /// Pictures that are shown to a network at a time. A CPU gains nothing by more than one; a GPU's time goes mostly into being
@@ -242,6 +256,18 @@ impl Opened {
         };
         act(&mut sessions[index].1)
     }
+}
+
+/// Whether an NVIDIA driver is at work.
+fn has_nvidia() -> bool {
+    ["/proc/driver/nvidia/version", "/dev/nvidiactl"].iter().any(|path| Path::new(path).exists())
+}
+
+/// What ONNX Runtime says, without the place in its source and what follows the first line.
+fn sentence(error: &ort::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.rsplit_once(" : FAIL : ").map_or(line, |(_, reason)| reason).to_owned()
 }
 
 /// A worker that panicked leaves nothing half done here.
