@@ -77,10 +77,14 @@ struct Screen {
 
 impl Terminal {
     fn open(folder: &Path, arguments: &[&str], rows: u16, cols: u16) -> Self {
-        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_meshreel"));
         command.args(arguments);
         command.args(["--config", "config.toml"]);
+        Self::with(command, folder, rows, cols)
+    }
+
+    fn with(mut command: CommandBuilder, folder: &Path, rows: u16, cols: u16) -> Self {
+        let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         command.cwd(folder);
         for (name, value) in [("HOME", folder.to_str().unwrap()), ("LANG", "C.UTF-8"), ("TERM", "xterm-256color")] {
             command.env(name, value);
@@ -115,13 +119,18 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Waits until the screen is so.
+    /// Waits until the text on the screen is so.
     fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        self.until_screen(what, |screen| is_so(&screen.contents()))
+    }
+
+    /// Waits until the screen is so.
+    fn until_screen(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) -> String {
         let begun = Instant::now();
         let mut screen = self.screen.0.lock().unwrap();
         loop {
             let text = screen.parser.screen().contents();
-            if is_so(&text) {
+            if is_so(screen.parser.screen()) {
                 return text;
             }
             assert!(begun.elapsed() < LONGEST && !screen.is_over, "never {what}:\n{text}");
@@ -219,6 +228,61 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // A signal ends it as a key does.
     let pid = terminal.child.process_id().unwrap().to_string();
     assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
+    let place = Place::new();
+    let mut settings = std::fs::read_to_string(place.at("config.toml")).unwrap();
+    settings.push_str("[dashboard]\nmouse = \"on\"\n");
+    std::fs::write(place.at("config.toml"), settings).unwrap();
+    place.drop_clip("in/first.mp4", 2.0, 0.5);
+    let mut terminal = Terminal::open(place.folder.path(), &["run"], 30, 100);
+    terminal.shows("1 done");
+    let pid = terminal.child.process_id().unwrap().to_string();
+    let signal =
+        |name: &str| assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+
+    // Whoever stops it, the engine does not wait.
+    signal("-STOP");
+    place.drop_clip("in/second.mp4", 3.0, 0.5);
+    let begun = Instant::now();
+    while place.rows().iter().filter(|row| row["state"] == "done").count() < 2 {
+        assert!(begun.elapsed() < LONGEST, "{:?}", place.rows());
+    }
+    signal("-CONT");
+    terminal.shows("2 done");
+
+    // A click selects, and what is shown of it is its own.
+    let screen = terminal.shows("first.mp4");
+    let line = screen.lines().position(|line| line.contains("first.mp4")).unwrap() + 1;
+    terminal.press(&format!("\x1b[<0;30;{line}M\x1b[<0;30;{line}m\r"));
+    terminal.until("details", |screen| screen.contains("in/first.mp4") && !screen.contains("in/second.mp4"));
+    // Escape and what follows at once would be one key.
+    terminal.press("\x1b");
+    terminal.until("the list", |screen| !screen.contains("in/first.mp4") && screen.contains("second.mp4"));
+    terminal.press("q");
+    assert_eq!(terminal.ends(), 0);
+
+    // In a shell Ctrl-Z gives the terminal back, and `fg` takes it again.
+    let mut shell = CommandBuilder::new("bash");
+    shell.args(["--norc", "--noprofile", "-i"]);
+    shell.env("PS1", "ready> ");
+    let mut terminal = Terminal::with(shell, place.folder.path(), 30, 100);
+    terminal.press(&format!("{} attach --config config.toml\r", env!("CARGO_BIN_EXE_meshreel")));
+    terminal.until_screen("shown", |screen| screen.alternate_screen() && screen.contents().contains("2 done"));
+    terminal.press("\x1a");
+    terminal.until_screen("given back", |screen| !screen.alternate_screen() && screen.contents().contains("Stopped"));
+    terminal.press("fg\r");
+    terminal.until_screen("taken again", |screen| screen.alternate_screen() && screen.contents().contains("2 done"));
+    terminal.press("?");
+    terminal.shows("pause the job, or let it go on");
+    terminal.press("\x1b");
+    terminal.until("the list", |screen| !screen.contains("pause the job, or let it go on"));
+    terminal.press("q");
+    terminal.until_screen("left", |s| !s.alternate_screen() && s.contents().trim_end().ends_with("ready>"));
+    terminal.press("exit\r");
     assert_eq!(terminal.ends(), 0);
 }
 

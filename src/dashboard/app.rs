@@ -1,6 +1,6 @@
 //! What the dashboard shows and what keys do to it. Nothing here draws or waits: what has to happen outside is given back.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,8 @@ pub enum Sort {
     State,
     /// The newest first.
     Age,
+    /// Those at work first, by their frames a second.
+    Speed,
 }
 
 impl Sort {
@@ -78,6 +80,7 @@ impl Sort {
             Sort::Name => "name",
             Sort::State => "state",
             Sort::Age => "age",
+            Sort::Speed => "fps",
         }
     }
 
@@ -86,7 +89,8 @@ impl Sort {
             Sort::Turn => Sort::Name,
             Sort::Name => Sort::State,
             Sort::State => Sort::Age,
-            Sort::Age => Sort::Turn,
+            Sort::Age => Sort::Speed,
+            Sort::Speed => Sort::Turn,
         }
     }
 }
@@ -288,6 +292,9 @@ impl App {
             self.lines.pop_front();
         }
         self.snapshot = Some(snapshot);
+        if self.sort == Sort::Speed {
+            self.order_rows();
+        }
     }
 
     /// The engine cannot be seen.
@@ -342,6 +349,12 @@ impl App {
             Sort::Name => self.rows.sort_by_key(name),
             Sort::State => self.rows.sort_by_key(|row| State::ALL.iter().position(|state| *state == row.state)),
             Sort::Age => self.rows.sort_by_key(|row| std::cmp::Reverse(row.added)),
+            Sort::Speed => {
+                let at_work = self.snapshot.iter().flat_map(|snapshot| &snapshot.at_work);
+                let speeds: BTreeMap<i64, f32> = at_work.map(|job| (job.id, job.fps)).collect();
+                let speed = |row: &Row| speeds.get(&row.id).copied().unwrap_or(-1.0);
+                self.rows.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
+            }
         }
     }
 

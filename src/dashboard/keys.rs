@@ -142,7 +142,7 @@ pub const TABLE: [Entry; 42] = {
         entry(Details, "details", &["enter"], JOBS, false, "all that is known of the job"),
         entry(Output, "output", &["o"], JOBS, false, "show the path of the result, and copy it"),
         entry(Filter, "filter", &["/"], JOBS, false, "show only names with a text in them"),
-        entry(Sort, "sort", &["s"], JOBS, false, "sort by turn, name, state or age"),
+        entry(Sort, "sort", &["s"], JOBS, false, "sort by turn, name, state, age or fps"),
         entry(Mark, "mark", &["v"], JOBS, false, "mark jobs, to do something with several at once"),
         entry(Undo, "undo", &["u"], JOBS, true, "undo the last pause or change of priority"),
         entry(Add, "add", &["a"], JOBS, true, "add a file by its path"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use nvml_wrapper::{Nvml, error::NvmlError};
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
@@ -176,6 +177,27 @@ pub struct Machine {
     pub engine_memory: u64,
     /// Megabytes free where results go; unknown while that folder is away.
     pub disk_free: Option<u64>,
+    /// The first NVIDIA GPU, where there is one.
+    pub gpu: Option<Gpu>,
+}
+
+/// A GPU's load.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Share of the time in which it had something to do, 0..=1.
+    pub busy: f32,
+    /// Megabytes in use.
+    pub memory: u64,
+    /// Megabytes there are.
+    pub memory_of: u64,
+}
+
+impl Gpu {
+    fn of(nvml: &Nvml) -> Result<Self, NvmlError> {
+        let device = nvml.device_by_index(0)?;
+        let (load, memory) = (device.utilization_rates()?, device.memory_info()?);
+        Ok(Self { busy: load.gpu as f32 / 100.0, memory: memory.used / 1_000_000, memory_of: memory.total / 1_000_000 })
+    }
 }
 
 /// What the engine remembers of jobs for those who look.
@@ -183,6 +205,8 @@ pub struct Machine {
 pub struct Known {
     jobs: VecDeque<KnownJob>,
     machine: Option<(Instant, System, Machine)>,
+    /// NVIDIA's management library, once it was looked for.
+    nvml: Option<Option<Nvml>>,
 }
 
 struct KnownJob {
@@ -241,6 +265,8 @@ impl Known {
         let own = sysinfo::Pid::from_u32(std::process::id());
         system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[own]), false);
         let megabytes = |bytes: u64| bytes / 1_000_000;
+        // The driver brings the library under this name; the one without a number comes with development files only.
+        let nvml = self.nvml.get_or_insert_with(|| Nvml::builder().lib_path("libnvidia-ml.so.1".as_ref()).init().ok());
         let machine = Machine {
             cpu: system.global_cpu_usage() / 100.0,
             cores: system.cpus().len(),
@@ -248,6 +274,7 @@ impl Known {
             memory_of: megabytes(system.total_memory()),
             engine_memory: system.process(own).map_or(0, |process| megabytes(process.memory())),
             disk_free: output.and_then(|folder| free_megabytes(folder)),
+            gpu: nvml.as_ref().and_then(|nvml| Gpu::of(nvml).ok()),
         };
         self.machine = Some((Instant::now(), system, machine));
         machine

@@ -73,6 +73,7 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
     drop_doubles(&mut people);
+    let people = people.into_iter().filter_map(|person| trim(person, gap)).collect();
     let mut people = join(people, gap);
     let doubts = check_meetings(&mut people, gap);
     let clip = last_frame as usize + 1;
@@ -105,6 +106,18 @@ fn split(person: Person, gap: u64) -> Vec<Person> {
         last = Some(frame);
     }
     parts
+}
+
+/// Fewer finds than this, away from all others by a fifth of a gap, are not where a person begins or ends.
+const FEW: usize = 3;
+
+/// Drops stray finds before and after all others; where there are no others, everything.
+fn trim(person: Person, gap: u64) -> Option<Person> {
+    let mut parts = split(person, (gap / 5).max(1));
+    let is_enough = |part: &Person| part.len() >= FEW;
+    let first = parts.iter().position(is_enough)?;
+    let last = parts.iter().rposition(is_enough)?;
+    Some(parts.drain(first..=last).flatten().collect())
 }
 
 fn marks(seen: &Seen) -> &Landmarks {
@@ -198,7 +211,9 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         if is_overlap {
             return (look < MAX_UNLIKE_OVERLAP).then_some(1.5 * look + 0.5 * pose);
         }
-        (off < 0.4 + 0.5 * share && size < 0.5 && look < MAX_UNLIKE)
+        // Who wears the same may have moved further: somebody who tucks up and rolls has other hips within a few frames.
+        let alike = 1.0 - look / MAX_UNLIKE;
+        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && look < MAX_UNLIKE)
             .then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
     };
     let costs: Vec<Vec<Option<f64>>> = people.iter().map(|a| people.iter().map(|b| cost(a, b)).collect()).collect();
@@ -359,6 +374,26 @@ mod tests {
         assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
         assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
         assert_eq!(link(broken(31), 30.0, DISPLAY).len(), 2, "gone for more than a second");
+    }
+
+    #[test]
+    fn stray_finds_at_the_ends_do_not_make_two_of_one() {
+        // Before the first is lost for good there is a find of nothing, and so there is before the second begins.
+        let stray = [seen(0, 75, 500.0, RED), seen(1, 51, 300.0, RED)];
+        let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
+        let tracks = link(finds, 30.0, DISPLAY);
+        assert_eq!(tracks.len(), 1);
+        assert_eq!(tracks[0].observations.len(), 100);
+        assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
+    }
+
+    #[test]
+    fn a_leap_is_one_person_where_the_clothes_are_the_same() {
+        let side = synthetic::person([100.0, 200.0], 150.0).region().side as f32;
+        let leap =
+            |colour| [walk(0, 0..40, 100.0, 0.0, RED), walk(1, 42..100, 100.0 + 0.55 * side, 0.0, colour)].concat();
+        assert_eq!(link(leap(RED), 30.0, DISPLAY).len(), 1);
+        assert_eq!(link(leap([110, 110, 190]), 30.0, DISPLAY).len(), 2, "somebody else is as near");
     }
 
     #[test]

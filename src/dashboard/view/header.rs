@@ -108,6 +108,14 @@ fn machine_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
         )),
         disk,
     ];
+    if let Some(gpu) = machine.gpu {
+        let [memory, of] = [gpu.memory, gpu.memory_of].map(gigabytes);
+        spans.push(Span::raw(format!(
+            "   gpu {} {:3.0}%, {memory} of {of} GB",
+            theme.bar(gpu.busy, 8),
+            100.0 * gpu.busy
+        )));
+    }
     let used: usize = spans.iter().map(Span::width).sum();
     let what = format!("   networks on {}, drawn by {}", snapshot.inference, printable(&snapshot.renderer));
     let room = width.saturating_sub(used);

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::draw;
 use crate::dashboard::app::App;
-use crate::dashboard::keys::Keys;
+use crate::dashboard::keys::{Keys, Pane};
 use crate::dashboard::theme::Theme;
 use crate::log::Line;
 use crate::pipeline::Phase;
 use crate::queue::{Flow, Row, State};
-use crate::service::{AtWork, Detail, Machine, Snapshot};
+use crate::service::{AtWork, Detail, Gpu, Machine, Snapshot};
 use crate::telemetry::{Chart, Depth, Figures, Stage, WorkerFigures};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -61,6 +61,7 @@ fn idle() -> Snapshot {
             memory_of: 25_300,
             engine_memory: 410,
             disk_free: Some(70_200),
+            gpu: None,
         },
         inference: "cpu".into(),
         renderer: "llvmpipe (LLVM 15.0.6, 256 bits)".into(),
@@ -240,6 +241,53 @@ fn what_is_at_work_is_selected_until_the_user_selects() {
     press(&mut app, "G");
     app.see(with([State::Running, State::Done]));
     assert_eq!(app.selected, Some(2), "it was chosen");
+}
+
+#[test]
+fn a_gpu_is_shown_where_there_is_one() {
+    let machine = Machine { gpu: Some(Gpu { busy: 0.37, memory: 2_150, memory_of: 150_700 }), ..idle().machine };
+    let mut app = app(Snapshot { machine, ..idle() });
+    let text = picture(&mut app, 200, 60);
+    assert!(text.contains(" 37%, 2.1 of 150.7 GB"), "{text}");
+}
+
+#[test]
+fn by_fps_the_fastest_at_work_come_first() {
+    let mut snapshot = busy();
+    (snapshot.at_work[0].fps, snapshot.at_work[1].fps) = (4.0, 9.0);
+    let mut app = app(snapshot.clone());
+    press(&mut app, "ssss");
+    let order = |app: &App| app.rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!((app.sort.name(), &order(&app)[..3]), ("fps", &[2, 1, 3][..]));
+    snapshot.at_work[0].fps = 12.0;
+    snapshot.jobs = None;
+    app.see(snapshot);
+    assert_eq!(order(&app)[..3], [1, 2, 3], "it follows their speed");
+    press(&mut app, "s");
+    assert_eq!(app.sort.name(), "turn");
+}
+
+#[test]
+fn the_mouse_selects_rows_and_panes_and_scrolls() {
+    let mut app = app(busy());
+    let at = |app: &mut App, text: &str| {
+        let lines: Vec<String> = picture(app, 120, 40).lines().map(str::to_owned).collect();
+        let row = lines.iter().position(|line| line.contains(text)).unwrap();
+        (lines[row].chars().position(|c| c == text.chars().next().unwrap()).unwrap() as u16, row as u16)
+    };
+    let point =
+        |app: &mut App, kind, (column, row)| app.point(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let place = at(&mut app, "broken.mp4");
+    point(&mut app, MouseEventKind::Down(MouseButton::Left), place);
+    assert_eq!((app.selected, app.pane), (Some(4), Pane::Jobs));
+    point(&mut app, MouseEventKind::ScrollUp, place);
+    let third_above = app.rows.iter().position(|row| Some(row.id) == app.selected).unwrap() + 3;
+    assert_eq!(app.rows[third_above].id, 4);
+    let place = at(&mut app, "2 Pipeline");
+    point(&mut app, MouseEventKind::Down(MouseButton::Left), place);
+    assert_eq!(app.pane, Pane::Pipeline);
+    point(&mut app, MouseEventKind::Down(MouseButton::Left), (119, 0));
+    assert_eq!(app.pane, Pane::Pipeline, "the header is no pane");
 }
 
 #[test]
