@@ -30,4 +30,4 @@ bench: build     ## measure beside FFmpeg alone (about 5 minutes)
 
 clean:           ## remove what was built and fetched
 	cargo clean
-	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv models/gpu fixtures/media demo
+	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv models/gpu models/optimized fixtures/media demo

@@ -384,7 +384,12 @@ impl Encode {
 
     /// As the encoder takes them.
     pub fn settings(&self) -> EncodeSettings {
-        EncodeSettings { codec: self.codec.clone(), preset: self.preset.clone(), crf: self.crf.into(), threads: 0 }
+        EncodeSettings {
+            codec: self.codec.clone(),
+            preset: self.preset.clone(),
+            crf: self.crf.into(),
+            threads: std::thread::available_parallelism().map_or(0, |n| n.get()),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ import zipfile
 HERE = pathlib.Path(__file__).resolve().parent
 MODELS = HERE.parent
 CACHE = MODELS / ".cache"
+# Where meshreel keeps networks as ONNX Runtime has optimised them.
+OPTIMIZED = MODELS / "optimized"
 CLIP = MODELS.parent / "fixtures" / "media" / "demo.mp4"
 LIBRARY = "libonnxruntime.so"
 TOLERANCE = 1e-3
@@ -174,7 +176,7 @@ def recipe():
 
 def main():
     manifest = tomllib.loads((MODELS / "manifest.toml").read_text())
-    for folder in (MODELS, CACHE, CLIP.parent):
+    for folder in (MODELS, OPTIMIZED, CACHE, CLIP.parent):
         for left in folder.glob(".partial-*"):  # by a run that was killed
             left.unlink()
     record = MODELS / "built.json"
@@ -194,6 +196,7 @@ def main():
         if not all(is_done(name) for name in names):
             obtain(manifest, sources)
             build()
+            shutil.rmtree(OPTIMIZED, ignore_errors=True)
         origin, licence = licences[sources[0]] if sources else ("onnxruntime", "MIT")
         for name in names:
             path = MODELS / name

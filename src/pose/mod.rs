@@ -6,6 +6,7 @@ mod crop;
 mod detector;
 mod finder;
 mod landmarker;
+mod optimized;
 mod runtime;
 mod worker;
 

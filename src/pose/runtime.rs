@@ -9,9 +9,14 @@ use std::{
 use ort::{
     environment::Environment,
     ep,
-    session::{Session, SessionOutputs, builder::GraphOptimizationLevel},
+    session::{
+        InMemorySession, Session, SessionOutputs,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
     value::TensorRef,
 };
+
+use super::optimized::{NotOptimized, optimized};
 
 /// Where networks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
@@ -99,6 +104,7 @@ impl From<ort::Error> for PoseError {
 #[derive(Clone)]
 pub struct Runtime {
     environment: Environment,
+    library: PathBuf,
     device: Device,
     /// The sessions of networks that all workers share; `None` where each has its own.
     shared: Option<Arc<Mutex<BTreeMap<PathBuf, Sessions>>>>,
@@ -111,7 +117,7 @@ pub const GPU_MEND: &str =
 
 /// Of one network. On a GPU one for each shape of input: whenever the shape changes, all convolutions are planned anew (0.4 s for
 /// the full landmark network on an H200).
-type Sessions = Arc<Mutex<Vec<(Shape, Session)>>>;
+type Sessions = Arc<Mutex<Vec<(Shape, Loaded)>>>;
 
 /// Pictures, rows, columns, channels.
 pub(super) type Shape = [usize; 4];
@@ -130,8 +136,9 @@ impl Runtime {
         if device != Device::Cpu {
             load_cuda(library);
         }
-        let environment = environment(library).map_err(|reason| PoseError::LibraryUnusable { path, reason })?;
-        let mut runtime = Self { environment, device: Device::Cpu, shared: None, missed: None };
+        let environment =
+            environment(library).map_err(|reason| PoseError::LibraryUnusable { path: path.clone(), reason })?;
+        let mut runtime = Self { environment, library: path, device: Device::Cpu, shared: None, missed: None };
         if device != Device::Cpu {
             match runtime.try_cuda() {
                 // A GPU does one thing after the other anyway, and opening a network takes it seconds.
@@ -189,25 +196,55 @@ impl Runtime {
         Ok(Opened { runtime: self.clone(), model: path, sessions })
     }
 
-    fn session(&self, model: &Path) -> Result<Session, PoseError> {
-        let unusable = |e: ort::Error| PoseError::ModelUnusable { path: model.to_path_buf(), reason: e.to_string() };
-        self.try_session(model).map_err(unusable)
+    fn session(&self, model: &Path) -> Result<Loaded, PoseError> {
+        if self.device == Device::Cpu {
+            match self.optimized(model) {
+                Ok(session) => return Ok(Loaded::Shared(session)),
+                Err(reason) => tracing::info!("{} is opened as it is: {reason}", model.display()),
+            }
+        }
+        let opened = self.builder().and_then(|mut builder| builder.commit_from_file(model));
+        opened
+            .map(Loaded::Own)
+            .map_err(|e| PoseError::ModelUnusable { path: model.to_path_buf(), reason: e.to_string() })
+    }
+
+    /// Optimised already, and with the weights that all sessions share.
+    fn optimized(&self, model: &Path) -> Result<InMemorySession<'static>, NotOptimized> {
+        let network = optimized(self.builder()?, &self.library, model)?;
+        let mut builder =
+            self.builder()?.with_optimization_level(GraphOptimizationLevel::Disable).map_err(ort::Error::from)?;
+        Ok(builder.commit_from_memory_directly(network)?)
     }
 
     /// One thread, no arena (sessions are many and memory counts).
-    fn try_session(&self, model: &Path) -> Result<Session, ort::Error> {
+    fn builder(&self) -> Result<SessionBuilder, ort::Error> {
         let cpu = ep::CPU::default().with_arena_allocator(false).build();
         let providers = match self.device {
             Device::Cuda => vec![cuda(), cpu],
             _ => vec![cpu],
         };
-        Session::builder(&self.environment)?
+        Ok(Session::builder(&self.environment)?
             .with_execution_providers(providers)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?
-            .with_parallel_execution(false)?
-            .commit_from_file(model)
+            .with_parallel_execution(false)?)
+    }
+}
+
+enum Loaded {
+    Own(Session),
+    Shared(InMemorySession<'static>),
+}
+
+impl Loaded {
+    fn run(&mut self, input: TensorRef<'_, f32>) -> Result<SessionOutputs<'_>, ort::Error> {
+        let inputs = ort::inputs!["input" => input];
+        match self {
+            Self::Own(session) => session.run(inputs),
+            Self::Shared(session) => session.run(inputs),
+        }
     }
 }
 
@@ -239,12 +276,12 @@ impl Opened {
     ) -> Result<T, PoseError> {
         self.with(shape, |session| {
             let tensor = TensorRef::from_array_view((shape, input))?;
-            read(&session.run(ort::inputs!["input" => tensor])?)
+            read(&session.run(tensor)?)
         })
     }
 
     /// Lends the session for a shape, opened first where there is none.
-    fn with<T>(&self, shape: Shape, act: impl FnOnce(&mut Session) -> Result<T, PoseError>) -> Result<T, PoseError> {
+    fn with<T>(&self, shape: Shape, act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>) -> Result<T, PoseError> {
         let is_for = |known: &Shape| self.runtime.shared.is_none() || *known == shape;
         let mut sessions = lock(&self.sessions);
         let index = match sessions.iter().position(|(known, _)| is_for(known)) {

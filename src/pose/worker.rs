@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime,
-    View, Window,
+    View, Window, optimized,
 };
 use crate::models::Models;
 
@@ -172,6 +172,7 @@ impl Worker {
     pub fn close(&mut self) {
         (self.finder, self.detector) = (None, None);
         self.landmarkers.clear();
+        optimized::forget();
         #[cfg(target_env = "gnu")]
         // SAFETY: may be called at any time from any thread.
         unsafe {
