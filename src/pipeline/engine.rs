@@ -53,10 +53,11 @@ pub enum StartError {
 impl Engine {
     /// Loads the models and starts the shared threads.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        // The renderer takes its time to load.
+        let render = std::thread::Builder::new().name("start".into()).spawn(RenderThread::start)?;
         let models = Models::find(&config.models.folder);
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
         let body = Body::load(&models.body())?;
-        let render = RenderThread::start()?;
         let mut workers = Vec::new();
         for index in 0..config.worker_count() {
             let mut worker = Worker::new(runtime.clone(), models.clone());
@@ -66,6 +67,7 @@ impl Engine {
             }
             workers.push(worker);
         }
+        let render = render.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let live = Arc::new(Live::new(workers.len()));
         let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {

@@ -98,11 +98,8 @@ fn make(builder: SessionBuilder, model: &Path, folder: &Path, path: &Path) -> Re
     let beside = std::fs::create_dir_all(folder).and_then(|()| create(folder));
     let is_kept = beside.is_ok();
     let file = beside.or_else(|_| create(&std::env::temp_dir()))?;
-    builder
-        .with_config_entry("session.save_model_format", "ORT")
-        .and_then(|builder| builder.with_optimized_model_path(file.path()))
-        .map_err(ort::Error::from)?
-        .commit_from_file(model)?;
+    let builder = builder.with_config_entry("session.save_model_format", "ORT").map_err(ort::Error::from)?;
+    builder.with_optimized_model_path(file.path()).map_err(ort::Error::from)?.commit_from_file(model)?;
     let written = file.reopen()?;
     if is_kept {
         written.sync_all()?;
