@@ -60,7 +60,8 @@ pub fn draw(
         let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job.course, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, info, timings, total: frames, people: cast.len(), path, journal }.run(from, &to_encode)
+            Encoding { job, info, timings, total: frames, people: cast.len(), path, journal, renderer }
+                .run(from, &to_encode)
         })?;
         let asking = ask(job, cast, info, renderer, timings, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
@@ -127,6 +128,7 @@ struct Encoding<'a> {
     people: usize,
     path: &'a Path,
     journal: &'a mut Journal,
+    renderer: &'a Renderer,
 }
 
 impl Encoding<'_> {
@@ -145,6 +147,9 @@ impl Encoding<'_> {
                 batch.add(index, rendered);
             }
             self.blend(&mut frame, rendered.as_ref());
+            if let Some(rendered) = rendered {
+                self.renderer.take_back(rendered.overlay);
+            }
             self.show(&frame);
             let mut encoder = match begun.take() {
                 Some(encoder) => encoder,

@@ -217,9 +217,10 @@ impl Runtime {
         Ok(builder.commit_from_memory_directly(network)?)
     }
 
-    /// One thread, no arena (sessions are many and memory counts).
+    /// One thread: there is a worker for each core.
     fn builder(&self) -> Result<SessionBuilder, ort::Error> {
-        let cpu = ep::CPU::default().with_arena_allocator(false).build();
+        // Its arena keeps the activations, blocks that the system would otherwise have to give anew for each picture.
+        let cpu = ep::CPU::default().with_arena_allocator(true).build();
         let providers = match self.device {
             Device::Cuda => vec![cuda(), cpu],
             _ => vec![cpu],

@@ -19,10 +19,7 @@ pub fn blend(frame: &mut Frame, overlay: &Overlay, color: Color, opacity: f32) {
     let rows = color.rgb_to_yuv(layout.depth).map(|row| Weights::new(row, opacity));
     let spans = opaque_spans(overlay);
     luma(frame.plane_mut(0), layout, overlay, rect, &spans, rows[0]);
-    if let Some(sums) = chroma_sums(layout, overlay, rect, frame.size(), &spans) {
-        chroma(frame.plane_mut(1), layout, &sums, rows[1]);
-        chroma(frame.plane_mut(2), layout, &sums, rows[2]);
-    }
+    chroma(frame, overlay, rect, &spans, [rows[1], rows[2]]);
 }
 
 /// Makes the whole frame black, then draws `overlay` (of [`super::Style::Mask`]) over it.
@@ -132,75 +129,59 @@ fn luma(plane: PlaneMut<'_>, layout: Layout, overlay: &Overlay, rect: Rect, span
     }
 }
 
-/// Mean premultiplied pixels at chroma resolution.
-struct ChromaSums {
-    x: usize,
-    y: usize,
-    width: usize,
-    mean: Vec<[f32; 4]>,
-    spans: Vec<[usize; 2]>,
+/// Line by line, so that the means of a line are still in the cache for the second plane.
+fn chroma(frame: &mut Frame, overlay: &Overlay, rect: Rect, spans: &[[usize; 2]], weights: [Weights; 2]) {
+    let (layout, size) = (frame.layout(), frame.size().map(|v| v as usize));
+    let (sx, sy) = (usize::from(layout.chroma_shift_x), usize::from(layout.chroma_shift_y));
+    let (top, bottom) = (rect.y as usize, (rect.y + rect.height) as usize);
+    let mut means = vec![[0.0f32; 4]; (rect.width as usize >> sx) + 2];
+    for line in top >> sy..=(bottom - 1) >> sy {
+        let lumas = (line << sy).max(top)..((line + 1) << sy).min(bottom);
+        let spans = &spans[lumas.start - top..lumas.end - top];
+        let opaque =
+            spans.iter().map(|&[first, end]| [first, end.min(rect.width as usize)]).filter(|[first, end]| first < end);
+        let Some([first, end]) = opaque.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]) else { continue };
+        let first = (rect.x as usize + first) >> sx;
+        let end = ((rect.x as usize + end - 1) >> sx) + 1;
+        let means = &mut means[..end - first];
+        means.fill([0.0; 4]);
+        for (row, &[from, to]) in (lumas.start - top..).zip(spans) {
+            let to = to.min(rect.width as usize);
+            if from < to {
+                add_row(means, &overlay_row(overlay, row)[from..to], rect.x as usize + from - (first << sx), sx);
+            }
+        }
+        // Samples at an odd right or bottom border cover fewer luma samples.
+        let rows = (size[1] - (line << sy)).min(1 << sy);
+        let scale = |columns: usize| 1.0 / (rows * columns) as f32;
+        let whole = means.len() - usize::from(end << sx > size[0]);
+        means[..whole].iter_mut().flatten().for_each(|v| *v *= scale(1 << sx));
+        means[whole..].iter_mut().flatten().for_each(|v| *v *= scale(size[0] - ((end - 1) << sx)));
+        for (plane, weights) in [1, 2].into_iter().zip(weights) {
+            blend_line(frame.plane_mut(plane), layout, line, first, means, weights);
+        }
+    }
 }
 
-fn chroma_sums(
-    layout: Layout,
-    overlay: &Overlay,
-    rect: Rect,
-    size: [u32; 2],
-    spans: &[[usize; 2]],
-) -> Option<ChromaSums> {
-    let (sx, sy) = (u32::from(layout.chroma_shift_x), u32::from(layout.chroma_shift_y));
-    let (x, y) = ((rect.x >> sx) as usize, (rect.y >> sy) as usize);
-    let width = (((rect.x + rect.width - 1) >> sx) as usize + 1).checked_sub(x)?;
-    let height = (((rect.y + rect.height - 1) >> sy) as usize + 1).checked_sub(y)?;
-    let mut mean = vec![[0.0f32; 4]; width * height];
-    let mut chroma_spans = vec![[usize::MAX, 0]; height];
-    for (row, &[first, end]) in spans.iter().enumerate().take(rect.height as usize) {
-        let end = end.min(rect.width as usize);
-        if first >= end {
-            continue;
-        }
-        let line = ((rect.y as usize + row) >> sy) - y;
-        let column = |i: usize| ((rect.x as usize + i) >> sx) - x;
-        let span = &mut chroma_spans[line];
-        *span = [span[0].min(column(first)), span[1].max(column(end - 1) + 1)];
-        let sums = &mut mean[line * width..(line + 1) * width];
-        let pixels = overlay_row(overlay, row);
-        let odd = (rect.x as usize + first) & ((1 << sx) - 1);
-        // Pixels up to the first whole chroma sample, then groups that share one.
-        let head = (((1 << sx) - odd) & ((1 << sx) - 1)).min(end - first);
-        for (i, p) in pixels[first..first + head].iter().enumerate() {
-            add(&mut sums[column(first + i)], p);
-        }
-        if first + head == end {
-            continue;
-        }
-        let from = column(first + head);
-        let whole = &pixels[first + head..end];
-        if sx == 1 {
-            let (pairs, last) = whole.as_chunks::<2>();
-            for (sum, [p, q]) in sums[from..].iter_mut().zip(pairs) {
-                for c in 0..4 {
-                    sum[c] += f32::from(u16::from(p[c]) + u16::from(q[c]));
-                }
-            }
-            last.iter().for_each(|p| add(&mut sums[from + pairs.len()], p));
-        } else {
-            for (sum, group) in sums[from..].iter_mut().zip(whole.chunks(1 << sx)) {
-                group.iter().for_each(|p| add(sum, p));
+/// Adds a row of pixels, of which the first lies `from` luma samples right of the first sum, to sums over `1 << shift` of them.
+fn add_row(sums: &mut [[f32; 4]], pixels: &[[u8; 4]], from: usize, shift: usize) {
+    // Pixels up to the first whole chroma sample, then groups that share one.
+    let (head, whole) = pixels.split_at((from.wrapping_neg() & ((1 << shift) - 1)).min(pixels.len()));
+    head.iter().for_each(|p| add(&mut sums[from >> shift], p));
+    let sums = &mut sums[(from + head.len()) >> shift..];
+    if shift == 1 {
+        let (pairs, last) = whole.as_chunks::<2>();
+        for (sum, [p, q]) in sums.iter_mut().zip(pairs) {
+            for c in 0..4 {
+                sum[c] += f32::from(u16::from(p[c]) + u16::from(q[c]));
             }
         }
-    }
-    // Samples at an odd right or bottom border cover fewer luma samples.
-    for line in 0..height {
-        let [first, end] = chroma_spans[line];
-        let rows = (size[1] as usize - ((y + line) << sy)).min(1 << sy);
-        for column in first..end.max(first) {
-            let columns = (size[0] as usize - ((x + column) << sx)).min(1 << sx);
-            let scale = if rows * columns == 1 { 1.0 } else { 1.0 / (rows * columns) as f32 };
-            mean[line * width + column].iter_mut().for_each(|v| *v *= scale);
+        last.iter().for_each(|p| add(&mut sums[pairs.len()], p));
+    } else {
+        for (sum, group) in sums.iter_mut().zip(whole.chunks(1 << shift)) {
+            group.iter().for_each(|p| add(sum, p));
         }
     }
-    Some(ChromaSums { x, y, width, mean, spans: chroma_spans })
 }
 
 #[inline(always)]
@@ -208,27 +189,20 @@ fn add(sum: &mut [f32; 4], pixel: &[u8; 4]) {
     sum.iter_mut().zip(pixel).for_each(|(s, &p)| *s += f32::from(p));
 }
 
-fn chroma(plane: PlaneMut<'_>, layout: Layout, sums: &ChromaSums, weights: Weights) {
+fn blend_line(plane: PlaneMut<'_>, layout: Layout, line: usize, first: usize, means: &[[f32; 4]], weights: Weights) {
     let bytes = layout.bytes_per_sample();
     let max = ((1u32 << layout.depth) - 1) as f32;
-    let lines = plane.data.chunks_mut(plane.stride.max(1)).skip(sums.y);
-    for (line, (means, &[first, end])) in lines.zip(sums.mean.chunks_exact(sums.width).zip(&sums.spans)) {
-        if first >= end {
-            continue;
+    let from = line * plane.stride + first * bytes;
+    let Some(samples) = plane.data.get_mut(from..from + means.len() * bytes) else { return };
+    if bytes == 1 {
+        for (sample, &mean) in samples.iter_mut().zip(means) {
+            *sample = weights.apply(f32::from(*sample), mean, max) as u8;
         }
-        let means = &means[first..end];
-        let from = (sums.x + first) * bytes;
-        let Some(samples) = line.get_mut(from..from + means.len() * bytes) else { continue };
-        if bytes == 1 {
-            for (sample, &mean) in samples.iter_mut().zip(means) {
-                *sample = weights.apply(f32::from(*sample), mean, max) as u8;
-            }
-        } else {
-            let (samples, _) = samples.as_chunks_mut::<2>();
-            for (sample, &mean) in samples.iter_mut().zip(means) {
-                let value = f32::from(u16::from_ne_bytes(*sample));
-                *sample = (weights.apply(value, mean, max) as u16).to_ne_bytes();
-            }
+    } else {
+        let (samples, _) = samples.as_chunks_mut::<2>();
+        for (sample, &mean) in samples.iter_mut().zip(means) {
+            let value = f32::from(u16::from_ne_bytes(*sample));
+            *sample = (weights.apply(value, mean, max) as u16).to_ne_bytes();
         }
     }
 }

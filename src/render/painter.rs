@@ -60,6 +60,8 @@ void main() {
 
 /// Nanoseconds between two looks at a fence.
 const PATIENCE: i32 = 100_000_000;
+/// Memory for pixels grows in steps of as many bytes: people who come nearer would otherwise need new memory each frame.
+const GRAIN: usize = 1 << 20;
 /// Scenes that may be under way at once.
 pub(super) const UNDER_WAY: usize = 3;
 
@@ -93,6 +95,8 @@ pub(super) struct Painter {
     /// Drawings read into buffers, and out of them.
     begun: usize,
     finished: usize,
+    /// Memory to read into.
+    spares: flume::Receiver<Vec<u8>>,
 }
 
 /// A framebuffer that only grows.
@@ -104,7 +108,11 @@ struct Target {
 }
 
 impl Painter {
-    pub(super) fn new(gl: Arc<glow::Context>, is_software: bool) -> Result<Self, RenderError> {
+    pub(super) fn new(
+        gl: Arc<glow::Context>,
+        is_software: bool,
+        spares: flume::Receiver<Vec<u8>>,
+    ) -> Result<Self, RenderError> {
         // SAFETY: the context is current on this thread, which owns every object made here.
         unsafe {
             let program = link(&gl)?;
@@ -141,7 +149,20 @@ impl Painter {
             let largest = [glow::MAX_RENDERBUFFER_SIZE, glow::MAX_TEXTURE_SIZE]
                 .map(|name| gl.get_parameter_i32(name).max(0) as u32);
             let largest = largest[0].min(largest[1]);
-            Ok(Self { gl, program, window, mask, vertices, indices, target, largest, buffers, begun: 0, finished: 0 })
+            Ok(Self {
+                gl,
+                program,
+                window,
+                mask,
+                vertices,
+                indices,
+                target,
+                largest,
+                buffers,
+                begun: 0,
+                finished: 0,
+                spares,
+            })
         }
     }
 
@@ -195,7 +216,7 @@ impl Painter {
         unsafe {
             let read = |into| gl.read_pixels(0, 0, width, height, glow::RGBA, glow::UNSIGNED_BYTE, into);
             if self.buffers.is_empty() {
-                let mut rgba = vec![0; bytes(rect)];
+                let mut rgba = self.memory(bytes(rect));
                 read(glow::PixelPackData::Slice(Some(&mut rgba)));
                 return Ok(Pixels::Here(rgba));
             }
@@ -218,7 +239,7 @@ impl Painter {
         let from = self.buffers[self.finished % UNDER_WAY];
         self.finished += 1;
         let gl = &self.gl;
-        let mut rgba = Vec::with_capacity(bytes(rect));
+        let mut rgba = self.memory(bytes(rect));
         // SAFETY: the context is current on this thread; the buffer was made for the pixels of `rect`, and is mapped while they are
         // copied.
         unsafe {
@@ -227,7 +248,7 @@ impl Painter {
             gl.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(from));
             let mapped = gl.map_buffer_range(glow::PIXEL_PACK_BUFFER, 0, bytes(rect) as i32, glow::MAP_READ_BIT);
             if !mapped.is_null() {
-                rgba.extend_from_slice(std::slice::from_raw_parts(mapped, bytes(rect)));
+                rgba.copy_from_slice(std::slice::from_raw_parts(mapped, bytes(rect)));
                 gl.unmap_buffer(glow::PIXEL_PACK_BUFFER);
             }
             match gl.get_error() {
@@ -238,6 +259,14 @@ impl Painter {
                 }
             }
         }
+    }
+
+    /// As many bytes, whatever is in them, used ones where there are.
+    fn memory(&self, bytes: usize) -> Vec<u8> {
+        let spare = self.spares.try_recv().ok().filter(|spare| spare.capacity() >= bytes);
+        let mut memory = spare.unwrap_or_else(|| Vec::with_capacity(bytes.next_multiple_of(GRAIN)));
+        memory.resize(bytes, 0);
+        memory
     }
 
     fn fit_target(&mut self, need: [u32; 2]) -> Result<(), RenderError> {

@@ -70,6 +70,8 @@ impl Pending {
 #[derive(Clone)]
 pub struct Renderer {
     requests: flume::Sender<Message>,
+    /// Memory of pixels that were used, for the next ones: fresh pages cost more than drawing on used ones.
+    spares: flume::Sender<Vec<u8>>,
 }
 
 impl Renderer {
@@ -79,6 +81,12 @@ impl Renderer {
         let request = Request { scene, asked: Instant::now(), reply: sender };
         self.requests.send(Message::Draw(request)).map_err(|_| RenderError::Stopped)?;
         Ok(Pending { requests: self.requests.clone(), reply })
+    }
+
+    /// Takes pixels back that are no longer needed.
+    pub fn take_back(&self, overlay: Overlay) {
+        // Full, or the thread has ended: then they are freed.
+        drop(self.spares.try_send(overlay.rgba));
     }
 
     /// Requests waiting now.
@@ -104,19 +112,20 @@ impl RenderThread {
     /// Starts the thread and its context. Call once a process.
     pub fn start() -> Result<Self, RenderError> {
         let (requests, queue) = flume::bounded(QUEUE);
+        let (spares, used) = flume::bounded(UNDER_WAY);
         let (ready, started) = flume::bounded(1);
         let thread = std::thread::Builder::new()
             .name("render".into())
             .spawn(move || {
                 let made = Context::new().map_err(RenderError::from).and_then(|context| {
-                    let painter = Painter::new(context.gl.clone(), context.description().software)?;
+                    let painter = Painter::new(context.gl.clone(), context.description().software, used.clone())?;
                     Ok((context, painter))
                 });
                 match made {
                     Ok((context, painter)) => {
                         let told = ready.send(Ok(context.description().clone()));
                         if told.is_ok() {
-                            serve(&context, painter, &queue);
+                            serve(&context, painter, &queue, &used);
                         }
                     }
                     // The requester has the error; a send that fails means nobody waits for it.
@@ -125,7 +134,7 @@ impl RenderThread {
             })
             .map_err(|e| RenderError::Thread(e.to_string()))?;
         let description = started.recv().unwrap_or(Err(RenderError::Stopped))?;
-        Ok(Self { renderer: Renderer { requests }, description, thread: Some(thread) })
+        Ok(Self { renderer: Renderer { requests, spares }, description, thread: Some(thread) })
     }
 
     /// A handle for a job.
@@ -160,7 +169,7 @@ struct UnderWay {
     reply: flume::Sender<Result<Rendered, RenderError>>,
 }
 
-fn serve(context: &Context, painter: Painter, queue: &flume::Receiver<Message>) {
+fn serve(context: &Context, painter: Painter, queue: &flume::Receiver<Message>, used: &flume::Receiver<Vec<u8>>) {
     let mut painter = Ok(painter);
     let most = if context.description().software { 1 } else { UNDER_WAY };
     let mut under_way = VecDeque::with_capacity(most);
@@ -182,7 +191,7 @@ fn serve(context: &Context, painter: Painter, queue: &flume::Receiver<Message>) 
                 finish(&mut painter, oldest);
             }
             drop(std::mem::replace(&mut painter, Err(RenderError::Stopped)));
-            painter = Painter::new(context.gl.clone(), context.description().software);
+            painter = Painter::new(context.gl.clone(), context.description().software, used.clone());
         }
     }
     while let Some(oldest) = under_way.pop_front() {
