@@ -6,7 +6,7 @@ use std::sync::Arc;
 use glow::HasContext;
 use glutin::api::egl::{context::PossiblyCurrentContext, device::Device, display::Display};
 use glutin::config::{Api, ConfigSurfaceTypes, ConfigTemplateBuilder};
-use glutin::context::{ContextApi, ContextAttributesBuilder, GlProfile, Version};
+use glutin::context::{ContextApi, ContextAttributesBuilder, GlProfile, Robustness, Version};
 use glutin::display::GlDisplay;
 use thiserror::Error;
 
@@ -166,12 +166,19 @@ fn open(device: &Device) -> Result<(PossiblyCurrentContext, glow::Context), Stri
         .map_err(|e| e.to_string())?
         .next()
         .ok_or("offers no configuration for OpenGL")?;
-    let attributes = ContextAttributesBuilder::new()
-        .with_context_api(ContextApi::OpenGl(Some(Version::new(3, 3))))
-        .with_profile(GlProfile::Core)
-        .build(None);
-    // SAFETY: no native window handle is passed.
-    let context = unsafe { display.create_context(&config, &attributes) }.map_err(|e| e.to_string())?;
+    let create = |robustness| {
+        let attributes = ContextAttributesBuilder::new()
+            .with_robustness(robustness)
+            .with_context_api(ContextApi::OpenGl(Some(Version::new(3, 3))))
+            .with_profile(GlProfile::Core)
+            .build(None);
+        // SAFETY: no native window handle is passed.
+        unsafe { display.create_context(&config, &attributes) }
+    };
+    // A GPU that is reset says so to a robust context; drivers that have none refuse it.
+    let context = create(Robustness::RobustLoseContextOnReset)
+        .or_else(|_| create(Robustness::NotRobust))
+        .map_err(|e| e.to_string())?;
     let current = context.make_current_surfaceless().map_err(|e| e.to_string())?;
     // SAFETY: the context is current, and the addresses come from the display that made it.
     let gl = unsafe {

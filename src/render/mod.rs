@@ -47,6 +47,9 @@ pub enum RenderError {
     /// OpenGL reported an error.
     #[error("OpenGL failed: {0}")]
     Gl(String),
+    /// The device went away, or its driver threw everything away. May come back.
+    #[error("the graphics device was lost: {0} (the system's log says more: dmesg)")]
+    Lost(&'static str),
     /// The picture is larger than the device can draw.
     #[error("bodies cover {} x {} pixels, but this device draws at most {largest} in each direction", size[0], size[1])]
     TooLarge {

@@ -60,6 +60,8 @@ void main() {
 
 /// Nanoseconds between two looks at a fence.
 const PATIENCE: i32 = 100_000_000;
+/// Looks at a fence after which a device counts as lost: ten seconds, where a picture takes milliseconds.
+const LOOKS: usize = 100;
 /// Memory for pixels grows in steps of as many bytes: people who come nearer would otherwise need new memory each frame.
 const GRAIN: usize = 1 << 20;
 /// Scenes that may be under way at once.
@@ -200,7 +202,7 @@ impl Painter {
             let pixels = self.read(rect)?;
             match self.gl.get_error() {
                 glow::NO_ERROR => Ok(Drawing { rect, pixels }),
-                code => Err(RenderError::Gl(format!("error {code:#x} while drawing {width} x {height} pixels"))),
+                code => Err(failure(code, "drawing", rect)),
             }
         }
     }
@@ -243,8 +245,12 @@ impl Painter {
         // SAFETY: the context is current on this thread; the buffer was made for the pixels of `rect`, and is mapped while they are
         // copied.
         unsafe {
-            while let glow::TIMEOUT_EXPIRED = gl.client_wait_sync(fence, glow::SYNC_FLUSH_COMMANDS_BIT, PATIENCE) {}
+            let looks = (0..LOOKS).map(|_| gl.client_wait_sync(fence, glow::SYNC_FLUSH_COMMANDS_BIT, PATIENCE));
+            let is_late = looks.into_iter().all(|look| look == glow::TIMEOUT_EXPIRED);
             gl.delete_sync(fence);
+            if is_late {
+                return Err(RenderError::Lost("it does not answer"));
+            }
             gl.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(from));
             let mapped = gl.map_buffer_range(glow::PIXEL_PACK_BUFFER, 0, bytes(rect) as i32, glow::MAP_READ_BIT);
             if !mapped.is_null() {
@@ -253,10 +259,7 @@ impl Painter {
             }
             match gl.get_error() {
                 glow::NO_ERROR if !mapped.is_null() => Ok(Overlay { rect, rgba }),
-                code => {
-                    let [width, height] = [rect.width, rect.height];
-                    Err(RenderError::Gl(format!("error {code:#x} while reading {width} x {height} pixels")))
-                }
+                code => Err(failure(code, "reading", rect)),
             }
         }
     }
@@ -314,6 +317,13 @@ impl Drop for Painter {
             self.gl.delete_renderbuffer(self.target.depth);
             self.buffers.iter().for_each(|&buffer| self.gl.delete_buffer(buffer));
         }
+    }
+}
+
+fn failure(code: u32, doing: &str, rect: Rect) -> RenderError {
+    match code {
+        glow::CONTEXT_LOST => RenderError::Lost("it was reset or removed"),
+        _ => RenderError::Gl(format!("error {code:#x} while {doing} {} x {} pixels", rect.width, rect.height)),
     }
 }
 

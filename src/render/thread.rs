@@ -117,19 +117,11 @@ impl RenderThread {
         let thread = std::thread::Builder::new()
             .name("render".into())
             .spawn(move || {
-                let made = Context::new().map_err(RenderError::from).and_then(|context| {
-                    let painter = Painter::new(context.gl.clone(), context.description().software, used.clone())?;
-                    Ok((context, painter))
-                });
-                match made {
-                    Ok((context, painter)) => {
-                        let told = ready.send(Ok(context.description().clone()));
-                        if told.is_ok() {
-                            serve(&context, painter, &queue, &used);
-                        }
-                    }
-                    // The requester has the error; a send that fails means nobody waits for it.
-                    Err(e) => drop(ready.send(Err(e))),
+                let device = Device::open(&used);
+                let description = device.as_ref().map(|device| device.context.description().clone());
+                // Without a device, whoever started the thread has the error and asks for nothing.
+                if ready.send(description.map_err(RenderError::clone)).is_ok() && device.is_ok() {
+                    serve(device, &queue, &used);
                 }
             })
             .map_err(|e| RenderError::Thread(e.to_string()))?;
@@ -159,6 +151,26 @@ impl Drop for RenderThread {
     }
 }
 
+/// What draws.
+struct Device {
+    // Dropped before the context, which it needs for that.
+    painter: Painter,
+    context: Context,
+}
+
+impl Device {
+    fn open(spares: &flume::Receiver<Vec<u8>>) -> Result<Self, RenderError> {
+        let context = Context::new()?;
+        let painter = Painter::new(context.gl.clone(), context.description().software, spares.clone())?;
+        Ok(Self { painter, context })
+    }
+
+    /// Scenes it has under way at once.
+    fn most(&self) -> usize {
+        if self.context.description().software { 1 } else { UNDER_WAY }
+    }
+}
+
 /// A request that is being drawn.
 struct UnderWay {
     drawing: Drawing,
@@ -169,44 +181,51 @@ struct UnderWay {
     reply: flume::Sender<Result<Rendered, RenderError>>,
 }
 
-fn serve(context: &Context, painter: Painter, queue: &flume::Receiver<Message>, used: &flume::Receiver<Vec<u8>>) {
-    let mut painter = Ok(painter);
-    let most = if context.description().software { 1 } else { UNDER_WAY };
-    let mut under_way = VecDeque::with_capacity(most);
+fn serve(
+    mut device: Result<Device, RenderError>,
+    queue: &flume::Receiver<Message>,
+    spares: &flume::Receiver<Vec<u8>>,
+) {
+    let mut under_way = VecDeque::with_capacity(UNDER_WAY);
     loop {
         // The thread waits for a drawing only where nothing else is to be begun.
         let message = match under_way.len() {
             0 => queue.recv().ok().or(Some(Message::Stop)),
-            n if n == most => None,
+            n if n >= device.as_ref().map_or(1, Device::most) => None,
             _ => queue.try_recv().ok(),
         };
         let is_well = match message {
-            Some(Message::Draw(request)) => begin(&mut painter, request, &mut under_way),
+            Some(Message::Draw(request)) => begin(&mut device, request, &mut under_way),
             Some(Message::Stop) => break,
-            None => under_way.pop_front().is_none_or(|oldest| finish(&mut painter, oldest)),
+            None => under_way.pop_front().is_none_or(|oldest| finish(&mut device, oldest)),
         };
         if !is_well {
-            // Whatever state a failed frame left behind is thrown away, after what was begun before it.
+            // Whatever state a failed frame left behind is thrown away, after what was begun before it, and the context
+            // with it: a GPU that was reset or taken away gives none of its contexts back.
             while let Some(oldest) = under_way.pop_front() {
-                finish(&mut painter, oldest);
+                finish(&mut device, oldest);
             }
-            drop(std::mem::replace(&mut painter, Err(RenderError::Stopped)));
-            painter = Painter::new(context.gl.clone(), context.description().software, used.clone());
+            drop(std::mem::replace(&mut device, Err(RenderError::Stopped)));
+            device = Device::open(spares);
+            match &device {
+                Ok(device) => tracing::warn!("drawing failed; begun anew on {}", device.context.description().renderer),
+                Err(error) => tracing::warn!("drawing failed, and cannot begin anew yet: {error}"),
+            }
         }
     }
     while let Some(oldest) = under_way.pop_front() {
-        finish(&mut painter, oldest);
+        finish(&mut device, oldest);
     }
 }
 
 /// Whether that went well.
 fn begin(
-    painter: &mut Result<Painter, RenderError>,
+    device: &mut Result<Device, RenderError>,
     Request { scene, asked, reply }: Request,
     under_way: &mut VecDeque<UnderWay>,
 ) -> bool {
     let started = Instant::now();
-    match with(painter, |painter| painter.begin(&scene)) {
+    match with(device, |painter| painter.begin(&scene)) {
         Ok(drawing) => {
             under_way.push_back(UnderWay { drawing, counts: scene.counts(), asked, started, reply });
             true
@@ -221,10 +240,10 @@ fn begin(
 
 /// Whether that went well.
 fn finish(
-    painter: &mut Result<Painter, RenderError>,
+    device: &mut Result<Device, RenderError>,
     UnderWay { drawing, counts: [_, vertices, faces], asked, started, reply }: UnderWay,
 ) -> bool {
-    let drawn = with(painter, |painter| painter.finish(drawing));
+    let drawn = with(device, |painter| painter.finish(drawing));
     let is_well = drawn.is_ok();
     let (waited, rendering) = (started - asked, started.elapsed());
     // A job that was stopped no longer listens.
@@ -234,9 +253,9 @@ fn finish(
 
 /// Panics of the drawing code are errors of the frame.
 fn with<T>(
-    painter: &mut Result<Painter, RenderError>,
+    device: &mut Result<Device, RenderError>,
     act: impl FnOnce(&mut Painter) -> Result<T, RenderError>,
 ) -> Result<T, RenderError> {
-    let painter = painter.as_mut().map_err(|error| error.clone())?;
-    catch_unwind(AssertUnwindSafe(|| act(painter))).unwrap_or(Err(RenderError::Panicked))
+    let device = device.as_mut().map_err(|error| error.clone())?;
+    catch_unwind(AssertUnwindSafe(|| act(&mut device.painter))).unwrap_or(Err(RenderError::Panicked))
 }
