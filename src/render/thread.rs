@@ -181,11 +181,7 @@ struct UnderWay {
     reply: flume::Sender<Result<Rendered, RenderError>>,
 }
 
-fn serve(
-    mut device: Result<Device, RenderError>,
-    queue: &flume::Receiver<Message>,
-    spares: &flume::Receiver<Vec<u8>>,
-) {
+fn serve(mut device: Result<Device, RenderError>, queue: &flume::Receiver<Message>, spares: &flume::Receiver<Vec<u8>>) {
     let mut under_way = VecDeque::with_capacity(UNDER_WAY);
     loop {
         // The thread waits for a drawing only where nothing else is to be begun.
