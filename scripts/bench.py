@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -25,23 +26,51 @@ SAMPLE = ROOT / "fixtures/media/demo.mp4"
 # Name, filters that make it of the sample clip, from which second, for how long.
 CLIPS = {
     "sample": ("null", 0, 9.2),
-    # The one who walks on the left.
-    "one large": ("crop=884:497:0:497,scale=1920:1080:flags=lanczos", 2.5, 5),
+    # The one who walks on the left, four times over: in 5 seconds it is the start that is measured.
+    "one large": ("crop=884:497:0:497,scale=1920:1080:flags=lanczos,loop=3:150", 2.5, 20),
     "dozen small": ("scale=426:240,split=6[a][b][c][d][e][f];[a][b][c]hstack=3[x];[d][e][f]hstack=3[y];"
                     "[x][y]vstack,pad=1280:720:1:120", 0, 9.2),
 }
 ENCODER = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20"]
 
 
+# What threads do, by the beginning of their names. Those that FFmpeg starts for decoding bear the name of the program.
+WORK = {"decode": "decode", "detect": "networks and crops", "render": "render", "llvmpipe": "render", "encode": "blend, encode",
+        "meshreel": "decode"}
+
+
 def run(command, environment=None):
-    """Wall seconds, CPU seconds and megabytes of a command at its largest."""
+    """Wall seconds, CPU seconds, megabytes of a command at its largest, and CPU seconds by what its threads do."""
     before = time.monotonic()
     process = subprocess.Popen([str(part) for part in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    threads = {}
+    done = threading.Event()
+    watch = threading.Thread(target=watch_threads, args=(process.pid, threads, done))
+    watch.start()
     errors = process.stderr.read()
+    done.set()
+    watch.join()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         sys.exit(f"{command}: {errors.decode(errors='replace')}")
-    return time.monotonic() - before, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    work = {}
+    for what, seconds in threads.values():
+        work[what] = work.get(what, 0) + seconds
+    return time.monotonic() - before, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, work
+
+
+def watch_threads(process, threads, done):
+    """Notes what each thread has used: some come and go, so that their last 20 ms are missed."""
+    while not done.wait(0.02):
+        for folder in pathlib.Path(f"/proc/{process}/task").glob("*"):
+            try:
+                name, fields = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            except OSError:
+                continue
+            is_first = folder.name == str(process)
+            what = "follow, fit, pose" if is_first else next((WORK[start] for start in WORK if name.startswith(start)), "other")
+            used, kernel = fields.split()[11:13]
+            threads[folder.name] = what, (int(used) + int(kernel)) / os.sysconf("SC_CLK_TCK")
 
 
 def main():
@@ -71,9 +100,9 @@ def measure(folder, name, clip, workers):
     runs = []
     for count in workers:
         # Beside each run, so that what else the machine does meets both.
-        wall, cpu, _ = run(["ffmpeg", "-v", "error", "-y", "-i", clip, *ENCODER, folder / "alone.mp4"])
+        wall, cpu, *_ = run(["ffmpeg", "-v", "error", "-y", "-i", clip, *ENCODER, folder / "alone.mp4"])
         out = folder / f"out {count}"
-        seconds, used, memory = run([PROGRAM, "process", "--progress", "none", "--workers", count, "-o", out, clip],
+        seconds, used, memory, work = run([PROGRAM, "process", "--progress", "none", "--workers", count, "-o", out, clip],
                                     {**os.environ, "HOME": str(folder)})
         report = json.loads((out / f"{clip.stem}.report.json").read_text())
         frames = report["frames"]
@@ -85,6 +114,7 @@ def measure(folder, name, clip, workers):
             "cpu_ms": 1000 * used / frames,
             "ffmpeg_cpu_ms": 1000 * cpu / frames,
             "memory_mb": memory,
+            "thread_cpu_ms": {what: 1000 * seconds / frames for what, seconds in sorted(work.items())},
             "people": report["people"],
             "stages": report["stages"],
             "frames": frames,
@@ -98,8 +128,10 @@ def table(clip):
     for run in clip["runs"]:
         lines.append(f"{run['workers']:9} {run['fps']:7.1f} {run['ffmpeg_fps']:7.1f} {run['ratio']:6.2f} {run['cpu_ms']:7.1f} "
                      f"{run['ffmpeg_cpu_ms']:7.1f} {run['memory_mb']:5.0f}")
-    lines.append(f"{'':9} {'a frame':>9} {'each':>7} {'p50':>7} {'p95':>7} {'max':>7}  ms by stage, 2 workers")
     chosen = next((run for run in clip["runs"] if run["workers"] == 2), clip["runs"][0])
+    lines.append(f"CPU ms a frame by threads, {chosen['workers']} workers: "
+                 + ", ".join(f"{what} {each:.1f}" for what, each in chosen["thread_cpu_ms"].items()))
+    lines.append(f"{'':9} {'a frame':>9} {'each':>7} {'p50':>7} {'p95':>7} {'max':>7}  wall ms by stage, {chosen['workers']} workers")
     for stage, times in chosen["stages"].items():
         each = times["mean_ms"]
         lines.append(f"{stage:>9.9} {each * times['count'] / chosen['frames']:9.1f} {each:7.1f} {times['p50_ms']:7.1f} "
