@@ -94,6 +94,7 @@ impl Model {
     fn new() -> Self {
         let body = Body::load(&models().body()).unwrap();
         let mesh = Mesh::new(MeshData {
+            vertices: body.vertices.clone(),
             faces: body.faces.clone(),
             skin_indices: body.skin_indices.clone(),
             skin_weights: body.skin_weights.clone(),

@@ -53,6 +53,7 @@ fn capsule() -> (Mesh, Shape) {
             data.faces.extend([[a, c, b], [b, c, d]]);
         }
     }
+    data.vertices.clone_from(&vertices);
     let mesh = Mesh::new(data).expect("mesh");
     let shape = Shape::new(&mesh, &vertices).expect("shape");
     (mesh, shape)
@@ -142,6 +143,19 @@ fn edges_have_the_coverage_of_a_supersampled_picture() {
         assert!(error / edge < 0.08, "mean edge error {}", error / edge);
         assert!((covered / area - 1.0).abs() < 0.02, "area {covered} of {area}");
     }
+}
+
+#[test]
+fn bodies_far_away_have_fewer_triangles() {
+    let (mesh, shape) = capsule();
+    let faces = [0.6, 1.5, 4.0, 12.0].map(|distance| {
+        let joints = [at([0.0, 0.0, distance]); 2];
+        let person = Person { shape: &shape, joints: &joints, confidence: &[1.0; 2], color: [1.0; 3] };
+        let scene = Scene::build(&mesh, &[person], &camera(), &upright(), Style::Mask).expect("scene");
+        scene.counts()[2]
+    });
+    assert_eq!(faces[0], mesh.faces(), "all of them close by");
+    assert!(faces.is_sorted_by(|nearer, farther| nearer > farther), "{faces:?}");
 }
 
 #[test]
@@ -249,9 +263,15 @@ fn a_frame_larger_than_the_device_is_an_error_and_the_thread_lives_on() {
 
 #[test]
 fn damaged_meshes_are_refused() {
-    let good = MeshData { faces: vec![[0, 1, 2]], skin_indices: vec![[0; 4]; 3], skin_weights: vec![[1.0; 4]; 3] };
+    let good = MeshData {
+        vertices: vec![[0.0; 3]; 3],
+        faces: vec![[0, 1, 2]],
+        skin_indices: vec![[0; 4]; 3],
+        skin_weights: vec![[1.0; 4]; 3],
+    };
     assert!(Mesh::new(MeshData { faces: vec![[0, 1, 3]], ..good.clone() }).is_err());
     assert!(Mesh::new(MeshData { skin_weights: vec![], ..good.clone() }).is_err());
+    assert!(Mesh::new(MeshData { vertices: vec![], ..good.clone() }).is_err());
     let mesh = Mesh::new(good).expect("good");
     assert!(Shape::new(&mesh, &[[0.0; 3]; 2]).is_err());
 }

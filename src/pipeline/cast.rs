@@ -5,7 +5,7 @@ use glam::{Mat4, Vec3, Vec4};
 use crate::body::{Body, Camera, FittedPose, FittedTrack};
 use crate::export;
 use crate::geometry::Geometry;
-use crate::render::{self, Mesh, MeshData, MeshError, Scene, Shape, Style};
+use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
 /// R'G'B' of people by id: light, of even brightness, told apart by most kinds of colour vision (after Okabe and Ito's
 /// palette, lightened).
@@ -28,7 +28,7 @@ pub struct Cast<'a> {
     body: &'a Body,
     camera: Camera,
     people: Vec<Member<'a>>,
-    mesh: Mesh,
+    mesh: &'a Mesh,
 }
 
 /// Thickness in metres of what people wear, or of their hair: the body is fitted to joints, and its bare skin lies that far
@@ -49,17 +49,11 @@ struct Appearance<'a> {
 }
 
 impl<'a> Cast<'a> {
-    /// Prepares the meshes of `people`.
-    pub fn new(body: &'a Body, camera: Camera, people: &'a [FittedTrack]) -> Result<Self, MeshError> {
-        let data = MeshData {
-            faces: body.faces.clone(),
-            skin_indices: body.skin_indices.clone(),
-            skin_weights: body.skin_weights.clone(),
-        };
-        let mesh = Mesh::new(data)?;
+    /// Prepares the shapes of `people`; `mesh` is the body's.
+    pub fn new(body: &'a Body, mesh: &'a Mesh, camera: Camera, people: &'a [FittedTrack]) -> Result<Self, MeshError> {
         let member = |track: &'a FittedTrack| {
             let rest = body.shaped_vertices(&track.shape);
-            Ok(Member { track, shape: Shape::new(&mesh, &rest)?.dressed(CLOTHES), rest })
+            Ok(Member { track, shape: Shape::dressed(mesh, &rest, CLOTHES)?, rest })
         };
         let people = people.iter().map(member).collect::<Result<_, _>>()?;
         Ok(Self { body, camera, people, mesh })
@@ -79,7 +73,7 @@ impl<'a> Cast<'a> {
     pub fn scene(&self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
         let appearances: Vec<Appearance> = self.appearances(index).collect();
         let people: Vec<render::Person> = appearances.iter().map(Appearance::drawing).collect();
-        Scene::build(&self.mesh, &people, &self.camera, geometry, style)
+        Scene::build(self.mesh, &people, &self.camera, geometry, style)
     }
 
     /// What the motion file says of a frame.

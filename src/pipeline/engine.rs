@@ -20,7 +20,7 @@ use crate::export::{Report, stages};
 use crate::media::{Decoder, Encoder};
 use crate::models::Models;
 use crate::pose::{Device, Network, PoseError, Runtime, Worker};
-use crate::render::{Description, RenderError, RenderThread};
+use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
 use crate::telemetry::Live;
 
 /// Everything jobs share.
@@ -28,6 +28,7 @@ pub struct Engine {
     pool: DetectionPool,
     render: RenderThread,
     body: Body,
+    mesh: Mesh,
     limits: Limits,
     inference: String,
     live: Arc<Live>,
@@ -42,6 +43,9 @@ pub enum StartError {
     /// There is no body to draw.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// The body's surface makes no sense.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     /// Nothing can be drawn.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -53,11 +57,21 @@ pub enum StartError {
 impl Engine {
     /// Loads the models and starts the shared threads.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        // The renderer takes its time to load.
-        let render = std::thread::Builder::new().name("start".into()).spawn(RenderThread::start)?;
         let models = Models::find(&config.models.folder);
+        // What draws takes as long to load as the networks do.
+        let body_path = models.body();
+        let drawing = std::thread::Builder::new().name("start".into()).spawn(move || -> Result<_, StartError> {
+            let render = RenderThread::start()?;
+            let body = Body::load(&body_path)?;
+            let mesh = Mesh::new(MeshData {
+                vertices: body.vertices.clone(),
+                faces: body.faces.clone(),
+                skin_indices: body.skin_indices.clone(),
+                skin_weights: body.skin_weights.clone(),
+            })?;
+            Ok((render, body, mesh))
+        })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
-        let body = Body::load(&models.body())?;
         let mut workers = Vec::new();
         for index in 0..config.worker_count() {
             let mut worker = Worker::new(runtime.clone(), models.clone());
@@ -67,13 +81,14 @@ impl Engine {
             }
             workers.push(worker);
         }
-        let render = render.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (render, body, mesh) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let live = Arc::new(Live::new(workers.len()));
         let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {
             pool,
             render,
             body,
+            mesh,
             limits: config.limits,
             inference: format!("{:?}", runtime.device()).to_lowercase(),
             live,
@@ -119,7 +134,7 @@ impl Engine {
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let cast = Cast::new(&self.body, camera, &fitted).map_err(|e| JobError::Internal(e.to_string()))?;
+        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted).map_err(|e| JobError::Internal(e.to_string()))?;
         let frames = times.len() as u64;
         let counts = std::thread::scope(|scope| {
             let motion =

@@ -1,13 +1,14 @@
 //! Drawing bodies: one thread of the process owns the one headless OpenGL context; everyone else sends it requests.
 //!
 //! ```text
-//! job's thread: mesh (skin, project, outline) -> Scene -> [queue] -> render thread: OpenGL, read back -> Overlay -> blend
+//! job's thread: scene (skin a mesh, project, outline) -> Scene -> [queue] -> render thread: OpenGL, read back -> Overlay -> blend
 //! ```
 
 mod blend;
 mod context;
 mod mesh;
 mod painter;
+mod scene;
 mod thread;
 
 use thiserror::Error;
@@ -16,7 +17,8 @@ use crate::geometry::Rect;
 
 pub use blend::{blend, paint_mask};
 pub use context::{ContextError, Description, DeviceInfo};
-pub use mesh::{Mesh, MeshData, MeshError, Person, Scene, Shape};
+pub use mesh::{Mesh, MeshData, MeshError, Shape};
+pub use scene::{Person, Scene};
 pub use thread::{Pending, RenderThread, Rendered, Renderer};
 
 /// A rendered rectangle of the displayed picture's coded raster.
@@ -74,10 +76,15 @@ pub fn self_test(renderer: &Renderer) -> Result<Rendered, RenderError> {
     use crate::body::Camera;
     use crate::geometry::{Geometry, Orientation};
     let check = |e: MeshError| RenderError::Gl(format!("self-test: {e}"));
-    let data =
-        MeshData { faces: vec![[0, 2, 1]], skin_indices: vec![[0; 4]; 3], skin_weights: vec![[1.0, 0.0, 0.0, 0.0]; 3] };
+    let vertices = vec![[-1.0, -1.0, 2.0], [1.0, -1.0, 2.0], [-1.0, 1.0, 2.0]];
+    let data = MeshData {
+        vertices: vertices.clone(),
+        faces: vec![[0, 2, 1]],
+        skin_indices: vec![[0; 4]; 3],
+        skin_weights: vec![[1.0, 0.0, 0.0, 0.0]; 3],
+    };
     let mesh = Mesh::new(data).map_err(check)?;
-    let shape = Shape::new(&mesh, &[[-1.0, -1.0, 2.0], [1.0, -1.0, 2.0], [-1.0, 1.0, 2.0]]).map_err(check)?;
+    let shape = Shape::new(&mesh, &vertices).map_err(check)?;
     let joints = [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]];
     let person = Person { shape: &shape, joints: &joints, confidence: &[1.0], color: [1.0; 3] };
     let size = [64, 64];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use glow::HasContext;
 
-use super::mesh::{NEAR, Scene, Vertex};
+use super::scene::{NEAR, Scene, Vertex};
 use super::{Overlay, RenderError, Style};
 use crate::geometry::Rect;
 

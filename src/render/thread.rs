@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use flume::RecvTimeoutError;
 
 use super::context::{Context, Description};
-use super::mesh::Scene;
 use super::painter::{Drawing, Painter, UNDER_WAY};
+use super::scene::Scene;
 use super::{Overlay, RenderError};
 
 /// Requests that may wait: enough that the thread never idles between two jobs, few enough that memory stays small (a
