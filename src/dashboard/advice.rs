@@ -70,7 +70,11 @@ pub fn advice(snapshot: &Snapshot) -> String {
             )
         }
         Some(Stage::Encode | Stage::Blend) => {
-            format!("Encoding limits; {beside}; a faster encode.preset, or more jobs.concurrent, would help: {more}.")
+            let help = match is_full {
+                true => "a faster encode.preset would help",
+                false => "a faster encode.preset, or more jobs.concurrent, would help",
+            };
+            format!("Encoding limits; {beside}; {help}: {more}.")
         }
         Some(Stage::Decode) => format!("Decoding limits; {beside}; {more}."),
         Some(Stage::Fit) => format!("The bodies are being fitted; {more}."),
