@@ -93,13 +93,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let body = Body::load(&models().body()).unwrap();
-        let mesh = Mesh::new(MeshData {
-            vertices: body.vertices.clone(),
-            faces: body.faces.clone(),
-            skin_indices: body.skin_indices.clone(),
-            skin_weights: body.skin_weights.clone(),
-        })
-        .unwrap();
+        let mesh = Mesh::new(MeshData::from(&body)).unwrap();
         let shape = Shape::new(&mesh, &body.shaped_vertices(&[0.0; 10])).unwrap();
         let place = [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 3.0];
         Self { mesh, shape, joints: vec![place; body.joint_count()], confidence: vec![1.0; body.joint_count()] }

@@ -59,6 +59,7 @@ fn the_sample_clip_comes_out_whole() {
     assert_eq!(report["frames"], 230);
     assert_eq!(report["people"], 2);
     assert!(report["stages"]["render_wait"]["p95_ms"].is_number());
+    assert_eq!(report["stages"]["decode"]["count"], 2 * 230, "each frame in both passes");
 }
 
 #[test]

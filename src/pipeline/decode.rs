@@ -1,6 +1,6 @@
 //! The decode thread of either pass.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flume::Sender;
 
@@ -22,7 +22,6 @@ pub fn decode(
     course: &(dyn Fn() -> Course + Sync),
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
-    let mut next = 0;
     loop {
         match course() {
             Course::Go => {}
@@ -32,10 +31,9 @@ pub fn decode(
             }
             Course::Stop => return Err(JobError::Stopped),
         }
-        let Some(frame) = timings.time(Stage::Decode, next, || decoder.next())? else {
-            return Ok(decoder);
-        };
-        next = frame.index + 1;
+        let start = Instant::now();
+        let Some(frame) = decoder.next()? else { return Ok(decoder) };
+        timings.record(Stage::Decode, frame.index, start.elapsed());
         timings.live().fill(Buffer::Decoded, frames.len(), frames.capacity().unwrap_or(0));
         if frame.index >= from && frames.send(frame).is_err() {
             // The receiver failed and tells why itself.

@@ -63,12 +63,7 @@ impl Engine {
         let drawing = std::thread::Builder::new().name("start".into()).spawn(move || -> Result<_, StartError> {
             let render = RenderThread::start()?;
             let body = Body::load(&body_path)?;
-            let mesh = Mesh::new(MeshData {
-                vertices: body.vertices.clone(),
-                faces: body.faces.clone(),
-                skin_indices: body.skin_indices.clone(),
-                skin_weights: body.skin_weights.clone(),
-            })?;
+            let mesh = Mesh::new(MeshData::from(&body))?;
             Ok((render, body, mesh))
         })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;

@@ -17,7 +17,7 @@ pub fn blend(frame: &mut Frame, overlay: &Overlay, color: Color, opacity: f32) {
     frame.make_writable();
     let layout = frame.layout();
     let rows = color.rgb_to_yuv(layout.depth).map(|row| Weights::new(row, opacity));
-    let spans = opaque_spans(overlay);
+    let spans = opaque_spans(overlay, rect);
     luma(frame.plane_mut(0), layout, overlay, rect, &spans, rows[0]);
     chroma(frame, overlay, rect, &spans, [rows[1], rows[2]]);
 }
@@ -91,11 +91,11 @@ fn overlay_row(overlay: &Overlay, row: usize) -> &[[u8; 4]] {
     pixels
 }
 
-/// First and one past the last pixel of each row that is not fully transparent.
-fn opaque_spans(overlay: &Overlay) -> Vec<[usize; 2]> {
-    (0..overlay.rect.height as usize)
+/// First and one past the last pixel of each row of `rect` that is not fully transparent; twice the same where all are.
+fn opaque_spans(overlay: &Overlay, rect: Rect) -> Vec<[usize; 2]> {
+    (0..rect.height as usize)
         .map(|row| {
-            let pixels = overlay_row(overlay, row);
+            let pixels = &overlay_row(overlay, row)[..rect.width as usize];
             let first = pixels.iter().position(|p| p[3] != 0);
             let last = pixels.iter().rposition(|p| p[3] != 0);
             first.zip(last).map_or([0, 0], |(first, last)| [first, last + 1])
@@ -108,8 +108,7 @@ fn luma(plane: PlaneMut<'_>, layout: Layout, overlay: &Overlay, rect: Rect, span
     let max = ((1u32 << layout.depth) - 1) as f32;
     let lines = plane.data.chunks_mut(plane.stride.max(1)).skip(rect.y as usize).take(rect.height as usize);
     for (row, (line, &[first, end])) in lines.zip(spans).enumerate() {
-        let end = end.min(rect.width as usize);
-        if first >= end {
+        if first == end {
             continue;
         }
         let pixels = &overlay_row(overlay, row)[first..end];
@@ -138,15 +137,13 @@ fn chroma(frame: &mut Frame, overlay: &Overlay, rect: Rect, spans: &[[usize; 2]]
     for line in top >> sy..=(bottom - 1) >> sy {
         let lumas = (line << sy).max(top)..((line + 1) << sy).min(bottom);
         let spans = &spans[lumas.start - top..lumas.end - top];
-        let opaque =
-            spans.iter().map(|&[first, end]| [first, end.min(rect.width as usize)]).filter(|[first, end]| first < end);
+        let opaque = spans.iter().copied().filter(|[first, end]| first < end);
         let Some([first, end]) = opaque.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]) else { continue };
         let first = (rect.x as usize + first) >> sx;
         let end = ((rect.x as usize + end - 1) >> sx) + 1;
         let means = &mut means[..end - first];
         means.fill([0.0; 4]);
         for (row, &[from, to]) in (lumas.start - top..).zip(spans) {
-            let to = to.min(rect.width as usize);
             if from < to {
                 add_row(means, &overlay_row(overlay, row)[from..to], rect.x as usize + from - (first << sx), sx);
             }

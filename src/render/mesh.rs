@@ -8,6 +8,8 @@ use glam::Vec3A;
 use meshopt::{SimplifyOptions, simplify_decoder};
 use thiserror::Error;
 
+use crate::body::Body;
+
 /// How far from the body's surface, metres, each coarser level may be.
 const ERRORS: [f32; 3] = [0.0005, 0.0015, 0.005];
 /// A mesh of fewer triangles has one level.
@@ -56,6 +58,17 @@ pub enum MeshError {
 pub(super) struct Edge {
     pub ends: [u32; 2],
     pub faces: [u32; 2],
+}
+
+impl From<&Body> for MeshData {
+    fn from(body: &Body) -> Self {
+        Self {
+            vertices: body.vertices.clone(),
+            faces: body.faces.clone(),
+            skin_indices: body.skin_indices.clone(),
+            skin_weights: body.skin_weights.clone(),
+        }
+    }
 }
 
 /// A checked mesh, shared by all people and jobs.
@@ -213,8 +226,15 @@ impl Shape {
         Ok(Self { levels: mesh.levels.iter().map(surface).collect() })
     }
 
-    pub(super) fn level(&self, index: usize) -> Option<&Surface> {
-        self.levels.get(index)
+    /// Whether it was made of this mesh: then it has its levels.
+    pub(super) fn is_of(&self, mesh: &Mesh) -> bool {
+        let counts = self.levels.iter().map(|surface| surface.vertices.len());
+        counts.eq(mesh.levels.iter().map(|level| level.vertices.len()))
+    }
+
+    /// The level of this index in the mesh.
+    pub(super) fn level(&self, index: usize) -> &Surface {
+        &self.levels[index]
     }
 
     pub(super) fn vertices(&self) -> usize {

@@ -245,8 +245,8 @@ impl Painter {
         // SAFETY: the context is current on this thread; the buffer was made for the pixels of `rect`, and is mapped while they are
         // copied.
         unsafe {
-            let looks = (0..LOOKS).map(|_| gl.client_wait_sync(fence, glow::SYNC_FLUSH_COMMANDS_BIT, PATIENCE));
-            let is_late = looks.into_iter().all(|look| look == glow::TIMEOUT_EXPIRED);
+            let mut looks = (0..LOOKS).map(|_| gl.client_wait_sync(fence, glow::SYNC_FLUSH_COMMANDS_BIT, PATIENCE));
+            let is_late = looks.all(|look| look == glow::TIMEOUT_EXPIRED);
             gl.delete_sync(fence);
             if is_late {
                 return Err(RenderError::Lost("it does not answer"));

@@ -87,7 +87,7 @@ impl Scene {
                     return Err(MeshError::Length { what, found, expected: mesh.joints });
                 }
             }
-            if person.shape.vertices() != mesh.vertices() {
+            if !person.shape.is_of(mesh) {
                 let found = person.shape.vertices();
                 return Err(MeshError::Length { what: "a person's shape", found, expected: mesh.vertices() });
             }
@@ -116,7 +116,7 @@ impl Scene {
         let (to_coded, normal_to_coded) = projection(camera, geometry);
         let rgb = person.color.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
         let (index, level) = mesh.level(tolerance(mesh, person, &joints, to_coded));
-        let Some(surface) = person.shape.level(index) else { return };
+        let surface = person.shape.level(index);
         let first = self.vertices.len() as u32;
         let mut behind = false;
         let mut before = false;
@@ -221,7 +221,7 @@ fn affine(m: &[f32; 12]) -> Affine3A {
 /// How far (metres) a person's surface may be from the body's so that nobody sees it.
 fn tolerance(mesh: &Mesh, person: &Person<'_>, joints: &[(Affine3A, f32)], to_coded: Mat3A) -> f32 {
     let (index, level) = mesh.level(f32::INFINITY);
-    let Some(surface) = person.shape.level(index) else { return 0.0 };
+    let surface = person.shape.level(index);
     let skinned = level.skin_indices.iter().zip(&level.skin_weights).enumerate().step_by(DISTANCE_STEP);
     let distances = skinned.map(|(v, (indices, weights))| skin(surface, v, indices, weights, joints).0.z);
     let pixels_per_slope = to_coded.x_axis.length().max(to_coded.y_axis.length());
