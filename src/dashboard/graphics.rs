@@ -13,13 +13,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 /// The first kitty that knows Unicode placeholders, which pictures are put into cells with; before, they are boxes.
 const FIRST_KITTY: [u32; 2] = [0, 28];
+/// The first Konsole that shows iTerm2's pictures, in its way of writing 22.04.
+const FIRST_KONSOLE: u32 = 220_400;
 /// For kitty's answer, which may come over a network.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// For the terminal of this process, in raw mode, of which nobody else reads yet.
 pub fn picker() -> Picker {
     let set = |name: &str| std::env::var(name).unwrap_or_default();
-    let kind = kind(&set("TERM"), &set("TERM_PROGRAM"), &set("LC_TERMINAL"), !set("KITTY_WINDOW_ID").is_empty());
+    let is_kitty = !set("KITTY_WINDOW_ID").is_empty();
+    let kind = kind(&set("TERM"), &set("TERM_PROGRAM"), &set("LC_TERMINAL"), is_kitty, &set("KONSOLE_VERSION"));
     // A multiplexer in between passes on text only.
     let is_direct = set("TMUX").is_empty() && !set("TERM").starts_with("screen");
     let is_new_enough = |kind: &ProtocolType| {
@@ -44,11 +47,12 @@ fn cell() -> Option<FontSize> {
     (width > 0 && height > 0).then_some(FontSize { width, height })
 }
 
-fn kind(term: &str, program: &str, lc_terminal: &str, is_kitty: bool) -> Option<ProtocolType> {
+fn kind(term: &str, program: &str, lc_terminal: &str, is_kitty: bool, konsole: &str) -> Option<ProtocolType> {
     if is_kitty || term.contains("kitty") || is_ghostty(term, program) {
         return Some(ProtocolType::Kitty);
     }
-    if ["iTerm.app", "WezTerm", "mintty"].contains(&program) || lc_terminal == "iTerm2" {
+    let is_konsole = konsole.parse().is_ok_and(|version: u32| version >= FIRST_KONSOLE);
+    if ["iTerm.app", "WezTerm", "mintty"].contains(&program) || lc_terminal == "iTerm2" || is_konsole {
         return Some(ProtocolType::Iterm2);
     }
     (["foot", "mlterm"].iter().any(|name| term.starts_with(name)) || term.contains("sixel"))
@@ -92,11 +96,13 @@ mod tests {
 
     #[test]
     fn terminals_are_known_by_their_names() {
-        assert_eq!(kind("xterm-kitty", "", "", false), Some(ProtocolType::Kitty));
-        assert_eq!(kind("xterm-256color", "WezTerm", "", false), Some(ProtocolType::Iterm2));
-        assert_eq!(kind("xterm-256color", "", "iTerm2", false), Some(ProtocolType::Iterm2));
-        assert_eq!(kind("foot", "", "", false), Some(ProtocolType::Sixel));
-        assert_eq!(kind("xterm-256color", "", "", false), None);
+        assert_eq!(kind("xterm-kitty", "", "", false, ""), Some(ProtocolType::Kitty));
+        assert_eq!(kind("xterm-256color", "WezTerm", "", false, ""), Some(ProtocolType::Iterm2));
+        assert_eq!(kind("xterm-256color", "", "iTerm2", false, ""), Some(ProtocolType::Iterm2));
+        assert_eq!(kind("xterm-256color", "", "", false, "221203"), Some(ProtocolType::Iterm2));
+        assert_eq!(kind("xterm-256color", "", "", false, "211200"), None);
+        assert_eq!(kind("foot", "", "", false, ""), Some(ProtocolType::Sixel));
+        assert_eq!(kind("xterm-256color", "", "", false, ""), None);
     }
 
     #[test]
