@@ -1,5 +1,8 @@
 //! The people of a clip once they are solved: who is in a frame, how to draw them, what the motion file says of them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use glam::{Mat4, Vec3, Vec4};
 
 use crate::body::{Body, Camera, FittedPose, FittedTrack};
@@ -37,8 +40,15 @@ const CLOTHES: f32 = 0.006;
 
 struct Member<'a> {
     track: &'a FittedTrack,
-    shape: Shape,
+    /// Every so manieth vertex at rest ([`BOUNDS_STEP`]).
     rest: Vec<[f32; 3]>,
+}
+
+/// Makes the scenes of a clip, frame after frame. Has the shapes of those in the picture only, a megabyte each: a long clip has many people.
+pub struct Scenes<'c> {
+    cast: &'c Cast<'c>,
+    /// By the person's id.
+    shapes: BTreeMap<u32, Shape>,
 }
 
 /// Someone in one frame.
@@ -49,14 +59,13 @@ struct Appearance<'a> {
 }
 
 impl<'a> Cast<'a> {
-    /// Prepares the shapes of `people`; `mesh` is the body's.
-    pub fn new(body: &'a Body, mesh: &'a Mesh, camera: Camera, people: &'a [FittedTrack]) -> Result<Self, MeshError> {
+    /// Of these `people`; `mesh` is the body's.
+    pub fn new(body: &'a Body, mesh: &'a Mesh, camera: Camera, people: &'a [FittedTrack]) -> Self {
         let member = |track: &'a FittedTrack| {
-            let rest = body.shaped_vertices(&track.shape);
-            Ok(Member { track, shape: Shape::dressed(mesh, &rest, CLOTHES)?, rest })
+            let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
+            Member { track, rest }
         };
-        let people = people.iter().map(member).collect::<Result<_, _>>()?;
-        Ok(Self { body, camera, people, mesh })
+        Self { body, camera, people: people.iter().map(member).collect(), mesh }
     }
 
     /// How they were filmed.
@@ -67,13 +76,6 @@ impl<'a> Cast<'a> {
     /// How many there are in the whole clip.
     pub fn len(&self) -> usize {
         self.people.len()
-    }
-
-    /// The scene to draw for a frame.
-    pub fn scene(&self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
-        let appearances: Vec<Appearance> = self.appearances(index).collect();
-        let people: Vec<render::Person> = appearances.iter().map(Appearance::drawing).collect();
-        Scene::build(self.mesh, &people, &self.camera, geometry, style)
     }
 
     /// What the motion file says of a frame.
@@ -132,8 +134,8 @@ impl<'a> Cast<'a> {
             })
             .collect();
         let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
-        let vertices = appearance.member.rest.iter().zip(&self.body.skin_indices).zip(&self.body.skin_weights);
-        for ((rest, indices), weights) in vertices.step_by(BOUNDS_STEP) {
+        let skin = self.body.skin_indices.iter().zip(&self.body.skin_weights).step_by(BOUNDS_STEP);
+        for (rest, (indices, weights)) in appearance.member.rest.iter().zip(skin) {
             let rest = Vec3::from_array(*rest).extend(1.0);
             let part = |(joint, weight): (&u32, &f32)| matrices[*joint as usize] * rest * *weight;
             let point: Vec4 = indices.iter().zip(weights).map(part).sum();
@@ -147,10 +149,33 @@ impl<'a> Cast<'a> {
     }
 }
 
-impl Appearance<'_> {
-    fn drawing(&self) -> render::Person<'_> {
-        let color = COLORS[(self.member.track.id.saturating_sub(1) as usize) % COLORS.len()];
-        let pose = &self.fitted.pose;
-        render::Person { shape: &self.member.shape, joints: &self.joints, confidence: &pose.confidence, color }
+impl<'c> Scenes<'c> {
+    /// Of everybody in a clip.
+    pub fn new(cast: &'c Cast<'c>) -> Self {
+        Self { cast, shapes: BTreeMap::new() }
+    }
+
+    /// The scene to draw for a frame.
+    ///
+    /// # Errors
+    /// When the body does not fit its mesh.
+    pub fn make(&mut self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
+        let cast = self.cast;
+        let appearances: Vec<Appearance> = cast.appearances(index).collect();
+        self.shapes.retain(|id, _| appearances.iter().any(|appearance| appearance.member.track.id == *id));
+        for track in appearances.iter().map(|appearance| appearance.member.track) {
+            if let Entry::Vacant(place) = self.shapes.entry(track.id) {
+                place.insert(Shape::dressed(cast.mesh, &cast.body.shaped_vertices(&track.shape), CLOTHES)?);
+            }
+        }
+        let people: Vec<render::Person> = appearances
+            .iter()
+            .map(|Appearance { member, fitted, joints }| {
+                let id = member.track.id;
+                let color = COLORS[(id.saturating_sub(1) as usize) % COLORS.len()];
+                render::Person { shape: &self.shapes[&id], joints, confidence: &fitted.pose.confidence, color }
+            })
+            .collect();
+        Scene::build(cast.mesh, &people, &cast.camera, geometry, style)
     }
 }

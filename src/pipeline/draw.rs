@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
-use super::cast::Cast;
+use super::cast::{Cast, Scenes};
 use super::decode::decode;
 use super::journal::Journal;
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
@@ -98,8 +98,9 @@ fn ask(
         Style::Overlay => render::Style::Overlay,
         Style::Mask => render::Style::Mask,
     };
+    let mut scenes = Scenes::new(cast);
     for frame in frames {
-        let scene = cast.scene(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
+        let scene = scenes.make(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
         let drawing = match scene.rect() {
             rect if rect.width == 0 || rect.height == 0 => None,
             _ => {

@@ -129,7 +129,7 @@ impl Engine {
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted).map_err(|e| JobError::Internal(e.to_string()))?;
+        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted);
         let frames = times.len() as u64;
         let counts = std::thread::scope(|scope| {
             let motion =
