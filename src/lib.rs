@@ -21,6 +21,7 @@ pub mod export;
 pub mod geometry;
 pub mod log;
 pub mod media;
+pub mod memory;
 pub mod models;
 pub mod pipeline;
 pub mod pose;

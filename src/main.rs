@@ -24,7 +24,7 @@ const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    tune_allocator();
+    meshreel::memory::tune();
     let mut cli = Cli::parse();
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
     let mut config = match Config::load(cli.config.as_deref()) {
@@ -63,21 +63,6 @@ fn main() -> ExitCode {
         other => other.request().map_or(ExitCode::SUCCESS, |request| order(&config, &request)),
     }
 }
-
-/// Keeps freed blocks of up to 4 MB for the next frame: fresh pages from the system cost a fifth of the time. Larger ones go
-/// back: among them are a picture's planes in the encoder and the decoder, whose holes small blocks would fill. (Left alone,
-/// glibc has an arena for each thread, which takes a third more memory at 1080p.)
-#[cfg(target_env = "gnu")]
-fn tune_allocator() {
-    let parameters = [(libc::M_MMAP_THRESHOLD, 4 << 20), (libc::M_TRIM_THRESHOLD, 16 << 20), (libc::M_ARENA_MAX, 2)];
-    for (parameter, value) in parameters {
-        // SAFETY: called before any other thread exists, with parameters that glibc documents. A refusal changes nothing.
-        unsafe { libc::mallopt(parameter, value) };
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn tune_allocator() {}
 
 fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     let stop = match stop_on_signals() {

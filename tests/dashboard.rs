@@ -197,8 +197,9 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.shows("pause the job, or let it go on");
     terminal.press("\x1b");
     // Resized, it fills the screen again.
-    terminal.master.resize(PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 }).unwrap();
+    // (The emulator first, or it might get what is drawn for the new size while it has the old one.)
     terminal.screen.0.lock().unwrap().parser.screen_mut().set_size(cells(60), cells(200));
+    terminal.master.resize(PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 }).unwrap();
     terminal.until("all panes", |screen| {
         ["1 Jobs", "2 Pipeline", "3 Render lock", "4 Frames", "5 Log"].iter().all(|p| screen.contains(p))
     });
@@ -218,6 +219,9 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // Both see it end, and that there is no engine any more.
     terminal.until("done", |screen| screen.contains("2 done"));
     onlooker.until("done", |screen| screen.contains("2 done"));
+    // What was done can be seen, from the file itself.
+    terminal.press("6");
+    terminal.until("a picture", |screen| screen.contains("its result") && screen.contains('▀'));
     terminal.press("S");
     terminal.shows("Stop the engine?");
     terminal.press("y");

@@ -17,7 +17,7 @@ use crate::log::Line;
 use crate::pipeline::Phase;
 use crate::progress::printable;
 use crate::queue::{Flow, Order, Place, Row, State};
-use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Snapshot};
+use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Shown, Snapshot};
 
 /// Lines of the log that are kept.
 const LINES: usize = 5000;
@@ -171,7 +171,7 @@ pub struct App {
     /// How the terminal shows pictures.
     pub picker: Picker,
     /// The picture in the terminal's way, of which job and frame, for which place.
-    pub shown_picture: Option<((i64, u64, Rect), Protocol)>,
+    pub shown_picture: Option<((i64, Shown, Rect), Protocol)>,
     /// Where each pane was drawn last, for the mouse, with the number of the first row of the jobs.
     pub places: Vec<(Pane, Rect)>,
     /// First job on the screen.
@@ -229,7 +229,7 @@ impl App {
             ChartOf { job, from, count, columns }
         });
         let log_seen = self.lines.back().map_or(0, |line| line.number);
-        let known = |job: i64| self.picture.as_ref().filter(|picture| picture.job == job).map(|picture| picture.frame);
+        let known = |job: i64| self.picture.as_ref().filter(|picture| picture.job == job).map(|picture| picture.shown);
         let is_due =
             self.pictured.is_none_or(|(job, when)| Some(job) != self.previewed() || when.elapsed() >= self.pause());
         let preview = self.previewed().filter(|_| self.has_preview && is_due).map(|job| (job, known(job)));
@@ -249,11 +249,13 @@ impl App {
         }
     }
 
-    /// The job of which pictures are shown: the selected one if it is at work, or else one that is.
+    /// The job of which pictures are shown: the selected one if it is at work or done, or else one that is at work.
     pub fn previewed(&self) -> Option<i64> {
         let at_work = &self.snapshot.as_ref()?.at_work;
-        let selected = at_work.iter().find(|job| Some(job.id) == self.selected);
-        selected.or_else(|| at_work.iter().find(|job| job.phase == Phase::Draw)).or(at_work.first()).map(|job| job.id)
+        let is_done = |id: &i64| self.rows.iter().any(|row| row.id == *id && row.state == State::Done);
+        let selected = self.selected.filter(|id| at_work.iter().any(|job| job.id == *id) || is_done(id));
+        let drawn = || at_work.iter().find(|job| job.phase == Phase::Draw).or(at_work.first()).map(|job| job.id);
+        selected.or_else(drawn)
     }
 
     /// Takes over what was seen.

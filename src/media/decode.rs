@@ -200,6 +200,19 @@ impl Decoder {
         }
     }
 
+    /// Goes to the keyframe before the middle, for who wants to see one picture only: what follows is numbered as if nothing had
+    /// been before it. Stays where it is if the file's length is not known or it cannot be gone through.
+    pub fn skip_to_middle(&mut self) {
+        // SAFETY: reads two numbers of a file this struct owns.
+        let [start, duration] = unsafe { [(*self.input.as_ptr()).start_time, (*self.input.as_ptr()).duration] };
+        let middle = start.max(0).saturating_add(duration / 2);
+        if duration > 0 && self.input.seek(middle, ..middle).is_ok() {
+            // SAFETY: the decoder is open.
+            unsafe { ffi::avcodec_flush_buffers(self.context.as_mut_ptr()) };
+            (self.first, self.drained) = (None, false);
+        }
+    }
+
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
         if picture.is_corrupt() || picture.has_decode_errors() {
             self.losses.damaged_frames += 1;

@@ -1,9 +1,14 @@
 //! A small picture of a frame, to be looked at.
 
+use std::path::Path;
+
 use ffmpeg_next::format::Pixel;
 
 use super::convert::Converter;
-use super::{Color, Frame, MediaError, VideoInfo};
+use super::{Color, Decoder, Frame, MediaError, VideoInfo};
+
+/// Frames after a keyframe at which a video is looked at: few, for they are decoded.
+const AFTER_KEYFRAME: usize = 25;
 
 /// R, G, B of a small picture, as it is displayed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,6 +22,24 @@ pub struct Thumbnail {
 }
 
 impl Thumbnail {
+    /// Of a frame near the middle of a video file.
+    ///
+    /// # Errors
+    /// When the file is not there or is no video.
+    pub fn of_file(path: &Path, longest: u32) -> Result<Self, MediaError> {
+        let mut decoder = Decoder::open(path, 1)?;
+        decoder.skip_to_middle();
+        let mut latest = None;
+        for _ in 0..=AFTER_KEYFRAME {
+            match decoder.next()? {
+                Some(frame) => latest = Some(frame),
+                None => break,
+            }
+        }
+        let frame = latest.ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
+        Self::new(&frame, decoder.info(), longest)
+    }
+
     /// Of a frame of a video, its longer side `longest` pixels at most.
     pub fn new(frame: &Frame, info: &VideoInfo, longest: u32) -> Result<Self, MediaError> {
         let [width, height] = info.geometry.display.map(f64::from);

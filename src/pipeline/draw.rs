@@ -16,14 +16,12 @@ use crate::config::Style;
 use crate::media::{Decoder, Encoder, Frame, Muxer, Thumbnail, VideoInfo, Written};
 use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
-use crate::telemetry::{Buffer, Stage, Timings};
+use crate::telemetry::{Buffer, Preview, Stage, Timings};
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
 /// Frames whose drawing was asked for and that the encoder has not taken yet: one being drawn, one waiting.
 const DRAWN: usize = 2;
-/// Pixels of a preview's longer side.
-const THUMBNAIL: u32 = 400;
 /// The log sums up this many frames at a time.
 const BATCH: u64 = 100;
 
@@ -197,7 +195,7 @@ impl Encoding<'_> {
         if !preview.is_due(job) {
             return;
         }
-        match Thumbnail::new(frame, self.info, THUMBNAIL) {
+        match Thumbnail::new(frame, self.info, Preview::LONGEST) {
             Ok(picture) => preview.make(job, frame.index, picture),
             Err(error) => tracing::debug!("no preview: {error}"),
         }

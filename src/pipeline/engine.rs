@@ -125,7 +125,7 @@ impl Engine {
         let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
-        let fitted = solve(&self.body, &camera, &times, &tracks, timings);
+        let fitted = solve(&self.body, &camera, &times, tracks, timings);
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }

@@ -173,11 +173,7 @@ impl Worker {
         (self.finder, self.detector) = (None, None);
         self.landmarkers.clear();
         optimized::forget();
-        #[cfg(target_env = "gnu")]
-        // SAFETY: may be called at any time from any thread.
-        unsafe {
-            libc::malloc_trim(0);
-        }
+        crate::memory::give_back();
     }
 
     fn landmarker(&mut self, network: Network) -> Result<&mut Landmarker, PoseError> {

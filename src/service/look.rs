@@ -16,7 +16,7 @@ use crate::log::{self, Line};
 use crate::media::Thumbnail;
 use crate::pipeline::{Engine, Phase};
 use crate::queue::{Entry, Flow, Millis, QueueError, Row, State, now};
-use crate::telemetry::{Buffer, Chart, Depth, Figures, Stage, Timings, WorkerFigures};
+use crate::telemetry::{Buffer, Chart, Depth, Figures, Live, Preview, Stage, Timings, WorkerFigures};
 
 /// Finished jobs whose times are kept for charts.
 const REMEMBERED: usize = 16;
@@ -39,8 +39,8 @@ pub struct Look {
     pub chart: Option<ChartOf>,
     /// The log and report of a job.
     pub detail: Option<i64>,
-    /// The latest picture of a job, and the number of the frame that is known already.
-    pub preview: Option<(i64, Option<u64>)>,
+    /// The latest picture of a job, and which of its pictures is known already.
+    pub preview: Option<(i64, Option<Shown>)>,
 }
 
 /// Which frames' times, and how many columns of them.
@@ -119,13 +119,22 @@ impl Snapshot {
     }
 }
 
+/// What a picture shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shown {
+    /// The frame of this number, just drawn.
+    Frame(u64),
+    /// Some frame of the finished video.
+    Result,
+}
+
 /// A small picture of a job's result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
     /// The job.
     pub job: i64,
-    /// Number of its frame.
-    pub frame: u64,
+    /// What it shows.
+    pub shown: Shown,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
@@ -281,11 +290,33 @@ impl Known {
     }
 }
 
+/// What there is to see of a job, if that is another thing than `known`; `result`: its video, when it is done.
+fn picture(live: &Live, job: i64, known: Option<Shown>, result: Option<PathBuf>) -> Option<Picture> {
+    let (shown, thumbnail) = match (result, known) {
+        // What was drawn last shows a finished job as well as its result does.
+        (Some(_), Some(_)) => None,
+        (Some(video), None) => match Thumbnail::of_file(&video, Preview::LONGEST) {
+            Ok(thumbnail) => Some((Shown::Result, thumbnail)),
+            Err(error) => {
+                tracing::debug!("no preview: {error}");
+                None
+            }
+        },
+        (None, known) => {
+            let known = if let Some(Shown::Frame(frame)) = known { Some(frame) } else { None };
+            let (frame, thumbnail) = live.preview().look(job, known)?;
+            Some((Shown::Frame(frame), thumbnail))
+        }
+    }?;
+    let Thumbnail { width, height, rgb } = thumbnail;
+    Some(Picture { job, shown, width, height, rgb: base64::engine::general_purpose::STANDARD.encode(rgb) })
+}
+
 /// Looks at the engine.
 pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<Snapshot, QueueError> {
     let live = engine.live();
     let version = shared.version();
-    let (flow, counts, jobs, detail) = {
+    let (flow, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
         let counts = queue.counts()?;
         let jobs = match look.jobs_seen == Some(version) {
@@ -299,8 +330,11 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
             },
             None => None,
         };
-        (queue.flow(now())?, counts, jobs, detail)
+        let pictured = look.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
+        let result = pictured.filter(|row| row.state == State::Done).map(|row| row.video);
+        (queue.flow(now())?, counts, jobs, detail, result)
     };
+    let preview = look.preview.and_then(|(job, known)| picture(live, job, known, result));
     let (at_work, machine, charted) = {
         let mut known = locked(&shared.known);
         let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {
@@ -339,10 +373,6 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         log: log::recent(look.log_seen),
         chart: charted.map(|(of, timings)| timings.chart(of.from, of.count, of.columns.min(1000), 20)),
         detail,
-        preview: look.preview.and_then(|(job, known)| {
-            let (frame, picture) = live.preview().look(job, known)?;
-            let Thumbnail { width, height, rgb } = picture;
-            Some(Picture { job, frame, width, height, rgb: base64::engine::general_purpose::STANDARD.encode(rgb) })
-        }),
+        preview,
     })
 }

@@ -22,7 +22,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, look_at};
-pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Snapshot};
+pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
 pub use runner::JOBS;
 
 use look::Known;

@@ -21,6 +21,9 @@ struct State {
 }
 
 impl Preview {
+    /// Pixels of the longer side of a picture.
+    pub const LONGEST: u32 = 400;
+
     /// Somebody looks at this job. Gives its latest picture and the number of its frame, if that is another than `known`.
     pub fn look(&self, job: i64, known: Option<u64>) -> Option<(u64, Thumbnail)> {
         let mut state = self.lock();

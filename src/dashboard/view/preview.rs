@@ -10,15 +10,19 @@ use ratatui_image::{Image, Resize};
 use super::pane;
 use crate::dashboard::app::App;
 use crate::dashboard::keys::Pane;
-use crate::service::Picture;
+use crate::service::{Picture, Shown};
 
 /// Draws the pane.
 pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     let job = app.previewed();
     let picture = app.picture.as_ref().filter(|picture| Some(picture.job) == job);
-    let more = picture.map_or(String::new(), |picture| format!("job {}, frame {}", picture.job, picture.frame));
+    let more = match picture {
+        Some(Picture { job, shown: Shown::Frame(frame), .. }) => format!("job {job}, frame {frame}"),
+        Some(Picture { job, shown: Shown::Result, .. }) => format!("job {job}, its result"),
+        None => job.map_or(String::new(), |job| format!("job {job}")),
+    };
     let inside = pane(frame, place, app, Pane::Preview, &more);
-    let key = picture.map(|picture| (picture.job, picture.frame, inside));
+    let key = picture.map(|picture| (picture.job, picture.shown, inside));
     let made = match (picture, key) {
         (Some(picture), Some(key)) if app.shown_picture.as_ref().is_none_or(|(shown, _)| *shown != key) => {
             let size = Size::new(inside.width, inside.height);
@@ -34,10 +38,11 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     match (&app.shown_picture, key) {
         (Some((shown, protocol)), Some(key)) if *shown == key => frame.render_widget(Image::new(protocol), inside),
         _ => {
-            let text = if job.is_some() {
-                "no picture yet: people are being watched, not drawn"
-            } else {
-                "nothing is at work"
+            let is_at_work = |id| app.snapshot.as_ref().is_some_and(|s| s.at_work.iter().any(|job| job.id == id));
+            let text = match job {
+                Some(id) if is_at_work(id) => "no picture yet: people are being watched, not drawn",
+                Some(_) => "no picture of its result: it is being read, or gone",
+                None => "nothing is at work",
             };
             frame.render_widget(Line::from(text).style(app.theme.faint()), inside);
         }
