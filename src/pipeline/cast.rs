@@ -10,7 +10,7 @@ use crate::export;
 use crate::geometry::Geometry;
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
-/// R'G'B' of people by id: light, of even brightness, told apart by most kinds of colour vision (after Okabe and Ito's
+/// R'G'B' of people: light, of even brightness, told apart by most kinds of colour vision (after Okabe and Ito's
 /// palette, lightened).
 const COLORS: [[f32; 3]; 8] = [
     [0.45, 0.72, 0.95],
@@ -22,6 +22,9 @@ const COLORS: [[f32; 3]; 8] = [
     [0.95, 0.55, 0.45],
     [0.75, 0.80, 0.85],
 ];
+
+/// One frame in so many is enough to find how near people come to each other.
+const NEARNESS_STEP: usize = 8;
 
 /// One vertex in so many is enough to find a body's bounds.
 const BOUNDS_STEP: usize = 7;
@@ -42,6 +45,7 @@ struct Member<'a> {
     track: &'a FittedTrack,
     /// Every so manieth vertex at rest ([`BOUNDS_STEP`]).
     rest: Vec<[f32; 3]>,
+    color: [f32; 3],
 }
 
 /// Makes the scenes of a clip, frame after frame. Has the shapes of those in the picture only, a megabyte each: a long clip has many people.
@@ -61,11 +65,11 @@ struct Appearance<'a> {
 impl<'a> Cast<'a> {
     /// Of these `people`; `mesh` is the body's.
     pub fn new(body: &'a Body, mesh: &'a Mesh, camera: Camera, people: &'a [FittedTrack]) -> Self {
-        let member = |track: &'a FittedTrack| {
+        let member = |(track, color): (&'a FittedTrack, usize)| {
             let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
-            Member { track, rest }
+            Member { track, rest, color: COLORS[color] }
         };
-        Self { body, camera, people: people.iter().map(member).collect(), mesh }
+        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(member).collect(), mesh }
     }
 
     /// How they were filmed.
@@ -171,11 +175,64 @@ impl<'c> Scenes<'c> {
         let people: Vec<render::Person> = appearances
             .iter()
             .map(|Appearance { member, fitted, joints }| {
-                let id = member.track.id;
-                let color = COLORS[(id.saturating_sub(1) as usize) % COLORS.len()];
-                render::Person { shape: &self.shapes[&id], joints, confidence: &fitted.pose.confidence, color }
+                let (shape, color) = (&self.shapes[&member.track.id], member.color);
+                render::Person { shape, joints, confidence: &fitted.pose.confidence, color }
             })
             .collect();
         Scene::build(cast.mesh, &people, &cast.camera, geometry, style)
+    }
+}
+
+/// Which of [`COLORS`] each of them has: the next in turn while there are enough, then the one whose wearers stay furthest away.
+fn colors(people: &[FittedTrack], camera: &Camera) -> Vec<usize> {
+    let mut colors: Vec<usize> = Vec::with_capacity(people.len());
+    for track in people {
+        let mut room = [f64::INFINITY; COLORS.len()];
+        for (other, &color) in people.iter().zip(&colors) {
+            room[color] = room[color].min(nearest(track, other, camera));
+        }
+        let turn = (0..COLORS.len()).map(|i| (track.id.saturating_sub(1) as usize + i) % COLORS.len());
+        let best = turn.reduce(|best, color| if room[color] > room[best] { color } else { best });
+        colors.push(best.unwrap_or(0));
+    }
+    colors
+}
+
+/// How near two people come to each other in the picture, in displayed pixels between their root joints; infinitely far if they are
+/// never seen at once.
+fn nearest(one: &FittedTrack, other: &FittedTrack, camera: &Camera) -> f64 {
+    let end = |track: &FittedTrack| track.first_frame + track.poses.len() as u64;
+    let both = one.first_frame.max(other.first_frame)..end(one).min(end(other));
+    let place = |track: &FittedTrack, frame: u64| {
+        let fitted = track.poses.get((frame - track.first_frame) as usize)?;
+        Some(camera.project(fitted.pose.position))
+    };
+    both.step_by(NEARNESS_STEP)
+        .filter_map(|frame| Some((place(one, frame)?, place(other, frame)?)))
+        .map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]))
+        .fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use glam::DVec3;
+
+    use super::*;
+    use crate::body::Pose;
+
+    fn stands(id: u32, x: f64, frames: std::ops::Range<u64>) -> FittedTrack {
+        let pose = Pose { position: DVec3::new(x, 0.0, 10.0), rotations: Vec::new(), confidence: Vec::new() };
+        let fitted = FittedPose { pose, score: 1.0, uncertain: false };
+        let poses = vec![fitted; (frames.end - frames.start) as usize];
+        FittedTrack { id, first_frame: frames.start, shape: Vec::new(), poses }
+    }
+
+    #[test]
+    fn neighbours_have_different_colors() {
+        // Eight in a row have a colour each. A ninth joins at one end, a tenth when all have gone.
+        let mut people: Vec<_> = (0..8).map(|i| stands(i + 1, f64::from(i), 0..50)).collect();
+        people.push(stands(9, 0.4, 20..50));
+        people.push(stands(10, 0.4, 60..70));
+        assert_eq!(colors(&people, &Camera::guess([1280, 720])), [0, 1, 2, 3, 4, 5, 6, 7, 7, 1]);
     }
 }
