@@ -166,7 +166,10 @@ fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &m
         let from = *(*input.as_mut_ptr()).streams.add(index);
         let format = (*output.as_ptr()).oformat;
         let container = std::ffi::CStr::from_ptr((*format).name).to_string_lossy();
-        let route = if ffi::avformat_query_codec(format, (*(*from).codecpar).codec_id, 0) == 1 {
+        let id = (*(*from).codecpar).codec_id;
+        // FFmpeg writes PCM into MP4 from version 6.1 on. Few players read it, and channels without places are refused.
+        let is_odd = container == "mp4" && ffmpeg::codec::Id::from(id).name().starts_with("pcm_");
+        let route = if !is_odd && ffi::avformat_query_codec(format, id, 0) == 1 {
             let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
             if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
                 return Route::Nowhere;
