@@ -220,8 +220,12 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.until("done", |screen| screen.contains("2 done"));
     onlooker.until("done", |screen| screen.contains("2 done"));
     // What was done can be seen, from the file itself.
-    terminal.press("6");
-    terminal.until("a picture", |screen| screen.contains("its result") && screen.contains('▀'));
+    let mut later = Terminal::open(place.folder.path(), &["attach"], 24, 80);
+    later.shows("1 Jobs");
+    later.press("6");
+    later.until("a picture", |screen| screen.contains("its result") && screen.contains('▀'));
+    later.press("q");
+    assert_eq!(later.ends(), 0);
     terminal.press("S");
     terminal.shows("Stop the engine?");
     terminal.press("y");
