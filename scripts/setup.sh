@@ -28,11 +28,13 @@ install_packages() {
         fail "run: ${sudo[*]} apt-get install ${missing[*]}"
 }
 
-# Python 3.11 to 3.14 will do: requirements.txt has hashes for these.
 make_environment() {
     local wanted
     wanted=$(sha256sum models/build/requirements.txt)
     [ "$(cat models/.venv/requirements.sha256 2>/dev/null)" = "$wanted" ] && models/.venv/bin/python -c '' 2>/dev/null && return
+    # requirements.txt has hashes for these.
+    python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' ||
+        fail "$(command -v python3) is $(python3 --version); Python 3.11 to 3.14 is needed, first on the PATH"
     echo "making models/.venv"
     rm -rf models/.venv
     python3 -m venv models/.venv || fail "run: apt-get install python3-venv"
