@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{ffmpeg, meshreel, run, sample};
+use common::{ffmpeg, meshreel, run, sample, signal};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 
@@ -234,8 +234,7 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     onlooker.press("q");
     assert_eq!(onlooker.ends(), 0);
     // A signal ends it as a key does.
-    let pid = terminal.child.process_id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").arg(pid).status().unwrap().success());
+    assert!(signal("-TERM", terminal.child.process_id().unwrap()));
     assert_eq!(terminal.ends(), 0);
 }
 
@@ -248,18 +247,16 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
     place.drop_clip("in/first.mp4", 2.0, 0.5);
     let mut terminal = Terminal::open(place.folder.path(), &["run"], 30, 100);
     terminal.shows("1 done");
-    let pid = terminal.child.process_id().unwrap().to_string();
-    let signal =
-        |name: &str| assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    let process = terminal.child.process_id().unwrap();
 
     // Whoever stops it, the engine does not wait.
-    signal("-STOP");
+    assert!(signal("-STOP", process));
     place.drop_clip("in/second.mp4", 3.0, 0.5);
     let begun = Instant::now();
     while place.rows().iter().filter(|row| row["state"] == "done").count() < 2 {
         assert!(begun.elapsed() < LONGEST, "{:?}", place.rows());
     }
-    signal("-CONT");
+    assert!(signal("-CONT", process));
     terminal.shows("2 done");
 
     // A click selects, and what is shown of it is its own.

@@ -189,8 +189,7 @@ fn a_signal_leaves_nothing_behind() {
     for line in lines {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         if !signalled && event["event"] == "progress" {
-            let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-            assert!(sent.success());
+            assert!(common::signal("-INT", child.id()));
             signalled = true;
         }
     }

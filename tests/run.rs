@@ -96,11 +96,11 @@ impl Place {
         let lines = BufReader::new(child.stderr.take().unwrap());
         let is_over = Arc::new(AtomicBool::new(false));
         // One that never says what is waited for fails the test, and does not hang it.
-        let (watched, id) = (is_over.clone(), child.id().to_string());
+        let (watched, id) = (is_over.clone(), child.id());
         std::thread::spawn(move || {
             std::thread::sleep(LONGEST);
             if !watched.load(Ordering::SeqCst) {
-                drop(Command::new("kill").args(["-KILL", &id]).status());
+                common::signal("-KILL", id);
             }
         });
         Service { child, lines, said: String::new(), is_over }
@@ -163,8 +163,7 @@ impl Service {
     }
 
     fn tell(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(common::signal(signal, self.child.id()));
     }
 
     fn signal(&mut self, signal: &str) -> Option<i32> {

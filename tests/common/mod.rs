@@ -73,3 +73,8 @@ pub fn stream_md5(path: &Path, stream: &str, copy: bool) -> String {
     let codec = if copy { "-c copy" } else { "" };
     ffmpeg(&format!("-i {{}} -map 0:{stream} {codec} -f md5 -"), &[path])
 }
+
+/// Sends a process a signal (`-INT`); whether it took it. By the shell: not every system has a program for it.
+pub fn signal(name: &str, process: u32) -> bool {
+    Command::new("sh").args(["-c", &format!("kill {name} {process}")]).status().unwrap().success()
+}
