@@ -91,7 +91,7 @@ fn what_the_encoder_does_not_take_is_converted_with_a_warning() {
         let raw = |path: &Path| {
             let raw = folder.path().join("raw");
             ffmpeg(
-                "-i {} -vf scale=160:120:out_range=tv:out_color_matrix=bt709 -f rawvideo -pix_fmt gray {}",
+                "-i {} -vf scale=160:120:out_range=tv:out_color_matrix=bt709 -f rawvideo -pix_fmt yuv444p {}",
                 &[path, &raw],
             );
             std::fs::read(raw).unwrap()
