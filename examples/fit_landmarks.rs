@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     let track = Track { id: 1, first_frame: 0, observations };
     let camera = Camera::guess(display);
     let started = std::time::Instant::now();
-    let fitted = fit_track(&body, &camera, &times, &track, FitOptions { smoothing });
+    let fitted = fit_track(&body, &camera, &times, &track, FitOptions { smoothing, ..FitOptions::default() });
     eprintln!("{:.3} ms a frame", started.elapsed().as_secs_f64() * 1e3 / frames.len() as f64);
     let rows: Vec<Value> = fitted
         .poses

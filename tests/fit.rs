@@ -189,6 +189,17 @@ fn observe(
     }
 }
 
+/// Height of a body of some shape, metres.
+fn height(body: &Body, shape: &[f64]) -> f64 {
+    let (plain, added) = body.stature();
+    plain + added.iter().zip(shape).map(|(a, s)| a * s).sum::<f64>()
+}
+
+/// Who is fitted is known to be as tall as this shape.
+fn as_tall_as(body: &Body, shape: &[f64]) -> FitOptions {
+    FitOptions { stature: height(body, shape), ..FitOptions::default() }
+}
+
 fn track_of(landmarks: Vec<Option<Landmarks>>) -> Track {
     let observations = landmarks
         .into_iter()
@@ -220,7 +231,7 @@ fn a_walk_is_recovered_from_noisy_landmarks_and_smoothly() {
     let mut next = noise(8);
     let seen = truth.iter().map(|p| Some(observe(&body, &camera, p, &shape, &mut next, 1.0))).collect();
     let track = track_of(seen);
-    let fitted = fit_track(&body, &camera, &times, &track, FitOptions::default());
+    let fitted = fit_track(&body, &camera, &times, &track, as_tall_as(&body, &shape));
     assert_eq!((fitted.id, fitted.poses.len()), (7, 60));
     let off = error(&body, &fitted, &truth, &shape, 0..60);
     assert!(off < 0.03, "mean joint error {off} m");
@@ -230,7 +241,28 @@ fn a_walk_is_recovered_from_noisy_landmarks_and_smoothly() {
     assert!(shaking < 0.012, "mean acceleration {shaking} m/frame^2");
     assert!(fitted.poses.iter().all(|p| p.score > 0.9 && p.pose.confidence.iter().all(|&c| c > 0.8)));
     // The same again gives the same, to the bit.
-    assert_eq!(fitted, fit_track(&body, &camera, &times, &track, FitOptions::default()));
+    assert_eq!(fitted, fit_track(&body, &camera, &times, &track, as_tall_as(&body, &shape)));
+}
+
+#[test]
+fn people_are_as_tall_as_they_are_said_to_be_and_stand_where_they_then_would() {
+    let body = body();
+    let camera = Camera::guess([1280, 720]);
+    let (times, truth, shape) = walk(&body, 20);
+    let mut next = noise(8);
+    let track = track_of(truth.iter().map(|p| Some(observe(&body, &camera, p, &shape, &mut next, 0.5))).collect());
+    let fit = |stature| fit_track(&body, &camera, &times, &track, FitOptions { stature, ..FitOptions::default() });
+    let (child, adult) = (fit(1.2), fit(1.8));
+    assert!((height(&body, &child.shape) - 1.2).abs() < 0.06, "{}", height(&body, &child.shape));
+    assert!((height(&body, &adult.shape) - 1.8).abs() < 0.06, "{}", height(&body, &adult.shape));
+    // Two thirds as large is two thirds as far away: the picture is the same.
+    let [near, far] = [&child, &adult].map(|t| t.poses[10].pose.position.z);
+    assert!((far / near - 1.5).abs() < 0.1, "{near} {far}");
+    for (a, b) in child.poses.iter().zip(&adult.poses) {
+        let [a, b] = [(a, &child), (b, &adult)].map(|(p, t)| body.keypoints_coco_projected(&camera, &p.pose, &t.shape));
+        let off = a.iter().zip(b).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).sum::<f64>() / 17.0;
+        assert!(off < 4.0, "{off} pixels apart");
+    }
 }
 
 #[test]
@@ -244,7 +276,7 @@ fn a_gap_is_bridged_from_both_sides_without_confidence() {
         .enumerate()
         .map(|(i, p)| (!(25..32).contains(&i)).then(|| observe(&body, &camera, p, &shape, &mut next, 0.5)))
         .collect();
-    let fitted = fit_track(&body, &camera, &times, &track_of(seen), FitOptions::default());
+    let fitted = fit_track(&body, &camera, &times, &track_of(seen), as_tall_as(&body, &shape));
     let off = error(&body, &fitted, &truth, &shape, 25..32);
     assert!(off < 0.06, "{off}");
     assert!(fitted.poses[28].score == 0.0 && fitted.poses[28].pose.confidence.iter().all(|&c| c < 0.6));

@@ -38,6 +38,19 @@ BLAZEPOSE = (
 ).split()
 COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 
+# Where BlazePose's networks see a point, as a mixture of the regressors' points, which lie elsewhere: wrists, for one, a
+# centimetre and a half nearer the elbow. Found from what 38 fits to real people leave over (docs/accuracy.md).
+SEEN = {
+    "ear": {"ear": 0.7, "nose": 0.3},
+    "shoulder": {"shoulder": 1.025, "hip": -0.025},
+    "wrist": {"wrist": 1.1, "elbow": -0.1},
+    "pinky": {"pinky": 0.8, "index": 0.2},
+    "thumb": {"thumb": 0.6, "index": 0.4},
+    "hip": {"hip": 1.03, "shoulder": -0.03},
+    "ankle": {"ankle": 0.98, "knee": 0.02},
+    "big_toe": {"big_toe": 0.74, "small_toe": 0.2, "heel": 0.06},
+}
+
 
 def skeleton():
     """Joint names, parents first, and each one's parent."""
@@ -82,7 +95,14 @@ def keypoint_regressors(human, rig):
     for side, name in zip(SIDES, ("left", "right")):
         for finger, bone in (("pinky", "finger5-1"), ("index", "finger2-1"), ("thumb", "finger1-2")):
             out[f"{name}_{finger}"] = mean_of(human.bone_head(rig[bone + side]))
-    return {name: weights / weights.sum() for name, weights in out.items()}
+    out = {name: weights / weights.sum() for name, weights in out.items()}
+
+    def seen(name):
+        side, _, point = name.partition("_")
+        of = lambda other: out[other if other in out else f"{side}_{other}"]
+        return sum(share * of(other) for other, share in SEEN.get(point, {name: 1.0}).items())
+
+    return {name: seen(name) for name in out}
 
 
 def phenotypes():

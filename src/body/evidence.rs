@@ -1,7 +1,8 @@
 //! What the fit is given for one frame: landmarks in the picture and in metres, and how far to trust each.
 
 use super::Camera;
-use super::initial::Points;
+use super::initial::{self, Points};
+use super::kinematics::Skeleton;
 use super::model::Body;
 use super::opinion::Corrected;
 use crate::pose::LANDMARKS;
@@ -28,6 +29,41 @@ const TRUST: [f64; LANDMARKS] = {
 /// Least visibility a landmark is given: a hidden one is still a guess of some worth.
 const LEAST_VISIBILITY: f64 = 0.05;
 
+/// Standard deviation of a link of the world landmarks, metres and parts of its length: in the picture's plane and in depth.
+///
+/// The network's errors in depth add up along a limb, so each landmark is measured from the one that it hangs on: an arm
+/// says nothing about how far the trunk leans. Limbs come out a tenth to a fifth too short, which is why lengths count little.
+const LINK_SIGMA: [f64; 2] = [0.03, 0.6];
+
+/// The landmarks from whose middle another is measured in metres.
+const fn origin(landmark: usize) -> [usize; 2] {
+    match landmark {
+        0..=10 => [11, 12],
+        13..=16 | 25..=28 => [landmark - 2; 2],
+        17..=22 => [16 - landmark % 2; 2],
+        29..=32 => [28 - landmark % 2; 2],
+        _ => [23, 24],
+    }
+}
+
+/// One landmark as seen from the landmark (or the middle of the two) that it hangs on. Indices are places in the set.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The landmark.
+    pub to: usize,
+    /// Where it hangs.
+    pub from: [usize; 2],
+    /// Standard deviation, metres.
+    pub sigma: f64,
+}
+
+impl Link {
+    /// The vector along the link.
+    pub fn of(&self, points: &[DVec3]) -> DVec3 {
+        points[self.to] - points[self.from[0]].midpoint(points[self.from[1]])
+    }
+}
+
 /// The landmarks that the body has a key point for.
 #[derive(Debug, Clone)]
 pub struct LandmarkSet {
@@ -35,8 +71,8 @@ pub struct LandmarkSet {
     pub landmarks: Vec<usize>,
     /// The body's key point of each.
     pub keypoints: Vec<usize>,
-    /// Where the two hips are in the lists.
-    pub hips: [usize; 2],
+    /// How they hang together.
+    pub links: Vec<Link>,
 }
 
 impl LandmarkSet {
@@ -45,8 +81,14 @@ impl LandmarkSet {
         let (landmarks, keypoints): (Vec<usize>, Vec<usize>) =
             body.blazepose33.iter().enumerate().filter_map(|(i, k)| k.map(|k| (i, k))).unzip();
         let at = |landmark| landmarks.iter().position(|&l| l == landmark).unwrap_or(0);
-        let hips = [at(23), at(24)];
-        Self { landmarks, keypoints, hips }
+        let rest = initial::rest_points(&Skeleton::new(body, &[]));
+        let link = |&landmark: &usize| {
+            let from = origin(landmark);
+            let length = rest[landmark].distance(rest[from[0]].midpoint(rest[from[1]]));
+            Link { to: at(landmark), from: from.map(at), sigma: LINK_SIGMA[0] + LINK_SIGMA[1] * length }
+        };
+        let links = landmarks.iter().map(link).collect();
+        Self { landmarks, keypoints, links }
     }
 }
 
@@ -55,7 +97,7 @@ impl LandmarkSet {
 pub struct Evidence {
     /// Displayed pixels.
     pub pixels: Vec<DVec2>,
-    /// Metres, camera axes, relative to the middle of the hips.
+    /// Metres, camera axes, along each of the set's links.
     pub world: Vec<DVec3>,
     /// Visibility times trust.
     pub weights: Vec<f64>,
@@ -73,7 +115,7 @@ impl Evidence {
         let count = set.landmarks.len();
         Self {
             pixels: vec![DVec2::ZERO; count],
-            world: vec![DVec3::ZERO; count],
+            world: vec![DVec3::ZERO; set.links.len()],
             weights: vec![0.0; count],
             scale: 1.0,
             points: [DVec3::ZERO; LANDMARKS],
@@ -99,13 +141,11 @@ impl Evidence {
         }
         let low = pixels.iter().copied().fold(DVec2::INFINITY, DVec2::min);
         let high = pixels.iter().copied().fold(DVec2::NEG_INFINITY, DVec2::max);
-        let pick = |i: usize| set.landmarks[i];
-        let count = set.landmarks.len();
-        let hips = (points[23] + points[24]) / 2.0;
+        let picked: Vec<DVec3> = set.landmarks.iter().map(|&l| points[l]).collect();
         Some(Self {
-            pixels: (0..count).map(|i| pixels[pick(i)]).collect(),
-            world: (0..count).map(|i| points[pick(i)] - hips).collect(),
-            weights: (0..count).map(|i| visibility[pick(i)].max(LEAST_VISIBILITY) * TRUST[pick(i)]).collect(),
+            pixels: set.landmarks.iter().map(|&l| pixels[l]).collect(),
+            world: set.links.iter().map(|link| link.of(&picked)).collect(),
+            weights: set.landmarks.iter().map(|&l| visibility[l].max(LEAST_VISIBILITY) * TRUST[l]).collect(),
             scale: (high - low).length().max(20.0),
             points,
             visibility,

@@ -7,7 +7,7 @@
 
 use super::evidence::{Evidence, LandmarkSet};
 use super::follow::{Seen, follow, start};
-use super::initial::{self, Points};
+use super::initial;
 use super::kinematics::Skeleton;
 use super::model::Body;
 use super::solve::{Context, Planted, Solver, State};
@@ -22,18 +22,27 @@ use nalgebra::{DMatrix, DVector};
 pub struct FitOptions {
     /// Scales the widths of the smoothing over time; 1 is usual, 0 turns it off.
     pub smoothing: f64,
+    /// How tall people are taken to be, metres.
+    pub stature: f64,
 }
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { smoothing: 1.0 }
+        Self { smoothing: 1.0, stature: STATURE }
     }
 }
 
+/// Mean height of an adult, metres: between the world's 1.65 (men 1.71, women 1.59) and the richer countries' 1.72 (NCD Risk Factor
+/// Collaboration, *eLife* 2016).
+pub const STATURE: f64 = 1.70;
+/// How far a body's height may be from it, standard deviation, metres. One camera cannot tell size from distance: left to itself the
+/// fit would read size from perspective, and so from the guessed focal length.
+const STATURE_SIGMA: f64 = 0.02;
 /// Frames the shape is estimated from.
-const SHAPE_FRAMES: usize = 16;
-/// Rounds of pose, then shape.
-const SHAPE_ROUNDS: usize = 3;
+const SHAPE_FRAMES: usize = 24;
+/// Rounds of pose, then shape, and steps of the solver for the former.
+const SHAPE_ROUNDS: usize = 4;
+const SHAPE_STEPS: usize = 3;
 /// How far holding a foot may turn a joint, radians, and move the body, metres (standard deviations).
 const HOLD_ROTATION: f64 = 0.03;
 const HOLD_POSITION: f64 = 0.01;
@@ -53,7 +62,7 @@ pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, opt
             Some(Seen { index, time: all_times[index], evidence })
         })
         .collect();
-    let shape = estimate_shape(body, camera, &set, &seen);
+    let shape = estimate_shape(body, camera, &set, &seen, options.stature);
     if seen.is_empty() {
         return FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() };
     }
@@ -130,25 +139,29 @@ fn time_of(times: &[f64], frame: usize) -> f64 {
     }
 }
 
-/// The shape that explains a dozen or so well-seen frames spread over the track.
-fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]) -> Vec<f64> {
+/// The shape that explains some well-seen frames spread over the track, for somebody about this tall.
+fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen], stature: f64) -> Vec<f64> {
     let chosen = shape_frames(seen);
-    let worlds: Vec<Points> = chosen.iter().map(|&i| seen[i].evidence.points).collect();
-    let mut shape = initial::shape_from_bones(body, &worlds);
+    let mut shape = vec![0.0; body.shapes];
     if chosen.is_empty() || body.shapes == 0 {
         return shape;
     }
+    let (plain_stature, added) = body.stature();
+    let added = DVector::from_vec(added);
     let mut states: Vec<Option<State>> = vec![None; chosen.len()];
     for _ in 0..SHAPE_ROUNDS {
         let skeleton = Skeleton::new(body, &shape);
         let rest = initial::rest_points(&skeleton);
         let mut solver = Solver::new(*camera, skeleton, set);
-        let mut normal = DMatrix::<f64>::identity(body.shapes, body.shapes);
         let mut gradient = DVector::from_column_slice(&shape);
+        let excess = plain_stature + added.dot(&gradient) - stature;
+        let precision = STATURE_SIGMA.powi(-2);
+        let mut normal = DMatrix::identity(body.shapes, body.shapes) + &added * added.transpose() * precision;
+        gradient += &added * (excess * precision);
         for (&i, state) in chosen.iter().zip(&mut states) {
             let evidence = &seen[i].evidence;
             let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, evidence));
-            solver.solve(&mut at, evidence, &Context::default(), 6);
+            solver.solve(&mut at, evidence, &Context::default(), SHAPE_STEPS);
             if let Some(part) = solver.shape_normal(&at, evidence) {
                 normal += part.normal;
                 gradient += part.gradient;

@@ -1,4 +1,4 @@
-//! A closed-form start for the fit: pose from world landmarks, position from the picture, shape from bone lengths.
+//! A closed-form start for the fit: pose from world landmarks, position from the picture.
 
 use super::Camera;
 use super::anatomy::{Role, Side};
@@ -123,65 +123,4 @@ pub fn position(camera: &Camera, points: &[DVec3], pixels: &[DVec2], weights: &[
     }
     let found = (normal.determinant().abs() > 1e-12).then(|| normal.inverse() * right)?;
     (found.is_finite() && found.z > 0.3 && found.z < 1000.0).then_some(found)
-}
-
-/// Pairs of landmarks whose distance hardly depends on the pose, and how much they count.
-const BONES: [(usize, usize, f64); 12] = [
-    (11, 12, 1.0),
-    (23, 24, 0.2),
-    (11, 13, 1.0),
-    (13, 15, 1.0),
-    (23, 25, 1.0),
-    (25, 27, 1.0),
-    (12, 14, 1.0),
-    (14, 16, 1.0),
-    (24, 26, 1.0),
-    (26, 28, 1.0),
-    (11, 23, 1.0),
-    (12, 24, 1.0),
-];
-
-/// Standard deviation of a bone's length, metres, against a shape prior of N(0, 1).
-const BONE_SIGMA: f64 = 0.02;
-
-/// The shape whose bones are as long as the median over `frames` of world landmarks (ridge regression).
-pub fn shape_from_bones(body: &Body, frames: &[Points]) -> Vec<f64> {
-    let count = body.shapes;
-    if frames.is_empty() || count == 0 {
-        return vec![0.0; count];
-    }
-    let measured = BONES.map(|(a, b, _)| {
-        let mut lengths: Vec<f64> = frames.iter().map(|p| p[a].distance(p[b])).collect();
-        lengths.sort_by(f64::total_cmp);
-        lengths[lengths.len() / 2]
-    });
-    let lengths = |shape: &[f64]| {
-        let rest = rest_points(&Skeleton::new(body, shape));
-        BONES.map(|(a, b, _)| rest[a].distance(rest[b]))
-    };
-    let mut shape = vec![0.0; count];
-    for _ in 0..3 {
-        let now = lengths(&shape);
-        let columns: Vec<[f64; BONES.len()]> = (0..count)
-            .map(|s| {
-                let mut moved = shape.clone();
-                moved[s] += 1e-3;
-                let then = lengths(&moved);
-                std::array::from_fn(|i| (then[i] - now[i]) / 1e-3 * BONES[i].2)
-            })
-            .collect();
-        let target: [f64; BONES.len()] = std::array::from_fn(|i| {
-            let linear: f64 = (0..count).map(|s| columns[s][i] * shape[s]).sum();
-            (measured[i] - now[i]) * BONES[i].2 + linear
-        });
-        let dot = |a: &[f64; BONES.len()], b: &[f64; BONES.len()]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-        let normal = nalgebra::DMatrix::from_fn(count, count, |i, j| {
-            dot(&columns[i], &columns[j]) + if i == j { BONE_SIGMA * BONE_SIGMA } else { 0.0 }
-        });
-        let right = nalgebra::DVector::from_fn(count, |i, _| dot(&columns[i], &target));
-        if let Some(factor) = normal.cholesky() {
-            shape = factor.solve(&right).iter().map(|v| v.clamp(-3.0, 3.0)).collect();
-        }
-    }
-    shape
 }

@@ -110,6 +110,15 @@ impl Body {
         Self::parse(&bytes).map_err(|reason| BodyError::Invalid { path: path.into(), reason })
     }
 
+    /// Height in metres of the plain shape at rest, and how much each shape direction adds to it.
+    pub fn stature(&self) -> (f64, Vec<f64>) {
+        let count = self.vertices.len();
+        let lower = |a: &usize, b: &usize| self.vertices[*a][1].total_cmp(&self.vertices[*b][1]);
+        let (top, sole) = ((0..count).min_by(lower).unwrap_or(0), (0..count).max_by(lower).unwrap_or(0));
+        let height = |of: &[[f32; 3]]| f64::from(of[sole][1]) - f64::from(of[top][1]);
+        (height(&self.vertices), self.shape_dirs.chunks_exact(count).map(height).collect())
+    }
+
     /// Number of joints.
     pub fn joint_count(&self) -> usize {
         self.parents.len()

@@ -4,7 +4,7 @@
 //! few joints, so the normal equations are summed in 3x3 blocks over those only.
 
 use super::Camera;
-use super::evidence::{Evidence, LandmarkSet};
+use super::evidence::{Evidence, LandmarkSet, Link};
 use super::kinematics::{JointDerivative, Posed, Skeleton};
 use super::rotation::{exp, log};
 use glam::{DMat3, DQuat, DVec2, DVec3};
@@ -14,8 +14,8 @@ use nalgebra::{DMatrix, DVector};
 const PIXEL_SIGMA: f64 = 0.012;
 /// Errors in the picture well above this part of the person's size no longer count (Geman-McClure).
 const PIXEL_ROBUST: f64 = 0.04;
-/// Standard deviation of a world landmark along x, y and z (depth), metres.
-const WORLD_SIGMA: DVec3 = DVec3::new(0.10, 0.10, 0.15);
+/// How much world landmarks count for the shape, against their weight for the pose: they say little about lengths.
+const WORLD_FOR_SHAPE: f64 = 0.1;
 /// Depths below this are treated as this, metres.
 const NEAREST: f64 = 0.2;
 /// Enough: no rotation (radians) and no position (metres) changes by more.
@@ -58,8 +58,8 @@ pub struct Solver<'a> {
     points: Vec<DVec3>,
     derivatives: Vec<JointDerivative>,
     starts: Vec<usize>,
-    hips: Vec<DMat3>,
-    relative: Vec<DMat3>,
+    by_joint: Vec<DMat3>,
+    link: Vec<JointDerivative>,
     normal: DMatrix<f64>,
     gradient: DVector<f64>,
     /// Factor on [`PIXEL_ROBUST`].
@@ -72,6 +72,29 @@ pub struct ShapeNormal {
     pub normal: DMatrix<f64>,
     /// `S`.
     pub gradient: DVector<f64>,
+}
+
+/// Normal equations of the shape and its mixed terms with the pose, while they are summed.
+struct ShapeParts {
+    mixed: DMatrix<f64>,
+    normal: DMatrix<f64>,
+    gradient: DVector<f64>,
+}
+
+impl ShapeParts {
+    /// Adds a vector's terms, given its derivatives by joints and shape.
+    fn add(&mut self, by_joint: &[JointDerivative], by_shape: &[DVec3], information: DMat3, pull: DVec3) {
+        for (s, &d) in by_shape.iter().enumerate() {
+            let weighted = information * d;
+            self.gradient[s] += d.dot(pull);
+            for (r, &other) in by_shape.iter().enumerate() {
+                self.normal[(r, s)] += other.dot(weighted);
+            }
+            for &(j, derivative) in by_joint {
+                add_vector_to(&mut self.mixed, j, s, derivative.transpose() * weighted);
+            }
+        }
+    }
 }
 
 /// Weights of one landmark's terms at the current state.
@@ -95,8 +118,8 @@ impl<'a> Solver<'a> {
             points: Vec::new(),
             derivatives: Vec::new(),
             starts: Vec::new(),
-            hips: vec![DMat3::ZERO; joints],
-            relative: vec![DMat3::ZERO; joints],
+            by_joint: vec![DMat3::ZERO; joints],
+            link: Vec::new(),
             normal: DMatrix::zeros(unknowns, unknowns),
             gradient: DVector::zeros(unknowns),
             reach: 1.0,
@@ -177,22 +200,18 @@ impl<'a> Solver<'a> {
         LandmarkTerm { rows, error, weight: evidence.weights[i] * falloff / (sigma * sigma) }
     }
 
-    fn middle_of_hips(&self) -> DVec3 {
-        (self.points[self.set.hips[0]] + self.points[self.set.hips[1]]) / 2.0
-    }
-
     /// Twice the negative log-likelihood.
     pub fn cost(&mut self, state: &State, evidence: &Evidence, context: &Context) -> f64 {
         self.landmarks(&state.rotations);
         let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
         let sigma = PIXEL_SIGMA * evidence.scale;
-        let hips = self.middle_of_hips();
         let mut cost = 0.0;
         for (i, &point) in self.points.iter().enumerate() {
             let error = self.term(point + state.position, evidence, i).error.length_squared();
             cost += evidence.weights[i] * robust * error / (robust + error) / (sigma * sigma);
-            let world = point - hips - evidence.world[i];
-            cost += evidence.weights[i] * (world / WORLD_SIGMA).length_squared();
+        }
+        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
+            cost += link_precision(link, evidence) * (link.of(&self.points) - seen).length_squared();
         }
         for &(i, place, precision) in &context.planted {
             let away = self.points[i] + state.position - place;
@@ -218,53 +237,30 @@ impl<'a> Solver<'a> {
         self.gradient.fill(0.0);
         let joints = state.rotations.len();
         self.derive_landmarks();
-        self.hips.fill(DMat3::ZERO);
-        self.relative.fill(DMat3::ZERO);
-        for &hip in &self.set.hips {
-            for &(j, d) in &self.derivatives[self.starts[hip]..self.starts[hip + 1]] {
-                self.hips[j] += d * 0.5;
-            }
-        }
-        let hips = self.middle_of_hips();
-        let (mut total, mut total_pull) = (DMat3::ZERO, DVec3::ZERO);
         for i in 0..self.points.len() {
-            let (absolute, pull) = self.absolute_terms(state, evidence, context, i);
-            let precision = evidence.weights[i] / (WORLD_SIGMA * WORLD_SIGMA);
-            let relative = DMat3::from_diagonal(precision);
-            let relative_pull = precision * (self.points[i] - hips - evidence.world[i]);
-            total += relative;
-            total_pull += relative_pull;
-            let both = absolute + relative;
+            let (information, pull) = self.absolute_terms(state, evidence, context, i);
             let list = &self.derivatives[self.starts[i]..self.starts[i + 1]];
             for (n, &(a, da)) in list.iter().enumerate() {
-                let weighted = both.transpose() * da;
+                let weighted = information * da;
                 for &(b, db) in &list[..=n] {
                     add_block(&mut self.normal, a, b, weighted.transpose() * db);
                 }
-                add_block(&mut self.normal, joints, a, absolute * da);
-                add_vector(&mut self.gradient, a, da.transpose() * (pull + relative_pull));
-                self.relative[a] += relative * da;
+                add_block(&mut self.normal, joints, a, weighted);
+                add_vector(&mut self.gradient, a, da.transpose() * pull);
             }
-            add_block(&mut self.normal, joints, joints, absolute);
+            add_block(&mut self.normal, joints, joints, information);
             add_vector(&mut self.gradient, joints, pull);
         }
-        // World landmarks are relative to the hips, which move as well: (D - D_h)' M (D - D_h), summed over landmarks.
-        for a in 0..joints {
-            let moves_hips = self.hips[a] != DMat3::ZERO;
-            if moves_hips {
-                add_vector(&mut self.gradient, a, -(self.hips[a].transpose() * total_pull));
-            }
-            for b in 0..=a {
-                let mut block = DMat3::ZERO;
-                if moves_hips {
-                    block += self.hips[a].transpose() * (total * self.hips[b] - self.relative[b]);
+        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
+            let precision = link_precision(link, evidence);
+            let pull = (link.of(&self.points) - seen) * precision;
+            self.derive_link(link);
+            for (n, &(a, da)) in self.link.iter().enumerate() {
+                let weighted = da.transpose() * precision;
+                for &(b, db) in &self.link[..=n] {
+                    add_block(&mut self.normal, a, b, weighted * db);
                 }
-                if self.hips[b] != DMat3::ZERO {
-                    block -= self.relative[a].transpose() * self.hips[b];
-                } else if !moves_hips {
-                    continue;
-                }
-                add_block(&mut self.normal, a, b, block);
+                add_vector(&mut self.gradient, a, da.transpose() * pull);
             }
         }
         for (j, (&q, prior)) in state.rotations.iter().zip(&self.skeleton.body().priors).enumerate() {
@@ -297,6 +293,19 @@ impl<'a> Solver<'a> {
         self.starts.push(self.derivatives.len());
     }
 
+    /// Derivatives of a link by the joints that turn it, ascending. (Joints below both of its ends carry it along.)
+    fn derive_link(&mut self, link: &Link) {
+        self.by_joint.fill(DMat3::ZERO);
+        for (point, part) in [(link.to, 1.0), (link.from[0], -0.5), (link.from[1], -0.5)] {
+            for &(j, d) in &self.derivatives[self.starts[point]..self.starts[point + 1]] {
+                self.by_joint[j] += d * part;
+            }
+        }
+        let turning = self.by_joint.iter().copied().enumerate().filter(|(_, d)| *d != DMat3::ZERO);
+        self.link.clear();
+        self.link.extend(turning);
+    }
+
     /// Terms on a landmark's place against the camera: the picture, and standing still.
     fn absolute_terms(&self, state: &State, evidence: &Evidence, context: &Context, i: usize) -> (DMat3, DVec3) {
         let place = self.points[i] + state.position;
@@ -326,37 +335,27 @@ impl<'a> Solver<'a> {
             .iter()
             .map(|&k| self.skeleton.keypoint_shape_derivatives(&self.posed, k, &joint_derivatives))
             .collect();
-        let hips = self.middle_of_hips();
-        let mut mixed = DMatrix::zeros(unknowns, shapes);
-        let mut normal = DMatrix::zeros(shapes, shapes);
-        let mut gradient = DVector::zeros(shapes);
-        for i in 0..self.points.len() {
-            let (absolute, pull) = self.absolute_terms(state, evidence, &context, i);
-            let precision = evidence.weights[i] / (WORLD_SIGMA * WORLD_SIGMA);
-            let relative_pull = precision * (self.points[i] - hips - evidence.world[i]);
-            let [left, right] = self.set.hips;
-            let relative: Vec<DVec3> =
-                (0..shapes).map(|s| by_shape[i][s] - (by_shape[left][s] + by_shape[right][s]) / 2.0).collect();
-            for s in 0..shapes {
-                let (fixed, free) = (absolute * by_shape[i][s], precision * relative[s]);
-                gradient[s] += by_shape[i][s].dot(pull) + relative[s].dot(relative_pull);
-                for r in 0..shapes {
-                    normal[(r, s)] += by_shape[i][r].dot(fixed) + relative[r].dot(free);
-                }
-                let mut add = |j: usize, v: DVec3| {
-                    for row in 0..3 {
-                        mixed[(3 * j + row, s)] += v[row];
-                    }
-                };
-                for &(j, d) in &self.derivatives[self.starts[i]..self.starts[i + 1]] {
-                    add(j, d.transpose() * (fixed + free));
-                }
-                for (j, d) in self.hips.iter().enumerate() {
-                    add(j, -(d.transpose() * free));
-                }
-                add(joints, fixed);
+        let mut parts = ShapeParts {
+            mixed: DMatrix::zeros(unknowns, shapes),
+            normal: DMatrix::zeros(shapes, shapes),
+            gradient: DVector::zeros(shapes),
+        };
+        for (i, by_shape) in by_shape.iter().enumerate() {
+            let (information, pull) = self.absolute_terms(state, evidence, &context, i);
+            parts.add(&self.derivatives[self.starts[i]..self.starts[i + 1]], by_shape, information, pull);
+            for (s, &d) in by_shape.iter().enumerate() {
+                add_vector_to(&mut parts.mixed, joints, s, information * d);
             }
         }
+        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
+            let precision = link_precision(link, evidence) * WORLD_FOR_SHAPE;
+            let pull = (link.of(&self.points) - seen) * precision;
+            self.derive_link(link);
+            let [to, a, b] = [link.to, link.from[0], link.from[1]].map(|i| &by_shape[i]);
+            let by_shape: Vec<DVec3> = (0..shapes).map(|s| to[s] - a[s].midpoint(b[s])).collect();
+            parts.add(&self.link, &by_shape, DMat3::IDENTITY * precision, pull);
+        }
+        let ShapeParts { mixed, mut normal, mut gradient } = parts;
         for i in 0..unknowns {
             self.normal[(i, i)] += 1e-6;
         }
@@ -379,6 +378,11 @@ fn joint_precision(joint: usize, precision: f64) -> f64 {
     if joint == 0 { precision / (ROOT_STIFFNESS * ROOT_STIFFNESS) } else { precision }
 }
 
+/// One over the variance of a link as seen.
+fn link_precision(link: &Link, evidence: &Evidence) -> f64 {
+    evidence.weights[link.to] / (link.sigma * link.sigma)
+}
+
 fn outer(a: DVec3, b: DVec3) -> DMat3 {
     DMat3::from_cols(a * b.x, a * b.y, a * b.z)
 }
@@ -388,6 +392,12 @@ fn add_block(matrix: &mut DMatrix<f64>, row: usize, column: usize, block: DMat3)
         for r in 0..3 {
             matrix[(3 * row + r, 3 * column + c)] += block.col(c)[r];
         }
+    }
+}
+
+fn add_vector_to(matrix: &mut DMatrix<f64>, row: usize, column: usize, v: DVec3) {
+    for i in 0..3 {
+        matrix[(3 * row + i, column)] += v[i];
     }
 }
 
@@ -435,7 +445,7 @@ mod tests {
         let context = Context {
             neighbours: vec![(&near, 40.0)],
             position: Some((DVec3::new(0.0, 0.3, 3.3), DVec3::new(100.0, 80.0, 30.0))),
-            planted: vec![(set.hips[0], DVec3::new(0.3, 0.4, 3.0), DVec3::new(500.0, 400.0, 300.0))],
+            planted: vec![(12, DVec3::new(0.3, 0.4, 3.0), DVec3::new(500.0, 400.0, 300.0))],
         };
         let mut solver = Solver::new(camera, Skeleton::new(&body, &vec![0.3; body.shapes]), &set);
         solver.build(&state, &evidence, &context);
