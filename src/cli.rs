@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::clock;
-use crate::config::{Config, Device, Model, Style};
+use crate::config::{Config, Device, Model, STATURES, Style};
 use crate::queue::{Flow, Millis, Order, Place, now};
 use crate::service::Request;
 
@@ -92,6 +92,9 @@ pub struct Process {
     /// Opacity of the body over the video, 0 to 1
     #[arg(long, value_parser = opacity)]
     pub opacity: Option<f32>,
+    /// How tall the people are, in metres
+    #[arg(long, value_parser = stature)]
+    pub stature: Option<f64>,
     /// Which networks find the body points
     #[arg(long)]
     pub model: Option<Model>,
@@ -230,12 +233,22 @@ impl Process {
         if let Some(opacity) = self.opacity {
             config.opacity = opacity;
         }
+        if let Some(stature) = self.stature {
+            config.stature = stature;
+        }
         if let Some(model) = self.model {
             config.model = model;
         }
         if let Some(device) = self.device {
             config.device = device;
         }
+    }
+}
+
+fn stature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if STATURES.contains(&value) => Ok(value),
+        _ => Err(format!("it must be a number of metres from {} to {}", STATURES.start(), STATURES.end())),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::body::STATURE;
 use crate::clock::{self, Hours};
 use crate::media::EncodeSettings;
 pub use crate::pose::Device;
@@ -52,6 +54,9 @@ pub struct Config {
     /// Opacity of the mesh, 0 (invisible) to 1.
     #[serde(deserialize_with = "opacity")]
     pub opacity: f32,
+    /// How tall people are taken to be, metres.
+    #[serde(deserialize_with = "stature")]
+    pub stature: f64,
     /// How the output video is written.
     pub encode: Encode,
     /// Where the networks, the body and the runtime library are.
@@ -261,6 +266,9 @@ pub struct Watch {
     /// Opacity of the mesh.
     #[serde(default, deserialize_with = "some_opacity")]
     pub opacity: Option<f32>,
+    /// How tall people are taken to be.
+    #[serde(default, deserialize_with = "some_stature")]
+    pub stature: Option<f64>,
 }
 
 /// What videos in one folder differ in from the settings of the folders above: the file [`Preset::FILE`] in it.
@@ -276,6 +284,9 @@ pub struct Preset {
     /// Opacity of the mesh.
     #[serde(deserialize_with = "some_opacity")]
     pub opacity: Option<f32>,
+    /// How tall people are taken to be.
+    #[serde(deserialize_with = "some_stature")]
+    pub stature: Option<f64>,
 }
 
 impl Preset {
@@ -317,6 +328,7 @@ impl Preset {
             model: self.model.or(other.model),
             style: self.style.or(other.style),
             opacity: self.opacity.or(other.opacity),
+            stature: self.stature.or(other.stature),
         }
     }
 }
@@ -324,8 +336,8 @@ impl Preset {
 impl Watch {
     /// What all its videos differ in from the general settings.
     pub fn preset(&self) -> Preset {
-        let Self { priority, model, style, opacity, .. } = *self;
-        Preset { priority, model, style, opacity }
+        let Self { priority, model, style, opacity, stature, .. } = *self;
+        Preset { priority, model, style, opacity, stature }
     }
 }
 
@@ -350,6 +362,7 @@ impl Default for Config {
             device: Device::Auto,
             style: Style::Overlay,
             opacity: 0.8,
+            stature: STATURE,
             encode: Encode::default(),
             models: Folder::default(),
             onnxruntime: OnnxRuntime::default(),
@@ -516,6 +529,17 @@ fn opacity<'de, D: Deserializer<'de>>(input: D) -> Result<f32, D::Error> {
 
 fn some_opacity<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f32>, D::Error> {
     opacity(input).map(Some)
+}
+
+/// Heights that can be asked for, metres.
+pub const STATURES: RangeInclusive<f64> = 0.3..=3.0;
+
+fn stature<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    in_range(input, *STATURES.start(), *STATURES.end(), "stature")
+}
+
+fn some_stature<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    stature(input).map(Some)
 }
 
 fn concurrent<'de, D: Deserializer<'de>>(input: D) -> Result<usize, D::Error> {

@@ -73,6 +73,7 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         model: config.model,
         style: config.style,
         opacity: config.opacity,
+        stature: config.stature,
         encode: config.encode.clone(),
     };
     let engine = match Engine::start(&config) {

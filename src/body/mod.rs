@@ -18,7 +18,7 @@ mod solve;
 mod stance;
 
 pub use anatomy::{Role, Side};
-pub use fit::{FitOptions, fit_track};
+pub use fit::{FitOptions, STATURE, fit_track};
 pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
 

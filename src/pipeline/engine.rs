@@ -14,7 +14,7 @@ use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
 use super::solve::solve;
 use super::{Event, Job, JobError, check_limits, join, spawn};
-use crate::body::{Body, BodyError, Camera};
+use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
 use crate::media::{Decoder, Encoder};
@@ -125,7 +125,8 @@ impl Engine {
         let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
-        let fitted = solve(&self.body, &camera, &times, tracks, timings);
+        let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };
+        let fitted = solve(&self.body, &camera, &times, tracks, options, timings);
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }

@@ -142,6 +142,8 @@ pub struct JobSettings {
     pub opacity: f32,
     /// How the output video is written.
     pub encode: Encode,
+    /// How tall people are taken to be, metres.
+    pub stature: f64,
 }
 
 /// Why a job has no results.

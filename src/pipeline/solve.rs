@@ -11,7 +11,14 @@ use crate::track::Track;
 /// Fits a body to every track, several at a time. `times`: seconds of every frame of the clip.
 ///
 /// Consumes the tracks, each as large as what it becomes, one by one: a long clip has many.
-pub fn solve(body: &Body, camera: &Camera, times: &[f64], tracks: Vec<Track>, timings: &Timings) -> Vec<FittedTrack> {
+pub fn solve(
+    body: &Body,
+    camera: &Camera,
+    times: &[f64],
+    tracks: Vec<Track>,
+    options: FitOptions,
+    timings: &Timings,
+) -> Vec<FittedTrack> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tracks.len());
     let fitted = Mutex::new(Vec::with_capacity(tracks.len()));
     let tracks = Mutex::new(tracks.into_iter());
@@ -21,7 +28,7 @@ pub fn solve(body: &Body, camera: &Camera, times: &[f64], tracks: Vec<Track>, ti
             scope.spawn(|| {
                 while let Some(track) = next() {
                     let start = Instant::now();
-                    let result = fit_track(body, camera, times, &track, FitOptions::default());
+                    let result = fit_track(body, camera, times, &track, options);
                     let frames = track.observations.len().max(1) as u32;
                     let each = start.elapsed() / frames;
                     let first = track.first_frame;

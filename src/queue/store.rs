@@ -13,7 +13,7 @@ use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -69,6 +69,9 @@ const MIGRATIONS: [&str; 3] = [
     "
     ALTER TABLE jobs ADD COLUMN kills INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN reached INTEGER NOT NULL DEFAULT 0;
+",
+    "
+    UPDATE jobs SET settings = json_set(settings, '$.stature', 1.7);
 ",
 ];
 
@@ -525,7 +528,8 @@ mod tests {
     use crate::config::{Encode, Model, Style};
 
     fn settings() -> JobSettings {
-        JobSettings { model: Model::Auto, style: Style::Overlay, opacity: 0.8, encode: Encode::default() }
+        let (model, style, encode) = (Model::Auto, Style::Overlay, Encode::default());
+        JobSettings { model, style, opacity: 0.8, encode, stature: 1.7 }
     }
 
     fn job(source: &str, content: u8, priority: i64) -> NewJob {
@@ -733,6 +737,22 @@ mod tests {
         queue.recover(&[], |_| 30, 3).unwrap();
         assert_eq!(queue.state(rows[0].id).unwrap(), Some(State::Failed));
         queue.order(rows[0].id, Order::Retry, false, 3).unwrap().unwrap();
+        assert!(queue.claim(99, 3).unwrap().is_some());
+    }
+
+    #[test]
+    fn jobs_of_an_earlier_meshreel_have_the_settings_that_came_since() {
+        let (folder, mut queue) = queue();
+        let of =
+            |queue: &Queue| queue.db.query_row("SELECT settings FROM jobs", [], |row| row.get::<_, String>(0)).unwrap();
+        queue.add(&job("/a", 1, 0), 0).unwrap();
+        let today = of(&queue);
+        queue.db.execute("UPDATE jobs SET settings = json_remove(settings, '$.stature')", []).unwrap();
+        queue.db.pragma_update(None, "user_version", 3).unwrap();
+        drop(queue);
+        let mut queue = Queue::open(folder.path()).unwrap();
+        // To the letter: it is compared with the settings of what is dropped.
+        assert_eq!(of(&queue), today);
         assert!(queue.claim(99, 3).unwrap().is_some());
     }
 

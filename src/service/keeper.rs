@@ -322,6 +322,7 @@ fn settings_for(config: &Config, preset: Preset) -> JobSettings {
         model: preset.model.unwrap_or(config.model),
         style: preset.style.unwrap_or(config.style),
         opacity: preset.opacity.unwrap_or(config.opacity),
+        stature: preset.stature.unwrap_or(config.stature),
         encode: config.encode.clone(),
     }
 }
