@@ -7,7 +7,7 @@ use super::Camera;
 use super::evidence::Evidence;
 use super::initial::{self, Points};
 use super::solve::{Context, Solver, State, turn_cost};
-use glam::{DVec2, DVec3};
+use glam::{DQuat, DVec2, DVec3};
 
 /// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
 const ROTATION_STEP: f64 = 0.12;
@@ -46,6 +46,11 @@ pub fn follow(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State>
 /// Closed-form start of one frame.
 pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, evidence: &Evidence) -> State {
     let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &evidence.points);
+    place(solver, camera, rotations, evidence)
+}
+
+/// A pose, put where it is seen.
+fn place(solver: &mut Solver, camera: &Camera, rotations: Vec<DQuat>, evidence: &Evidence) -> State {
     let points = solver.landmarks(&rotations);
     let position = initial::position(camera, points, &evidence.pixels, &evidence.weights).unwrap_or_else(|| {
         // From the size alone: a standing person's box has a diagonal of about 1.8 m.
@@ -71,6 +76,8 @@ fn position_precision(seconds: f64) -> DVec3 {
 fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
     let rest = initial::rest_points(solver.skeleton());
     let mut states: Vec<State> = Vec::with_capacity(seen.len());
+    // The last frame on which the body was elsewhere than expected: its way there is no velocity.
+    let mut arrived = 0;
     for (i, frame) in seen.iter().enumerate() {
         let before = i.checked_sub(1).filter(|&b| frame.time - seen[b].time <= MEMORY);
         let Some(b) = before else {
@@ -81,7 +88,7 @@ fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
         };
         let step = frame.time - seen[b].time;
         let velocity = match b.checked_sub(1) {
-            Some(a) if seen[b].time - seen[a].time <= MEMORY && seen[b].time > seen[a].time => {
+            Some(a) if b > arrived && seen[b].time - seen[a].time <= MEMORY && seen[b].time > seen[a].time => {
                 (states[b].position - states[a].position) / (seen[b].time - seen[a].time)
             }
             _ => DVec3::ZERO,
@@ -106,7 +113,12 @@ fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
         // Where the body was expected has no say here: once lost, it would stay lost.
         let free = Context { position: None, ..context };
         let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.evidence, &free);
-        let state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
+        let mut state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
+        if solver.is_elsewhere(&state, &frame.evidence) {
+            state = place(solver, camera, state.rotations, &frame.evidence);
+            solver.solve(&mut state, &frame.evidence, &free, START_STEPS);
+            arrived = i;
+        }
         states.push(state);
     }
     states

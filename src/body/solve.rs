@@ -14,6 +14,8 @@ use nalgebra::{DMatrix, DVector};
 const PIXEL_SIGMA: f64 = 0.012;
 /// Errors in the picture well above this part of the person's size no longer count (Geman-McClure).
 const PIXEL_ROBUST: f64 = 0.04;
+/// Share of the landmarks, by weight, that are that far off where a body is not where it is seen.
+const ELSEWHERE: f64 = 0.75;
 /// How much world landmarks count for the shape, against their weight for the pose: they say little about lengths.
 const WORLD_FOR_SHAPE: f64 = 0.1;
 /// Depths below this are treated as this, metres.
@@ -198,6 +200,18 @@ impl<'a> Solver<'a> {
         let falloff = 1.0 / (1.0 + error.length_squared() / robust).powi(2);
         let rows = [DVec3::new(fx, 0.0, -fx * point.x / z) / z, DVec3::new(0.0, fy, -fy * point.y / z) / z];
         LandmarkTerm { rows, error, weight: evidence.weights[i] * falloff / (sigma * sigma) }
+    }
+
+    /// Whether a body is not where it is seen at all: hardly a landmark is near enough to pull at it.
+    pub fn is_elsewhere(&mut self, state: &State, evidence: &Evidence) -> bool {
+        self.landmarks(&state.rotations);
+        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
+        let far = |(i, &point): (usize, &DVec3)| {
+            let error = self.term(point + state.position, evidence, i).error.length_squared();
+            evidence.weights[i] * error / (robust + error)
+        };
+        let far: f64 = self.points.iter().enumerate().map(far).sum();
+        far > ELSEWHERE * evidence.weights.iter().sum::<f64>()
     }
 
     /// Twice the negative log-likelihood.

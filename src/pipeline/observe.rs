@@ -229,7 +229,7 @@ impl Observing<'_> {
         if let Some(before) = &before {
             let (mut frames, mut regions) = (Vec::new(), 0);
             for frame in between.drain(..) {
-                let expected = self.scout.regions(before, &keyframe, frame.index);
+                let expected = self.scout.expected(before, &keyframe, frame.index);
                 if expected.is_empty() {
                     continue;
                 }
@@ -270,7 +270,7 @@ impl Observing<'_> {
         self.asked.extend(frames.iter().map(|(frame, _)| frame.index));
         let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
         self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
-            let question = |e: &Expected| Work::Look { region: e.region, network, tolerance: TOLERANCE };
+            let question = |e: &Expected| Work::Look { spot: e.spot, network, tolerance: TOLERANCE };
             let questions: Vec<_> =
                 frames.iter().flat_map(|(frame, all)| all.iter().map(|e| (&**frame, question(e)))).collect();
             let found = perform(worker, &questions, geometry, color, &timings);

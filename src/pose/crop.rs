@@ -150,6 +150,19 @@ impl Taps {
     }
 }
 
+/// Greys what lies outside `bounds` (left, top, right, bottom of displayed pixels) in a crop of `region` with colours of 0..=1.
+pub(super) fn grey_outside(bounds: [f32; 4], region: &Region, size: usize, crop: &mut [f32]) {
+    let turn = DMat2::from_angle(region.rotation) * (region.side / size as f64);
+    let [left, top, right, bottom] = bounds.map(f64::from);
+    for (i, pixel) in crop.chunks_exact_mut(3).enumerate() {
+        let from_middle = DVec2::new((i % size) as f64, (i / size) as f64) - 0.5 * size as f64;
+        let place = region.center + turn * from_middle;
+        if !(left..=right).contains(&place.x) || !(top..=bottom).contains(&place.y) {
+            pixel.fill(0.5);
+        }
+    }
+}
+
 impl Picture<'_> {
     /// Adds the square `region` to `out` (`size * size * 3`, row by row, R'G'B'); colours run from `low` to `high`.
     pub(super) fn crop(&self, region: &Region, size: usize, border: Border, [low, high]: [f32; 2], out: &mut Vec<f32>) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime,
-    crop::{Border, Picture},
+    LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime, Spot,
+    crop::{Border, Picture, grey_outside},
     runtime::{Opened, output, sigmoid},
 };
 use glam::{DMat2, DVec2};
@@ -37,17 +37,21 @@ impl Landmarker {
         Ok(Self { network, batch: batch.max(1), input: Vec::new() })
     }
 
-    /// The person in each region; `None` when the region or the network's answer is not usable numbers.
+    /// The person in each spot; `None` when its region or the network's answer is not usable numbers.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn landmarks(&mut self, regions: &[(Picture<'_>, Region)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
-        let mut found = vec![None; regions.len()];
-        let usable: Vec<usize> = (0..regions.len()).filter(|&i| regions[i].1.is_usable()).collect();
+    pub fn landmarks(&mut self, spots: &[(Picture<'_>, Spot)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
+        let mut found = vec![None; spots.len()];
+        let usable: Vec<usize> = (0..spots.len()).filter(|&i| spots[i].1.region.is_usable()).collect();
         for batch in usable.chunks(self.batch) {
             self.input.clear();
-            for (picture, region) in batch.iter().map(|&i| &regions[i]) {
+            for (picture, Spot { region, within }) in batch.iter().map(|&i| &spots[i]) {
+                let start = self.input.len();
                 picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
+                if let Some(bounds) = within {
+                    grey_outside(*bounds, region, SIZE, &mut self.input[start..]);
+                }
             }
             // A GPU prepares itself for each new number of pictures: there are two.
             let count = if batch.len() == 1 { 1 } else { self.batch };
@@ -59,7 +63,7 @@ impl Landmarker {
                     heat: output(outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
                     world: output(outputs, "world_landmarks", count * POINTS * 3)?,
                 };
-                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&regions[i].1));
+                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&spots[i].1.region));
                 Ok(())
             };
             self.network.run([count, SIZE, SIZE, 3], &self.input, read)?;

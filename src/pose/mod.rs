@@ -33,6 +33,22 @@ pub struct Region {
     pub rotation: f64,
 }
 
+/// Where to look for one person.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot {
+    /// What the network is shown.
+    pub region: Region,
+    /// Where others stand too near: left, top, right and bottom of what may be seen, in displayed pixels. The rest is greyed, because
+    /// the network, made for one person alone, looks at the most prominent one in the region.
+    pub within: Option<[f32; 4]>,
+}
+
+impl From<Region> for Spot {
+    fn from(region: Region) -> Self {
+        Self { region, within: None }
+    }
+}
+
 impl Region {
     /// The square that MediaPipe looks at for a person: `center` between the hips, `rim` on the circle round the whole
     /// body above the head, both in displayed pixels; a quarter larger than that circle.

@@ -6,7 +6,7 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Region, Runtime,
+    Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Runtime, Spot,
     View, Window, optimized,
 };
 use crate::models::Models;
@@ -18,11 +18,11 @@ pub enum Work {
     Find(View),
     /// Who is in this window, and how do they stand?
     Detect(Window),
-    /// Who is in this region? Looks again, at the region that the landmarks ask for, when that is more than `tolerance`
+    /// Who is in this spot? Looks again, at the region that the landmarks ask for, when that is more than `tolerance`
     /// away ([`Region::difference`]).
     Look {
         /// Where.
-        region: Region,
+        spot: Spot,
         /// With which network.
         network: Network,
         /// Use `f64::INFINITY` to look once.
@@ -218,21 +218,22 @@ impl Worker {
 
     /// Answers [`Work::Look`]s with one network.
     fn look(&mut self, questions: &[(Picture<'_>, Work)], network: Network) -> Result<Vec<Found>, PoseError> {
-        let asked: Vec<(Picture<'_>, Region, f64)> = questions
+        let asked: Vec<(Picture<'_>, Spot, f64)> = questions
             .iter()
             .filter_map(|(picture, work)| match *work {
-                Work::Look { region, tolerance, .. } => Some((*picture, region, tolerance)),
+                Work::Look { spot, tolerance, .. } => Some((*picture, spot, tolerance)),
                 Work::Find(_) | Work::Detect(_) => None,
             })
             .collect();
         let landmarker = self.landmarker(network)?;
-        let regions: Vec<_> = asked.iter().map(|&(picture, region, _)| (picture, region)).collect();
-        let mut found = landmarker.landmarks(&regions)?;
+        let spots: Vec<_> = asked.iter().map(|&(picture, spot, _)| (picture, spot)).collect();
+        let mut found = landmarker.landmarks(&spots)?;
         let is_off = |(index, landmarks): (usize, &Option<Landmarks>)| {
-            let (picture, region, tolerance) = asked[index];
+            let (picture, spot, tolerance) = asked[index];
             let landmarks = landmarks.as_ref().filter(|l| l.score >= Sight::MIN_SCORE)?;
             let own = landmarks.region();
-            (own.is_usable() && region.difference(&own) > tolerance).then_some((index, (picture, own)))
+            (own.is_usable() && spot.region.difference(&own) > tolerance)
+                .then_some((index, (picture, Spot { region: own, ..spot })))
         };
         let (indices, again): (Vec<usize>, Vec<_>) = found.iter().enumerate().filter_map(is_off).unzip();
         for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {
@@ -243,7 +244,7 @@ impl Worker {
                 found[index] = second;
             }
         }
-        let sight = |(landmarks, (picture, ..)): (Option<Landmarks>, (Picture<'_>, Region, f64))| {
+        let sight = |(landmarks, (picture, ..)): (Option<Landmarks>, (Picture<'_>, Spot, f64))| {
             let landmarks = landmarks.filter(|l| l.score >= Sight::MIN_SCORE)?;
             Some(Sight { look: Look::new(&picture, &landmarks), landmarks })
         };

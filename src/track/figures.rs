@@ -34,17 +34,22 @@ impl Turns {
         if is_needed { View::parts(seen.display, CLOSEST_PARTS).collect() } else { Vec::new() }
     }
 
-    /// Later: the whole picture, as closely as those known (their bounds) need, and a part of it in its turn, each time while
-    /// small people are known, else now and then.
+    /// Later: the whole picture, as closely as those known (their bounds) need. While small people are known, its larger parts as well and
+    /// a smaller one in its turn; else one of either now and then.
     pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]]) -> Vec<View> {
         let whole = View::whole(display);
         let coarse = View { is_coarse: true, ..whole };
         let mut views = vec![if known.iter().all(|&b| coarse.shows(b)) { coarse } else { whole }];
-        let every = if known.iter().all(|&b| whole.shows(b)) { SELDOM } else { 1 };
+        let (large, small) = (View::parts(display, PARTS), View::parts(display, CLOSEST_PARTS));
+        let (every, in_turn): (u64, Vec<View>) = if known.iter().all(|&b| whole.shows(b)) {
+            (SELDOM, large.chain(small).collect())
+        } else {
+            views.extend(large);
+            (1, small.collect())
+        };
         self.keyframes += 1;
         if self.keyframes.is_multiple_of(every) {
-            let parts: Vec<View> = View::parts(display, PARTS).chain(View::parts(display, CLOSEST_PARTS)).collect();
-            views.extend(parts.get((self.keyframes / every) as usize % parts.len().max(1)));
+            views.extend(in_turn.get((self.keyframes / every) as usize % in_turn.len().max(1)));
         }
         views
     }
@@ -92,6 +97,12 @@ impl Figures {
     pub fn of_others<'a>(&'a self, people: impl Iterator<Item = &'a Landmarks>) -> impl Iterator<Item = &'a Figure> {
         let bounds: Vec<[f32; 4]> = people.map(|l| l.visible_bounds(self.display)).collect();
         self.found.iter().filter(move |figure| bounds.iter().all(|b| overlap(b, &figure.bounds) <= CLEAR))
+    }
+
+    /// Whether another figure touches this one.
+    pub fn is_crowded(&self, figure: &Figure) -> bool {
+        let touches = |other: &Figure| overlap(&figure.bounds, &other.bounds) > 0.0;
+        self.found.iter().any(|other| other != figure && touches(other))
     }
 
     /// For each of these people whether they have a figure, and each figure one person, whom it covers best; `None` for people where

@@ -1,4 +1,6 @@
-//! The frames on which people in the background were not looked at on purpose.
+//! The frames on which people in the background were not looked at on purpose, and those on which they were not found.
+
+use glam::Vec2;
 
 use super::{
     identity::{Person, Seen},
@@ -16,17 +18,71 @@ pub(super) fn steps(fps: f64) -> u64 {
 
 /// Adds, between finds of a small person that are at most `steps` frames apart, what lies between them.
 pub(super) fn fill(person: &mut Person, steps: u64, display: [u32; 2]) {
-    let is_small = |seen: &Seen| is_small(&seen.sight.landmarks.region(), display);
-    let pairs = person.values().zip(person.values().skip(1));
-    let close = pairs.filter(|(last, next)| (2..=steps).contains(&(next.frame - last.frame)));
-    let missing =
-        close.filter(|(last, next)| is_small(last) && is_small(next)).flat_map(|(last, next)| between(last, next));
-    let missing: Vec<Seen> = missing.collect();
+    let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= steps);
+    let missing: Vec<Seen> = missing.flat_map(|(last, next)| between(last, next)).collect();
     person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
 }
 
+/// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen. They move with the picture, which
+/// is a better guess than any where the camera is held by hand: a body that goes on as before soon hangs in the air.
+pub(super) fn bridge(person: &mut Person, motion: &Motion, display: [u32; 2]) {
+    let mut missing: Vec<Seen> = gaps(person, display).flat_map(|(last, next)| between(last, next)).collect();
+    for seen in &mut missing {
+        let (last, _) = person.range(..seen.frame).next_back().unwrap_or((&seen.frame, seen));
+        let (next, _) = person.range(seen.frame..).next().unwrap_or((&seen.frame, seen));
+        let off = motion.off_straight(*last, *next, seen.frame);
+        let landmarks = &mut seen.sight.landmarks;
+        landmarks.points.iter_mut().for_each(|p| (p.x, p.y, p.visibility) = (p.x + off.x, p.y + off.y, 0.0));
+        landmarks.circle.iter_mut().for_each(|p| *p = [p[0] + off.x, p[1] + off.y]);
+    }
+    person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
+}
+
+/// How the picture moves: by how much most people do from a frame to the next, added up from the first one on.
+pub(super) struct Motion(Vec<Vec2>);
+
+/// Fewer people than this say nothing about the camera.
+const FEW: usize = 4;
+
+impl Motion {
+    /// Of everybody, over this many frames.
+    pub fn of(people: &[Person], frames: u64) -> Self {
+        let hips = |seen: &Seen| Vec2::from(seen.sight.landmarks.circle[0]);
+        let mut sum = Vec2::ZERO;
+        let places = (0..frames).map(|frame| {
+            let step = |p: &Person| Some(hips(p.get(&frame)?) - hips(p.get(&frame.checked_sub(1)?)?));
+            let steps: Vec<Vec2> = people.iter().filter_map(step).collect();
+            if steps.len() >= FEW {
+                sum += Vec2::new(median(steps.iter().map(|s| s.x)), median(steps.iter().map(|s| s.y)));
+            }
+            sum
+        });
+        Self(places.collect())
+    }
+
+    /// How far the picture is, at a frame, from where it would be if it went straight from `first` to `last`.
+    fn off_straight(&self, first: u64, last: u64, frame: u64) -> Vec2 {
+        let at = |frame: u64| self.0.get(frame as usize).copied().unwrap_or_default();
+        let share = (frame - first) as f32 / (last - first).max(1) as f32;
+        at(frame) - at(first).lerp(at(last), share)
+    }
+}
+
+fn median(values: impl Iterator<Item = f32>) -> f32 {
+    let mut values: Vec<f32> = values.collect();
+    values.sort_by(f32::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// Finds of a small person with frames between them.
+fn gaps(person: &Person, display: [u32; 2]) -> impl Iterator<Item = (&Seen, &Seen)> {
+    let is_small = move |seen: &Seen| is_small(&seen.sight.landmarks.region(), display);
+    let pairs = person.values().zip(person.values().skip(1));
+    pairs.filter(move |(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next))
+}
+
 /// The frames between two finds of one person.
-fn between(last: &Seen, next: &Seen) -> impl Iterator<Item = Seen> {
+fn between(last: &Seen, next: &Seen) -> impl Iterator<Item = Seen> + use<> {
     let a = last.sight.landmarks.clone();
     let mut b = next.sight.landmarks.clone();
     // Left and right may be exchanged in one of them: who mends that sees it better between whole frames.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Observation, Track,
-    fill::{fill, steps},
+    fill::{Motion, bridge, fill, steps},
     likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
 };
 use crate::pose::{Landmarks, Look, Region, Sight};
@@ -47,6 +47,9 @@ const MIN_SUPPORT: f32 = 0.4;
 /// And from which on, after so many looks, there is somebody for certain, who may be blurred, half hidden or only just come in.
 const MIN_SUPPORT_CERTAIN: f32 = 0.6;
 const MIN_LOOKS: u32 = 3;
+/// From here on, after many looks, they are there even where the landmark network found them now and then only: others are in the way.
+const MIN_SUPPORT_KNOWN: f32 = 0.8;
+const MANY_LOOKS: u32 = 6;
 /// Least clarity of blurred people.
 const MIN_CLARITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found, and blurred people.
@@ -78,11 +81,15 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
     let doubts = check_meetings(&mut people, gap);
     let clip = last_frame as usize + 1;
     let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(clip.div_ceil(2));
+    let motion = Motion::of(&people, last_frame + 1);
     let mut tracks: Vec<Track> = people
         .into_iter()
         .zip(doubts)
         .filter(|(person, _)| is_person(person, shortest, display))
-        .filter_map(|(person, doubts)| into_track(person, &doubts))
+        .filter_map(|(mut person, doubts)| {
+            bridge(&mut person, &motion, display);
+            into_track(person, &doubts)
+        })
         .collect();
     let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
     tracks.sort_by(|a, b| a.first_frame.cmp(&b.first_frame).then(left(a).total_cmp(&left(b))));
@@ -326,7 +333,9 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     }
     let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
     let is_clear = clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY } && found >= MIN_FOUND;
-    let is_blurred = is_certain && clear >= MIN_CLARITY_BLURRED && found >= MIN_FOUND_BLURRED;
+    let is_known = looks >= MANY_LOOKS && support >= MIN_SUPPORT_KNOWN;
+    let is_blurred =
+        is_certain && clear >= MIN_CLARITY_BLURRED && found >= if is_known { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
     length >= shortest && (is_clear || is_blurred)
 }

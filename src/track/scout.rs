@@ -2,7 +2,7 @@
 //! number.
 //!
 //! The scout sees keyframes in order and is the only state of the observing pass; the expensive questions leave it as
-//! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::regions`] says where to look.
+//! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::expected`] says where to look.
 
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,9 @@ use super::fill;
 use super::likeness::{
     MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
-use crate::pose::{Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, View, Window, Work, wrap_angle};
+use crate::pose::{
+    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, Spot, View, Window, Work, wrap_angle,
+};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,8 +36,8 @@ pub struct Tracked {
 impl Tracked {
     /// What to ask for a second opinion.
     pub fn question(&self) -> Work {
-        let region = self.sight.landmarks.region();
-        Work::Look { region, network: Network::Heavy, tolerance: f64::INFINITY }
+        let spot = self.sight.landmarks.region().into();
+        Work::Look { spot, network: Network::Heavy, tolerance: f64::INFINITY }
     }
 
     /// The answer, if it is of the same person.
@@ -107,6 +109,10 @@ const PROVEN: u32 = 4;
 const KNOWN_BONUS: f32 = 0.05;
 /// Two opinions that are further apart ([`pose_distance`]) are of two people.
 const SAME_PERSON: f64 = 0.2;
+/// Score of a figure from which on nothing but it is shown: shown a bag alone, the network sees somebody in it.
+const CLEAR_FIGURE: f32 = 0.4;
+/// What may be seen round a figure, over its height.
+const MARGIN: f32 = 0.1;
 /// Side of the window in which a person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
@@ -153,10 +159,11 @@ impl Scout {
     }
 
     /// Where to look at a frame between two keyframes.
-    pub fn regions(&self, before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
-        let mut regions = regions_between(before, after, frame);
-        regions.retain(|e| frame.is_multiple_of(fill::steps(self.fps)) || !is_small(&e.region, self.display));
-        regions
+    pub fn expected(&self, before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
+        let mut expected = expected_between(before, after, frame, self.display);
+        let is_time = frame.is_multiple_of(fill::steps(self.fps));
+        expected.retain(|e| is_time || !is_small(&e.spot.region, self.display));
+        expected
     }
 
     /// Looks at a keyframe. `run` answers questions about its picture, in order; it is called a few times.
@@ -175,8 +182,8 @@ impl Scout {
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let views = self.views();
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
-        let ask = |region: Region, tolerance: f64| Work::Look { region, network: self.network, tolerance };
-        work.extend(predicted.iter().map(|&r| ask(r, TOLERANCE)));
+        let ask = |spot: Spot, tolerance: f64| Work::Look { spot, network: self.network, tolerance };
+        work.extend(predicted.iter().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
         let mut figures = Figures::new(self.display, views, figures);
         if self.last_keyframe.is_none() {
@@ -197,20 +204,23 @@ impl Scout {
 
         let mut detections = Answers::from(run(windows)?).detections;
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut fresh: Vec<Region> = Vec::new();
+        let mut fresh: Vec<Spot> = Vec::new();
         for region in detections.iter().map(Detection::region) {
-            let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().copied());
+            let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().map(|f| f.region));
             if region.is_usable() && !known.any(|k| is_same_place(&k, &region)) {
-                fresh.push(region);
+                fresh.push(region.into());
             }
         }
-        for region in figures.of_others(sights.iter().map(|(s, _)| &s.landmarks)).map(Figure::region) {
-            if region.is_usable() && !fresh.iter().any(|k| is_same_place(k, &region)) {
-                fresh.push(region);
+        for figure in figures.of_others(sights.iter().map(|(s, _)| &s.landmarks)) {
+            let region = figure.region();
+            if region.is_usable() && !fresh.iter().any(|k| is_same_place(&k.region, &region)) {
+                let is_alone = !figures.is_crowded(figure) && !is_small(&region, self.display);
+                let is_clear = figure.score >= CLEAR_FIGURE;
+                fresh.push(Spot { region, within: (is_clear && !is_alone).then(|| around(figure.bounds)) });
             }
         }
         fresh.truncate(MOST_NEW);
-        let work = fresh.iter().map(|&region| ask(region, DETECTION_TOLERANCE)).collect();
+        let work = fresh.iter().map(|&spot| ask(spot, DETECTION_TOLERANCE)).collect();
         let found = Answers::from(run(work)?).looked.into_iter().flatten();
         let found = found.filter(|s| is_plausible(&s.landmarks, self.display, figures.has(&s.landmarks, false)));
         sights.extend(found.map(|sight| (sight, 0.0)));
@@ -426,41 +436,52 @@ pub struct Expected {
     /// Number of the tracklet.
     pub tracklet: u32,
     /// Where to look.
-    pub region: Region,
+    pub spot: Spot,
     /// Whether the keyframes on both sides have the person.
     pub is_sure: bool,
     /// Whether the finder saw a figure there on one of them.
     pub is_figure: bool,
 }
 
-/// The tracklets of either of two keyframes and their regions at a frame between, interpolated where both have the
+/// Somewhat more than a box: what may be seen of whoever is in it.
+fn around([left, top, right, bottom]: [f32; 4]) -> [f32; 4] {
+    let margin = MARGIN * (bottom - top);
+    [left - margin, top - margin, right + margin, bottom + margin]
+}
+
+/// The tracklets of either of two keyframes and where to look for them at a frame between, interpolated where both have the
 /// person, else moved on from the one that has. In order of tracklet number.
-fn regions_between(before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
+fn expected_between(before: &Keyframe, after: &Keyframe, frame: u64, display: [u32; 2]) -> Vec<Expected> {
     let moved = |person: &Tracked, from: u64| {
         let region = person.sight.landmarks.region();
         Region { center: region.center + person.velocity * (frame as f64 - from as f64), ..region }
     };
     let partner = |people: &[Tracked], tracklet: u32| people.iter().position(|p| p.tracklet == tracklet);
-    let mut regions = Vec::new();
+    let mut expected = Vec::new();
     for person in &before.people {
         let other = partner(&after.people, person.tracklet).map(|i| (after.index, &after.people[i]));
-        let region = match other {
+        let spot = match other {
             Some((index, next)) => {
                 let share = (frame - before.index) as f64 / (index - before.index).max(1) as f64;
-                interpolate(&person.sight.landmarks.region(), &next.sight.landmarks.region(), share)
+                let region = interpolate(&person.sight.landmarks.region(), &next.sight.landmarks.region(), share);
+                let [a, b] = [person, next].map(|p| p.sight.landmarks.bounds());
+                let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]));
+                // Without a figure on both sides somebody might be found because nothing else is to be seen.
+                let is_figure = [person, next].iter().all(|p| p.figure == Some(true));
+                Spot { region, within: (is_figure && is_small(&region, display)).then(|| around(bounds)) }
             }
-            None => moved(person, before.index),
+            None => moved(person, before.index).into(),
         };
         let is_figure = person.is_figure || other.is_some_and(|(_, next)| next.is_figure);
-        regions.push(Expected { tracklet: person.tracklet, region, is_sure: other.is_some(), is_figure });
+        expected.push(Expected { tracklet: person.tracklet, spot, is_sure: other.is_some(), is_figure });
     }
     let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
-    regions.extend(new.map(|p| {
-        let (region, is_figure) = (moved(p, after.index), p.is_figure);
-        Expected { tracklet: p.tracklet, region, is_sure: false, is_figure }
+    expected.extend(new.map(|p| {
+        let (spot, is_figure) = (moved(p, after.index).into(), p.is_figure);
+        Expected { tracklet: p.tracklet, spot, is_sure: false, is_figure }
     }));
-    regions.sort_by_key(|expected| expected.tracklet);
-    regions
+    expected.sort_by_key(|expected| expected.tracklet);
+    expected
 }
 
 fn interpolate(a: &Region, b: &Region, share: f64) -> Region {
@@ -479,7 +500,7 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
         .into_iter()
         .filter_map(|(expected, sight)| {
             let sight = sight.filter(|s| is_plausible(&s.landmarks, display, expected.is_figure))?;
-            let (region, own) = (expected.region, sight.landmarks.region());
+            let (region, own) = (expected.spot.region, sight.landmarks.region());
             let off = region.center.distance(own.center) / region.side.min(own.side);
             (off < 0.35 && size_difference(&region, &own) < 0.6).then_some((expected, sight, off))
         })
@@ -519,7 +540,7 @@ mod tests {
             Work::Find(view) if *view != View::whole(DISPLAY) && !view.is_coarse => Found::Figures(Vec::new()),
             Work::Find(_) => Found::Figures(figures.to_vec()),
             Work::Detect(_) => Found::People(Vec::new()),
-            Work::Look { region, .. } => {
+            Work::Look { spot: Spot { region, .. }, .. } => {
                 let far = |s: &Sight| s.landmarks.region().center.distance(region.center);
                 let nearest = people.iter().min_by(|a, b| far(a).total_cmp(&far(b)));
                 Found::Person(nearest.filter(|s| far(s) < 0.5 * region.side).cloned())
@@ -580,7 +601,7 @@ mod tests {
         let people = [sight(300.0, HEIGHT, 1.0), sight(900.0, 120.0, 1.0)];
         let (before, _) = keyframe(&mut scout, 0, &figures, &people);
         let (after, _) = keyframe(&mut scout, 10, &figures, &people);
-        let looked: Vec<usize> = (1..10).map(|frame| scout.regions(&before, &after, frame).len()).collect();
+        let looked: Vec<usize> = (1..10).map(|frame| scout.expected(&before, &after, frame).len()).collect();
         assert_eq!((fill::steps(50.0), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
     }
 }
