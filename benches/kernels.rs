@@ -73,10 +73,10 @@ fn networks(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("landmarks {network:?} ({device})").to_lowercase());
         for count in [1, 2, 4, 8, 16] {
             let mut landmarker = Landmarker::new(&runtime, &models.landmarker(network), count).unwrap();
-            let regions = vec![(picture, region); count];
+            let spots = vec![(picture, region.into()); count];
             group.throughput(Throughput::Elements(count as u64));
             group.bench_function(BenchmarkId::from_parameter(count), |b| {
-                b.iter(|| landmarker.landmarks(&regions).unwrap());
+                b.iter(|| landmarker.landmarks(&spots).unwrap());
             });
         }
     }

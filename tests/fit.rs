@@ -266,6 +266,25 @@ fn people_are_as_tall_as_they_are_said_to_be_and_stand_where_they_then_would() {
 }
 
 #[test]
+fn a_body_that_was_left_behind_is_put_where_it_is_seen() {
+    let body = body();
+    let camera = Camera::guess([1280, 720]);
+    let (times, mut truth, shape) = walk(&body, 40);
+    // Somebody far away, and the camera is knocked: further than a body can move.
+    for (i, pose) in truth.iter_mut().enumerate() {
+        pose.position = if i < 10 { DVec3::new(-3.0, -0.1, 20.0) } else { DVec3::new(1.0, 1.5, 20.0) };
+    }
+    let mut next = noise(5);
+    let seen = truth.iter().map(|p| Some(observe(&body, &camera, p, &shape, &mut next, 1.0))).collect();
+    let fitted = fit_track(&body, &camera, &times, &track_of(seen), as_tall_as(&body, &shape));
+    for i in [5, 15, 25, 39] {
+        let [x, y] = camera.project(fitted.poses[i].pose.position);
+        let [tx, ty] = camera.project(truth[i].position);
+        assert!((x - tx).hypot(y - ty) < 25.0, "frame {i}: {x} {y}, not {tx} {ty}");
+    }
+}
+
+#[test]
 fn a_gap_is_bridged_from_both_sides_without_confidence() {
     let body = body();
     let camera = Camera::guess([1280, 720]);

@@ -145,7 +145,7 @@ fn several_pictures_at_a_time_are_seen_as_one_by_one() {
     let questions: Vec<_> = frames
         .iter()
         .map(|frame| Picture { frame, geometry: &geometry, color: COLOR })
-        .flat_map(|picture| [regions[0], broken, regions[1]].map(|region| (picture, region)))
+        .flat_map(|picture| [regions[0], broken, regions[1]].map(|region| (picture, region.into())))
         .collect();
     let models = Models::new(root().join("models"));
     let runtime = Runtime::load(&models.runtime(), Device::Cpu).unwrap();

@@ -390,6 +390,18 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_within_is_seen() {
+        let region = Region { center: DVec2::new(8.0, 6.0), side: 8.0, rotation: std::f64::consts::FRAC_PI_2 };
+        let mut crop = vec![1.0; 8 * 8 * 3];
+        // Turned by a quarter, the crop's columns are the picture's rows from 2 on, its rows the picture's columns from 12 down.
+        grey_outside([7.0, 0.0, 9.0, 5.0], &region, 8, &mut crop);
+        let seen: Vec<usize> = (0..64).filter(|i| crop[i * 3] == 1.0).collect();
+        let expected: Vec<usize> = (3..6).flat_map(|row| (0..4).map(move |column| row * 8 + column)).collect();
+        assert_eq!(seen, expected);
+        assert!(crop.iter().all(|&v| v == 1.0 || v == 0.5));
+    }
+
+    #[test]
     fn outside_is_replicated_or_black() {
         let geometry = Geometry::new([16, 12], 1.0, Orientation::default());
         let frame = ramp(Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 });

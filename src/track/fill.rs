@@ -143,6 +143,37 @@ mod tests {
     }
 
     #[test]
+    fn who_was_lost_moves_with_the_picture_unseen() {
+        // The camera is jerked down for a moment: everybody's feet go up by 30 pixels and come back.
+        let jerk = |frame: u64| if (8..14).contains(&frame) { -30.0 } else { 0.0 };
+        let walk = |x: f32, frames: &[u64]| -> Person {
+            let find = |&frame: &u64| {
+                let mut one = seen(frame, x + frame as f32, 80.0, false).1;
+                let landmarks = &mut one.sight.landmarks;
+                landmarks.points.iter_mut().for_each(|p| p.y += jerk(frame));
+                landmarks.circle.iter_mut().for_each(|p| p[1] += jerk(frame));
+                (frame, one)
+            };
+            frames.iter().map(find).collect()
+        };
+        let all: Vec<u64> = (0..20).collect();
+        let others: Vec<Person> = (0..4).map(|i| walk(200.0 * i as f32, &all)).collect();
+        let truth = walk(100.0, &all);
+        let mut person = walk(100.0, &[0, 1, 2, 3, 18, 19]);
+        bridge(&mut person, &Motion::of(&others, 20), DISPLAY);
+        assert_eq!(person.keys().copied().collect::<Vec<_>>(), all);
+        for (frame, one) in &person {
+            let (found, expected) = (one.sight.landmarks.points[11], truth[frame].sight.landmarks.points[11]);
+            assert!((found.x - expected.x).hypot(found.y - expected.y) < 0.01, "frame {frame}");
+            assert_eq!(found.visibility == 0.0, (4..18).contains(frame));
+        }
+        // Few people say nothing about the camera.
+        let mut person = walk(100.0, &[0, 18]);
+        bridge(&mut person, &Motion::of(&others[..3], 20), DISPLAY);
+        assert!((person[&10].sight.landmarks.points[11].y - person[&0].sight.landmarks.points[11].y).abs() < 0.01);
+    }
+
+    #[test]
     fn those_who_were_lost_and_large_people_are_not() {
         for (height, frame) in [(80.0, 5), (300.0, 4)] {
             let finds = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);

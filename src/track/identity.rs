@@ -479,6 +479,20 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_finder_sees_all_the_time_need_be_found_now_and_then_only() {
+        for (figures, people) in [(true, 1), (false, 0)] {
+            let mut finds = walk(0, 0..120, 100.0, 0.0, RED);
+            finds.retain(|one| one.frame % 10 < 4);
+            for one in &mut finds {
+                one.sight.landmarks.score = 0.5;
+                // Without figures on every second keyframe they are as likely nobody.
+                one.figure = (one.frame % 10 == 0).then_some(figures || one.frame % 20 == 0);
+            }
+            assert_eq!(link(finds, 30.0, DISPLAY).len(), people);
+        }
+    }
+
+    #[test]
     fn a_person_followed_twice_is_one() {
         let tracks = link([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(), 30.0, DISPLAY);
         assert_eq!(tracks.len(), 1);

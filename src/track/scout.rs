@@ -583,7 +583,7 @@ mod tests {
 
     #[test]
     fn parts_of_the_picture_take_turns_while_people_are_small() {
-        for (height, parts) in [(400.0, 10), (120.0, 20)] {
+        for (height, parts) in [(400.0, 10), (120.0, 20 * (4 + 1))] {
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
             let (_, first) = keyframe(&mut scout, 0, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]);
             let is_find = |w: &&Work| matches!(w, Work::Find(_));
@@ -591,6 +591,37 @@ mod tests {
             let later = (1..=20)
                 .flat_map(|i| keyframe(&mut scout, 6 * i, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]).1);
             assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts);
+        }
+    }
+
+    #[test]
+    fn who_stands_alone_is_looked_at_as_they_are_and_who_does_not_without_the_others() {
+        let shown = |figures: &[Figure]| {
+            let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+            let people: Vec<Sight> = figures.iter().map(|f| sight(f.bounds[0] + 40.0, HEIGHT, 1.0)).collect();
+            let (_, asked) = keyframe(&mut scout, 0, figures, &people);
+            let within = |w: Work| if let Work::Look { spot, .. } = w { Some(spot.within) } else { None };
+            asked.into_iter().filter_map(within).collect::<Vec<_>>()
+        };
+        let (left, right, far) = (figure(400.0, HEIGHT), figure(520.0, HEIGHT), figure(900.0, HEIGHT));
+        let seen = |figure: &Figure| Some(around(figure.bounds));
+        assert_eq!(shown(&[left, far]), [None, None]);
+        assert_eq!(shown(&[left, right, far]), [seen(&left), seen(&right), None]);
+        let small = figure(900.0, 120.0);
+        assert_eq!(shown(&[small]), [seen(&small)], "a crowd may be behind them");
+        assert_eq!(shown(&[Figure { score: 0.35, ..small }]), [None], "a bag, perhaps");
+    }
+
+    #[test]
+    fn small_people_are_seen_alone_between_keyframes_that_have_their_figure() {
+        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+        let people = [sight(900.0, 120.0, 1.0)];
+        let (before, _) = keyframe(&mut scout, 0, &[figure(900.0, 120.0)], &people);
+        for (figures, is_alone) in [(vec![figure(900.0, 120.0)], true), (vec![], false)] {
+            let (after, _) = keyframe(&mut scout.clone(), 6, &figures, &people);
+            let expected = scout.expected(&before, &after, 2);
+            let within = is_alone.then(|| around(people[0].landmarks.bounds()));
+            assert_eq!(expected.iter().map(|e| e.spot.within).collect::<Vec<_>>(), [within]);
         }
     }
 
