@@ -12,7 +12,7 @@ use meshreel::{
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
     pose::{
-        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, View,
+        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, Spot, View,
         Window, Work, Worker,
     },
 };
@@ -117,7 +117,7 @@ fn agrees_with_mediapipe() {
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
         let [x, y, side]: [f64; 3] = serde_json::from_value(sample["window"].clone()).unwrap();
         let best = people(&mut worker, &picture, Window { x, y, side })[0];
-        let work = Work::Look { region: best.region(), network: Network::Full, tolerance: f64::INFINITY };
+        let work = Work::Look { spot: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().unwrap().landmarks;
         let points: Vec<[f32; 4]> = serde_json::from_value(sample["points"].clone()).unwrap();
         let world: Vec<[f32; 3]> = serde_json::from_value(sample["world"].clone()).unwrap();
@@ -132,6 +132,26 @@ fn agrees_with_mediapipe() {
     }
     let mean = total / samples.len() as f32;
     assert!(mean <= 5e-3, "{mean} m");
+}
+
+#[test]
+fn of_two_people_the_one_who_may_be_seen_is_found() {
+    let size = [1768, 994];
+    let frame = Clip::open(&sample_clip(), size, 120).next().unwrap();
+    let picture = Picture { frame: &frame, geometry: &Geometry::new(size, 1.0, Orientation::default()), color: COLOR };
+    let mut worker = worker();
+    let region = Region { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
+    for [left, top, right, bottom] in [[600.0, 50.0, 830.0, 490.0], [680.0, 490.0, 980.0, 970.0]] {
+        let spot = Spot { region, within: Some([left, top, right, bottom]) };
+        let work = Work::Look { spot, network: Network::Full, tolerance: f64::INFINITY };
+        let found = look(&mut worker, &picture, work).unwrap().expect("somebody").landmarks;
+        let is_within = |&i: &usize| {
+            let p = found.points[i];
+            (left..right).contains(&p.x) && (top..bottom).contains(&p.y)
+        };
+        assert!([11, 12, 23, 24].iter().all(is_within), "{:?}", found.bounds());
+        assert!((found.bounds()[3] - found.bounds()[1]) > 0.6 * (bottom - top));
+    }
 }
 
 #[test]

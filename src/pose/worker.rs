@@ -19,7 +19,7 @@ pub enum Work {
     /// Who is in this window, and how do they stand?
     Detect(Window),
     /// Who is in this spot? Looks again, at the region that the landmarks ask for, when that is more than `tolerance`
-    /// away ([`Region::difference`]).
+    /// away ([`super::Region::difference`]).
     Look {
         /// Where.
         spot: Spot,
