@@ -10,6 +10,8 @@ const PARTS: u32 = 2;
 const CLOSEST_PARTS: u32 = 4;
 /// Keyframes from one part to the next, where nobody small is known.
 const SELDOM: u64 = 2;
+/// Small people from which on they are a crowd.
+const CROWD: usize = 4;
 /// Overlap of somebody's landmarks with a figure above which it is theirs.
 const SAME: f32 = 0.4;
 /// The same, above which there is no doubt about it.
@@ -34,23 +36,24 @@ impl Turns {
         if is_needed { View::parts(seen.display, CLOSEST_PARTS).collect() } else { Vec::new() }
     }
 
-    /// Later: the whole picture, as closely as those known (their bounds) need. While small people are known, its larger parts as well and
-    /// a smaller one in its turn; else one of either now and then.
+    /// Later: the whole picture, as closely as those known (their bounds) need. Its parts take turns: one a keyframe while small people
+    /// are known, else one now and then; in a crowd of small people all larger parts and one of the smaller.
     pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]]) -> Vec<View> {
         let whole = View::whole(display);
         let coarse = View { is_coarse: true, ..whole };
         let mut views = vec![if known.iter().all(|&b| coarse.shows(b)) { coarse } else { whole }];
         let (large, small) = (View::parts(display, PARTS), View::parts(display, CLOSEST_PARTS));
-        let (every, in_turn): (u64, Vec<View>) = if known.iter().all(|&b| whole.shows(b)) {
-            (SELDOM, large.chain(small).collect())
-        } else {
-            views.extend(large);
-            (1, small.collect())
-        };
         self.keyframes += 1;
-        if self.keyframes.is_multiple_of(every) {
-            views.extend(in_turn.get((self.keyframes / every) as usize % in_turn.len().max(1)));
-        }
+        let (turn, parts): (u64, Vec<View>) = match known.iter().filter(|&&b| !whole.shows(b)).count() {
+            CROWD.. => {
+                views.extend(large);
+                (self.keyframes, small.collect())
+            }
+            0 if !self.keyframes.is_multiple_of(SELDOM) => return views,
+            0 => (self.keyframes / SELDOM, large.chain(small).collect()),
+            _ => (self.keyframes, large.chain(small).collect()),
+        };
+        views.extend(parts.get(turn as usize % parts.len().max(1)));
         views
     }
 }

@@ -583,14 +583,16 @@ mod tests {
 
     #[test]
     fn parts_of_the_picture_take_turns_while_people_are_small() {
-        for (height, parts) in [(400.0, 10), (120.0, 20 * (4 + 1))] {
+        for (height, count, parts) in [(400.0, 1, 10), (120.0, 1, 20), (120.0, 4, 20 * (4 + 1))] {
+            let places = || (0..count).map(|i| 400.0 + 120.0 * i as f32);
+            let (figures, people): (Vec<_>, Vec<_>) =
+                places().map(|x| (figure(x, height), sight(x, height, 1.0))).unzip();
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
-            let (_, first) = keyframe(&mut scout, 0, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]);
+            let (_, first) = keyframe(&mut scout, 0, &figures, &people);
             let is_find = |w: &&Work| matches!(w, Work::Find(_));
             assert_eq!(first.iter().filter(is_find).count(), if height < 200.0 { 1 + 4 + 16 } else { 1 + 4 });
-            let later = (1..=20)
-                .flat_map(|i| keyframe(&mut scout, 6 * i, &[figure(400.0, height)], &[sight(400.0, height, 1.0)]).1);
-            assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts);
+            let later = (1..=20).flat_map(|i| keyframe(&mut scout, 6 * i, &figures, &people).1);
+            assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts, "{count} people {height} pixels tall");
         }
     }
 
