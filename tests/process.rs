@@ -153,9 +153,13 @@ fn a_bad_file_fails_alone() {
 fn wrong_usage_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("c.toml"), "opactiy = 1\n").unwrap();
-    for arguments in
-        [&["process"][..], &["process", "a", "--opacity", "2"], &["process", "a", "--config", "c.toml"], &["prozess"]]
-    {
+    for arguments in [
+        &["process"][..],
+        &["process", "a", "--opacity", "2"],
+        &["process", "a", "--stature", "17"],
+        &["process", "a", "--config", "c.toml"],
+        &["prozess"],
+    ] {
         let output = run(meshreel(folder.path()).args(arguments));
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
     }
