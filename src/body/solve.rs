@@ -202,28 +202,26 @@ impl<'a> Solver<'a> {
         LandmarkTerm { rows, error, weight: evidence.weights[i] * falloff / (sigma * sigma) }
     }
 
-    /// Whether a body is not where it is seen at all: hardly a landmark is near enough to pull at it.
-    pub fn is_elsewhere(&mut self, state: &State, evidence: &Evidence) -> bool {
-        self.landmarks(&state.rotations);
-        let robust = (PIXEL_ROBUST * evidence.scale).powi(2);
-        let far = |(i, &point): (usize, &DVec3)| {
+    /// The landmarks that are too far off in the picture to pull, by weight: each counts between 0 (in its place) and its weight.
+    fn out_of_reach(&self, state: &State, evidence: &Evidence) -> f64 {
+        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
+        let one = |(i, &point): (usize, &DVec3)| {
             let error = self.term(point + state.position, evidence, i).error.length_squared();
             evidence.weights[i] * error / (robust + error)
         };
-        let far: f64 = self.points.iter().enumerate().map(far).sum();
-        far > ELSEWHERE * evidence.weights.iter().sum::<f64>()
+        self.points.iter().enumerate().map(one).sum()
+    }
+
+    /// Whether a body is not where it is seen at all: hardly a landmark is near enough to pull at it.
+    pub fn is_elsewhere(&mut self, state: &State, evidence: &Evidence) -> bool {
+        self.landmarks(&state.rotations);
+        self.out_of_reach(state, evidence) > ELSEWHERE * evidence.weights.iter().sum::<f64>()
     }
 
     /// Twice the negative log-likelihood.
     pub fn cost(&mut self, state: &State, evidence: &Evidence, context: &Context) -> f64 {
         self.landmarks(&state.rotations);
-        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
-        let sigma = PIXEL_SIGMA * evidence.scale;
-        let mut cost = 0.0;
-        for (i, &point) in self.points.iter().enumerate() {
-            let error = self.term(point + state.position, evidence, i).error.length_squared();
-            cost += evidence.weights[i] * robust * error / (robust + error) / (sigma * sigma);
-        }
+        let mut cost = self.out_of_reach(state, evidence) * (self.reach * PIXEL_ROBUST / PIXEL_SIGMA).powi(2);
         for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
             cost += link_precision(link, evidence) * (link.of(&self.points) - seen).length_squared();
         }

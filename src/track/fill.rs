@@ -26,15 +26,17 @@ pub(super) fn fill(person: &mut Person, steps: u64, display: [u32; 2]) {
 /// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen. They move with the picture, which
 /// is a better guess than any where the camera is held by hand: a body that goes on as before soon hangs in the air.
 pub(super) fn bridge(person: &mut Person, motion: &Motion, display: [u32; 2]) {
-    let mut missing: Vec<Seen> = gaps(person, display).flat_map(|(last, next)| between(last, next)).collect();
-    for seen in &mut missing {
-        let (last, _) = person.range(..seen.frame).next_back().unwrap_or((&seen.frame, seen));
-        let (next, _) = person.range(seen.frame..).next().unwrap_or((&seen.frame, seen));
-        let off = motion.off_straight(*last, *next, seen.frame);
-        let landmarks = &mut seen.sight.landmarks;
-        landmarks.points.iter_mut().for_each(|p| (p.x, p.y, p.visibility) = (p.x + off.x, p.y + off.y, 0.0));
-        landmarks.circle.iter_mut().for_each(|p| *p = [p[0] + off.x, p[1] + off.y]);
-    }
+    let missing = gaps(person, display).flat_map(|(last, next)| {
+        let (first, end) = (last.frame, next.frame);
+        between(last, next).map(move |mut seen| {
+            let off = motion.off_straight(first, end, seen.frame);
+            let landmarks = &mut seen.sight.landmarks;
+            landmarks.points.iter_mut().for_each(|p| (p.x, p.y, p.visibility) = (p.x + off.x, p.y + off.y, 0.0));
+            landmarks.circle.iter_mut().for_each(|p| *p = [p[0] + off.x, p[1] + off.y]);
+            seen
+        })
+    });
+    let missing: Vec<Seen> = missing.collect();
     person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
 }
 
@@ -47,11 +49,17 @@ const FEW: usize = 4;
 impl Motion {
     /// Of everybody, over this many frames.
     pub fn of(people: &[Person], frames: u64) -> Self {
+        let mut steps: Vec<Vec<Vec2>> = vec![Vec::new(); frames as usize];
         let hips = |seen: &Seen| Vec2::from(seen.sight.landmarks.circle[0]);
+        for (last, next) in people.iter().flat_map(|p| p.values().zip(p.values().skip(1))) {
+            if next.frame == last.frame + 1
+                && let Some(steps) = steps.get_mut(next.frame as usize)
+            {
+                steps.push(hips(next) - hips(last));
+            }
+        }
         let mut sum = Vec2::ZERO;
-        let places = (0..frames).map(|frame| {
-            let step = |p: &Person| Some(hips(p.get(&frame)?) - hips(p.get(&frame.checked_sub(1)?)?));
-            let steps: Vec<Vec2> = people.iter().filter_map(step).collect();
+        let places = steps.into_iter().map(|steps| {
             if steps.len() >= FEW {
                 sum += Vec2::new(median(steps.iter().map(|s| s.x)), median(steps.iter().map(|s| s.y)));
             }

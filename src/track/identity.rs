@@ -2,8 +2,8 @@
 //!
 //! Steps, each on the result of the one before: tracklets of one person seen double are reduced to one; tracklets broken
 //! for at most a second are joined (all at once, at the least cost); people who met are checked by their clothes, mended
-//! when those say they were exchanged and marked uncertain when those cannot tell; false finds are dropped; the rest is
-//! numbered.
+//! when those say they were exchanged and marked uncertain when those cannot tell; false finds are dropped; what is
+//! missing of small people is filled in; the rest is numbered.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
