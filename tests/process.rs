@@ -55,6 +55,13 @@ fn the_sample_clip_comes_out_whole() {
     assert_eq!(frames_of.keys().copied().collect::<Vec<u64>>(), [1, 2], "{frames_of:?}");
     assert!(frames_of[&1] >= 222 && frames_of[&2] >= 165, "{frames_of:?}");
 
+    // In the middle of the somersault the man's nose is below his hips.
+    for row in &rows[1..][169..=175] {
+        let man = row["people"].as_array().unwrap().iter().find(|p| p["id"] == 1).unwrap();
+        let y = |keypoint: usize| man["keypoints2d"][keypoint][1].as_f64().unwrap();
+        assert!(y(0) > f64::midpoint(y(11), y(12)) + 20.0, "frame {}", row["frame"]);
+    }
+
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("demo.report.json")).unwrap()).unwrap();
     assert_eq!(report["frames"], 230);
     assert_eq!(report["people"], 2);

@@ -18,7 +18,7 @@ pub use landmarker::Landmarker;
 pub use runtime::{Device, GPU_MEND, PoseError, Runtime};
 pub use worker::{Found, Look, Sight, Work, Worker};
 
-use glam::DVec2;
+use glam::{DMat2, DVec2};
 use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
@@ -141,7 +141,28 @@ impl Landmarks {
     /// How much of a person a find is; the better of two finds of one person is kept. The networks were made for people
     /// who stand: what they find lying is more often a mistake (for one who lies, all finds do).
     pub fn quality(&self) -> f32 {
-        self.score + self.torso_visibility() - 0.25 * self.region().rotation.abs() as f32
+        self.quality_at(0.0)
+    }
+
+    /// The same for one who should be turned by `rotation` (radians).
+    pub fn quality_at(&self, rotation: f64) -> f32 {
+        let turned = wrap_angle(self.region().rotation - rotation).abs();
+        self.score + self.torso_visibility() - 0.25 * turned as f32
+    }
+
+    /// The same body moved, turned and scaled in the picture as `from` must be to become `to`; depth and world stay.
+    pub fn carried(&self, from: &Region, to: &Region) -> Self {
+        let turn = DMat2::from_angle(to.rotation - from.rotation) * (to.side / from.side.max(1.0));
+        let carry = |[x, y]: [f32; 2]| {
+            let from_middle = DVec2::new(f64::from(x), f64::from(y)) - from.center;
+            (to.center + turn * from_middle).as_vec2().to_array()
+        };
+        let mut carried = self.clone();
+        for point in &mut carried.points {
+            [point.x, point.y] = carry([point.x, point.y]);
+        }
+        carried.circle = carried.circle.map(carry);
+        carried
     }
 
     /// Left, top, right and bottom of the box round all points, displayed pixels.
@@ -162,5 +183,29 @@ impl Landmarks {
     pub fn extent(&self) -> f32 {
         let [x0, y0, x1, y1] = self.bounds();
         (x1 - x0).hypot(y1 - y0).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_landmarks_ask_for_the_region_they_were_carried_to() {
+        let from = Region { center: DVec2::new(100.0, 200.0), side: 80.0, rotation: 0.3 };
+        let to = Region { center: DVec2::new(30.0, 50.0), side: 40.0, rotation: -2.0 };
+        let up = DMat2::from_angle(from.rotation) * DVec2::new(0.0, -from.side / 2.5);
+        let circle = [from.center, from.center + up].map(|p| p.as_vec2().to_array());
+        let points = [Landmark { x: 100.0, y: 240.0, ..Landmark::default() }; LANDMARKS];
+        let landmarks = Landmarks { score: 1.0, points, circle, world: [[0.0; 3]; LANDMARKS] };
+        assert!(landmarks.region().difference(&from) < 1e-5);
+        let carried = landmarks.carried(&from, &to);
+        assert!(carried.region().difference(&to) < 1e-5);
+        // 40 pixels below the hips before; half as far now, turned by -2.3.
+        let expected = to.center + DMat2::from_angle(-2.3) * DVec2::new(0.0, 20.0);
+        let found = DVec2::new(f64::from(carried.points[7].x), f64::from(carried.points[7].y));
+        assert!(found.distance(expected) < 1e-4);
+        assert!((landmarks.quality_at(0.3) - landmarks.score).abs() < 1e-6);
+        assert!(landmarks.quality() < landmarks.quality_at(0.3));
     }
 }

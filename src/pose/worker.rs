@@ -238,9 +238,9 @@ impl Worker {
         let (indices, again): (Vec<usize>, Vec<_>) = found.iter().enumerate().filter_map(is_off).unzip();
         for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {
             // The second look may lose the person (the first was at the edge of its region): keep the better.
-            let first = found[index].as_ref().map_or(0.0, Landmarks::quality);
-            if second.as_ref().is_some_and(|s| s.score >= Sight::MIN_SCORE && s.quality() + SECOND_LOOK_BONUS >= first)
-            {
+            let quality = |l: &Landmarks| l.quality_at(asked[index].1.region.rotation);
+            let first = found[index].as_ref().map_or(0.0, quality);
+            if second.as_ref().is_some_and(|s| s.score >= Sight::MIN_SCORE && quality(s) + SECOND_LOOK_BONUS >= first) {
                 found[index] = second;
             }
         }

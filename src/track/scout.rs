@@ -63,6 +63,8 @@ struct Known {
     frame: u64,
     region: Region,
     velocity: DVec2,
+    /// Radians a frame, clockwise.
+    spin: f64,
     sight: Sight,
     /// Slowly changing mean of the clothes.
     look: Look,
@@ -71,23 +73,56 @@ struct Known {
     sightings: u32,
     /// Slowly changing mean of [`clarity`].
     clarity: f32,
+    /// Whether they were ever seen on enough keyframes and clearly enough to be a person rather than a texture.
+    is_proven: bool,
     /// Whether the finder saw them when it last looked.
     is_figure: bool,
 }
 
 impl Known {
-    fn is_proven(&self) -> bool {
-        self.sightings >= PROVEN && self.clarity >= MIN_CLARITY
-    }
-
     fn is_worth_finding(&self, display: [u32; 2]) -> bool {
-        self.is_proven() && !is_small(&self.region, display)
+        self.is_proven && !is_small(&self.region, display)
     }
 
     /// Where the person should be at a frame.
     fn predict(&self, frame: u64) -> Region {
-        let center = self.region.center + self.velocity * (frame - self.frame) as f64;
-        Region { center, ..self.region }
+        let frames = (frame - self.frame) as f64;
+        let center = self.region.center + self.velocity * frames;
+        let turned = (self.spin * frames).clamp(-MOST_TURNED, MOST_TURNED);
+        Region { center, rotation: wrap_angle(self.region.rotation + turned), ..self.region }
+    }
+
+    /// Whether the person is turning head over heels.
+    fn is_turning(&self, fps: f64, display: [u32; 2]) -> bool {
+        self.is_worth_finding(display) && self.spin.abs() * fps > TURNING
+    }
+
+    /// Whether the person is turning, or leans so far that they may be about to.
+    fn may_turn(&self, predicted: &Region, fps: f64, display: [u32; 2]) -> bool {
+        let leans = self.is_worth_finding(display) && predicted.rotation.abs() > LEANING;
+        leans || self.is_turning(fps, display)
+    }
+
+    /// Where to look for the person at a frame: where they should be, and who may turn also turned further and turned less.
+    fn guesses(&self, frame: u64, fps: f64, display: [u32; 2]) -> Vec<Region> {
+        let predicted = self.predict(frame);
+        if self.may_turn(&predicted, fps, display) { turned(predicted, &[0.0, STEP, -STEP]) } else { vec![predicted] }
+    }
+
+    /// Where else to look for the person when that found little of them.
+    fn other_ways(&self, predicted: &Region, found: Option<&Sight>, display: [u32; 2]) -> Vec<Region> {
+        let is_seen = found.is_some_and(|s| s.landmarks.score >= POOR);
+        if is_seen || !self.is_worth_finding(display) {
+            return Vec::new();
+        }
+        turned(*predicted, &[2.0 * STEP, -2.0 * STEP, 4.0 * STEP])
+    }
+
+    /// How well a find fits the person at `predicted`, on the scale of [`Landmarks::quality`].
+    fn fits(&self, predicted: &Region, sight: &Sight) -> f32 {
+        let expected = self.sight.landmarks.carried(&self.region, predicted);
+        let off = pose_distance(&expected, &sight.landmarks, [0.0; 2]).min(0.7);
+        sight.landmarks.score - 1.0 + sight.landmarks.quality_at(predicted.rotation) - off as f32
     }
 }
 
@@ -97,6 +132,16 @@ const MOST_NEW: usize = 32;
 const FIGURE_BONUS: f32 = 0.5;
 /// Whoever is turned by less (radians) stands.
 const UPRIGHT: f64 = 0.6;
+/// Radians a second from which on somebody turns head over heels, and is looked at more often.
+const TURNING: f64 = 1.0;
+/// Radians that a prediction turns a person at most.
+const MOST_TURNED: f64 = 1.2;
+/// Whoever is turned by more (radians) may be about to turn further.
+const LEANING: f64 = 0.4;
+/// Score below which somebody known for long is looked for the other ways round.
+const POOR: f32 = 0.6;
+/// Radians between the ways round in which one who turns is looked at.
+const STEP: f64 = std::f64::consts::FRAC_PI_4;
 /// How far off a region may be before it is looked at again ([`Region::difference`]).
 pub const TOLERANCE: f64 = 0.15;
 const DETECTION_TOLERANCE: f64 = 0.08;
@@ -113,6 +158,8 @@ const SAME_PERSON: f64 = 0.2;
 const CLEAR_FIGURE: f32 = 0.4;
 /// What may be seen round a figure, over its height.
 const MARGIN: f32 = 0.1;
+/// Distance over the side of a person's region within which finds are on them.
+const ON: f64 = 0.35;
 /// Side of the window in which a person is looked for, over the side of their region.
 const SEARCH: f64 = 1.6;
 
@@ -151,11 +198,12 @@ impl Scout {
         ((self.fps * 0.2).round() as u64).clamp(1, 12)
     }
 
-    /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost.
+    /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost or turns.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let lost = self.known.iter().any(|k| k.frame != last && k.is_worth_finding(self.display));
-        last + if lost { self.interval().div_ceil(3) } else { self.interval() }
+        let is_restless =
+            |k: &Known| (k.frame != last && k.is_worth_finding(self.display)) || k.is_turning(self.fps, self.display);
+        last + if self.known.iter().any(is_restless) { self.interval().div_ceil(3) } else { self.interval() }
     }
 
     /// Where to look at a frame between two keyframes.
@@ -183,8 +231,10 @@ impl Scout {
         let views = self.views();
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         let ask = |spot: Spot, tolerance: f64| Work::Look { spot, network: self.network, tolerance };
-        work.extend(predicted.iter().map(|&r| ask(r.into(), TOLERANCE)));
+        let guesses: Vec<_> = self.known.iter().map(|k| k.guesses(index, self.fps, self.display)).collect();
+        work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
+        let looked = self.choose(&predicted, &guesses, looked, vec![None; predicted.len()]);
         let mut figures = Figures::new(self.display, views, figures);
         if self.last_keyframe.is_none() {
             let closer = Turns::closer(&figures);
@@ -192,26 +242,35 @@ impl Scout {
             figures.add(closer, answers.figures);
         }
 
+        let others: Vec<_> = self
+            .known
+            .iter()
+            .zip(&predicted)
+            .zip(&looked)
+            .map(|((k, at), sight)| k.other_ways(at, sight.as_ref(), self.display))
+            .collect();
+        let work = others.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)).collect();
+        let looked = self.choose(&predicted, &others, Answers::from(run(work)?).looked, looked);
         let windows = self.windows(index, &looked, &figures);
-        let found = looked.into_iter().zip(&self.known).filter_map(|(sight, known)| {
+        let found = looked.into_iter().enumerate().filter_map(|(known, sight)| {
             let sight = sight?;
-            let is_figure = figures.has(&sight.landmarks, known.is_figure);
-            // One find in two regions belongs to the person who has been known for long.
-            let bonus = if known.is_proven() { KNOWN_BONUS } else { 0.0 };
-            is_plausible(&sight.landmarks, self.display, is_figure).then_some((sight, bonus))
+            let is_figure = figures.has(&sight.landmarks, self.known[known].is_figure);
+            is_plausible(&sight.landmarks, self.display, is_figure)
+                .then(|| self.find(sight, Some(known), &predicted, &figures))
         });
-        let mut sights = keep_best(found.collect(), &figures);
+        let mut finds = keep_best(found.collect());
 
         let mut detections = Answers::from(run(windows)?).detections;
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut fresh: Vec<Spot> = Vec::new();
         for region in detections.iter().map(Detection::region) {
-            let mut known = sights.iter().map(|(s, _)| s.landmarks.region()).chain(fresh.iter().map(|f| f.region));
+            let known = finds.iter().map(|f| f.sight.landmarks.region());
+            let mut known = known.chain(fresh.iter().map(|f| f.region));
             if region.is_usable() && !known.any(|k| is_same_place(&k, &region)) {
                 fresh.push(region.into());
             }
         }
-        for figure in figures.of_others(sights.iter().map(|(s, _)| &s.landmarks)) {
+        for figure in figures.of_others(finds.iter().map(|f| &f.sight.landmarks)) {
             let region = figure.region();
             if region.is_usable() && !fresh.iter().any(|k| is_same_place(&k.region, &region)) {
                 let is_alone = !figures.is_crowded(figure) && !is_small(&region, self.display);
@@ -223,10 +282,9 @@ impl Scout {
         let work = fresh.iter().map(|&spot| ask(spot, DETECTION_TOLERANCE)).collect();
         let found = Answers::from(run(work)?).looked.into_iter().flatten();
         let found = found.filter(|s| is_plausible(&s.landmarks, self.display, figures.has(&s.landmarks, false)));
-        sights.extend(found.map(|sight| (sight, 0.0)));
-        let sights = keep_best(sights, &figures);
+        finds.extend(found.map(|sight| self.find(sight, None, &predicted, &figures)));
 
-        let sights = sights.into_iter().map(|(sight, _)| sight).collect();
+        let sights = keep_best(finds).into_iter().map(|find| find.sight).collect();
         let mut people = self.assign(index, &predicted, sights);
         self.give_figures(&mut people, &figures);
         self.doubt(index, &mut people);
@@ -243,6 +301,45 @@ impl Scout {
         let known = self.known.iter().filter(|k| k.is_figure);
         let known: Vec<_> = known.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
         self.turns.next(self.display, &known)
+    }
+
+    /// Of what was found of each of those known, before and where they were `guessed` to be, what fits them best.
+    fn choose(
+        &self,
+        predicted: &[Region],
+        guessed: &[Vec<Region>],
+        looked: Vec<Option<Sight>>,
+        before: Vec<Option<Sight>>,
+    ) -> Vec<Option<Sight>> {
+        let mut looked = looked.into_iter();
+        let known = self.known.iter().zip(predicted).zip(guessed).zip(before);
+        let best = known.map(|(((known, predicted), guessed), before)| {
+            let found: Vec<Sight> = looked.by_ref().take(guessed.len()).flatten().chain(before).collect();
+            found.into_iter().max_by(|a, b| known.fits(predicted, a).total_cmp(&known.fits(predicted, b)))
+        });
+        best.collect()
+    }
+
+    /// Ranks what was found: where `known` should be, or where nobody was known. On somebody who turns head over heels there is nobody
+    /// else, but perhaps the same body seen the wrong way round.
+    fn find(&self, sight: Sight, known: Option<usize>, predicted: &[Region], figures: &Figures) -> Find {
+        let center = sight.landmarks.region().center;
+        let is_on = |&i: &usize| {
+            let off = predicted[i].center.distance(center).min(self.known[i].region.center.distance(center));
+            off < ON * predicted[i].side
+        };
+        let may_turn = |&i: &usize| self.known[i].may_turn(&predicted[i], self.fps, self.display);
+        let on = match known {
+            Some(i) => Some(i).filter(may_turn),
+            None => (0..self.known.len()).find(|i| may_turn(i) && is_on(i)),
+        };
+        let quality = match on {
+            Some(i) => self.known[i].fits(&predicted[i], &sight),
+            None => sight.landmarks.quality(),
+        };
+        // One find in two regions belongs to the person who has been known for long.
+        let bonus = if known.is_some_and(|i| self.known[i].is_proven) { KNOWN_BONUS } else { 0.0 };
+        Find { rank: quality + bonus + FIGURE_BONUS * figures.share(&sight.landmarks), on, sight }
     }
 
     /// Whom the finder does not see where they are found (`looked`, of those known), and who does not stand upright, is also looked
@@ -289,10 +386,12 @@ impl Scout {
             let distance = nearest / predicted.side.min(region.side);
             let size = size_difference(predicted, &region);
             let look = known.look.distance(&sight.look);
-            let shift = (predicted.center - known.region.center).as_vec2().to_array();
-            let pose = pose_distance(&known.sight.landmarks, &sight.landmarks, shift);
+            let expected = known.sight.landmarks.carried(&known.region, predicted);
+            let pose = pose_distance(&expected, &sight.landmarks, [0.0; 2]);
+            // Whoever turns is lit from another side each moment.
+            let unlike = if known.is_turning(self.fps, self.display) { 0.8 } else { 0.55 };
             let possible = if second {
-                distance < 0.25 && size < 0.35 && look < 0.55
+                distance < 0.25 && size < 0.35 && look < unlike
             } else {
                 distance < 0.6 + 0.2 * missed && size < 0.8 && look < 0.36
             };
@@ -321,10 +420,14 @@ impl Scout {
             let (tracklet, velocity) = match owner.map(|i| &mut self.known[i]) {
                 Some(known) => {
                     let step = (region.center - known.region.center) / (index - known.frame).max(1) as f64;
+                    let turn =
+                        wrap_angle(region.rotation - known.region.rotation) / (index - known.frame).max(1) as f64;
+                    known.spin += 0.6 * (turn - known.spin);
                     known.velocity = if known.velocity == DVec2::ZERO { step } else { known.velocity.lerp(step, 0.7) };
                     known.look = Look::mean([&known.look, &known.look, &known.look, &sight.look].into_iter());
                     known.sightings += 1;
                     known.clarity += 0.25 * (clarity - known.clarity);
+                    known.is_proven |= known.sightings >= PROVEN && known.clarity >= MIN_CLARITY;
                     (known.frame, known.region, known.sight) = (index, region, sight.clone());
                     (known.tracklet, known.velocity)
                 }
@@ -336,11 +439,13 @@ impl Scout {
                         frame: index,
                         region,
                         velocity: DVec2::ZERO,
+                        spin: 0.0,
                         look: sight.look,
                         sight: sight.clone(),
                         last_opinion: None,
                         sightings: 1,
                         clarity,
+                        is_proven: false,
                         is_figure: false,
                     });
                     (tracklet, DVec2::ZERO)
@@ -387,16 +492,25 @@ fn is_doubtful(landmarks: &Landmarks) -> bool {
     face < 0.5 || shoulders * hips < 0.0 || shoulders.abs() < 0.04 * landmarks.extent()
 }
 
-/// All but the best of several finds of one person go; each comes with a bonus to its quality.
-fn keep_best(mut sights: Vec<(Sight, f32)>, figures: &Figures) -> Vec<(Sight, f32)> {
-    let rank = |(sight, bonus): &(Sight, f32)| {
-        sight.landmarks.quality() + bonus + FIGURE_BONUS * figures.share(&sight.landmarks)
-    };
-    sights.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-    let mut kept: Vec<(Sight, f32)> = Vec::with_capacity(sights.len());
-    for (sight, bonus) in sights {
-        if !kept.iter().any(|(k, _)| is_shadow_of(&sight.landmarks, &k.landmarks)) {
-            kept.push((sight, bonus));
+/// Somebody found on a keyframe.
+struct Find {
+    sight: Sight,
+    /// The better of two finds of one person has the greater.
+    rank: f32,
+    /// Index of the person known to turn head over heels whom this must be.
+    on: Option<usize>,
+}
+
+/// All but the best of several finds of one person go.
+fn keep_best(mut finds: Vec<Find>) -> Vec<Find> {
+    finds.sort_by(|a, b| b.rank.total_cmp(&a.rank));
+    let mut kept: Vec<Find> = Vec::with_capacity(finds.len());
+    for find in finds {
+        let is_same = |k: &Find| {
+            (find.on.is_some() && find.on == k.on) || is_shadow_of(&find.sight.landmarks, &k.sight.landmarks)
+        };
+        if !kept.iter().any(is_same) {
+            kept.push(find);
         }
     }
     kept
@@ -427,7 +541,9 @@ impl From<Vec<Found>> for Answers {
 /// Whether a detection need not be looked at, because somebody is known to be just there. Close, so that a person
 /// standing half behind another is still looked at.
 fn is_same_place(known: &Region, new: &Region) -> bool {
-    known.center.distance(new.center) < 0.12 * known.side.min(new.side) && size_difference(known, new) < 0.45
+    known.center.distance(new.center) < 0.12 * known.side.min(new.side)
+        && size_difference(known, new) < 0.45
+        && wrap_angle(known.rotation - new.rotation).abs() < UPRIGHT
 }
 
 /// Where a tracklet should be on a frame between keyframes.
@@ -482,6 +598,12 @@ fn expected_between(before: &Keyframe, after: &Keyframe, frame: u64, display: [u
     }));
     expected.sort_by_key(|expected| expected.tracklet);
     expected
+}
+
+/// The region turned further by each of these angles.
+fn turned(region: Region, turns: &[f64]) -> Vec<Region> {
+    let turn = |by| Region { rotation: wrap_angle(region.rotation + by), ..region };
+    turns.iter().map(turn).collect()
 }
 
 fn interpolate(a: &Region, b: &Region, share: f64) -> Region {
@@ -579,6 +701,47 @@ mod tests {
             let (found, _) = keyframe(&mut scout, 6, &figures, &[sight(402.0, HEIGHT, 0.3)]);
             assert_eq!(found.people.len(), people);
         }
+    }
+
+    /// The person turned clockwise about their hips.
+    fn turned_person(x: f32, angle: f64) -> Sight {
+        let sight = sight(x, HEIGHT, 1.0);
+        let upright = sight.landmarks.region();
+        let turned = Region { rotation: wrap_angle(angle), ..upright };
+        Sight { landmarks: sight.landmarks.carried(&upright, &turned), ..sight }
+    }
+
+    #[test]
+    fn who_turns_head_over_heels_is_followed_on_more_keyframes() {
+        // Nothing but what is turned as the region is, by 50 degrees or less, is recognised.
+        let looked = |person: &Sight, region: &Region| {
+            let off = wrap_angle(person.landmarks.region().rotation - region.rotation).abs();
+            Found::Person((off < 0.87).then(|| person.clone()))
+        };
+        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+        let (mut index, mut keyframes) = (0, Vec::new());
+        while index < 90 {
+            // From the 30th frame on two turns in a second and a half.
+            let angle = if index < 30 { 0.0 } else { 0.28 * (index - 30).min(45) as f64 };
+            let person = turned_person(400.0, angle);
+            let mut run = |work: Vec<Work>| -> Result<Vec<Found>, ()> {
+                let answer = |work: &Work| match work {
+                    Work::Find(_) => Found::Figures(Vec::from([figure(400.0, HEIGHT)])),
+                    Work::Detect(_) => Found::People(Vec::new()),
+                    Work::Look { spot, .. } => looked(&person, &spot.region),
+                };
+                Ok(work.iter().map(answer).collect())
+            };
+            let found = scout.keyframe(index, &mut run).unwrap();
+            let people: Vec<u32> = found.people.iter().map(|p| p.tracklet).collect();
+            assert_eq!(people, [0], "frame {index}, turned by {angle}");
+            let off = found.people[0].sight.landmarks.region().rotation - angle;
+            assert!(wrap_angle(off).abs() < 1e-3);
+            keyframes.push(index);
+            index = scout.next_keyframe();
+        }
+        let within = |range: std::ops::Range<u64>| keyframes.iter().filter(|i| range.contains(i)).count();
+        assert_eq!((within(0..30), within(36..75)), (5, 20), "{keyframes:?}");
     }
 
     #[test]
