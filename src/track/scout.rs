@@ -112,7 +112,7 @@ impl Known {
     /// Where else to look for the person when that found little of them.
     fn other_ways(&self, predicted: &Region, found: Option<&Sight>, display: [u32; 2]) -> Vec<Region> {
         let is_seen = found.is_some_and(|s| s.landmarks.score >= POOR);
-        if is_seen || !self.is_worth_finding(display) {
+        if is_seen || !self.is_worth_finding(display) || is_leaving(predicted, display) {
             return Vec::new();
         }
         turned(*predicted, &[2.0 * STEP, -2.0 * STEP, 4.0 * STEP])
@@ -133,7 +133,7 @@ const FIGURE_BONUS: f32 = 0.5;
 /// Whoever is turned by less (radians) stands.
 const UPRIGHT: f64 = 0.6;
 /// Radians a second from which on somebody turns head over heels, and is looked at more often.
-const TURNING: f64 = 1.0;
+const TURNING: f64 = 0.7;
 /// Radians that a prediction turns a person at most.
 const MOST_TURNED: f64 = 1.2;
 /// Whoever is turned by more (radians) may be about to turn further.
@@ -173,6 +173,8 @@ pub struct Scout {
     known: Vec<Known>,
     next_tracklet: u32,
     last_keyframe: Option<u64>,
+    /// Index of the frame in which the finder last looked.
+    last_find: u64,
     turns: Turns,
 }
 
@@ -189,6 +191,7 @@ impl Scout {
             known: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
+            last_find: 0,
             turns: Turns::default(),
         }
     }
@@ -201,9 +204,13 @@ impl Scout {
     /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost or turns.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let is_restless =
-            |k: &Known| (k.frame != last && k.is_worth_finding(self.display)) || k.is_turning(self.fps, self.display);
+        let is_restless = |k: &Known| k.is_turning(self.fps, self.display) || self.is_lost(k, last);
         last + if self.known.iter().any(is_restless) { self.interval().div_ceil(3) } else { self.interval() }
+    }
+
+    /// Whether somebody worth finding was not found on the last keyframe.
+    fn is_lost(&self, known: &Known, last: u64) -> bool {
+        known.frame != last && known.is_worth_finding(self.display)
     }
 
     /// Where to look at a frame between two keyframes.
@@ -228,7 +235,7 @@ impl Scout {
         self.known.retain(|k| index - k.frame <= patience);
 
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
-        let views = self.views();
+        let views = self.views(index);
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         let ask = |spot: Spot, tolerance: f64| Work::Look { spot, network: self.network, tolerance };
         let guesses: Vec<_> = self.known.iter().map(|k| k.guesses(index, self.fps, self.display)).collect();
@@ -293,11 +300,14 @@ impl Scout {
         Ok(Keyframe { index, people })
     }
 
-    /// What the finder looks at on this keyframe.
-    fn views(&mut self) -> Vec<View> {
-        if self.last_keyframe.is_none() {
-            return Turns::first(self.display);
+    /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns.
+    fn views(&mut self, index: u64) -> Vec<View> {
+        let Some(last) = self.last_keyframe else { return Turns::first(self.display) };
+        let is_lost = self.known.iter().any(|k| self.is_lost(k, last));
+        if !is_lost && index - self.last_find < self.interval() {
+            return Vec::new();
         }
+        self.last_find = index;
         let known = self.known.iter().filter(|k| k.is_figure);
         let known: Vec<_> = known.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
         self.turns.next(self.display, &known)
@@ -598,6 +608,12 @@ fn expected_between(before: &Keyframe, after: &Keyframe, frame: u64, display: [u
     }));
     expected.sort_by_key(|expected| expected.tracklet);
     expected
+}
+
+/// Whether much of whoever is in the region may be outside the picture.
+fn is_leaving(region: &Region, display: [u32; 2]) -> bool {
+    let (size, margin) = (DVec2::from(display.map(f64::from)), DVec2::splat(0.25 * region.side));
+    region.center.cmplt(margin).any() || region.center.cmpgt(size - margin).any()
 }
 
 /// The region turned further by each of these angles.
