@@ -110,8 +110,8 @@ impl Known {
     }
 
     /// Where else to look for the person when that found little of them.
-    fn other_ways(&self, predicted: &Region, found: Option<&Sight>, display: [u32; 2]) -> Vec<Region> {
-        let is_seen = found.is_some_and(|s| s.landmarks.score >= POOR);
+    fn other_ways(&self, predicted: &Region, seen: Option<&Find>, display: [u32; 2]) -> Vec<Region> {
+        let is_seen = seen.is_some_and(|f| f.sight.landmarks.score >= POOR);
         if is_seen || !self.is_worth_finding(display) || is_leaving(predicted, display) {
             return Vec::new();
         }
@@ -204,8 +204,14 @@ impl Scout {
     /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost or turns.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let is_restless = |k: &Known| k.is_turning(self.fps, self.display) || self.is_lost(k, last);
-        last + if self.known.iter().any(is_restless) { self.interval().div_ceil(3) } else { self.interval() }
+        let share = if self.known.iter().any(|k| k.is_turning(self.fps, self.display)) {
+            5
+        } else if self.known.iter().any(|k| self.is_lost(k, last)) {
+            3
+        } else {
+            1
+        };
+        last + self.interval().div_ceil(share)
     }
 
     /// Whether somebody worth finding was not found on the last keyframe.
@@ -241,7 +247,6 @@ impl Scout {
         let guesses: Vec<_> = self.known.iter().map(|k| k.guesses(index, self.fps, self.display)).collect();
         work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
-        let looked = self.choose(&predicted, &guesses, looked, vec![None; predicted.len()]);
         let mut figures = Figures::new(self.display, views, figures);
         if self.last_keyframe.is_none() {
             let closer = Turns::closer(&figures);
@@ -249,23 +254,15 @@ impl Scout {
             figures.add(closer, answers.figures);
         }
 
-        let others: Vec<_> = self
-            .known
-            .iter()
-            .zip(&predicted)
-            .zip(&looked)
-            .map(|((k, at), sight)| k.other_ways(at, sight.as_ref(), self.display))
-            .collect();
+        let nobody = predicted.iter().map(|_| None).collect();
+        let seen = self.choose(&predicted, &figures, nobody, &guesses, looked);
+        let others = self.known.iter().zip(&predicted).zip(&seen);
+        let others: Vec<_> = others.map(|((k, at), seen)| k.other_ways(at, seen.as_ref(), self.display)).collect();
         let work = others.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)).collect();
-        let looked = self.choose(&predicted, &others, Answers::from(run(work)?).looked, looked);
-        let windows = self.windows(index, &looked, &figures);
-        let found = looked.into_iter().enumerate().filter_map(|(known, sight)| {
-            let sight = sight?;
-            let is_figure = figures.has(&sight.landmarks, self.known[known].is_figure);
-            is_plausible(&sight.landmarks, self.display, is_figure)
-                .then(|| self.find(sight, Some(known), &predicted, &figures))
-        });
-        let mut finds = keep_best(found.collect());
+        let looked = Answers::from(run(work)?).looked;
+        let seen = self.choose(&predicted, &figures, seen, &others, looked);
+        let windows = self.windows(index, &seen, &figures);
+        let mut finds = keep_best(seen.into_iter().flatten().collect());
 
         let mut detections = Answers::from(run(windows)?).detections;
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -300,11 +297,12 @@ impl Scout {
         Ok(Keyframe { index, people })
     }
 
-    /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns.
+    /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns, unless small people,
+    /// who are seldom seen, are about.
     fn views(&mut self, index: u64) -> Vec<View> {
         let Some(last) = self.last_keyframe else { return Turns::first(self.display) };
-        let is_lost = self.known.iter().any(|k| self.is_lost(k, last));
-        if !is_lost && index - self.last_find < self.interval() {
+        let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region, self.display);
+        if !self.known.iter().any(is_needed) && index - self.last_find < self.interval() {
             return Vec::new();
         }
         self.last_find = index;
@@ -313,21 +311,24 @@ impl Scout {
         self.turns.next(self.display, &known)
     }
 
-    /// Of what was found of each of those known, before and where they were `guessed` to be, what fits them best.
+    /// Of what was `seen` of each of those known before, and was now found where they were `guessed` to be, what fits them best.
     fn choose(
         &self,
         predicted: &[Region],
+        figures: &Figures,
+        seen: Vec<Option<Find>>,
         guessed: &[Vec<Region>],
         looked: Vec<Option<Sight>>,
-        before: Vec<Option<Sight>>,
-    ) -> Vec<Option<Sight>> {
+    ) -> Vec<Option<Find>> {
         let mut looked = looked.into_iter();
-        let known = self.known.iter().zip(predicted).zip(guessed).zip(before);
-        let best = known.map(|(((known, predicted), guessed), before)| {
-            let found: Vec<Sight> = looked.by_ref().take(guessed.len()).flatten().chain(before).collect();
-            found.into_iter().max_by(|a, b| known.fits(predicted, a).total_cmp(&known.fits(predicted, b)))
-        });
-        best.collect()
+        let best = |(known, seen): (usize, Option<Find>)| {
+            let found: Vec<Sight> = looked.by_ref().take(guessed[known].len()).flatten().collect();
+            let is_figure = |s: &Sight| figures.has(&s.landmarks, self.known[known].is_figure);
+            let found = found.into_iter().filter(|s| is_plausible(&s.landmarks, self.display, is_figure(s)));
+            let found = found.map(|sight| self.find(sight, Some(known), predicted, figures));
+            found.chain(seen).max_by(|a, b| a.rank.total_cmp(&b.rank))
+        };
+        seen.into_iter().enumerate().map(best).collect()
     }
 
     /// Ranks what was found: where `known` should be, or where nobody was known. On somebody who turns head over heels there is nobody
@@ -352,15 +353,15 @@ impl Scout {
         Find { rank: quality + bonus + FIGURE_BONUS * figures.share(&sight.landmarks), on, sight }
     }
 
-    /// Whom the finder does not see where they are found (`looked`, of those known), and who does not stand upright, is also looked
+    /// Whom the finder does not see where they are (`seen`, of those known), and who does not stand upright, is also looked
     /// for anew: where the prediction is off, the detector brings the body back.
-    fn windows(&self, index: u64, looked: &[Option<Sight>], figures: &Figures) -> Vec<Work> {
-        let is_clear = |known: &Known, sight: &Sight| {
+    fn windows(&self, index: u64, seen: &[Option<Find>], figures: &Figures) -> Vec<Work> {
+        let is_clear = |known: &Known, Find { sight, .. }: &Find| {
             let upright = sight.landmarks.region().rotation.abs() < UPRIGHT;
             upright && figures.has_clearly(&sight.landmarks, known.is_figure)
         };
-        let doubtful = self.known.iter().zip(looked).filter(|(known, sight)| {
-            known.is_worth_finding(self.display) && !sight.as_ref().is_some_and(|s| is_clear(known, s))
+        let doubtful = self.known.iter().zip(seen).filter(|(known, find)| {
+            known.is_worth_finding(self.display) && !find.as_ref().is_some_and(|f| is_clear(known, f))
         });
         let window = |(known, _): (&Known, _)| {
             let center = known.region.center.midpoint(known.predict(index).center);
