@@ -10,6 +10,9 @@ sees one view at a time. What is printed of each view is in millimetres over sho
 - MPJPE: mean distance of the joints, with the middle of the hips laid on each other,
 - PA: the same when every frame may also be turned and scaled to fit,
 - acceleration: of the joints' second differences from a frame to the next.
+
+Then the same clips are turned once round, as somebody in a somersault turns, and what is found there is compared with what is found in
+the clip as it is: in how many frames the man is further off than a tenth of his height, or not there.
 """
 
 import argparse
@@ -39,6 +42,11 @@ BLAZEPOSE = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
 COCO = [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
 HIPS = [6, 7]
 SIDE = 256
+# Side of the clips that are turned, in pixels.
+SQUARE = 640
+# When the clips start to be turned, and how long that takes, in seconds; at the fastest 720 degrees a second.
+TURN = (0.65, 1.0)
+RATE = 60
 # Frames over which the joints' path is smoothed, by a cubic.
 SMOOTHING = 11
 
@@ -50,7 +58,8 @@ def main():
     fetch()
     cameras = read_cameras(CLIPS / "calibration.xml")
     with tempfile.TemporaryDirectory(prefix="meshreel-accuracy-") as folder:
-        motions = {model: process(model, pathlib.Path(folder) / model) for model in arguments.models}
+        clips = {name: CLIPS / f"{name}.mp4" for name in CAMERAS}
+        motions = {model: process(model, clips, pathlib.Path(folder) / model) for model in arguments.models}
     views = [landmarks(CLIPS / f"{name}.mp4", motions[arguments.models[0]][name][0]) for name in CAMERAS]
     truth, off = put_together(cameras, views)
     print(f"the four views agree to {off:.1f} pixels\n{'':8}{'view':8}{'frames':>8}{'MPJPE':>8}{'PA':>8}{'acceleration':>14}")
@@ -62,6 +71,9 @@ def main():
             print(f"{model:8}{name:8}{rows[-1][0]:7.0f}%{rows[-1][1]:8.1f}{rows[-1][2]:8.1f}{rows[-1][3]:14.2f}")
         mean = np.mean(rows, axis=0)
         print(f"{model:8}{'all':8}{mean[0]:7.0f}%{mean[1]:8.1f}{mean[2]:8.1f}{mean[3]:14.2f}")
+    with tempfile.TemporaryDirectory(prefix="meshreel-accuracy-") as folder:
+        for model in arguments.models:
+            print(f"{model:8}head over heels: off in {turned(model, pathlib.Path(folder)):.1f}% of the frames")
 
 
 def fetch():
@@ -95,11 +107,10 @@ def read_cameras(path):
     return cameras
 
 
-def process(model, folder):
-    """The people of each frame of each clip, as meshreel finds them."""
-    subprocess.run([PROGRAM, "process", "--progress", "none", "--model", model, "-o", folder,
-                    *(CLIPS / f"{name}.mp4" for name in CAMERAS)], check=True)
-    lines = {name: (folder / f"{name}.motion.jsonl").read_text().splitlines()[1:] for name in CAMERAS}
+def process(model, clips, folder):
+    """The people of each frame of each of some clips by name, as meshreel finds them."""
+    subprocess.run([PROGRAM, "process", "--progress", "none", "--model", model, "-o", folder, *clips.values()], check=True)
+    lines = {name: (folder / f"{path.stem}.motion.jsonl").read_text().splitlines()[1:] for name, path in clips.items()}
     return {name: [json.loads(line)["people"] for line in rows] for name, rows in lines.items()}
 
 
@@ -240,6 +251,41 @@ def score(people, expected, camera):
     accelerations = np.diff(found, 2, axis=0) - np.diff(expected, 2, axis=0)
     acceleration = np.nanmean(np.linalg.norm(accelerations, axis=-1))
     return 100 * there.mean(), 1000 * np.mean(apart), 1000 * np.mean(fitted), 1000 * acceleration
+
+
+def angle(time, way):
+    """By how much a clip is turned clockwise."""
+    start, length = TURN
+    share = 2 * np.pi * np.clip((time - start) / length, 0, 1)
+    return way * (share - np.sin(share))
+
+
+def turned(model, folder):
+    """Frames in percent in which the man is not where he is in the clip that is not turned; from the start of the turn on."""
+    start, length = TURN
+    clips = {}
+    for name in CAMERAS:
+        for way in (0, 1, -1):
+            clips[name, way] = folder / f"{name}{way:+}.mp4"
+            share = f"2*PI*clip((t-{start})/{length}\\,0\\,1)"
+            square = f"scale={SQUARE}:{SQUARE}:force_original_aspect_ratio=decrease,pad={SQUARE}:{SQUARE}:-1:-1:0x727272"
+            turn = f"rotate=a={way}*({share}-sin({share})):c=0x727272"
+            subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", CLIPS / f"{name}.mp4", "-an", "-vf", f"{square},{turn}", "-c:v", "libx264",
+                            "-crf", "16", "-preset", "ultrafast", clips[name, way]], check=True)
+    people = process(model, clips, folder / model)
+    off = []
+    for (name, way), rows in people.items():
+        if way == 0:
+            continue
+        for frame, (upright, row) in enumerate(zip(people[name, 0], rows)):
+            if not upright or frame < start * RATE:
+                continue
+            man = np.array(max(upright, key=lambda person: person["box"][3])["keypoints2d"])[:, :2]
+            cosine, sine = np.cos(angle(frame / RATE, way)), np.sin(angle(frame / RATE, way))
+            expected = (man - SQUARE / 2) @ np.array([[cosine, sine], [-sine, cosine]]) + SQUARE / 2
+            apart = [np.linalg.norm(np.array(p["keypoints2d"])[:, :2] - expected, axis=-1).mean() for p in row]
+            off.append(not apart or min(apart) > 0.1 * np.linalg.norm(np.ptp(man, axis=0)))
+    return 100 * np.mean(off)
 
 
 def fit(points, others):

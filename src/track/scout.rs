@@ -204,9 +204,12 @@ impl Scout {
     /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost or turns.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe else { return 0 };
-        let share = if self.known.iter().any(|k| k.is_turning(self.fps, self.display)) {
+        let is_any = |is: &dyn Fn(&Known) -> bool| self.known.iter().any(is);
+        let is_turning = is_any(&|k| k.is_turning(self.fps, self.display));
+        // Among small people those who turn are mistakes more often than not, and each keyframe is dear.
+        let share = if is_turning && !is_any(&|k| is_small(&k.region, self.display)) {
             5
-        } else if self.known.iter().any(|k| self.is_lost(k, last)) {
+        } else if is_turning || is_any(&|k| self.is_lost(k, last)) {
             3
         } else {
             1
