@@ -4,6 +4,7 @@ mod figures;
 mod fill;
 mod glitches;
 mod identity;
+mod known;
 mod likeness;
 mod scout;
 mod sides;

@@ -9,12 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Figures, Turns};
 use super::fill;
-use super::likeness::{
-    MIN_CLARITY, assign, clarity, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
-};
-use crate::pose::{
-    Detection, Figure, Found, Landmarks, Look, Network, Region, Sight, Spot, View, Window, Work, wrap_angle,
-};
+use super::known::Known;
+use super::likeness::{assign, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference};
+use crate::pose::{Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, wrap_angle};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,100 +53,17 @@ pub struct Keyframe {
     pub people: Vec<Tracked>,
 }
 
-/// A person the scout is following.
-#[derive(Clone, Serialize, Deserialize)]
-struct Known {
-    tracklet: u32,
-    frame: u64,
-    region: Region,
-    velocity: DVec2,
-    /// Radians a frame, clockwise.
-    spin: f64,
-    sight: Sight,
-    /// Slowly changing mean of the clothes.
-    look: Look,
-    last_opinion: Option<u64>,
-    /// Keyframes with the person.
-    sightings: u32,
-    /// Slowly changing mean of [`clarity`].
-    clarity: f32,
-    /// Whether they were ever seen on enough keyframes and clearly enough to be a person rather than a texture.
-    is_proven: bool,
-    /// Whether the finder saw them when it last looked.
-    is_figure: bool,
-}
-
-impl Known {
-    fn is_worth_finding(&self, display: [u32; 2]) -> bool {
-        self.is_proven && !is_small(&self.region, display)
-    }
-
-    /// Where the person should be at a frame.
-    fn predict(&self, frame: u64) -> Region {
-        let frames = (frame - self.frame) as f64;
-        let center = self.region.center + self.velocity * frames;
-        let turned = (self.spin * frames).clamp(-MOST_TURNED, MOST_TURNED);
-        Region { center, rotation: wrap_angle(self.region.rotation + turned), ..self.region }
-    }
-
-    /// Whether the person is turning head over heels.
-    fn is_turning(&self, fps: f64, display: [u32; 2]) -> bool {
-        self.is_worth_finding(display) && self.spin.abs() * fps > TURNING
-    }
-
-    /// Whether the person is turning, or leans so far that they may be about to.
-    fn may_turn(&self, predicted: &Region, fps: f64, display: [u32; 2]) -> bool {
-        let leans = self.is_worth_finding(display) && predicted.rotation.abs() > LEANING;
-        leans || self.is_turning(fps, display)
-    }
-
-    /// Where to look for the person at a frame: where they should be, and who may turn also turned further and turned less.
-    fn guesses(&self, frame: u64, fps: f64, display: [u32; 2]) -> Vec<Region> {
-        let predicted = self.predict(frame);
-        if self.may_turn(&predicted, fps, display) { turned(predicted, &[0.0, STEP, -STEP]) } else { vec![predicted] }
-    }
-
-    /// Where else to look for the person when that found little of them.
-    fn other_ways(&self, predicted: &Region, seen: Option<&Find>, display: [u32; 2]) -> Vec<Region> {
-        let is_seen = seen.is_some_and(|f| f.sight.landmarks.score >= POOR);
-        if is_seen || !self.is_worth_finding(display) || is_leaving(predicted, display) {
-            return Vec::new();
-        }
-        turned(*predicted, &[2.0 * STEP, -2.0 * STEP, 4.0 * STEP])
-    }
-
-    /// How well a find fits the person at `predicted`, on the scale of [`Landmarks::quality`].
-    fn fits(&self, predicted: &Region, sight: &Sight) -> f32 {
-        let expected = self.sight.landmarks.carried(&self.region, predicted);
-        let off = pose_distance(&expected, &sight.landmarks, [0.0; 2]).min(0.7);
-        sight.landmarks.score - 1.0 + sight.landmarks.quality_at(predicted.rotation) - off as f32
-    }
-}
-
 /// Detections looked at in one keyframe, best first: more are not people but a crowd that cannot be told apart.
 const MOST_NEW: usize = 32;
 /// What agreement with a figure is worth ([`Landmarks::quality`]).
 const FIGURE_BONUS: f32 = 0.5;
 /// Whoever is turned by less (radians) stands.
 const UPRIGHT: f64 = 0.6;
-/// Radians a second from which on somebody turns head over heels, and is looked at more often.
-const TURNING: f64 = 0.7;
-/// Radians that a prediction turns a person at most.
-const MOST_TURNED: f64 = 1.2;
-/// Whoever is turned by more (radians) may be about to turn further.
-const LEANING: f64 = 0.4;
-/// Score below which somebody known for long is looked for the other ways round.
-const POOR: f32 = 0.6;
-/// Radians between the ways round in which one who turns is looked at.
-const STEP: f64 = std::f64::consts::FRAC_PI_4;
 /// How far off a region may be before it is looked at again ([`Region::difference`]).
 pub const TOLERANCE: f64 = 0.15;
 const DETECTION_TOLERANCE: f64 = 0.08;
 /// Seconds between second opinions on a person who is in no doubt.
 const OPINION_INTERVAL: f64 = 0.4;
-/// Keyframes on which somebody must have been seen, clearly enough for identity, to be worth looking for: textures are taken
-/// for people now and then, and soon lost again.
-const PROVEN: u32 = 4;
 /// What a find in the region of somebody known for long is better by than one from elsewhere ([`Landmarks::quality`]).
 const KNOWN_BONUS: f32 = 0.05;
 /// Two opinions that are further apart ([`pose_distance`]) are of two people.
@@ -207,7 +121,7 @@ impl Scout {
         let is_any = |is: &dyn Fn(&Known) -> bool| self.known.iter().any(is);
         let is_turning = is_any(&|k| k.is_turning(self.fps, self.display));
         // Among small people those who turn are mistakes more often than not, and each keyframe is dear.
-        let share = if is_turning && !is_any(&|k| is_small(&k.region, self.display)) {
+        let share = if is_turning && !is_any(&|k| is_small(&k.region(), self.display)) {
             5
         } else if is_turning || is_any(&|k| self.is_lost(k, last)) {
             3
@@ -247,7 +161,8 @@ impl Scout {
         let views = self.views(index);
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         let ask = |spot: Spot, tolerance: f64| Work::Look { spot, network: self.network, tolerance };
-        let guesses: Vec<_> = self.known.iter().map(|k| k.guesses(index, self.fps, self.display)).collect();
+        let guesses = self.known.iter().zip(&predicted);
+        let guesses: Vec<_> = guesses.map(|(k, &at)| k.guesses(at, self.fps, self.display)).collect();
         work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
         let mut figures = Figures::new(self.display, views, figures);
@@ -260,11 +175,12 @@ impl Scout {
         let nobody = predicted.iter().map(|_| None).collect();
         let seen = self.choose(&predicted, &figures, nobody, &guesses, looked);
         let others = self.known.iter().zip(&predicted).zip(&seen);
-        let others: Vec<_> = others.map(|((k, at), seen)| k.other_ways(at, seen.as_ref(), self.display)).collect();
+        let others: Vec<_> =
+            others.map(|((k, at), seen)| k.other_ways(at, seen.as_ref().map(|f| &f.sight), self.display)).collect();
         let work = others.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)).collect();
         let looked = Answers::from(run(work)?).looked;
         let seen = self.choose(&predicted, &figures, seen, &others, looked);
-        let windows = self.windows(index, &seen, &figures);
+        let windows = self.windows(&predicted, &seen, &figures);
         let mut finds = keep_best(seen.into_iter().flatten().collect());
 
         let mut detections = Answers::from(run(windows)?).detections;
@@ -304,7 +220,7 @@ impl Scout {
     /// who are seldom seen, are about.
     fn views(&mut self, index: u64) -> Vec<View> {
         let Some(last) = self.last_keyframe else { return Turns::first(self.display) };
-        let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region, self.display);
+        let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region(), self.display);
         if !self.known.iter().any(is_needed) && index - self.last_find < self.interval() {
             return Vec::new();
         }
@@ -339,7 +255,7 @@ impl Scout {
     fn find(&self, sight: Sight, known: Option<usize>, predicted: &[Region], figures: &Figures) -> Find {
         let center = sight.landmarks.region().center;
         let is_on = |&i: &usize| {
-            let off = predicted[i].center.distance(center).min(self.known[i].region.center.distance(center));
+            let off = predicted[i].center.distance(center).min(self.known[i].region().center.distance(center));
             off < ON * predicted[i].side
         };
         let may_turn = |&i: &usize| self.known[i].may_turn(&predicted[i], self.fps, self.display);
@@ -358,17 +274,17 @@ impl Scout {
 
     /// Whom the finder does not see where they are (`seen`, of those known), and who does not stand upright, is also looked
     /// for anew: where the prediction is off, the detector brings the body back.
-    fn windows(&self, index: u64, seen: &[Option<Find>], figures: &Figures) -> Vec<Work> {
+    fn windows(&self, predicted: &[Region], seen: &[Option<Find>], figures: &Figures) -> Vec<Work> {
         let is_clear = |known: &Known, Find { sight, .. }: &Find| {
             let upright = sight.landmarks.region().rotation.abs() < UPRIGHT;
             upright && figures.has_clearly(&sight.landmarks, known.is_figure)
         };
-        let doubtful = self.known.iter().zip(seen).filter(|(known, find)| {
+        let doubtful = self.known.iter().zip(predicted).zip(seen).filter(|((known, _), find)| {
             known.is_worth_finding(self.display) && !find.as_ref().is_some_and(|f| is_clear(known, f))
         });
-        let window = |(known, _): (&Known, _)| {
-            let center = known.region.center.midpoint(known.predict(index).center);
-            let side = SEARCH * known.region.side;
+        let window = |((known, predicted), _): ((&Known, &Region), _)| {
+            let center = known.region().center.midpoint(predicted.center);
+            let side = SEARCH * known.region().side;
             Work::Detect(Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side })
         };
         doubtful.map(window).collect()
@@ -392,16 +308,17 @@ impl Scout {
     /// that nobody takes the place of a neighbour in other clothes.
     fn assign(&mut self, index: u64, predicted: &[Region], sights: Vec<Sight>) -> Vec<Tracked> {
         let interval = self.interval();
-        let cost = |known: &Known, predicted: &Region, sight: &Sight, second: bool| {
+        let expected: Vec<Landmarks> = self.known.iter().zip(predicted).map(|(k, at)| k.carried(at)).collect();
+        let cost = |i: usize, sight: &Sight, second: bool| {
+            let (known, predicted) = (&self.known[i], &predicted[i]);
             let region = sight.landmarks.region();
             let missed = ((index - known.frame) as f64 / interval as f64 - 1.0).max(0.0);
             // Someone who lands or stops is where they were rather than where they were going.
-            let nearest = predicted.center.distance(region.center).min(known.region.center.distance(region.center));
+            let nearest = predicted.center.distance(region.center).min(known.region().center.distance(region.center));
             let distance = nearest / predicted.side.min(region.side);
             let size = size_difference(predicted, &region);
             let look = known.look.distance(&sight.look);
-            let expected = known.sight.landmarks.carried(&known.region, predicted);
-            let pose = pose_distance(&expected, &sight.landmarks, [0.0; 2]);
+            let pose = pose_distance(&expected[i], &sight.landmarks, [0.0; 2]);
             // Whoever turns is lit from another side each moment.
             let unlike = if known.is_turning(self.fps, self.display) { 0.8 } else { 0.55 };
             let possible = if second {
@@ -416,7 +333,7 @@ impl Scout {
             let taken = owner.clone();
             let cost = |known: usize, sight: usize| {
                 let free = taken[sight].is_none() && !taken.contains(&Some(known));
-                free.then(|| cost(&self.known[known], &predicted[known], &sights[sight], second)).flatten()
+                free.then(|| cost(known, &sights[sight], second)).flatten()
             };
             let costs: Vec<Vec<Option<f64>>> = (0..self.known.len())
                 .map(|known| (0..sights.len()).map(|sight| cost(known, sight)).collect())
@@ -429,39 +346,15 @@ impl Scout {
         }
         let mut people = Vec::with_capacity(sights.len());
         for (sight, owner) in sights.into_iter().zip(owner) {
-            let region = sight.landmarks.region();
-            let clarity = clarity(&sight.landmarks, self.display);
             let (tracklet, velocity) = match owner.map(|i| &mut self.known[i]) {
                 Some(known) => {
-                    let step = (region.center - known.region.center) / (index - known.frame).max(1) as f64;
-                    let turn =
-                        wrap_angle(region.rotation - known.region.rotation) / (index - known.frame).max(1) as f64;
-                    known.spin += 0.6 * (turn - known.spin);
-                    known.velocity = if known.velocity == DVec2::ZERO { step } else { known.velocity.lerp(step, 0.7) };
-                    known.look = Look::mean([&known.look, &known.look, &known.look, &sight.look].into_iter());
-                    known.sightings += 1;
-                    known.clarity += 0.25 * (clarity - known.clarity);
-                    known.is_proven |= known.sightings >= PROVEN && known.clarity >= MIN_CLARITY;
-                    (known.frame, known.region, known.sight) = (index, region, sight.clone());
+                    known.see(index, sight.clone(), self.display);
                     (known.tracklet, known.velocity)
                 }
                 None => {
                     let tracklet = self.next_tracklet;
                     self.next_tracklet += 1;
-                    self.known.push(Known {
-                        tracklet,
-                        frame: index,
-                        region,
-                        velocity: DVec2::ZERO,
-                        spin: 0.0,
-                        look: sight.look,
-                        sight: sight.clone(),
-                        last_opinion: None,
-                        sightings: 1,
-                        clarity,
-                        is_proven: false,
-                        is_figure: false,
-                    });
+                    self.known.push(Known::new(tracklet, index, sight.clone(), self.display));
                     (tracklet, DVec2::ZERO)
                 }
             };
@@ -477,7 +370,7 @@ impl Scout {
         }
         for person in people {
             let Some(known) = self.known.iter_mut().find(|k| k.tracklet == person.tracklet) else { continue };
-            if is_small(&known.region, self.display) {
+            if is_small(&known.region(), self.display) {
                 continue;
             }
             let since = known.last_opinion.map(|last| (index - last) as f64 / self.fps);
@@ -614,18 +507,6 @@ fn expected_between(before: &Keyframe, after: &Keyframe, frame: u64, display: [u
     expected
 }
 
-/// Whether much of whoever is in the region may be outside the picture.
-fn is_leaving(region: &Region, display: [u32; 2]) -> bool {
-    let (size, margin) = (DVec2::from(display.map(f64::from)), DVec2::splat(0.25 * region.side));
-    region.center.cmplt(margin).any() || region.center.cmpgt(size - margin).any()
-}
-
-/// The region turned further by each of these angles.
-fn turned(region: Region, turns: &[f64]) -> Vec<Region> {
-    let turn = |by| Region { rotation: wrap_angle(region.rotation + by), ..region };
-    turns.iter().map(turn).collect()
-}
-
 fn interpolate(a: &Region, b: &Region, share: f64) -> Region {
     Region {
         center: a.center.lerp(b.center, share),
@@ -662,6 +543,7 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pose::Look;
     use crate::track::synthetic;
 
     const DISPLAY: [u32; 2] = [1280, 720];
