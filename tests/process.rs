@@ -84,6 +84,35 @@ fn the_motion_does_not_depend_on_the_number_of_workers() {
 }
 
 #[test]
+fn a_picture_that_lies_on_its_side_shows_the_same_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let [upright, lying] = ["upright.mp4", "lying.mp4"].map(|name| folder.path().join(name));
+    let scaled = "-ss 2 -i {} -t 1.5 -an -c:v libx264 -preset ultrafast -crf 12 -vf scale=1280:720";
+    ffmpeg(&format!("{scaled} {{}}"), &[&sample(), &upright]);
+    ffmpeg(&format!("{scaled},transpose=clock {{}}"), &[&sample(), &lying]);
+    let output = run(meshreel(folder.path()).arg("process").args([&upright, &lying]).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let rows = |name: &str| motion(&folder.path().join("out").join(name));
+    for (upright, lying) in rows("upright.motion.jsonl")[1..].iter().zip(&rows("lying.motion.jsonl")[1..]) {
+        let [upright, lying] = [upright, lying].map(|row| row["people"].as_array().unwrap());
+        assert_eq!(upright.len(), lying.len(), "{lying:?}");
+        let at = |point: &Value| [0, 1].map(|axis| point[axis].as_f64().unwrap());
+        for person in upright {
+            let off = |other: &Value| {
+                let points = |p: &Value| p["keypoints2d"].as_array().unwrap().iter().map(at).collect::<Vec<_>>();
+                let apart =
+                    |([x, y], [turned_x, turned_y]): ([f64; 2], [f64; 2])| (turned_y - x).hypot(719.0 - turned_x - y);
+                points(person).into_iter().zip(points(other)).map(apart).sum::<f64>() / 17.0
+            };
+            let height = person["box"][3].as_f64().unwrap();
+            let nearest = lying.iter().map(off).fold(f64::INFINITY, f64::min);
+            assert!(nearest < 0.1 * height, "{nearest} pixels off");
+        }
+    }
+}
+
+#[test]
 fn nobody_in_the_picture_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("empty.mkv");

@@ -1,14 +1,15 @@
 //! Finding people of any size and posture with NanoDet (Rangi Lyu, 2020, github.com/RangiLyu/nanodet): boxes round what is
 //! visible of them, no pose. It sees crowds and people half hidden, which the BlazePose detector was not made for.
 
-use std::path::Path;
+use std::{f64::consts::FRAC_PI_2, path::Path};
 
-use glam::{DAffine2, DVec2};
+use glam::{DAffine2, DMat2, DVec2, Vec2};
 
 use super::{
     PoseError, Region, Runtime,
     crop::{Border, Picture},
     runtime::{Opened, output},
+    wrap_angle,
 };
 
 /// Sides of the cells of the network's three heads, in its input's pixels.
@@ -37,12 +38,14 @@ pub struct View {
     pub height: f64,
     /// Whether to look at half the pixels, in half the time.
     pub is_coarse: bool,
+    /// Quarter turns clockwise of the people who are looked for: the network knows them head up.
+    pub turn: u8,
 }
 
 impl View {
     /// The whole picture.
     pub fn whole([width, height]: [u32; 2]) -> Self {
-        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false }
+        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false, turn: 0 }
     }
 
     /// `parts` times `parts` views that cover the picture and overlap by a quarter; none where they would only magnify.
@@ -56,14 +59,24 @@ impl View {
             width: share * width,
             height: share * height,
             is_coarse: false,
+            turn: 0,
         };
         (0..parts * parts).map(view).filter(|view| view.scale() >= FINEST)
     }
 
     /// Displayed pixels of a pixel of the network's input.
     fn scale(&self) -> f64 {
-        let [columns, rows] = input_size(self);
-        (self.width / columns as f64).max(self.height / rows as f64)
+        let ([columns, rows], [width, height]) = (input_size(self), self.turned_size());
+        (width / columns as f64).max(height / rows as f64)
+    }
+
+    fn is_lying(&self) -> bool {
+        !self.turn.is_multiple_of(2)
+    }
+
+    /// Width and height as the network is shown them.
+    fn turned_size(&self) -> [f64; 2] {
+        if self.is_lying() { [self.height, self.width] } else { [self.width, self.height] }
     }
 
     /// Whether somebody with these bounds is whole in the view, and large enough there to be found.
@@ -71,7 +84,8 @@ impl View {
         let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
         let is_inside =
             left >= self.x && right <= self.x + self.width && top >= self.y && bottom <= self.y + self.height;
-        is_inside && bottom - top >= VISIBLE * self.scale()
+        let tall = if self.is_lying() { right - left } else { bottom - top };
+        is_inside && tall >= VISIBLE * self.scale()
     }
 
     /// Whether a figure reaches the edge of the view where the picture goes on: then it may be part of a person.
@@ -99,18 +113,28 @@ pub struct Figure {
     pub bounds: [f32; 4],
     /// Probability.
     pub score: f32,
+    /// Quarter turns clockwise from standing, as the view was in which they were found.
+    pub turn: u8,
 }
 
 impl Figure {
-    /// Where the landmark network should look if all of an upright person is in the box.
+    /// Where the landmark network should look if all of a person is in the box, stretched out along it.
     pub fn region(&self) -> Region {
         let [left, top, right, bottom] = self.bounds.map(f64::from);
         let size = DVec2::new(right - left, bottom - top);
-        let center = DVec2::new(left + 0.5 * size.x, top + HIPS * size.y);
-        Region { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: 0.0 }
+        let down = DVec2::from(DOWN[usize::from(self.turn % 4)]);
+        let center = DVec2::new(left, top).midpoint(DVec2::new(right, bottom)) + (HIPS - 0.5) * down * size;
+        Region { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: self.rotation() }
+    }
+
+    /// Radians clockwise from standing, -π..=π.
+    pub fn rotation(&self) -> f64 {
+        wrap_angle(f64::from(self.turn) * FRAC_PI_2)
     }
 }
 
+/// From head to feet in the picture, by quarter turns clockwise.
+const DOWN: [[f64; 2]; 4] = [[0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 0.0]];
 /// Height of the hips below the top of the head, over the body's height.
 const HIPS: f64 = 0.52;
 /// Side of a region over the height of the person in it, roughly.
@@ -128,7 +152,7 @@ fn input_size(view: &View) -> [usize; 2] {
     let area = if view.is_coarse { COARSE_AREA } else { AREA };
     let scale = (area / (view.width * view.height)).sqrt();
     // A strip is looked at with empty space beside it rather than with pixels without end.
-    [view.width, view.height].map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
+    view.turned_size().map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
 }
 
 /// The person finder of one worker.
@@ -153,28 +177,37 @@ impl Finder {
     pub fn find(&mut self, picture: &Picture<'_>, view: View) -> Result<Vec<Figure>, PoseError> {
         let ([columns, rows], scale) = (input_size(&view), view.scale());
         let middle = DVec2::new(view.x + view.width / 2.0, view.y + view.height / 2.0);
-        let origin = middle - DVec2::new(columns as f64, rows as f64) * scale / 2.0;
-        // From corners of input pixels to the middles of displayed ones.
-        let to_display = DAffine2::from_translation(origin - 0.5) * DAffine2::from_scale(DVec2::splat(scale));
-        picture.shrink(to_display, [columns, rows], Border::Fill(GREY), &mut self.input);
+        let [down, half] = [DOWN[usize::from(view.turn % 4)].into(), DVec2::new(columns as f64, rows as f64) / 2.0];
+        let turn = DMat2::from_cols(DVec2::new(down.y, -down.x), down);
+        // From corners of input pixels to those of displayed ones.
+        let to_display = DAffine2::from_mat2_translation(turn * scale, middle - turn * half * scale);
+        picture.shrink(
+            DAffine2::from_translation(DVec2::splat(-0.5)) * to_display,
+            [columns, rows],
+            Border::Fill(GREY),
+            &mut self.input,
+        );
         let cells: usize = STRIDES.iter().map(|s| (columns / s) * (rows / s)).sum();
-        let mut found = self.network.run([1, rows, columns, 3], &self.input, |outputs| {
+        let found = self.network.run([1, rows, columns, 3], &self.input, |outputs| {
             let (scores, distances) = (output(outputs, "scores", cells)?, output(outputs, "distances", cells * 4)?);
-            Ok(figures(scores, distances, [columns, rows], scale as f32, origin.as_vec2()))
+            Ok(boxes(scores, distances, [columns, rows]))
         })?;
+        let mut found: Vec<Figure> = found
+            .into_iter()
+            .map(|([x0, y0, x1, y1], score)| {
+                let [a, b] =
+                    [[x0, y0], [x1, y1]].map(|corner| to_display.transform_point2(Vec2::from(corner).as_dvec2()));
+                let [low, high] = [a.min(b).as_vec2(), a.max(b).as_vec2()];
+                Figure { bounds: [low.x, low.y, high.x, high.y], score, turn: view.turn }
+            })
+            .collect();
         found.retain(|figure| !view.cuts(figure, picture.geometry.display));
         Ok(best(found))
     }
 }
 
-/// Reads the outputs for an input of this size, whose pixels are `scale` displayed pixels, the first one's corner at `origin`.
-fn figures(
-    scores: &[f32],
-    distances: &[f32],
-    [columns, rows]: [usize; 2],
-    scale: f32,
-    origin: glam::Vec2,
-) -> Vec<Figure> {
+/// Left, top, right and bottom of boxes in the input, which has this size, and their scores.
+fn boxes(scores: &[f32], distances: &[f32], [columns, rows]: [usize; 2]) -> Vec<([f32; 4], f32)> {
     let centers = STRIDES.into_iter().flat_map(|stride| {
         let across = columns / stride;
         (0..across * (rows / stride)).map(move |i| (stride as f32, [i % across, i / across].map(|v| v as f32 + 0.5)))
@@ -184,9 +217,7 @@ fn figures(
         if score.is_nan() || score < MIN_SCORE || !sides.iter().all(|v| v.is_finite()) {
             continue;
         }
-        let corners = [x - sides[0], y - sides[1], x + sides[2], y + sides[3]].map(|v| v * stride * scale);
-        let bounds = [corners[0] + origin.x, corners[1] + origin.y, corners[2] + origin.x, corners[3] + origin.y];
-        found.push(Figure { bounds, score });
+        found.push(([x - sides[0], y - sides[1], x + sides[2], y + sides[3]].map(|v| v * stride), score));
     }
     found
 }
@@ -214,7 +245,9 @@ mod tests {
         assert_eq!(size(1080, 1920), [256, 448]);
         assert_eq!(size(500, 500), [320, 320]);
         assert_eq!(size(10, 10_000), [128, 832]);
-        assert_eq!(input_size(&View { is_coarse: true, ..View::whole([1920, 1080]) }), [320, 192]);
+        let whole = View::whole([1920, 1080]);
+        assert_eq!(input_size(&View { is_coarse: true, ..whole }), [320, 192]);
+        assert_eq!(input_size(&View { turn: 3, ..whole }), [256, 448]);
     }
 
     #[test]
@@ -225,25 +258,33 @@ mod tests {
         assert_eq!(shown([600.0, 300.0, 650.0, 420.0]), [false; 4], "each would cut it");
         assert_eq!(shown([1200.0, 590.0, 1270.0, 719.0]), [false, false, false, true]);
         assert!(!View::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
+        let lying = View { turn: 1, ..View::whole(display) };
+        assert!(lying.shows([10.0, 10.0, 400.0, 90.0]) && !lying.shows([10.0, 10.0, 90.0, 400.0]));
         let last = View::parts(display, 4).last().unwrap();
         assert!((last.x + last.width - 1280.0).abs() < 1e-9 && (last.y + last.height - 720.0).abs() < 1e-9);
         assert_eq!(View::parts([320, 240], 4).count(), 0, "they would only magnify");
         let first = View::parts(display, 2).next().unwrap();
-        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0 }, display);
+        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0, turn: 0 }, display);
         assert!(cut([600.0, 10.0, 730.0, 110.0]) && !cut([0.0, 0.0, 40.0, 110.0]));
     }
 
     #[test]
     fn of_boxes_that_overlap_the_best_stays() {
-        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score };
+        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score, turn: 0 };
         assert_eq!(best(vec![at(1.0, 0.5), at(0.0, 0.9), at(6.0, 0.6)]), [at(0.0, 0.9), at(6.0, 0.6)]);
     }
 
     #[test]
     fn an_upright_person_fits_the_region() {
-        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0 };
+        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0, turn: 0 };
         let region = figure.region();
         assert_eq!((region.center, region.rotation), (DVec2::new(100.0, 52.0), 0.0));
         assert!(region.side > 120.0 && region.side < 160.0);
+
+        // Head to the right: the hips are a little left of the middle.
+        let lying = Figure { bounds: [0.0, 90.0, 100.0, 110.0], score: 1.0, turn: 1 }.region();
+        assert_eq!((lying.center, lying.rotation, lying.side), (DVec2::new(48.0, 100.0), FRAC_PI_2, region.side));
+        let hanging = Figure { turn: 2, ..figure }.region();
+        assert_eq!(hanging.center, DVec2::new(100.0, 48.0));
     }
 }

@@ -3,15 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use super::likeness::assign;
-use crate::pose::{Figure, Landmarks, View, best, overlap};
+use crate::pose::{Figure, Landmarks, View, best, overlap, wrap_angle};
 
 /// Rows and columns of the parts of the picture that are looked at beside the whole.
 const PARTS: u32 = 2;
 const CLOSEST_PARTS: u32 = 4;
 /// Keyframes from one part to the next, where nobody small is known.
 const SELDOM: u64 = 2;
+/// Keyframes from one other way round to the next, where somebody is known.
+const OTHER_WAYS: u64 = 5;
 /// Small people from which on they are a crowd.
 const CROWD: usize = 4;
+/// The other ways round in which people are looked for, by quarter turns clockwise: lying on either side, head down.
+const WAYS: [u8; 3] = [1, 3, 2];
+/// Score that a figure must have to be one where it is turned otherwise than most people are, or than a clear one that it overlaps
+/// by more than this.
+const CLEAR_SCORE: f32 = 0.5;
+const CROSSING: f32 = 0.1;
+/// Whoever is turned by less (radians) from a figure is turned as it is.
+pub(super) const SAME_WAY: f64 = 0.6;
 /// Overlap of somebody's landmarks with a figure above which it is theirs.
 const SAME: f32 = 0.4;
 /// The same, above which there is no doubt about it.
@@ -23,10 +33,16 @@ pub(super) struct Turns {
     keyframes: u64,
 }
 
+/// The whole picture for people who are turned.
+fn turned(display: [u32; 2], turn: u8) -> View {
+    View { turn, ..View::whole(display) }
+}
+
 impl Turns {
-    /// On the first keyframe: the whole picture and its larger parts.
+    /// On the first keyframe: the whole picture, also for people who lie or hang in it, and its larger parts.
     pub fn first(display: [u32; 2]) -> Vec<View> {
-        [View::whole(display)].into_iter().chain(View::parts(display, PARTS)).collect()
+        let whole = [View::whole(display)].into_iter().chain(WAYS.map(|turn| turned(display, turn)));
+        whole.chain(View::parts(display, PARTS)).collect()
     }
 
     /// And the smaller ones as well, where the first look found somebody small.
@@ -36,15 +52,26 @@ impl Turns {
         if is_needed { View::parts(seen.display, CLOSEST_PARTS).collect() } else { Vec::new() }
     }
 
-    /// Later: the whole picture, as closely as those known (their bounds) need. Its parts take turns: one a keyframe while small people
-    /// are known, else one now and then; in a crowd of small people all larger parts and one of the smaller.
-    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]]) -> Vec<View> {
-        let whole = View::whole(display);
-        let coarse = View { is_coarse: true, ..whole };
-        let mut views = vec![if known.iter().all(|&b| coarse.shows(b)) { coarse } else { whole }];
-        let (large, small) = (View::parts(display, PARTS), View::parts(display, CLOSEST_PARTS));
+    /// Later: the whole picture, as closely as those known (their bounds) need and turned each way round that they are (`ways`, that of most
+    /// people first). Its parts take turns: one a keyframe while small people are known, else one now and then; in a crowd of small people
+    /// all larger parts and one of the smaller. So do the other ways round: one a keyframe while nobody is known for sure (`is_alone`),
+    /// else one now and then.
+    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]], ways: &[u8], is_alone: bool) -> Vec<View> {
+        let way = ways.first().copied().unwrap_or(0);
+        let shows = |is_coarse| {
+            move |&b: &[f32; 4]| ways.iter().any(|&turn| View { is_coarse, ..turned(display, turn) }.shows(b))
+        };
+        let is_coarse = known.iter().all(shows(true));
+        let mut views: Vec<View> = ways.iter().map(|&turn| View { is_coarse, ..turned(display, turn) }).collect();
+        let parts = |parts| View::parts(display, parts).map(move |part| View { turn: way, ..part });
+        let (large, small) = (parts(PARTS), parts(CLOSEST_PARTS));
         self.keyframes += 1;
-        let (turn, parts): (u64, Vec<View>) = match known.iter().filter(|&&b| !whole.shows(b)).count() {
+        let others = if is_alone { 1 } else { OTHER_WAYS };
+        if self.keyframes.is_multiple_of(others) {
+            let turn = WAYS[(self.keyframes / others) as usize % WAYS.len()];
+            views.extend((!ways.contains(&turn)).then(|| turned(display, turn)));
+        }
+        let (turn, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
             CROWD.. => {
                 views.extend(large);
                 (self.keyframes, small.collect())
@@ -61,26 +88,44 @@ impl Turns {
 /// The figures in one picture, and where they were looked for.
 pub(super) struct Figures {
     display: [u32; 2],
+    ways: Vec<u8>,
     views: Vec<View>,
     found: Vec<Figure>,
 }
 
 impl Figures {
-    /// Of the views that were looked at and everything found in them.
-    pub fn new(display: [u32; 2], views: Vec<View>, found: Vec<Figure>) -> Self {
-        Self { display, views, found: best(found) }
+    /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`.
+    pub fn new(display: [u32; 2], ways: Vec<u8>, views: Vec<View>, found: Vec<Figure>) -> Self {
+        let mut figures = Self { display, ways, views: Vec::new(), found: Vec::new() };
+        figures.add(views, found);
+        figures
     }
 
     /// More views of the same picture.
-    pub fn add(&mut self, views: Vec<View>, found: Vec<Figure>) {
+    pub fn add(&mut self, views: Vec<View>, mut found: Vec<Figure>) {
         self.views.extend(views);
-        self.found = best([std::mem::take(&mut self.found), found].concat());
+        found.append(&mut self.found);
+        let clear: Vec<Figure> = found.iter().filter(|f| f.score >= CLEAR_SCORE).copied().collect();
+        let crosses = |f: &Figure| clear.iter().any(|c| c.turn != f.turn && overlap(&c.bounds, &f.bounds) > CROSSING);
+        found.retain(|f| f.score >= CLEAR_SCORE || (self.ways.contains(&f.turn) && !crosses(f)));
+        self.found = best(found);
     }
 
     /// How well the best figure covers somebody, 0..=1.
     pub fn share(&self, landmarks: &Landmarks) -> f32 {
+        self.best(landmarks).map_or(0.0, |(share, _)| share)
+    }
+
+    /// Radians by which the figure of somebody is turned; 0 where there is none.
+    pub fn rotation(&self, landmarks: &Landmarks) -> f64 {
+        self.best(landmarks).filter(|(share, _)| *share > SAME).map_or(0.0, |(_, figure)| figure.rotation())
+    }
+
+    /// The figure that covers somebody best, and how well.
+    fn best(&self, landmarks: &Landmarks) -> Option<(f32, &Figure)> {
         let bounds = landmarks.visible_bounds(self.display);
-        self.found.iter().map(|f| overlap(&bounds, &f.bounds)).fold(0.0, f32::max)
+        let shares = self.found.iter().map(|f| (overlap(&bounds, &f.bounds), f));
+        shares.max_by(|(a, _), (b, _)| a.total_cmp(b))
     }
 
     /// Whether there is a figure where somebody is; `before` where the finder did not look closely enough to say no.
@@ -88,12 +133,14 @@ impl Figures {
         self.share(landmarks) > SAME || (before && !self.is_looked_at(landmarks))
     }
 
-    /// The same, beyond doubt.
+    /// The same, beyond doubt: they are turned as it is, too.
     pub fn has_clearly(&self, landmarks: &Landmarks, before: bool) -> bool {
-        match self.share(landmarks) {
+        let is_same_way = wrap_angle(landmarks.region().rotation - self.rotation(landmarks)).abs() < SAME_WAY;
+        let is_covered = match self.share(landmarks) {
             share if share > SAME => share > CLEAR,
             _ => before && !self.is_looked_at(landmarks),
-        }
+        };
+        is_same_way && is_covered
     }
 
     /// Those that are not clearly of any of these people, best first.
@@ -141,7 +188,8 @@ mod tests {
     fn a_figure_is_of_one_person_only() {
         let people = [430.0, 402.0].map(|x| synthetic::person([x, 360.0], 400.0));
         let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
-        let figures = Figures::new(DISPLAY, vec![View::whole(DISPLAY)], vec![Figure { bounds, score: 0.5 }]);
+        let figures =
+            Figures::new(DISPLAY, vec![0], vec![View::whole(DISPLAY)], vec![Figure { bounds, score: 0.5, turn: 0 }]);
         assert_eq!(figures.give(people.iter()), [Some(false), Some(true)]);
         assert!(people.iter().all(|p| figures.has(p, false)), "either could be the one");
     }
@@ -151,7 +199,7 @@ mod tests {
         let small = synthetic::person([400.0, 260.0], 80.0);
         for (views, expected) in [(vec![View::whole(DISPLAY)], None), (View::parts(DISPLAY, 4).collect(), Some(false))]
         {
-            let figures = Figures::new(DISPLAY, views, Vec::new());
+            let figures = Figures::new(DISPLAY, vec![0], views, Vec::new());
             assert_eq!(figures.give([&small].into_iter()), [expected]);
             for before in [false, true] {
                 let is_seen = before && expected.is_none();

@@ -4,10 +4,12 @@
 //! The scout sees keyframes in order and is the only state of the observing pass; the expensive questions leave it as
 //! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::expected`] says where to look.
 
+use std::f64::consts::FRAC_PI_2;
+
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Figures, Turns};
+use super::figures::{Figures, SAME_WAY, Turns};
 use super::fill;
 use super::known::Known;
 use super::likeness::{assign, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference};
@@ -57,8 +59,6 @@ pub struct Keyframe {
 const MOST_NEW: usize = 32;
 /// What agreement with a figure is worth ([`Landmarks::quality`]).
 const FIGURE_BONUS: f32 = 0.5;
-/// Whoever is turned by less (radians) stands.
-const UPRIGHT: f64 = 0.6;
 /// How far off a region may be before it is looked at again ([`Region::difference`]).
 pub const TOLERANCE: f64 = 0.15;
 const DETECTION_TOLERANCE: f64 = 0.08;
@@ -165,7 +165,7 @@ impl Scout {
         let guesses: Vec<_> = guesses.map(|(k, &at)| k.guesses(at, self.fps, self.display)).collect();
         work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
-        let mut figures = Figures::new(self.display, views, figures);
+        let mut figures = Figures::new(self.display, self.ways(), views, figures);
         if self.last_keyframe.is_none() {
             let closer = Turns::closer(&figures);
             let answers = Answers::from(run(closer.iter().copied().map(Work::Find).collect())?);
@@ -227,7 +227,19 @@ impl Scout {
         self.last_find = index;
         let known = self.known.iter().filter(|k| k.is_figure);
         let known: Vec<_> = known.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
-        self.turns.next(self.display, &known)
+        self.turns.next(self.display, &known, &self.ways(), !self.known.iter().any(|k| k.is_proven))
+    }
+
+    /// Quarter turns clockwise by which those known are turned, that of most people first. Nobody need stand for 0 to be among them.
+    fn ways(&self) -> Vec<u8> {
+        let is_any = self.known.iter().any(|k| k.is_proven);
+        let mut people = [1, 0, 0, 0];
+        for known in self.known.iter().filter(|k| k.is_proven || !is_any) {
+            people[usize::from(quarters(known.region().rotation))] += 2;
+        }
+        let mut ways: Vec<u8> = (0..4).filter(|&turn| people[usize::from(turn)] > 0).collect();
+        ways.sort_by_key(|&turn| std::cmp::Reverse(people[usize::from(turn)]));
+        ways
     }
 
     /// Of what was `seen` of each of those known before, and was now found where they were `guessed` to be, what fits them best.
@@ -265,7 +277,7 @@ impl Scout {
         };
         let quality = match on {
             Some(i) => self.known[i].fits(&predicted[i], &sight),
-            None => sight.landmarks.quality(),
+            None => sight.landmarks.quality_at(figures.rotation(&sight.landmarks)),
         };
         // One find in two regions belongs to the person who has been known for long.
         let bonus = if known.is_some_and(|i| self.known[i].is_proven) { KNOWN_BONUS } else { 0.0 };
@@ -275,10 +287,8 @@ impl Scout {
     /// Whom the finder does not see where they are (`seen`, of those known), and who does not stand upright, is also looked
     /// for anew: where the prediction is off, the detector brings the body back.
     fn windows(&self, predicted: &[Region], seen: &[Option<Find>], figures: &Figures) -> Vec<Work> {
-        let is_clear = |known: &Known, Find { sight, .. }: &Find| {
-            let upright = sight.landmarks.region().rotation.abs() < UPRIGHT;
-            upright && figures.has_clearly(&sight.landmarks, known.is_figure)
-        };
+        let is_clear =
+            |known: &Known, Find { sight, .. }: &Find| figures.has_clearly(&sight.landmarks, known.is_figure);
         let doubtful = self.known.iter().zip(predicted).zip(seen).filter(|((known, _), find)| {
             known.is_worth_finding(self.display) && !find.as_ref().is_some_and(|f| is_clear(known, f))
         });
@@ -423,6 +433,11 @@ fn keep_best(mut finds: Vec<Find>) -> Vec<Find> {
     kept
 }
 
+/// The nearest number of quarter turns, 0..4.
+fn quarters(rotation: f64) -> u8 {
+    (rotation / FRAC_PI_2).round().rem_euclid(4.0) as u8 % 4
+}
+
 /// Answers by their kind, each in the order of the questions.
 #[derive(Default)]
 struct Answers {
@@ -450,7 +465,7 @@ impl From<Vec<Found>> for Answers {
 fn is_same_place(known: &Region, new: &Region) -> bool {
     known.center.distance(new.center) < 0.12 * known.side.min(new.side)
         && size_difference(known, new) < 0.45
-        && wrap_angle(known.rotation - new.rotation).abs() < UPRIGHT
+        && wrap_angle(known.rotation - new.rotation).abs() < SAME_WAY
 }
 
 /// Where a tracklet should be on a frame between keyframes.
@@ -555,7 +570,7 @@ mod tests {
     }
 
     fn figure(x: f32, height: f32) -> Figure {
-        Figure { bounds: sight(x, height, 1.0).landmarks.bounds(), score: 0.5 }
+        Figure { bounds: sight(x, height, 1.0).landmarks.bounds(), score: 0.5, turn: 0 }
     }
 
     /// A picture in which the finder sees `figures` and the landmark network the nearest of `people`.
@@ -647,6 +662,41 @@ mod tests {
     }
 
     #[test]
+    fn where_people_lie_the_finder_looks_at_the_picture_turned() {
+        for (turn, score, is_found) in [(1, 0.6, true), (3, 0.6, true), (2, 0.6, true), (1, 0.4, false)] {
+            let person = turned_person(400.0, f64::from(turn) * FRAC_PI_2);
+            let figure = Figure { bounds: person.landmarks.bounds(), score, turn };
+            let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+            for index in [0, 6, 12, 18, 24] {
+                let mut looks = Vec::new();
+                let mut run = |work: Vec<Work>| -> Result<Vec<Found>, ()> {
+                    looks.extend(work.iter().filter_map(|w| if let Work::Find(view) = w { Some(*view) } else { None }));
+                    let answer = |work: &Work| match work {
+                        Work::Find(view) if view.turn == turn && view.width > 1000.0 => Found::Figures(vec![figure]),
+                        Work::Find(_) => Found::Figures(Vec::new()),
+                        Work::Detect(_) => Found::People(Vec::new()),
+                        Work::Look { spot, .. } => {
+                            let off = wrap_angle(spot.region.rotation - figure.rotation()).abs();
+                            Found::Person((off < 0.87).then(|| person.clone()))
+                        }
+                    };
+                    Ok(work.iter().map(answer).collect())
+                };
+                let found = scout.keyframe(index, &mut run).unwrap();
+                let figures: Vec<Option<bool>> = found.people.iter().map(|p| p.figure).collect();
+                assert_eq!(
+                    figures,
+                    if is_found { vec![Some(true)] } else { vec![] },
+                    "frame {index}, turned by {turn}"
+                );
+                let whole = looks.iter().filter(|view| view.width > 1000.0);
+                let turns: Vec<u8> = whole.map(|view| view.turn).collect();
+                assert!(!is_found || turns.contains(&turn) && turns.contains(&0), "frame {index}: {turns:?}");
+            }
+        }
+    }
+
+    #[test]
     fn parts_of_the_picture_take_turns_while_people_are_small() {
         for (height, count, parts) in [(400.0, 1, 10), (120.0, 1, 20), (120.0, 4, 20 * (4 + 1))] {
             let places = || (0..count).map(|i| 400.0 + 120.0 * i as f32);
@@ -654,10 +704,18 @@ mod tests {
                 places().map(|x| (figure(x, height), sight(x, height, 1.0))).unzip();
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
             let (_, first) = keyframe(&mut scout, 0, &figures, &people);
-            let is_find = |w: &&Work| matches!(w, Work::Find(_));
-            assert_eq!(first.iter().filter(is_find).count(), if height < 200.0 { 1 + 4 + 16 } else { 1 + 4 });
-            let later = (1..=20).flat_map(|i| keyframe(&mut scout, 6 * i, &figures, &people).1);
-            assert_eq!(later.filter(|w| is_find(&w)).count(), 20 + parts, "{count} people {height} pixels tall");
+            let count_finds = |asked: &[Work], turned: bool| {
+                asked.iter().filter(|w| matches!(w, Work::Find(view) if (view.turn != 0) == turned)).count()
+            };
+            assert_eq!(count_finds(&first, false), if height < 200.0 { 1 + 4 + 16 } else { 1 + 4 });
+            assert_eq!(count_finds(&first, true), 3, "whoever lies on either side or hangs head down");
+            let later: Vec<_> = (1..=20).flat_map(|i| keyframe(&mut scout, 6 * i, &figures, &people).1).collect();
+            assert_eq!(count_finds(&later, false), 20 + parts, "{count} people {height} pixels tall");
+            assert_eq!(
+                count_finds(&later, true),
+                3 + 4,
+                "each time while nobody is known for sure, later now and then"
+            );
         }
     }
 
