@@ -11,15 +11,17 @@ const CLOSEST_PARTS: u32 = 4;
 /// Keyframes from one part to the next, where nobody small is known.
 const SELDOM: u64 = 2;
 /// Keyframes from one other way round to the next, where somebody is known.
-const OTHER_WAYS: u64 = 5;
+const OTHER_WAYS: u64 = 10;
 /// Small people from which on they are a crowd.
 const CROWD: usize = 4;
 /// The other ways round in which people are looked for, by quarter turns clockwise: lying on either side, head down.
 const WAYS: [u8; 3] = [1, 3, 2];
-/// Score that a figure must have to be one where it is turned otherwise than most people are, or than a clear one that it overlaps
-/// by more than this.
+/// Score from which on a figure is one even where another one, turned otherwise, overlaps it by more than this.
 const CLEAR_SCORE: f32 = 0.5;
 const CROSSING: f32 = 0.1;
+/// Score of a figure that is turned otherwise than those known, and what it must be clearer by than one on the same place that is not.
+const UNUSUAL_SCORE: f32 = 0.65;
+const CLEARER: f32 = 0.2;
 /// Whoever is turned by less (radians) from a figure is turned as it is.
 pub(super) const SAME_WAY: f64 = 0.6;
 /// Overlap of somebody's landmarks with a figure above which it is theirs.
@@ -27,9 +29,9 @@ const SAME: f32 = 0.4;
 /// The same, above which there is no doubt about it.
 const CLEAR: f32 = 0.6;
 
-/// The turns that the parts of the picture take.
+/// The parts of the picture, and the ways round, are looked at one after the other.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct Turns {
+pub(super) struct Rounds {
     keyframes: u64,
 }
 
@@ -38,7 +40,7 @@ fn turned(display: [u32; 2], turn: u8) -> View {
     View { turn, ..View::whole(display) }
 }
 
-impl Turns {
+impl Rounds {
     /// On the first keyframe: the whole picture, also for people who lie or hang in it, and its larger parts.
     pub fn first(display: [u32; 2]) -> Vec<View> {
         let whole = [View::whole(display)].into_iter().chain(WAYS.map(|turn| turned(display, turn)));
@@ -66,12 +68,12 @@ impl Turns {
         let parts = |parts| View::parts(display, parts).map(move |part| View { turn: way, ..part });
         let (large, small) = (parts(PARTS), parts(CLOSEST_PARTS));
         self.keyframes += 1;
-        let others = if is_alone { 1 } else { OTHER_WAYS };
+        let others = if is_alone { SELDOM } else { OTHER_WAYS };
         if self.keyframes.is_multiple_of(others) {
             let turn = WAYS[(self.keyframes / others) as usize % WAYS.len()];
-            views.extend((!ways.contains(&turn)).then(|| turned(display, turn)));
+            views.extend((!ways.contains(&turn)).then(|| View { is_coarse: true, ..turned(display, turn) }));
         }
-        let (turn, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
+        let (round, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
             CROWD.. => {
                 views.extend(large);
                 (self.keyframes, small.collect())
@@ -80,7 +82,7 @@ impl Turns {
             0 => (self.keyframes / SELDOM, large.chain(small).collect()),
             _ => (self.keyframes, large.chain(small).collect()),
         };
-        views.extend(parts.get(turn as usize % parts.len().max(1)));
+        views.extend(parts.get(round as usize % parts.len().max(1)));
         views
     }
 }
@@ -89,14 +91,16 @@ impl Turns {
 pub(super) struct Figures {
     display: [u32; 2],
     ways: Vec<u8>,
+    is_alone: bool,
     views: Vec<View>,
     found: Vec<Figure>,
 }
 
 impl Figures {
-    /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`.
-    pub fn new(display: [u32; 2], ways: Vec<u8>, views: Vec<View>, found: Vec<Figure>) -> Self {
-        let mut figures = Self { display, ways, views: Vec::new(), found: Vec::new() };
+    /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`, unless nobody is known
+    /// for sure (`is_alone`).
+    pub fn new(display: [u32; 2], ways: Vec<u8>, is_alone: bool, views: Vec<View>, found: Vec<Figure>) -> Self {
+        let mut figures = Self { display, ways, is_alone, views: Vec::new(), found: Vec::new() };
         figures.add(views, found);
         figures
     }
@@ -105,10 +109,17 @@ impl Figures {
     pub fn add(&mut self, views: Vec<View>, mut found: Vec<Figure>) {
         self.views.extend(views);
         found.append(&mut self.found);
-        let clear: Vec<Figure> = found.iter().filter(|f| f.score >= CLEAR_SCORE).copied().collect();
-        let crosses = |f: &Figure| clear.iter().any(|c| c.turn != f.turn && overlap(&c.bounds, &f.bounds) > CROSSING);
-        found.retain(|f| f.score >= CLEAR_SCORE || (self.ways.contains(&f.turn) && !crosses(f)));
-        self.found = best(found);
+        let (mut usual, mut unusual): (Vec<Figure>, Vec<Figure>) =
+            found.iter().partition(|f| self.ways.contains(&f.turn));
+        let is_alone = self.is_alone && usual.iter().all(|f| f.score < CLEAR_SCORE);
+        let least = if is_alone { CLEAR_SCORE } else { UNUSUAL_SCORE };
+        let beats = |f: &Figure, u: &Figure| overlap(&u.bounds, &f.bounds) <= SAME || u.score + CLEARER < f.score;
+        unusual.retain(|f| f.score >= least && usual.iter().all(|u| beats(f, u)));
+        let clear: Vec<Figure> = usual.iter().chain(&unusual).filter(|f| f.score >= CLEAR_SCORE).copied().collect();
+        let crosses = |f: &Figure, c: &Figure| c.turn != f.turn && overlap(&c.bounds, &f.bounds) > CROSSING;
+        usual.retain(|f| f.score >= CLEAR_SCORE || !clear.iter().any(|c| crosses(f, c)));
+        usual.append(&mut unusual);
+        self.found = best(usual);
     }
 
     /// How well the best figure covers somebody, 0..=1.
@@ -188,8 +199,13 @@ mod tests {
     fn a_figure_is_of_one_person_only() {
         let people = [430.0, 402.0].map(|x| synthetic::person([x, 360.0], 400.0));
         let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
-        let figures =
-            Figures::new(DISPLAY, vec![0], vec![View::whole(DISPLAY)], vec![Figure { bounds, score: 0.5, turn: 0 }]);
+        let figures = Figures::new(
+            DISPLAY,
+            vec![0],
+            true,
+            vec![View::whole(DISPLAY)],
+            vec![Figure { bounds, score: 0.5, turn: 0 }],
+        );
         assert_eq!(figures.give(people.iter()), [Some(false), Some(true)]);
         assert!(people.iter().all(|p| figures.has(p, false)), "either could be the one");
     }
@@ -199,7 +215,7 @@ mod tests {
         let small = synthetic::person([400.0, 260.0], 80.0);
         for (views, expected) in [(vec![View::whole(DISPLAY)], None), (View::parts(DISPLAY, 4).collect(), Some(false))]
         {
-            let figures = Figures::new(DISPLAY, vec![0], views, Vec::new());
+            let figures = Figures::new(DISPLAY, vec![0], true, views, Vec::new());
             assert_eq!(figures.give([&small].into_iter()), [expected]);
             for before in [false, true] {
                 let is_seen = before && expected.is_none();
