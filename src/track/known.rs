@@ -3,11 +3,15 @@
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::likeness::{MIN_CLARITY, clarity, is_small, pose_distance};
+use super::likeness::{MIN_CLARITY, clarity, is_small, pose_distance, size_difference};
 use crate::pose::{Landmarks, Look, Region, Sight, wrap_angle};
 
 /// Radians a second from which on somebody turns head over heels, and is looked at more often.
 const TURNING: f64 = 0.7;
+/// Seconds after it was last seen for which somebody is taken to be turning.
+const HELD: f64 = 0.3;
+/// Whoever is turned by more (radians) does not stand.
+const DOWN: f64 = 0.8;
 /// Radians that a prediction turns a person at most.
 const MOST_TURNED: f64 = 1.2;
 /// Whoever is turned by more (radians) may be about to turn further.
@@ -32,6 +36,8 @@ pub(super) struct Known {
     pub velocity: DVec2,
     /// Radians a frame, clockwise.
     spin: f64,
+    /// Index of the keyframe on which they were last found to be turning head over heels.
+    turned: Option<u64>,
     /// Slowly changing mean of the clothes.
     pub look: Look,
     pub last_opinion: Option<u64>,
@@ -53,6 +59,7 @@ impl Known {
             frame,
             velocity: DVec2::ZERO,
             spin: 0.0,
+            turned: None,
             look: sight.look,
             last_opinion: None,
             sightings: 1,
@@ -64,12 +71,15 @@ impl Known {
     }
 
     /// The person is found again.
-    pub fn see(&mut self, frame: u64, sight: Sight, display: [u32; 2]) {
+    pub fn see(&mut self, frame: u64, sight: Sight, fps: f64, display: [u32; 2]) {
         let (before, now) = (self.region(), sight.landmarks.region());
         let frames = (frame - self.frame).max(1) as f64;
         let step = (now.center - before.center) / frames;
         self.velocity = if self.velocity == DVec2::ZERO { step } else { self.velocity.lerp(step, 0.7) };
         self.spin += 0.6 * (wrap_angle(now.rotation - before.rotation) / frames - self.spin);
+        if self.spin.abs() * fps > TURNING {
+            self.turned = Some(frame);
+        }
         self.look = Look::mean([&self.look, &self.look, &self.look, &sight.look].into_iter());
         self.sightings += 1;
         self.clarity += 0.25 * (clarity(&sight.landmarks, display) - self.clarity);
@@ -95,9 +105,11 @@ impl Known {
         Region { center, rotation: wrap_angle(region.rotation + turned), ..region }
     }
 
-    /// Whether the person is turning head over heels.
+    /// Whether the person is turning head over heels, or was a moment ago and is not upright again: they are seen wrongly now and then, as if they had stopped.
     pub fn is_turning(&self, fps: f64, display: [u32; 2]) -> bool {
-        self.is_worth_finding(display) && self.spin.abs() * fps > TURNING
+        let is_down = self.region().rotation.abs() > DOWN;
+        let is_recent = |turned| self.frame == turned || (is_down && (self.frame - turned) as f64 <= HELD * fps);
+        self.is_worth_finding(display) && self.turned.is_some_and(is_recent)
     }
 
     /// Whether the person is turning, or leans so far that they may be about to.
@@ -128,7 +140,8 @@ impl Known {
     /// How well a find fits the person at `predicted`, on the scale of [`Landmarks::quality`].
     pub fn fits(&self, predicted: &Region, sight: &Sight) -> f32 {
         let off = pose_distance(&self.carried(predicted), &sight.landmarks, [0.0; 2]).min(0.7);
-        sight.landmarks.score - 1.0 + sight.landmarks.quality_at(predicted.rotation) - off as f32
+        let grown = size_difference(predicted, &sight.landmarks.region());
+        sight.landmarks.score - 1.0 + sight.landmarks.quality_at(predicted.rotation) - (off + grown) as f32
     }
 }
 

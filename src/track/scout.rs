@@ -367,7 +367,7 @@ impl Scout {
         for (sight, owner) in sights.into_iter().zip(owner) {
             let (tracklet, velocity) = match owner.map(|i| &mut self.known[i]) {
                 Some(known) => {
-                    known.see(index, sight.clone(), self.display);
+                    known.see(index, sight.clone(), self.fps, self.display);
                     (known.tracklet, known.velocity)
                 }
                 None => {
