@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Packet;
 
-/// Version of what is in the file; another one's is begun anew.
-const FORMAT: u32 = 2;
+/// Version of what is in the file, what the scout remembers included; another one's is begun anew.
+const FORMAT: u32 = 3;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL) STRICT;
