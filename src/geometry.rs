@@ -8,6 +8,11 @@
 
 use glam::{DAffine2, DMat2, DVec2};
 
+/// The number of clockwise quarter turns (0..=3) nearest to an angle in radians.
+pub fn quarter_turns(angle: f64) -> u8 {
+    (angle / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0) as u8
+}
+
 /// Quarter turns and mirroring that bring the coded picture to the displayed one, as in a container's display matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orientation {

@@ -8,7 +8,7 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::ColorTags;
 use super::{Color, Decoder, Layout, MediaError};
-use crate::geometry::{Geometry, Orientation};
+use crate::geometry::{Geometry, Orientation, quarter_turns};
 
 /// A video stream and its file. Everything is as the first decoded frame shows it, not as the header claims.
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ pub(super) fn orientation(matrix: &[u8]) -> Option<(Orientation, bool)> {
     // The image of the x axis tells the turn once the mirroring, which comes before, is taken back.
     let mirrored = determinant < 0.0;
     let (x, y) = if mirrored { (-a, -b) } else { (a, b) };
-    let quarter_turns = (y.atan2(x) / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0) as u8;
+    let quarter_turns = quarter_turns(y.atan2(x));
     let exact = (x == 0.0) != (y == 0.0);
     Some((Orientation { quarter_turns, mirrored }, exact))
 }

@@ -38,14 +38,14 @@ pub struct View {
     pub height: f64,
     /// Whether to look at half the pixels, in half the time.
     pub is_coarse: bool,
-    /// Quarter turns clockwise of the people who are looked for: the network knows them head up.
-    pub turn: u8,
+    /// Quarter turns (0..=3) clockwise of the people who are looked for: the network knows them head up.
+    pub quarter_turns: u8,
 }
 
 impl View {
     /// The whole picture.
     pub fn whole([width, height]: [u32; 2]) -> Self {
-        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false, turn: 0 }
+        Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false, quarter_turns: 0 }
     }
 
     /// `parts` times `parts` views that cover the picture and overlap by a quarter; none where they would only magnify.
@@ -59,7 +59,7 @@ impl View {
             width: share * width,
             height: share * height,
             is_coarse: false,
-            turn: 0,
+            quarter_turns: 0,
         };
         (0..parts * parts).map(view).filter(|view| view.scale() >= FINEST)
     }
@@ -71,7 +71,7 @@ impl View {
     }
 
     fn is_lying(&self) -> bool {
-        !self.turn.is_multiple_of(2)
+        !self.quarter_turns.is_multiple_of(2)
     }
 
     /// Width and height as the network is shown them.
@@ -113,8 +113,8 @@ pub struct Figure {
     pub bounds: [f32; 4],
     /// Probability.
     pub score: f32,
-    /// Quarter turns clockwise from standing, as the view was in which they were found.
-    pub turn: u8,
+    /// Quarter turns (0..=3) clockwise from standing, as the view was in which they were found.
+    pub quarter_turns: u8,
 }
 
 impl Figure {
@@ -122,19 +122,22 @@ impl Figure {
     pub fn region(&self) -> Region {
         let [left, top, right, bottom] = self.bounds.map(f64::from);
         let size = DVec2::new(right - left, bottom - top);
-        let down = DVec2::from(DOWN[usize::from(self.turn % 4)]);
+        let down = down(self.quarter_turns);
         let center = DVec2::new(left, top).midpoint(DVec2::new(right, bottom)) + (HIPS - 0.5) * down * size;
         Region { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: self.rotation() }
     }
 
     /// Radians clockwise from standing, -π..=π.
     pub fn rotation(&self) -> f64 {
-        wrap_angle(f64::from(self.turn) * FRAC_PI_2)
+        wrap_angle(f64::from(self.quarter_turns) * FRAC_PI_2)
     }
 }
 
-/// From head to feet in the picture, by quarter turns clockwise.
-const DOWN: [[f64; 2]; 4] = [[0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 0.0]];
+/// From head to feet in the picture.
+fn down(quarter_turns: u8) -> DVec2 {
+    (0..quarter_turns).fold(DVec2::Y, |down, _| down.perp())
+}
+
 /// Height of the hips below the top of the head, over the body's height.
 const HIPS: f64 = 0.52;
 /// Side of a region over the height of the person in it, roughly.
@@ -177,7 +180,7 @@ impl Finder {
     pub fn find(&mut self, picture: &Picture<'_>, view: View) -> Result<Vec<Figure>, PoseError> {
         let ([columns, rows], scale) = (input_size(&view), view.scale());
         let middle = DVec2::new(view.x + view.width / 2.0, view.y + view.height / 2.0);
-        let [down, half] = [DOWN[usize::from(view.turn % 4)].into(), DVec2::new(columns as f64, rows as f64) / 2.0];
+        let (down, half) = (down(view.quarter_turns), DVec2::new(columns as f64, rows as f64) / 2.0);
         let turn = DMat2::from_cols(DVec2::new(down.y, -down.x), down);
         // From corners of input pixels to those of displayed ones.
         let to_display = DAffine2::from_mat2_translation(turn * scale, middle - turn * half * scale);
@@ -198,7 +201,7 @@ impl Finder {
                 let [a, b] =
                     [[x0, y0], [x1, y1]].map(|corner| to_display.transform_point2(Vec2::from(corner).as_dvec2()));
                 let [low, high] = [a.min(b).as_vec2(), a.max(b).as_vec2()];
-                Figure { bounds: [low.x, low.y, high.x, high.y], score, turn: view.turn }
+                Figure { bounds: [low.x, low.y, high.x, high.y], score, quarter_turns: view.quarter_turns }
             })
             .collect();
         found.retain(|figure| !view.cuts(figure, picture.geometry.display));
@@ -247,7 +250,7 @@ mod tests {
         assert_eq!(size(10, 10_000), [128, 832]);
         let whole = View::whole([1920, 1080]);
         assert_eq!(input_size(&View { is_coarse: true, ..whole }), [320, 192]);
-        assert_eq!(input_size(&View { turn: 3, ..whole }), [256, 448]);
+        assert_eq!(input_size(&View { quarter_turns: 3, ..whole }), [256, 448]);
     }
 
     #[test]
@@ -258,33 +261,33 @@ mod tests {
         assert_eq!(shown([600.0, 300.0, 650.0, 420.0]), [false; 4], "each would cut it");
         assert_eq!(shown([1200.0, 590.0, 1270.0, 719.0]), [false, false, false, true]);
         assert!(!View::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
-        let lying = View { turn: 1, ..View::whole(display) };
+        let lying = View { quarter_turns: 1, ..View::whole(display) };
         assert!(lying.shows([10.0, 10.0, 400.0, 90.0]) && !lying.shows([10.0, 10.0, 90.0, 400.0]));
         let last = View::parts(display, 4).last().unwrap();
         assert!((last.x + last.width - 1280.0).abs() < 1e-9 && (last.y + last.height - 720.0).abs() < 1e-9);
         assert_eq!(View::parts([320, 240], 4).count(), 0, "they would only magnify");
         let first = View::parts(display, 2).next().unwrap();
-        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0, turn: 0 }, display);
+        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0, quarter_turns: 0 }, display);
         assert!(cut([600.0, 10.0, 730.0, 110.0]) && !cut([0.0, 0.0, 40.0, 110.0]));
     }
 
     #[test]
     fn of_boxes_that_overlap_the_best_stays() {
-        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score, turn: 0 };
+        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score, quarter_turns: 0 };
         assert_eq!(best(vec![at(1.0, 0.5), at(0.0, 0.9), at(6.0, 0.6)]), [at(0.0, 0.9), at(6.0, 0.6)]);
     }
 
     #[test]
     fn an_upright_person_fits_the_region() {
-        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0, turn: 0 };
+        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0, quarter_turns: 0 };
         let region = figure.region();
         assert_eq!((region.center, region.rotation), (DVec2::new(100.0, 52.0), 0.0));
         assert!(region.side > 120.0 && region.side < 160.0);
 
         // Head to the right: the hips are a little left of the middle.
-        let lying = Figure { bounds: [0.0, 90.0, 100.0, 110.0], score: 1.0, turn: 1 }.region();
+        let lying = Figure { bounds: [0.0, 90.0, 100.0, 110.0], score: 1.0, quarter_turns: 1 }.region();
         assert_eq!((lying.center, lying.rotation, lying.side), (DVec2::new(48.0, 100.0), FRAC_PI_2, region.side));
-        let hanging = Figure { turn: 2, ..figure }.region();
+        let hanging = Figure { quarter_turns: 2, ..figure }.region();
         assert_eq!(hanging.center, DVec2::new(100.0, 48.0));
     }
 }

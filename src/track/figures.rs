@@ -29,6 +29,14 @@ const SAME: f32 = 0.4;
 /// The same, above which there is no doubt about it.
 const CLEAR: f32 = 0.6;
 
+/// The ways round in which those known are.
+pub(super) struct Ways {
+    /// Quarter turns clockwise, that of most people first; 0 is always among them.
+    pub usual: Vec<u8>,
+    /// Whether nobody is known for sure.
+    pub are_guessed: bool,
+}
+
 /// The parts of the picture, and the ways round, are looked at one after the other.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Rounds {
@@ -36,8 +44,8 @@ pub(super) struct Rounds {
 }
 
 /// The whole picture for people who are turned.
-fn turned(display: [u32; 2], turn: u8) -> View {
-    View { turn, ..View::whole(display) }
+fn turned(display: [u32; 2], quarter_turns: u8) -> View {
+    View { quarter_turns, ..View::whole(display) }
 }
 
 impl Rounds {
@@ -49,29 +57,30 @@ impl Rounds {
 
     /// And the smaller ones as well, where the first look found somebody small.
     pub fn closer(seen: &Figures) -> Vec<View> {
-        let whole = View::whole(seen.display);
-        let is_needed = seen.found.iter().any(|f| !whole.shows(f.bounds));
+        let is_small = |f: &Figure| !turned(seen.display, f.quarter_turns).shows(f.bounds);
+        let is_needed = seen.found.iter().any(is_small);
         if is_needed { View::parts(seen.display, CLOSEST_PARTS).collect() } else { Vec::new() }
     }
 
     /// Later: the whole picture, as closely as those known (their bounds) need and turned each way round that they are (`ways`, that of most
     /// people first). Its parts take turns: one a keyframe while small people are known, else one now and then; in a crowd of small people
-    /// all larger parts and one of the smaller. So do the other ways round: one a keyframe while nobody is known for sure (`is_alone`),
+    /// all larger parts and one of the smaller. So do the other ways round: one a keyframe while the ways are guessed,
     /// else one now and then.
-    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]], ways: &[u8], is_alone: bool) -> Vec<View> {
-        let way = ways.first().copied().unwrap_or(0);
+    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]], ways: &Ways) -> Vec<View> {
+        let Ways { usual, are_guessed } = ways;
+        let way = usual.first().copied().unwrap_or(0);
         let shows = |is_coarse| {
-            move |&b: &[f32; 4]| ways.iter().any(|&turn| View { is_coarse, ..turned(display, turn) }.shows(b))
+            move |&b: &[f32; 4]| usual.iter().any(|&turn| View { is_coarse, ..turned(display, turn) }.shows(b))
         };
         let is_coarse = known.iter().all(shows(true));
-        let mut views: Vec<View> = ways.iter().map(|&turn| View { is_coarse, ..turned(display, turn) }).collect();
-        let parts = |parts| View::parts(display, parts).map(move |part| View { turn: way, ..part });
+        let mut views: Vec<View> = usual.iter().map(|&turn| View { is_coarse, ..turned(display, turn) }).collect();
+        let parts = |parts| View::parts(display, parts).map(move |part| View { quarter_turns: way, ..part });
         let (large, small) = (parts(PARTS), parts(CLOSEST_PARTS));
         self.keyframes += 1;
-        let others = if is_alone { SELDOM } else { OTHER_WAYS };
+        let others = if *are_guessed { SELDOM } else { OTHER_WAYS };
         if self.keyframes.is_multiple_of(others) {
             let turn = WAYS[(self.keyframes / others) as usize % WAYS.len()];
-            views.extend((!ways.contains(&turn)).then(|| View { is_coarse: true, ..turned(display, turn) }));
+            views.extend((!usual.contains(&turn)).then(|| View { is_coarse: true, ..turned(display, turn) }));
         }
         let (round, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
             CROWD.. => {
@@ -90,8 +99,7 @@ impl Rounds {
 /// The figures in one picture, and where they were looked for.
 pub(super) struct Figures {
     display: [u32; 2],
-    ways: Vec<u8>,
-    is_alone: bool,
+    ways: Ways,
     views: Vec<View>,
     found: Vec<Figure>,
 }
@@ -99,8 +107,8 @@ pub(super) struct Figures {
 impl Figures {
     /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`, unless nobody is known
     /// for sure (`is_alone`).
-    pub fn new(display: [u32; 2], ways: Vec<u8>, is_alone: bool, views: Vec<View>, found: Vec<Figure>) -> Self {
-        let mut figures = Self { display, ways, is_alone, views: Vec::new(), found: Vec::new() };
+    pub fn new(display: [u32; 2], ways: Ways, views: Vec<View>, found: Vec<Figure>) -> Self {
+        let mut figures = Self { display, ways, views: Vec::new(), found: Vec::new() };
         figures.add(views, found);
         figures
     }
@@ -110,13 +118,14 @@ impl Figures {
         self.views.extend(views);
         found.append(&mut self.found);
         let (mut usual, mut unusual): (Vec<Figure>, Vec<Figure>) =
-            found.iter().partition(|f| self.ways.contains(&f.turn));
-        let is_alone = self.is_alone && usual.iter().all(|f| f.score < CLEAR_SCORE);
-        let least = if is_alone { CLEAR_SCORE } else { UNUSUAL_SCORE };
+            found.iter().partition(|f| self.ways.usual.contains(&f.quarter_turns));
+        let is_first = self.ways.are_guessed && usual.iter().all(|f| f.score < CLEAR_SCORE);
+        let least = if is_first { CLEAR_SCORE } else { UNUSUAL_SCORE };
         let beats = |f: &Figure, u: &Figure| overlap(&u.bounds, &f.bounds) <= SAME || u.score + CLEARER < f.score;
         unusual.retain(|f| f.score >= least && usual.iter().all(|u| beats(f, u)));
         let clear: Vec<Figure> = usual.iter().chain(&unusual).filter(|f| f.score >= CLEAR_SCORE).copied().collect();
-        let crosses = |f: &Figure, c: &Figure| c.turn != f.turn && overlap(&c.bounds, &f.bounds) > CROSSING;
+        let crosses =
+            |f: &Figure, c: &Figure| c.quarter_turns != f.quarter_turns && overlap(&c.bounds, &f.bounds) > CROSSING;
         usual.retain(|f| f.score >= CLEAR_SCORE || !clear.iter().any(|c| crosses(f, c)));
         usual.append(&mut unusual);
         self.found = best(usual);
@@ -195,16 +204,19 @@ mod tests {
 
     const DISPLAY: [u32; 2] = [1280, 720];
 
+    fn ways() -> Ways {
+        Ways { usual: vec![0], are_guessed: true }
+    }
+
     #[test]
     fn a_figure_is_of_one_person_only() {
         let people = [430.0, 402.0].map(|x| synthetic::person([x, 360.0], 400.0));
         let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
         let figures = Figures::new(
             DISPLAY,
-            vec![0],
-            true,
+            ways(),
             vec![View::whole(DISPLAY)],
-            vec![Figure { bounds, score: 0.5, turn: 0 }],
+            vec![Figure { bounds, score: 0.5, quarter_turns: 0 }],
         );
         assert_eq!(figures.give(people.iter()), [Some(false), Some(true)]);
         assert!(people.iter().all(|p| figures.has(p, false)), "either could be the one");
@@ -215,7 +227,7 @@ mod tests {
         let small = synthetic::person([400.0, 260.0], 80.0);
         for (views, expected) in [(vec![View::whole(DISPLAY)], None), (View::parts(DISPLAY, 4).collect(), Some(false))]
         {
-            let figures = Figures::new(DISPLAY, vec![0], true, views, Vec::new());
+            let figures = Figures::new(DISPLAY, ways(), views, Vec::new());
             assert_eq!(figures.give([&small].into_iter()), [expected]);
             for before in [false, true] {
                 let is_seen = before && expected.is_none();

@@ -8,7 +8,7 @@ use crate::pose::{Landmarks, Look, Region, Sight, wrap_angle};
 
 /// Radians a second from which on somebody turns head over heels, and is looked at more often.
 const TURNING: f64 = 0.7;
-/// Seconds after it was last seen for which somebody is taken to be turning.
+/// Seconds after they were last seen to turn for which those who are not upright again are taken to be turning.
 const HELD: f64 = 0.3;
 /// Whoever is turned by more (radians) does not stand.
 const DOWN: f64 = 0.8;
@@ -105,7 +105,8 @@ impl Known {
         Region { center, rotation: wrap_angle(region.rotation + turned), ..region }
     }
 
-    /// Whether the person is turning head over heels, or was a moment ago and is not upright again: they are seen wrongly now and then, as if they had stopped.
+    /// Whether the person is turning head over heels, or was a moment ago and is not upright again: they are seen wrongly now and
+    /// then, as if they had stopped.
     pub fn is_turning(&self, fps: f64, display: [u32; 2]) -> bool {
         let is_down = self.region().rotation.abs() > DOWN;
         let is_recent = |turned| self.frame == turned || (is_down && (self.frame - turned) as f64 <= HELD * fps);

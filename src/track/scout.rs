@@ -4,15 +4,14 @@
 //! The scout sees keyframes in order and is the only state of the observing pass; the expensive questions leave it as
 //! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::expected`] says where to look.
 
-use std::f64::consts::FRAC_PI_2;
-
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Figures, Rounds, SAME_WAY};
+use super::figures::{Figures, Rounds, SAME_WAY, Ways};
 use super::fill;
 use super::known::Known;
 use super::likeness::{assign, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference};
+use crate::geometry::quarter_turns;
 use crate::pose::{Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, wrap_angle};
 
 /// One person on a keyframe.
@@ -161,14 +160,15 @@ impl Scout {
         self.known.retain(|k| index - k.frame <= patience);
 
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
-        let views = self.views(index);
+        let ways = self.ways();
+        let views = self.views(index, &ways);
         let mut work: Vec<Work> = views.iter().copied().map(Work::Find).collect();
         let ask = |spot: Spot, tolerance: f64| Work::Look { spot, network: self.network, tolerance };
         let guesses = self.known.iter().zip(&predicted);
         let guesses: Vec<_> = guesses.map(|(k, &at)| k.guesses(at, self.fps, self.display)).collect();
         work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
-        let mut figures = Figures::new(self.display, self.ways(), self.is_alone(), views, figures);
+        let mut figures = Figures::new(self.display, ways, views, figures);
         if self.last_keyframe.is_none() {
             let closer = Rounds::closer(&figures);
             let answers = Answers::from(run(closer.iter().copied().map(Work::Find).collect())?);
@@ -221,7 +221,7 @@ impl Scout {
 
     /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns, unless small people,
     /// who are seldom seen, are about.
-    fn views(&mut self, index: u64) -> Vec<View> {
+    fn views(&mut self, index: u64, ways: &Ways) -> Vec<View> {
         let Some(last) = self.last_keyframe else { return Rounds::first(self.display) };
         let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region(), self.display);
         if !self.known.iter().any(is_needed) && index - self.last_find < self.interval() {
@@ -230,25 +230,20 @@ impl Scout {
         self.last_find = index;
         let known = self.known.iter().filter(|k| k.is_figure);
         let known: Vec<_> = known.map(|k| k.sight.landmarks.visible_bounds(self.display)).collect();
-        self.rounds.next(self.display, &known, &self.ways(), self.is_alone())
+        self.rounds.next(self.display, &known, ways)
     }
 
-    /// Whether nobody is known for sure.
-    fn is_alone(&self) -> bool {
-        !self.known.iter().any(|k| k.is_proven)
-    }
-
-    /// Quarter turns clockwise by which a fair share of those known are turned, that of most people first. Nobody need stand for 0 to be
-    /// among them.
-    fn ways(&self) -> Vec<u8> {
+    /// The ways round in which a fair share of those known are.
+    fn ways(&self) -> Ways {
+        let are_guessed = !self.known.iter().any(|k| k.is_proven);
         let mut people = [1_usize, 0, 0, 0];
-        for known in self.known.iter().filter(|k| k.is_proven || self.is_alone()) {
-            people[usize::from(quarters(known.region().rotation))] += 2;
+        for known in self.known.iter().filter(|k| k.is_proven || are_guessed) {
+            people[usize::from(quarter_turns(known.region().rotation))] += 2;
         }
         let fair = people.iter().sum::<usize>() / FAIR_SHARE;
-        let mut ways: Vec<u8> = (0..4).filter(|&turn| turn == 0 || people[usize::from(turn)] > fair).collect();
-        ways.sort_by_key(|&turn| std::cmp::Reverse(people[usize::from(turn)]));
-        ways
+        let mut usual: Vec<u8> = (0..4).filter(|&turns| turns == 0 || people[usize::from(turns)] > fair).collect();
+        usual.sort_by_key(|&turns| std::cmp::Reverse(people[usize::from(turns)]));
+        Ways { usual, are_guessed }
     }
 
     /// Of what was `seen` of each of those known before, and was now found where they were `guessed` to be, what fits them best.
@@ -442,11 +437,6 @@ fn keep_best(mut finds: Vec<Find>) -> Vec<Find> {
     kept
 }
 
-/// The nearest number of quarter turns, 0..4.
-fn quarters(rotation: f64) -> u8 {
-    (rotation / FRAC_PI_2).round().rem_euclid(4.0) as u8 % 4
-}
-
 /// Answers by their kind, each in the order of the questions.
 #[derive(Default)]
 struct Answers {
@@ -566,6 +556,8 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::FRAC_PI_2;
+
     use super::*;
     use crate::pose::Look;
     use crate::track::synthetic;
@@ -579,7 +571,7 @@ mod tests {
     }
 
     fn figure(x: f32, height: f32) -> Figure {
-        Figure { bounds: sight(x, height, 1.0).landmarks.bounds(), score: 0.5, turn: 0 }
+        Figure { bounds: sight(x, height, 1.0).landmarks.bounds(), score: 0.5, quarter_turns: 0 }
     }
 
     /// A picture in which the finder sees `figures` and the landmark network the nearest of `people`.
@@ -674,14 +666,16 @@ mod tests {
     fn where_people_lie_the_finder_looks_at_the_picture_turned() {
         for (turn, score, is_found) in [(1, 0.6, true), (3, 0.6, true), (2, 0.6, true), (1, 0.4, false)] {
             let person = turned_person(400.0, f64::from(turn) * FRAC_PI_2);
-            let figure = Figure { bounds: person.landmarks.bounds(), score, turn };
+            let figure = Figure { bounds: person.landmarks.bounds(), score, quarter_turns: turn };
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
             for index in [0, 6, 12, 18, 24] {
                 let mut looks = Vec::new();
                 let mut run = |work: Vec<Work>| -> Result<Vec<Found>, ()> {
                     looks.extend(work.iter().filter_map(|w| if let Work::Find(view) = w { Some(*view) } else { None }));
                     let answer = |work: &Work| match work {
-                        Work::Find(view) if view.turn == turn && view.width > 1000.0 => Found::Figures(vec![figure]),
+                        Work::Find(view) if view.quarter_turns == turn && view.width > 1000.0 => {
+                            Found::Figures(vec![figure])
+                        }
                         Work::Find(_) => Found::Figures(Vec::new()),
                         Work::Detect(_) => Found::People(Vec::new()),
                         Work::Look { spot, .. } => {
@@ -699,7 +693,7 @@ mod tests {
                     "frame {index}, turned by {turn}"
                 );
                 let whole = looks.iter().filter(|view| view.width > 1000.0);
-                let turns: Vec<u8> = whole.map(|view| view.turn).collect();
+                let turns: Vec<u8> = whole.map(|view| view.quarter_turns).collect();
                 assert!(!is_found || turns.contains(&turn) && turns.contains(&0), "frame {index}: {turns:?}");
             }
         }
@@ -714,7 +708,7 @@ mod tests {
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
             let (_, first) = keyframe(&mut scout, 0, &figures, &people);
             let count_finds = |asked: &[Work], turned: bool| {
-                asked.iter().filter(|w| matches!(w, Work::Find(view) if (view.turn != 0) == turned)).count()
+                asked.iter().filter(|w| matches!(w, Work::Find(view) if (view.quarter_turns != 0) == turned)).count()
             };
             assert_eq!(count_finds(&first, false), if height < 200.0 { 1 + 4 + 16 } else { 1 + 4 });
             assert_eq!(count_finds(&first, true), 3, "whoever lies on either side or hangs head down");
