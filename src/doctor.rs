@@ -87,14 +87,9 @@ fn ffmpeg(config: &Config) -> Vec<Finding> {
     let wanted = &config.encode.codec;
     let others = ["libx264", "libx265", "libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "h264_nvenc", "hevc_nvenc"];
     let there: Vec<&str> = others.into_iter().filter(|name| crate::media::has_encoder(name)).collect();
-    let encoder = if crate::media::has_encoder(wanted) {
-        good("encoder", format!("{wanted} (the one in use); also there: {}", there.join(", ")))
-    } else {
-        bad(
-            "encoder",
-            format!("this FFmpeg has no encoder named {wanted}"),
-            format!("set encode.codec to one it has: {}", there.join(", ")),
-        )
+    let encoder = match crate::media::try_encoder(&config.encode.settings(), &config.encode.container) {
+        Ok(()) => good("encoder", format!("{wanted} (the one in use) starts; also there: {}", there.join(", "))),
+        Err(error) => bad("encoder", error.to_string(), format!("set encode.codec; there are {}", there.join(", "))),
     };
     vec![good("FFmpeg", version), encoder]
 }

@@ -40,6 +40,13 @@ fn video_entries(path: &Path, entries: &str) -> String {
     ffprobe(&format!("-select_streams v:0 -show_entries stream={entries} -of csv=p=0"), path).trim().to_owned()
 }
 
+/// How near the second video is to the first where it is furthest from it, decibels.
+fn psnr(a: &Path, b: &Path) -> f64 {
+    let frames = ffmpeg("-i {} -i {} -lavfi psnr=stats_file=- -f null -", &[a, b]);
+    let value = |line: &str| line.split("psnr_avg:").nth(1)?.split(' ').next()?.parse::<f64>().ok();
+    frames.lines().filter_map(value).fold(f64::INFINITY, f64::min)
+}
+
 #[test]
 fn every_codec_depth_and_sampling_comes_out_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,6 +80,52 @@ fn every_codec_depth_and_sampling_comes_out_as_it_was() {
         assert_eq!(range(&result), range(source), "{name}");
         assert_eq!(motion(&folder.path().join(format!("out/{name}.motion.jsonl"))).len(), 16, "{name}");
         assert_eq!(report(folder.path(), &name)["lost"], serde_json::json!([]), "{name}");
+    }
+}
+
+#[test]
+fn every_encoder_gives_the_quality_that_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    // A frame rate that MPEG-4 cannot name in the source's time base.
+    let source = make(folder.path(), "a.mp4", "-c:v libx264 -crf 5 -pix_fmt yuv420p -video_track_timescale 90000");
+    for (codec, container, least) in [
+        ("libx265", "mp4", 35.0),
+        ("libsvtav1", "mkv", 35.0),
+        ("libvpx-vp9", "webm", 35.0),
+        ("libaom-av1", "mkv", 35.0),
+        ("libx264rgb", "mkv", 35.0),
+        ("mpeg4", "avi", 30.0),
+        ("mjpeg", "mov", 30.0),
+        ("prores_ks", "mov", 38.0),
+    ] {
+        let configuration =
+            format!("[encode]\ncodec = \"{codec}\"\ncontainer = \"{container}\"\ncrf = 15\npreset = \"ultrafast\"\n");
+        process(folder.path(), &[&source], &configuration, 0);
+        let result = folder.path().join(format!("out/a.{container}"));
+        assert_eq!(times(&result).len(), 15, "{codec}");
+        let found = psnr(&source, &result);
+        assert!(found > least, "{codec}: {found} dB");
+    }
+}
+
+#[test]
+fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = make(folder.path(), "a.mp4", "-c:v libx264 -pix_fmt yuv420p");
+    for (settings, mend) in [
+        ("codec = \"ffv1\"", "'mp4' files do not take video by 'ffv1'; set `encode.container`"),
+        ("codec = \"h264_vaapi\"", "choose another, such as libx264 or h264_nvenc"),
+        ("preset = \"turbo\"", "preset turbo"),
+        ("codec = \"libx256\"", "`ffmpeg -encoders` lists"),
+        ("container = \"mp5\"", "use mp4, mkv, mov or webm"),
+    ] {
+        let configuration = format!("[encode]\n{settings}\n");
+        let said = process(folder.path(), &[&source], &configuration, 1);
+        assert!(said.contains(mend), "{settings}: {said}");
+        assert_eq!(std::fs::read_dir(folder.path().join("out")).unwrap().count(), 0, "{settings}");
+        let doctor = run(meshreel(folder.path()).args(["doctor", "--config", "c.toml"]));
+        let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert!(told.contains(mend), "{settings}: {told}");
     }
 }
 

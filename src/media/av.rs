@@ -198,10 +198,10 @@ impl ColorTags {
     }
 
     /// Sets the tags of an encoder.
-    pub fn write_context(self, context: &mut ffmpeg::codec::Context) {
+    pub fn write_context(self, context: &mut ffi::AVCodecContext) {
+        let c: *mut ffi::AVCodecContext = context;
         // SAFETY: as in `read`.
         unsafe {
-            let c = context.as_mut_ptr();
             as_int!(c, colorspace) = self.space;
             as_int!(c, color_range) = self.range;
             as_int!(c, color_primaries) = self.primaries;

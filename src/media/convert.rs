@@ -49,6 +49,13 @@ fn by_name(name: &str) -> Option<Pixel> {
     (format != ffi::AVPixelFormat::AV_PIX_FMT_NONE).then(|| Pixel::from(format))
 }
 
+/// Whether a format stands for pictures in a graphics card's memory.
+pub(super) fn is_of_hardware(pixel: Pixel) -> bool {
+    // SAFETY: the descriptor is null or lives for ever.
+    unsafe { ffi::av_pix_fmt_desc_get(pixel.into()).as_ref() }
+        .is_some_and(|d| d.flags & ffi::AV_PIX_FMT_FLAG_HWACCEL as u64 != 0)
+}
+
 /// `yuvj420p` and its like are `yuv420p` of full range under a name of their own.
 pub(super) fn without_j(pixel: Pixel) -> Option<Pixel> {
     let name = name(pixel);

@@ -1,26 +1,26 @@
 //! Frames back into compressed video.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
 use ffmpeg::ffi;
 use ffmpeg::format::Pixel;
+use ffmpeg::frame::Video;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, copy_metadata, file_url};
 use super::convert::Converter;
-use super::{Color, Frame, MediaError, VideoInfo, convert};
+use super::{Color, Frame, MediaError, VideoInfo, convert, effort};
 
 /// How the video is compressed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodeSettings {
     /// An FFmpeg encoder by name.
     pub codec: String,
-    /// Its speed preset, where it has one.
+    /// Its speed preset, as x264 calls them, or in the encoder's own words.
     pub preset: String,
-    /// Its constant rate factor, where it has one: lower is better and larger.
+    /// Its quality, as x264's constant rate factor: lower is better and larger. Encoders without one keep their own.
     pub crf: u32,
     /// Threads; 0 lets the encoder choose.
     pub threads: usize,
@@ -43,11 +43,15 @@ pub struct Packet {
 /// made in segments.
 pub struct Encoder {
     path: PathBuf,
-    context: ffmpeg::codec::Context,
+    running: Running,
     /// Added to the stamps of the frames that come in.
     shift: i64,
-    /// Stamp and duration of frames inside the encoder.
-    inside: VecDeque<(i64, i64)>,
+    /// Whether frames are counted instead of timed for the encoder.
+    counts: bool,
+    /// Frames that were sent.
+    sent: i64,
+    /// What the encoder takes for the stamp, the stamp, and the duration of frames inside it.
+    inside: VecDeque<(i64, i64, i64)>,
     /// Of the frames that come in.
     pixel: Pixel,
     /// Into the format that the encoder takes, where it does not take that of the frames.
@@ -63,15 +67,19 @@ impl Encoder {
     pub fn open(path: &Path, source: &VideoInfo, settings: &EncodeSettings) -> Result<Self, MediaError> {
         let mut warnings = Vec::new();
         let pixel = source.source.pixel;
-        let (context, encoded) = open_encoder(path, source, settings, &mut warnings)?;
+        let (running, encoded) = open_encoder(path, source, settings, &mut warnings)?;
         let [width, height] = source.geometry.coded;
+        // SAFETY: a number of a live context.
+        let counts = effort::is_of_mpeg_make(unsafe { (*running.context.as_ptr()).codec_id });
         let converter = (encoded != pixel).then(|| Converter::new(encoded, width, height));
         // SAFETY: plain arithmetic.
         let shift = unsafe { ffi::av_rescale_q(source.source.shift, MICROSECONDS, source.source.time_base) };
         Ok(Self {
             path: path.to_owned(),
-            context,
+            running,
             shift,
+            counts,
+            sent: 0,
             inside: VecDeque::new(),
             pixel,
             converter,
@@ -91,19 +99,17 @@ impl Encoder {
             picture = converter.run(&picture, self.color, self.color).map_err(|e| MediaError::encode(&self.path, e))?;
         }
         let stamp = picture.pts().unwrap_or(0) + self.shift;
-        picture.set_pts(Some(stamp));
-        self.inside.push_back((stamp, frame.duration));
-        // SAFETY: an open encoder and a frame of our own.
-        let code = unsafe { ffi::avcodec_send_frame(self.context.as_mut_ptr(), picture.as_ptr()) };
-        check(code).map_err(|e| MediaError::encode(&self.path, e))?;
+        let told = if self.counts { self.sent } else { stamp };
+        self.sent += 1;
+        picture.set_pts(Some(told));
+        self.inside.push_back((told, stamp, frame.duration));
+        self.running.send(Some(&picture)).map_err(|e| MediaError::encode(&self.path, e))?;
         self.drain()
     }
 
     /// Gives what is held back.
     pub fn finish(mut self) -> Result<Vec<Packet>, MediaError> {
-        // SAFETY: a null frame asks an open encoder for what it holds back.
-        let code = unsafe { ffi::avcodec_send_frame(self.context.as_mut_ptr(), std::ptr::null()) };
-        check(code).map_err(|e| MediaError::encode(&self.path, e))?;
+        self.running.send(None).map_err(|e| MediaError::encode(&self.path, e))?;
         self.drain()
     }
 
@@ -112,38 +118,143 @@ impl Encoder {
         std::mem::take(&mut self.warnings)
     }
 
-    /// For the muxer, which copies the parameters.
-    pub(super) fn context(&mut self) -> *mut ffi::AVCodecContext {
-        // SAFETY: gives the pointer; what is done with it is the caller's business.
-        unsafe { self.context.as_mut_ptr() }
+    /// Writes what a muxer must know of the stream.
+    ///
+    /// # Safety
+    /// `stream` must be one of a live output.
+    pub(super) unsafe fn describe(mut self, stream: *mut ffi::AVStream) -> Result<(), MediaError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.running.describe((*stream).codecpar) }.map_err(|e| MediaError::encode(&self.path, e))
     }
 
     fn drain(&mut self) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         let mut packet = ffmpeg::Packet::empty();
         loop {
+            if !self.running.receive(&mut packet).map_err(|e| MediaError::encode(&self.path, e))? {
+                return Ok(packets);
+            }
             use ffmpeg::packet::Mut as _;
-            // SAFETY: an open encoder and a packet of our own, emptied by the next call.
-            let (stamp, mut duration, flags) = unsafe {
+            // SAFETY: a packet of our own.
+            let (mut stamp, mut duration, flags) = unsafe {
                 let p = packet.as_mut_ptr();
-                let code = ffi::avcodec_receive_packet(self.context.as_mut_ptr(), p);
-                if code == ffi::AVERROR(ffi::EAGAIN) || code == ffi::AVERROR_EOF {
-                    return Ok(packets);
-                }
-                check(code).map_err(|e| MediaError::encode(&self.path, e))?;
                 ((*p).pts, (*p).duration, (*p).flags)
             };
             // Encoders leave durations out, and muxers then shorten the last frame.
-            let at = self.inside.iter().position(|(inside, _)| *inside == stamp);
-            if let Some((_, known)) = at.and_then(|at| self.inside.remove(at)) {
-                duration = known;
+            let at = self.inside.iter().position(|(told, ..)| *told == stamp);
+            if let Some((_, shown, long)) = at.and_then(|at| self.inside.remove(at)) {
+                (stamp, duration) = (shown, long);
             }
             packets.push(Packet { data: packet.data().unwrap_or_default().to_vec(), stamp, duration, flags });
         }
     }
 }
 
+/// An encoder that was started.
+struct Running {
+    context: ffmpeg::codec::Context,
+    /// Whether it got a picture, and whether it was told that no more come.
+    begun: bool,
+    ended: bool,
+}
+
+impl Running {
+    /// The next picture, or that there are no more.
+    fn send(&mut self, picture: Option<&Video>) -> Result<(), ffmpeg::Error> {
+        (self.begun, self.ended) = (true, picture.is_none());
+        // SAFETY: an open encoder and a live picture; null asks for what is held back.
+        let code = unsafe {
+            let picture = picture.map_or(ptr::null(), |picture| picture.as_ptr());
+            ffi::avcodec_send_frame(self.context.as_mut_ptr(), picture)
+        };
+        check(code).map(|_| ())
+    }
+
+    /// The next packet, if one is ready.
+    fn receive(&mut self, packet: &mut ffmpeg::Packet) -> Result<bool, ffmpeg::Error> {
+        use ffmpeg::packet::Mut as _;
+        // SAFETY: an open encoder and a packet of our own, emptied by the call.
+        let code = unsafe { ffi::avcodec_receive_packet(self.context.as_mut_ptr(), packet.as_mut_ptr()) };
+        match code {
+            ffi::AVERROR_EOF => Ok(false),
+            code if code == ffi::AVERROR(ffi::EAGAIN) => Ok(false),
+            code => check(code).map(|_| true),
+        }
+    }
+
+    fn is_av1(&self) -> bool {
+        // SAFETY: a number of a live context.
+        unsafe { (*self.context.as_ptr()).codec_id == ffi::AVCodecID::AV_CODEC_ID_AV1 }
+    }
+
+    /// Has it end, after a blank picture where it has seen none, and shows `see` the packets.
+    fn end(&mut self, mut see: impl FnMut(&mut ffmpeg::Packet)) -> Result<(), ffmpeg::Error> {
+        if !self.begun {
+            // SAFETY: reads the size of an encoder of our own.
+            let (pixel, width, height) = unsafe {
+                let c = &*self.context.as_ptr();
+                (Pixel::from(c.pix_fmt), c.width as u32, c.height as u32)
+            };
+            let mut picture = Video::new(pixel, width, height);
+            picture.set_pts(Some(0));
+            self.send(Some(&picture))?;
+        }
+        self.send(None)?;
+        let mut packet = ffmpeg::Packet::empty();
+        while self.receive(&mut packet)? {
+            see(&mut packet);
+        }
+        Ok(())
+    }
+
+    /// Writes what a muxer must know of the stream, and ends: some encoders tell all of it with their first packet only.
+    ///
+    /// # Safety
+    /// `parameters` must be those of a live stream.
+    unsafe fn describe(&mut self, parameters: *mut ffi::AVCodecParameters) -> Result<(), ffmpeg::Error> {
+        use ffmpeg::packet::Mut as _;
+        // SAFETY: the context lives, and so do the parameters by the caller's promise; what is allocated belongs to them.
+        unsafe {
+            check(ffi::avcodec_parameters_from_context(parameters, self.context.as_ptr()))?;
+            if (*parameters).extradata_size > 0 || !self.is_av1() {
+                return Ok(());
+            }
+            self.end(|packet| {
+                let mut size = 0;
+                let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA;
+                let data = ffi::av_packet_get_side_data(packet.as_mut_ptr(), kind, &mut size);
+                if !data.is_null() && (*parameters).extradata.is_null() {
+                    let own = ffi::av_mallocz(size + ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize).cast::<u8>();
+                    if !own.is_null() {
+                        ptr::copy_nonoverlapping(data, own, size);
+                        ((*parameters).extradata, (*parameters).extradata_size) = (own, size as i32);
+                    }
+                }
+            })
+        }
+    }
+}
+
+impl Drop for Running {
+    /// SVT-AV1 (1.4) waits for ever when it is closed before it has seen a picture and the end.
+    fn drop(&mut self) {
+        if self.is_av1() && !self.ended {
+            let _ = self.end(|_| ());
+        }
+    }
+}
+
 pub(super) const MICROSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000 };
+
+/// Whether an encoder starts here with these settings, for the usual pixel format and a file of this extension.
+pub fn try_encoder(settings: &EncodeSettings, extension: &str) -> Result<(), MediaError> {
+    super::init();
+    let stream = |c: &mut ffi::AVCodecContext| {
+        (c.time_base, c.framerate) = (ffi::AVRational { num: 1, den: 25 }, ffi::AVRational { num: 25, den: 1 });
+    };
+    let path = Path::new("video").with_extension(extension);
+    start(&path, settings, [640, 360], Pixel::YUV420P, stream).map(|_| ())
+}
 
 /// An open encoder and the pixel format of its frames: the source's, or the nearest one that the encoder takes.
 fn open_encoder(
@@ -151,61 +262,89 @@ fn open_encoder(
     source: &VideoInfo,
     settings: &EncodeSettings,
     warnings: &mut Vec<String>,
-) -> Result<(ffmpeg::codec::Context, Pixel), MediaError> {
-    let name = &settings.codec;
-    let codec = ffmpeg::encoder::find_by_name(name)
-        .filter(|codec| codec.medium() == ffmpeg::media::Type::Video)
-        .ok_or_else(|| MediaError::UnknownEncoder { name: name.clone() })?;
-    // SAFETY: the codec lives for ever.
-    let pixel = unsafe { nearest_taken(codec.as_ptr(), source.source.pixel) };
-    if pixel != source.source.pixel {
-        let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
-        warnings.push(format!("{name} does not take {from}; frames are converted to {to}"));
-    }
-    let [width, height] = source.geometry.coded;
-    let refused = |e| MediaError::EncoderRefused {
-        name: name.clone(),
-        what: format!("{width}x{height} {}", convert::name(pixel)),
-        source: e,
-    };
-    let mut context = ffmpeg::codec::Context::new_with_codec(codec);
-    source.source.tags.write_context(&mut context);
-    let mut options = Options::new();
-    let mut set = |key: &str, value: &str| {
-        if let (Ok(key), Ok(value)) = (CString::new(key), CString::new(value)) {
-            options.set(&key, &value);
-        }
-    };
-    set("preset", &settings.preset);
-    set("crf", &settings.crf.to_string());
-    // SAFETY: a new context of our own; plain fields; the codec lives for ever.
-    unsafe {
-        let c = context.as_mut_ptr();
-        (*c).width = width as i32;
-        (*c).height = height as i32;
-        (*c).pix_fmt = pixel.into();
-        (*c).time_base = source.source.time_base;
-        (*c).framerate = source.source.frame_rate;
-        (*c).sample_aspect_ratio = source.source.sample_aspect;
-        (*c).thread_count = i32::try_from(settings.threads).unwrap_or(0);
-        if (*container(path)?).flags & ffi::AVFMT_GLOBALHEADER != 0 {
-            (*c).flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
-        }
+) -> Result<(Running, Pixel), MediaError> {
+    let stream = |c: &mut ffi::AVCodecContext| {
+        source.source.tags.write_context(c);
+        c.time_base = source.source.time_base;
+        c.framerate = source.source.frame_rate;
+        c.sample_aspect_ratio = source.source.sample_aspect;
         if source.interlaced {
-            (*c).flags |= (ffi::AV_CODEC_FLAG_INTERLACED_DCT | ffi::AV_CODEC_FLAG_INTERLACED_ME) as i32;
-            (*c).field_order = match source.source.top_field_first {
+            c.flags |= (ffi::AV_CODEC_FLAG_INTERLACED_DCT | ffi::AV_CODEC_FLAG_INTERLACED_ME) as i32;
+            c.field_order = match source.source.top_field_first {
                 true => ffi::AVFieldOrder::AV_FIELD_TT,
                 false => ffi::AVFieldOrder::AV_FIELD_BB,
             };
         }
-        check(ffi::avcodec_open2(c, codec.as_ptr(), &mut options.0)).map_err(refused)?;
-        // What is left in the dictionary is unknown to this encoder.
-        let left = ffi::av_dict_count(options.0);
-        if left > 0 && (name == "libx264" || name == "libx265") {
-            warnings.push(format!("{}: {name} does not take all of preset and crf", path.display()));
-        }
+    };
+    let (running, pixel) = start(path, settings, source.geometry.coded, source.source.pixel, stream)?;
+    if pixel != source.source.pixel {
+        let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
+        warnings.push(format!("{} does not take {from}; frames are converted to {to}", settings.codec));
     }
-    Ok((context, pixel))
+    Ok((running, pixel))
+}
+
+/// Starts an encoder for pictures of this size and the nearest pixel format that it takes; `stream` writes what else is known.
+fn start(
+    path: &Path,
+    settings: &EncodeSettings,
+    [width, height]: [u32; 2],
+    pixel: Pixel,
+    stream: impl FnOnce(&mut ffi::AVCodecContext),
+) -> Result<(Running, Pixel), MediaError> {
+    let name = settings.codec.clone();
+    let Some(codec) = ffmpeg::encoder::find_by_name(&name).filter(|codec| codec.medium() == ffmpeg::media::Type::Video)
+    else {
+        return Err(MediaError::UnknownEncoder { name });
+    };
+    let format = container(path)?;
+    // SAFETY: formats and codecs live for ever.
+    let (pixel, is_contained) = unsafe {
+        let contained = ffi::avformat_query_codec(format, codec.id().into(), ffi::FF_COMPLIANCE_UNOFFICIAL);
+        (nearest_taken(codec.as_ptr(), pixel), contained != 0)
+    };
+    if !is_contained {
+        let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        return Err(MediaError::WrongContainer { container, codec: name });
+    }
+    if convert::is_of_hardware(pixel) {
+        return Err(MediaError::EncoderOfHardware { name });
+    }
+    let mut context = ffmpeg::codec::Context::new_with_codec(codec);
+    let mut options = Options::new();
+    // SAFETY: a new context of our own; plain fields; the codec lives for ever.
+    unsafe {
+        let c = &mut *context.as_mut_ptr();
+        stream(c);
+        c.width = width as i32;
+        c.height = height as i32;
+        c.pix_fmt = pixel.into();
+        if convert::is_rgb(pixel) {
+            c.colorspace = ffi::AVColorSpace::AVCOL_SPC_RGB;
+        }
+        c.thread_count = i32::try_from(settings.threads).unwrap_or(0);
+        // Motion JPEG of limited range, and the like.
+        c.strict_std_compliance = ffi::FF_COMPLIANCE_UNOFFICIAL;
+        if (*format).flags & ffi::AVFMT_GLOBALHEADER != 0 {
+            c.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+        }
+        effort::write(codec.as_ptr(), c, settings, &mut options);
+        if effort::is_of_mpeg_make(c.codec_id) {
+            c.framerate = nearest_rate(codec.as_ptr(), c.framerate);
+            c.time_base = ffi::av_inv_q(c.framerate);
+        }
+        check(ffi::avcodec_open2(c, codec.as_ptr(), &mut options.0)).map_err(|source| MediaError::EncoderRefused {
+            what: format!(
+                "{width}x{height} {}, preset {}, crf {}",
+                convert::name(pixel),
+                settings.preset,
+                settings.crf
+            ),
+            name,
+            source,
+        })?;
+    }
+    Ok((Running { context, begun: false, ended: false }, pixel))
 }
 
 /// FFmpeg's description of the container that a file name asks for.
@@ -231,6 +370,23 @@ unsafe fn nearest_taken(codec: *const ffi::AVCodec, pixel: Pixel) -> Pixel {
         }
         let best = ffi::avcodec_find_best_pix_fmt_of_list(list, wanted, 0, ptr::null_mut());
         if best == ffi::AVPixelFormat::AV_PIX_FMT_NONE { pixel } else { Pixel::from(best) }
+    }
+}
+
+/// The frame rate of those an encoder can name that is nearest to `rate`.
+///
+/// # Safety
+/// `codec` must be a codec.
+unsafe fn nearest_rate(codec: *const ffi::AVCodec, rate: ffi::AVRational) -> ffi::AVRational {
+    let rate = if rate.num > 0 && rate.den > 0 { rate } else { ffi::AVRational { num: 25, den: 1 } };
+    // SAFETY: the list is null or ends with zeros.
+    unsafe {
+        let list = (*codec).supported_framerates;
+        if list.is_null() {
+            // What MPEG-4 has room for.
+            return ffi::av_d2q(f64::from(rate.num) / f64::from(rate.den), i32::from(u16::MAX));
+        }
+        *list.add(ffi::av_find_nearest_q_idx(rate, list) as usize)
     }
 }
 

@@ -98,7 +98,7 @@ pub enum MediaError {
         name: String,
     },
     /// The encoder does not start.
-    #[error("the video encoder '{name}' does not accept the video ({what}): {source}")]
+    #[error("the video encoder '{name}' does not start ({what}): {source}; {}", needs(name))]
     EncoderRefused {
         /// The encoder.
         name: String,
@@ -107,6 +107,14 @@ pub enum MediaError {
         /// FFmpeg's reason.
         source: ffmpeg::Error,
     },
+    /// The encoder takes pictures from a graphics card's memory only.
+    #[error(
+        "the video encoder '{name}' takes pictures in a graphics card's memory only, where they are not; choose another, such as libx264 or h264_nvenc"
+    )]
+    EncoderOfHardware {
+        /// The encoder.
+        name: String,
+    },
     /// The file name's extension is no container that can be written.
     #[error("{}: no video container is known for this file name; use mp4, mkv, mov or webm", path.display())]
     UnknownContainer {
@@ -114,10 +122,12 @@ pub enum MediaError {
         path: PathBuf,
     },
     /// The container does not take the codec.
-    #[error("{}: the container does not take video by '{codec}'; choose another container or encoder", path.display())]
+    #[error(
+        "'{container}' files do not take video by '{codec}'; set `encode.container` to another (mkv takes most, mov ProRes) or `encode.codec`"
+    )]
     WrongContainer {
-        /// The output.
-        path: PathBuf,
+        /// The file name extension.
+        container: String,
         /// The encoder.
         codec: String,
     },
@@ -151,6 +161,15 @@ pub enum MediaError {
         /// What differs.
         reason: String,
     },
+}
+
+/// What an encoder needs to start.
+fn needs(encoder: &str) -> String {
+    match encoder.rsplit('_').next() {
+        Some("nvenc") => "it needs an NVIDIA GPU that has an encoder, and its driver".to_owned(),
+        Some("qsv") => "it needs an Intel GPU and its driver".to_owned(),
+        _ => format!("`ffmpeg -h encoder={encoder}` tells what it takes"),
+    }
 }
 
 impl MediaError {

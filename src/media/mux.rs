@@ -72,8 +72,8 @@ impl Muxer {
             if stream.is_null() {
                 return Err(fail(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM))));
             }
-            check(ffi::avcodec_parameters_from_context((*stream).codecpar, encoder.context())).map_err(fail)?;
-            (*stream).time_base = (*encoder.context()).time_base;
+            encoder.describe(stream)?;
+            (*stream).time_base = source.source.time_base;
             (*stream).avg_frame_rate = source.source.frame_rate;
             (*stream).sample_aspect_ratio = source.source.sample_aspect;
             for (kind, bytes) in &source.source.side_data {
