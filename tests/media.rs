@@ -117,6 +117,7 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
         ("codec = \"h264_vaapi\"", "choose another, such as libx264 or h264_nvenc"),
         ("preset = \"turbo\"", "preset turbo"),
         ("codec = \"libx256\"", "`ffmpeg -encoders` lists"),
+        ("container = \"h264\"", "'h264' files do not take video by 'libx264'"),
         ("container = \"mp5\"", "use mp4, mkv, mov or webm"),
     ] {
         let configuration = format!("[encode]\n{settings}\n");
@@ -253,6 +254,22 @@ fn side_streams_are_copied_or_converted() {
     // MP4 has empty texts in between.
     let near = |t: &f64| after.iter().any(|u| (t - u).abs() < 0.003);
     assert!(before.len() == 2 && before.iter().all(near), "{before:?} {after:?}");
+
+    for (container, kept, warning) in [
+        ("flv", "h264 aac", "all but the picture and the first sound was left out"),
+        ("ts", "h264 aac mp2", "the subtitles (ass) cannot be kept in mpegts"),
+        ("avi", "h264 aac pcm_s16le", "the subtitles (ass) cannot be kept in avi"),
+    ] {
+        let said = process(folder.path(), &[&clip], &format!("[encode]\ncontainer = \"{container}\"\n"), 0);
+        assert!(said.contains(warning), "{container}: {said}");
+        let result = folder.path().join(format!("out/many.{container}"));
+        let streams = ffprobe("-show_entries stream=codec_name -of default=nw=1:nk=1", &result);
+        let mut streams: Vec<_> = streams.split_whitespace().collect();
+        // Transport streams list theirs once more by programme.
+        streams.truncate(kept.split(' ').count());
+        assert_eq!(streams.join(" "), kept, "{container}");
+        assert_eq!(stream_md5(&result, "a:0", false), stream_md5(&clip, "a:0", false), "{container}");
+    }
 }
 
 #[test]

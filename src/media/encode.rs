@@ -301,7 +301,8 @@ fn start(
     // SAFETY: formats and codecs live for ever.
     let (pixel, is_contained) = unsafe {
         let contained = ffi::avformat_query_codec(format, codec.id().into(), ffi::FF_COMPLIANCE_UNOFFICIAL);
-        (nearest_taken(codec.as_ptr(), pixel), contained != 0)
+        let keeps_time = (*format).flags & ffi::AVFMT_NOTIMESTAMPS == 0;
+        (nearest_taken(codec.as_ptr(), pixel), contained != 0 && keeps_time)
     };
     if !is_contained {
         let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();

@@ -131,6 +131,18 @@ pub enum MediaError {
         /// The encoder.
         codec: String,
     },
+    /// The container does not take the video as it is.
+    #[error(
+        "'{container}' files do not take this video by '{codec}' ({source}); set `encode.container` to another (mkv takes most) or `encode.codec`"
+    )]
+    ContainerRefused {
+        /// The file name extension.
+        container: String,
+        /// The encoder.
+        codec: String,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
+    },
     /// Encoding stopped.
     #[error("{}: encoding failed: {source}", path.display())]
     Encode {
@@ -201,6 +213,17 @@ impl MediaError {
 
     pub(super) fn write(path: &Path, source: std::io::Error) -> Self {
         Self::Write { path: path.to_owned(), source }
+    }
+
+    /// For what FFmpeg's muxers say of the beginning: whether they take the streams, or what the system said.
+    pub(super) fn header(path: &Path, codec: &str, source: ffmpeg::Error) -> Self {
+        match source {
+            ffmpeg::Error::Other { errno } if errno != ffmpeg::error::EINVAL => Self::mux(path, source),
+            _ => {
+                let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+                Self::ContainerRefused { container, codec: codec.to_owned(), source }
+            }
+        }
     }
 
     /// For what FFmpeg's muxers say, which is mostly what the system said to them.

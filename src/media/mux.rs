@@ -10,7 +10,7 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
 use super::encode::{EncodeSettings, Encoder, Packet, container};
-use super::side_streams::SideStreams;
+use super::side_streams::{Keep, SideStreams};
 use super::{MediaError, VideoInfo};
 
 /// A finished file.
@@ -51,6 +51,29 @@ impl Muxer {
         settings: &EncodeSettings,
         stamps: &[i64],
     ) -> Result<Self, MediaError> {
+        let start = |keep| Self::start(path, source, settings, stamps, keep);
+        // What a container has no room for shows only when its header is written.
+        let left_out = |mut muxer: Self, what: &str| {
+            let container = path.extension().unwrap_or_default().to_string_lossy();
+            muxer.warnings.push(format!("'{container}' files do not take all that is in this video: {what} left out"));
+            muxer
+        };
+        match start(Keep::All) {
+            Err(refused @ MediaError::ContainerRefused { .. }) => start(Keep::OneSound)
+                .map(|muxer| left_out(muxer, "all but the picture and the first sound was"))
+                .or_else(|_| start(Keep::Nothing).map(|muxer| left_out(muxer, "all but the picture was")))
+                .map_err(|_| refused),
+            started => started,
+        }
+    }
+
+    fn start(
+        path: &Path,
+        source: &VideoInfo,
+        settings: &EncodeSettings,
+        stamps: &[i64],
+        keep: Keep,
+    ) -> Result<Self, MediaError> {
         let fail = |e| MediaError::encode(path, e);
         // It compresses nothing: every encoder of these settings describes its stream the same way.
         let mut encoder = Encoder::open(path, source, settings)?;
@@ -83,13 +106,13 @@ impl Muxer {
                 }
             }
         }
-        let mut side = SideStreams::open(source, &mut output, &mut warnings)?;
+        let mut side = SideStreams::open(source, &mut output, keep, &mut warnings)?;
         side.copy_file_metadata(&mut output);
         // SAFETY: the header is written once, after all streams were added.
         unsafe {
             let mut options = Options::new();
             check(ffi::avformat_write_header(output.as_mut_ptr(), &mut options.0))
-                .map_err(|e| MediaError::mux(path, e))?;
+                .map_err(|e| MediaError::header(path, &settings.codec, e))?;
         }
         Ok(Self {
             path: path.to_owned(),

@@ -16,6 +16,10 @@ use super::{MediaError, VideoInfo};
 /// Seconds that other streams may run ahead of the video: enough for the muxer to interleave them.
 const AHEAD: f64 = 0.5;
 
+/// What transport streams carry under a name that players know; FFmpeg has no list of it.
+const TRANSPORTED: [&str; 10] =
+    ["aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext"];
+
 pub(super) struct SideStreams {
     path: PathBuf,
     input: Input,
@@ -39,14 +43,36 @@ enum Route {
     Convert(Box<Transcoder>),
 }
 
+/// Which of the other streams are asked to go into a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    All,
+    /// The first sound: FLV has room for no more.
+    OneSound,
+    Nothing,
+}
+
 impl SideStreams {
-    /// Adds the source's other streams to `output`.
-    pub fn open(source: &VideoInfo, output: &mut Output, warnings: &mut Vec<String>) -> Result<Self, MediaError> {
+    /// Adds the source's other streams to `output`, as far as they are to be kept.
+    pub fn open(
+        source: &VideoInfo,
+        output: &mut Output,
+        keep: Keep,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, MediaError> {
         let mut input = open_input(&source.path)?;
         let video = source.source.stream;
         let mut routes = Vec::new();
         for index in 0..input.nb_streams() as usize {
-            let route = if index == video { Route::Nowhere } else { add_stream(&mut input, index, output, warnings) };
+            let is_kept = match keep {
+                Keep::All => true,
+                Keep::OneSound => Some(index) == first_sound(&input),
+                Keep::Nothing => false,
+            };
+            let route = match is_kept && index != video {
+                true => add_stream(&mut input, index, output, warnings),
+                false => Route::Nowhere,
+            };
             if matches!(route, Route::Nowhere) {
                 // SAFETY: a stream of the open input; the demuxer then skips its packets.
                 unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
@@ -151,6 +177,10 @@ impl SideStreams {
     }
 }
 
+fn first_sound(input: &Input) -> Option<usize> {
+    input.streams().find(|s| s.parameters().medium() == ffmpeg::media::Type::Audio).map(|s| s.index())
+}
+
 /// Adds a stream to the output: as it is if its container takes it, else converted if it can be.
 fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &mut Vec<String>) -> Route {
     let Some(stream) = input.stream(index) else { return Route::Nowhere };
@@ -169,7 +199,12 @@ fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &m
         let id = (*(*from).codecpar).codec_id;
         // FFmpeg writes PCM into MP4 from version 6.1 on. Few players read it, and channels without places are refused.
         let is_odd = container == "mp4" && ffmpeg::codec::Id::from(id).name().starts_with("pcm_");
-        let route = if !is_odd && ffi::avformat_query_codec(format, id, 0) == 1 {
+        let is_taken = match ffi::avformat_query_codec(format, id, 0) {
+            0 => false,
+            1 => true,
+            _ => container == "mpegts" && TRANSPORTED.contains(&ffmpeg::codec::Id::from(id).name()),
+        };
+        let route = if !is_odd && is_taken {
             let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
             if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
                 return Route::Nowhere;

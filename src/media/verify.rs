@@ -20,7 +20,8 @@ pub fn verify(path: &Path, written: &Written) -> Result<(), MediaError> {
     for (stream, packet) in input.packets() {
         if stream.index() == index {
             frames += 1;
-            let stamp = packet.pts().unwrap_or(0);
+            // AVI and ASF know only when a frame is decoded.
+            let stamp = packet.pts().or(packet.dts()).unwrap_or(0);
             (start, end) = (start.min(stamp), end.max(stamp + packet.duration()));
         }
     }

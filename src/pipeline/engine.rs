@@ -17,7 +17,7 @@ use super::{Event, Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
-use crate::media::{Decoder, Encoder};
+use crate::media::{Decoder, Muxer};
 use crate::models::Models;
 use crate::pose::{Device, Network, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
@@ -118,8 +118,8 @@ impl Engine {
         check_limits(&self.limits, &info)?;
         let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
         let partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
-        // What cannot be compressed as the settings say is told before the long work.
-        drop(Encoder::open(partial.video(), &info, &job.settings.encode.settings())?);
+        // What cannot be compressed or put together as the settings say is told before the long work.
+        drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[])?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
         let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
