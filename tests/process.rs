@@ -113,6 +113,18 @@ fn a_picture_that_lies_on_its_side_shows_the_same_people() {
 }
 
 #[test]
+fn one_frame_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("one.mp4");
+    ffmpeg("-ss 3 -i {} -frames:v 1 -an -c:v libx264 -pix_fmt yuv420p {}", &[&sample(), &clip]);
+    let output = run(meshreel(folder.path()).arg("process").arg(&clip).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows = motion(&folder.path().join("out/one.motion.jsonl"));
+    assert_eq!(rows.len(), 2, "the header and a frame");
+    assert_eq!(rows[1]["people"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn nobody_in_the_picture_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("empty.mkv");

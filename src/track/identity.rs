@@ -76,11 +76,12 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
     drop_doubles(&mut people);
-    let people = people.into_iter().filter_map(|person| trim(person, gap)).collect();
+    let half_the_clip = (last_frame as usize + 1).div_ceil(2);
+    let few = FEW.min(half_the_clip);
+    let people = people.into_iter().filter_map(|person| trim(person, gap, few)).collect();
     let mut people = join(people, gap);
     let doubts = check_meetings(&mut people, gap);
-    let clip = last_frame as usize + 1;
-    let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(clip.div_ceil(2));
+    let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(half_the_clip);
     let motion = Motion::of(&people, last_frame + 1);
     let mut tracks: Vec<Track> = people
         .into_iter()
@@ -115,13 +116,14 @@ fn split(person: Person, gap: u64) -> Vec<Person> {
     parts
 }
 
-/// Fewer finds than this, away from all others by a fifth of a gap, are not where a person begins or ends.
+/// Fewer finds than this, away from all others by a fifth of a gap, are not where a person begins or ends (unless the clip itself
+/// is hardly longer).
 const FEW: usize = 3;
 
-/// Drops stray finds before and after all others; where there are no others, everything.
-fn trim(person: Person, gap: u64) -> Option<Person> {
+/// Drops stray finds, fewer than `few`, before and after all others; where there are no others, everything.
+fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
     let mut parts = split(person, (gap / 5).max(1));
-    let is_enough = |part: &Person| part.len() >= FEW;
+    let is_enough = |part: &Person| part.len() >= few;
     let first = parts.iter().position(is_enough)?;
     let last = parts.iter().rposition(is_enough)?;
     Some(parts.drain(first..=last).flatten().collect())
