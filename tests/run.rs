@@ -216,6 +216,14 @@ fn each_video_is_processed_once_and_what_is_none_is_told() {
     let expected = [("a.mp4", "done", 1), ("a.mp4", "done", 1), ("broken.mp4", "failed", 0), ("link.mp4", "failed", 0)];
     assert_eq!(place.jobs(), owned(&expected));
     let rows = place.rows();
+    for row in rows.iter().filter(|row| row["state"] == "done") {
+        let path = row["output"].as_str().unwrap().replace(".mp4", ".report.json");
+        let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(
+            [&row["frames"], &row["total"], &row["people"]],
+            [&report["frames"], &report["frames"], &report["people"]]
+        );
+    }
     let reason = |name: &str| {
         let row = rows.iter().find(|row| row["source"].as_str().unwrap().ends_with(name)).unwrap();
         row["error"].as_str().unwrap().to_owned()

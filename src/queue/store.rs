@@ -321,8 +321,15 @@ impl Queue {
 
     /// The results are in place.
     pub fn done(&mut self, id: i64, report: &Report, now: Millis) -> Result<(), QueueError> {
-        let report = as_json(report);
-        self.write(|t| end(t, id, State::Done, None, Some(&report?), now))
+        let (frames, people, report) = (report.frames as i64, report.people as i64, as_json(report));
+        self.write(|t| {
+            // Progress is told now and then only.
+            t.execute(
+                "UPDATE jobs SET frames = ?2, total = ?2, people = ?3 WHERE id = ?1",
+                params![id, frames, people],
+            )?;
+            end(t, id, State::Done, None, Some(&report?), now)
+        })
     }
 
     /// There will be no results. What the user gave up meanwhile stays given up.
