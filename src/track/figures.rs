@@ -65,8 +65,8 @@ impl Rounds {
     /// Later: the whole picture, as closely as those known (their bounds) need and turned each way round that they are (`ways`, that of most
     /// people first). Its parts take turns: one a keyframe while small people are known, else one now and then; in a crowd of small people
     /// all larger parts and one of the smaller. So do the other ways round: one a keyframe while the ways are guessed,
-    /// else one now and then.
-    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]], ways: &Ways) -> Vec<View> {
+    /// else one now and then. Where all is well (`is_calm`), the whole picture rests while a part is looked at.
+    pub fn next(&mut self, display: [u32; 2], known: &[[f32; 4]], ways: &Ways, is_calm: bool) -> Vec<View> {
         let Ways { usual, are_guessed } = ways;
         let way = usual.first().copied().unwrap_or(0);
         let shows = |is_coarse| {
@@ -78,8 +78,9 @@ impl Rounds {
         let (large, small) = (parts(PARTS), parts(CLOSEST_PARTS));
         self.keyframes += 1;
         let others = if *are_guessed { SELDOM } else { OTHER_WAYS };
-        if self.keyframes.is_multiple_of(others) {
-            let turn = WAYS[(self.keyframes / others) as usize % WAYS.len()];
+        // Not while a part is looked at, too.
+        if (self.keyframes + 1).is_multiple_of(others) {
+            let turn = WAYS[((self.keyframes + 1) / others) as usize % WAYS.len()];
             views.extend((!usual.contains(&turn)).then(|| View { is_coarse: true, ..turned(display, turn) }));
         }
         let (round, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
@@ -88,7 +89,12 @@ impl Rounds {
                 (self.keyframes, small.collect())
             }
             0 if !self.keyframes.is_multiple_of(SELDOM) => return views,
-            0 => (self.keyframes / SELDOM, large.chain(small).collect()),
+            0 => {
+                if is_calm {
+                    views.clear();
+                }
+                (self.keyframes / SELDOM, large.chain(small).collect())
+            }
             _ => (self.keyframes, large.chain(small).collect()),
         };
         views.extend(parts.get(round as usize % parts.len().max(1)));
