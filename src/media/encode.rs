@@ -187,7 +187,7 @@ impl Running {
         unsafe { (*self.context.as_ptr()).codec_id == ffi::AVCodecID::AV_CODEC_ID_AV1 }
     }
 
-    /// Has it end, after a blank picture where it has seen none, and shows `see` the packets.
+    /// Has it end, after a picture of whatever is in memory where it has seen none, and shows `see` the packets.
     fn end(&mut self, mut see: impl FnMut(&mut ffmpeg::Packet)) -> Result<(), ffmpeg::Error> {
         if !self.begun {
             // SAFETY: reads the size of an encoder of our own.
