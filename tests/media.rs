@@ -113,11 +113,11 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
     let folder = tempfile::tempdir().unwrap();
     let source = make(folder.path(), "a.mp4", "-c:v libx264 -pix_fmt yuv420p");
     for (settings, mend) in [
-        ("codec = \"ffv1\"", "'mp4' files do not take video by 'ffv1'; set `encode.container`"),
+        ("codec = \"ffv1\"", "'mp4' files do not take this video by 'ffv1'; set `encode.container`"),
         ("codec = \"h264_vaapi\"", "choose another, such as libx264 or h264_nvenc"),
         ("preset = \"turbo\"", "preset turbo"),
         ("codec = \"libx256\"", "`ffmpeg -encoders` lists"),
-        ("container = \"h264\"", "'h264' files do not take video by 'libx264'"),
+        ("container = \"h264\"", "'h264' files do not take this video by 'libx264'"),
         ("container = \"mp5\"", "use mp4, mkv, mov or webm"),
     ] {
         let configuration = format!("[encode]\n{settings}\n");

@@ -259,8 +259,3 @@ pub fn version() -> String {
     // SAFETY: a static string.
     unsafe { CStr::from_ptr(ffi::av_version_info()) }.to_string_lossy().into_owned()
 }
-
-/// Whether this FFmpeg has a video encoder of that name.
-pub fn has_encoder(name: &str) -> bool {
-    ffmpeg::encoder::find_by_name(name).is_some_and(|codec| codec.medium() == ffmpeg::media::Type::Video)
-}

@@ -246,6 +246,15 @@ impl Drop for Running {
 
 pub(super) const MICROSECONDS: ffi::AVRational = ffi::AVRational { num: 1, den: 1_000_000 };
 
+/// Whether this FFmpeg has a video encoder of that name.
+pub fn has_encoder(name: &str) -> bool {
+    find(name).is_some()
+}
+
+fn find(name: &str) -> Option<ffmpeg::Codec> {
+    ffmpeg::encoder::find_by_name(name).filter(|codec| codec.medium() == ffmpeg::media::Type::Video)
+}
+
 /// Whether an encoder starts here with these settings, for the usual pixel format and a file of this extension.
 pub fn try_encoder(settings: &EncodeSettings, extension: &str) -> Result<(), MediaError> {
     super::init();
@@ -293,8 +302,7 @@ fn start(
     stream: impl FnOnce(&mut ffi::AVCodecContext),
 ) -> Result<(Running, Pixel), MediaError> {
     let name = settings.codec.clone();
-    let Some(codec) = ffmpeg::encoder::find_by_name(&name).filter(|codec| codec.medium() == ffmpeg::media::Type::Video)
-    else {
+    let Some(codec) = find(&name) else {
         return Err(MediaError::UnknownEncoder { name });
     };
     let format = container(path)?;
@@ -305,8 +313,7 @@ fn start(
         (nearest_taken(codec.as_ptr(), pixel), contained != 0 && keeps_time)
     };
     if !is_contained {
-        let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        return Err(MediaError::WrongContainer { container, codec: name });
+        return Err(MediaError::wrong_container(path, &name));
     }
     if convert::is_of_hardware(pixel) {
         return Err(MediaError::EncoderOfHardware { name });

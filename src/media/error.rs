@@ -121,27 +121,15 @@ pub enum MediaError {
         /// The output.
         path: PathBuf,
     },
-    /// The container does not take the codec.
+    /// The container does not take the codec, or not this video by it.
     #[error(
-        "'{container}' files do not take video by '{codec}'; set `encode.container` to another (mkv takes most, mov ProRes) or `encode.codec`"
+        "'{container}' files do not take this video by '{codec}'; set `encode.container` to another (mkv takes most, mov ProRes) or `encode.codec`"
     )]
     WrongContainer {
         /// The file name extension.
         container: String,
         /// The encoder.
         codec: String,
-    },
-    /// The container does not take the video as it is.
-    #[error(
-        "'{container}' files do not take this video by '{codec}' ({source}); set `encode.container` to another (mkv takes most) or `encode.codec`"
-    )]
-    ContainerRefused {
-        /// The file name extension.
-        container: String,
-        /// The encoder.
-        codec: String,
-        /// FFmpeg's reason.
-        source: ffmpeg::Error,
     },
     /// Encoding stopped.
     #[error("{}: encoding failed: {source}", path.display())]
@@ -219,11 +207,13 @@ impl MediaError {
     pub(super) fn header(path: &Path, codec: &str, source: ffmpeg::Error) -> Self {
         match source {
             ffmpeg::Error::Other { errno } if errno != ffmpeg::error::EINVAL => Self::mux(path, source),
-            _ => {
-                let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-                Self::ContainerRefused { container, codec: codec.to_owned(), source }
-            }
+            _ => Self::wrong_container(path, codec),
         }
+    }
+
+    pub(super) fn wrong_container(path: &Path, codec: &str) -> Self {
+        let container = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        Self::WrongContainer { container, codec: codec.to_owned() }
     }
 
     /// For what FFmpeg's muxers say, which is mostly what the system said to them.

@@ -20,10 +20,10 @@ mod thumbnail;
 mod transcode;
 mod verify;
 
-pub use av::{has_encoder, init, version};
+pub use av::{init, version};
 pub use color::{Color, Matrix, Range};
 pub use decode::{Decoder, Losses};
-pub use encode::{EncodeSettings, Encoder, Packet, try_encoder};
+pub use encode::{EncodeSettings, Encoder, Packet, has_encoder, try_encoder};
 pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
 pub use mux::{Muxer, Written};

@@ -59,7 +59,7 @@ impl Muxer {
             muxer
         };
         match start(Keep::All) {
-            Err(refused @ MediaError::ContainerRefused { .. }) => start(Keep::OneSound)
+            Err(refused @ MediaError::WrongContainer { .. }) => start(Keep::OneSound)
                 .map(|muxer| left_out(muxer, "all but the picture and the first sound was"))
                 .or_else(|_| start(Keep::Nothing).map(|muxer| left_out(muxer, "all but the picture was")))
                 .map_err(|_| refused),
@@ -75,7 +75,7 @@ impl Muxer {
         keep: Keep,
     ) -> Result<Self, MediaError> {
         let fail = |e| MediaError::encode(path, e);
-        // It compresses nothing: every encoder of these settings describes its stream the same way.
+        // Nothing of it goes into the file: every encoder of these settings describes its stream the same way.
         let mut encoder = Encoder::open(path, source, settings)?;
         let mut warnings = encoder.take_warnings();
         let url = file_url(path).ok_or_else(|| MediaError::UnknownContainer { path: path.to_owned() })?;

@@ -78,9 +78,10 @@ impl Rounds {
         let (large, small) = (parts(PARTS), parts(CLOSEST_PARTS));
         self.keyframes += 1;
         let others = if *are_guessed { SELDOM } else { OTHER_WAYS };
-        // Not while a part is looked at, too.
-        if (self.keyframes + 1).is_multiple_of(others) {
-            let turn = WAYS[((self.keyframes + 1) / others) as usize % WAYS.len()];
+        // Never on the keyframes on which a part is looked at now and then.
+        let beside = self.keyframes + 1;
+        if beside.is_multiple_of(others) {
+            let turn = WAYS[(beside / others) as usize % WAYS.len()];
             views.extend((!usual.contains(&turn)).then(|| View { is_coarse: true, ..turned(display, turn) }));
         }
         let (round, parts): (u64, Vec<View>) = match known.iter().filter(|&b| !shows(false)(b)).count() {
@@ -111,8 +112,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`, unless nobody is known
-    /// for sure (`is_alone`).
+    /// Of the views that were looked at and everything found in them; most people are turned one of these `ways`.
     pub fn new(display: [u32; 2], ways: Ways, views: Vec<View>, found: Vec<Figure>) -> Self {
         let mut figures = Self { display, ways, views: Vec::new(), found: Vec::new() };
         figures.add(views, found);
