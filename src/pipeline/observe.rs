@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use flume::{Receiver, Sender};
+use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::decode::decode;
@@ -25,7 +26,8 @@ use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
 use crate::track::{
-    Expected, Keyframe, Scout, Seen, TOLERANCE, Track, Tracked, drop_glitches, link, repair_sides, settle,
+    Expected, Keyframe, Scout, Seen, Stabilizer, TOLERANCE, Track, Tracked, Trajectory, drop_glitches, link,
+    repair_sides, settle,
 };
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
@@ -45,6 +47,7 @@ pub struct Observed {
 #[derive(Serialize, Deserialize)]
 struct Segment {
     times: Vec<f64>,
+    places: Vec<DVec2>,
     seen: Vec<(u64, Vec<Seen>)>,
     after: After,
 }
@@ -53,9 +56,17 @@ struct Segment {
 #[derive(Serialize, Deserialize)]
 enum After {
     /// More frames.
-    Frames(Box<(Scout, Keyframe)>),
+    Frames(Box<State>),
     /// Nothing; what could not be decoded.
     End { lost: Vec<String> },
+}
+
+/// What the observing pass is in the middle of, after a keyframe.
+#[derive(Serialize, Deserialize)]
+struct State {
+    scout: Scout,
+    keyframe: Keyframe,
+    stabilizer: Stabilizer,
 }
 
 /// Finds everybody in a video, from where the journal ends.
@@ -70,14 +81,15 @@ pub fn observe(
     let info = decoder.info().clone();
     let network = every_frame(job.settings.model);
     let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings.model == Model::Auto);
-    let (mut times, mut seen, mut before, mut lost) = (Vec::new(), BTreeMap::new(), None, None);
+    let (mut times, mut places, mut seen, mut before, mut lost) = (Vec::new(), Vec::new(), BTreeMap::new(), None, None);
+    let mut stabilizer = Stabilizer::default();
     for segment in journal.observed::<Segment>()? {
         times.extend(segment.times);
+        places.extend(segment.places);
         seen.extend(segment.seen);
         match segment.after {
             After::Frames(state) => {
-                let (then, keyframe) = *state;
-                (scout, before) = (then, Some(keyframe));
+                (scout, before, stabilizer) = (state.scout, Some(state.keyframe), state.stabilizer);
             }
             After::End { lost: known } => lost = Some(known),
         }
@@ -98,6 +110,8 @@ pub fn observe(
         scout,
         recorded: times.len() as u64,
         times,
+        stabilizer,
+        trajectory: Trajectory::of(places),
         seen,
         looked: Some(looked),
         looks,
@@ -110,9 +124,9 @@ pub fn observe(
         Some(lost) => lost,
         None => observing.all(decoder, before)?,
     };
-    let Observing { times, seen, .. } = observing;
+    let Observing { times, trajectory, seen, .. } = observing;
     let seen = seen.into_values().flatten().collect();
-    let mut tracks = link(seen, info.frame_rate, info.geometry.display);
+    let mut tracks = link(seen, info.frame_rate, info.geometry.display, &trajectory);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
         drop_glitches(track);
@@ -142,6 +156,8 @@ struct Observing<'a> {
     network: Network,
     scout: Scout,
     times: Vec<f64>,
+    stabilizer: Stabilizer,
+    trajectory: Trajectory,
     /// What was seen, by frame.
     seen: BTreeMap<u64, Vec<Seen>>,
     /// Given to workers with each frame; let go of at the end so that the receiver ends too.
@@ -155,7 +171,7 @@ struct Observing<'a> {
     /// Frames after which a segment is recorded, at the next keyframe.
     segment: u64,
     /// What comes after the next segment to record: it waits for the workers to give back its frames.
-    ripe: Option<Box<(Scout, Keyframe)>>,
+    ripe: Option<Box<State>>,
 }
 
 impl Observing<'_> {
@@ -186,6 +202,8 @@ impl Observing<'_> {
             check_length(self.limits, frame.time)?;
             self.times.push(frame.time);
             self.timings.live().frame(self.timings.job());
+            let picture = Picture { frame: &frame, geometry: &self.geometry, color: self.color };
+            self.trajectory.push(self.stabilizer.follow(&picture));
             let frame = Arc::new(frame);
             if frame.index != self.scout.next_keyframe() {
                 between.push(frame);
@@ -193,7 +211,11 @@ impl Observing<'_> {
             }
             let keyframe = self.keyframe(before, &mut between, &frame)?;
             if self.ripe.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
-                self.ripe = Some(Box::new((self.scout.clone(), keyframe.clone())));
+                self.ripe = Some(Box::new(State {
+                    scout: self.scout.clone(),
+                    keyframe: keyframe.clone(),
+                    stabilizer: self.stabilizer.clone(),
+                }));
             }
             before = Some(keyframe);
             self.collect_ready()?;
@@ -214,7 +236,7 @@ impl Observing<'_> {
         frame: &Arc<Frame>,
     ) -> Result<Keyframe, JobError> {
         let (pool, timings, geometry, color) = (self.pool, self.timings, self.geometry, self.color);
-        let keyframe = self.scout.keyframe(frame.index, &mut |work| {
+        let keyframe = self.scout.keyframe(frame.index, &self.trajectory, &mut |work| {
             let alike = work.chunk_by(Work::is_batched_with).flat_map(|alike| alike.chunks(pool.batch()));
             let batches = alike.map(|batch| {
                 let (frame, timings, batch) = (frame.clone(), timings.clone(), batch.to_vec());
@@ -229,7 +251,7 @@ impl Observing<'_> {
         if let Some(before) = &before {
             let (mut frames, mut regions) = (Vec::new(), 0);
             for frame in between.drain(..) {
-                let expected = self.scout.expected(before, &keyframe, frame.index);
+                let expected = self.scout.expected(before, &keyframe, frame.index, &self.trajectory);
                 if expected.is_empty() {
                     continue;
                 }
@@ -343,8 +365,8 @@ impl Observing<'_> {
 
     fn record_what_is_ripe(&mut self) -> Result<(), JobError> {
         match self.ripe.take() {
-            Some(state) if self.asked.first().is_none_or(|&first| first > state.1.index) => {
-                self.record(state.1.index + 1, After::Frames(state))
+            Some(state) if self.asked.first().is_none_or(|&first| first > state.keyframe.index) => {
+                self.record(state.keyframe.index + 1, After::Frames(state))
             }
             later => {
                 self.ripe = later;
@@ -357,8 +379,9 @@ impl Observing<'_> {
     fn record(&mut self, end: u64, after: After) -> Result<(), JobError> {
         let start = std::mem::replace(&mut self.recorded, end);
         let times = self.times[start as usize..end as usize].to_vec();
+        let places = self.trajectory.places()[start as usize..end as usize].to_vec();
         let seen = self.seen.range(start..end).map(|(&frame, seen)| (frame, seen.clone())).collect();
-        self.journal.add_observed(end, &Segment { times, seen, after })?;
+        self.journal.add_observed(end, &Segment { times, places, seen, after })?;
         tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }

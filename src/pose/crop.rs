@@ -150,6 +150,49 @@ impl Taps {
     }
 }
 
+/// A grid of pixels laid over the coded picture: the places that each pixel looks at.
+struct Grid {
+    map: DAffine2,
+    /// Places across a pixel.
+    each: usize,
+    /// Whether the grid's rows run along the columns of the coded picture: it is shown lying.
+    lies: bool,
+    /// Pixels along the rows and along the columns of the coded picture.
+    counts: [usize; 2],
+}
+
+impl Grid {
+    /// `to_display` as for [`Picture::shrink`].
+    fn new(geometry: &Geometry, to_display: DAffine2, size: [usize; 2]) -> Self {
+        let scale = to_display.matrix2.x_axis.length();
+        let each = ((scale / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
+        let map = geometry.to_coded
+            * to_display
+            * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
+            * DAffine2::from_translation(DVec2::splat(0.5));
+        let lies = map.matrix2.x_axis.x.abs() < map.matrix2.x_axis.y.abs();
+        Self { map, each, lies, counts: if lies { [size[1], size[0]] } else { size } }
+    }
+
+    /// The samples of a plane along an axis of the coded picture (0: a row's). `siting` as from [`Picture::siting`]; `whole`:
+    /// samples of luma along the axis, beyond which everything fades.
+    fn taps(&self, axis: usize, (scale, shift): (f32, f32), samples: usize, whole: Option<usize>) -> Taps {
+        let matrix = self.map.matrix2;
+        let axes = if self.lies { [matrix.y_axis.x, matrix.x_axis.y] } else { [matrix.x_axis.x, matrix.y_axis.y] };
+        let share = 1.0 / self.each as f32;
+        Taps::new(self.counts[axis], self.each, |k| {
+            let place = self.map.translation[axis] as f32 + axes[axis] as f32 * k as f32;
+            let weight = whole.map_or(share, |whole| share * inside(place, (whole - 1) as f32));
+            (neighbours((place - shift) * scale, (samples - 1) as f32), weight)
+        })
+    }
+
+    /// Column and row in the grid of the `a`-th pixel along the coded picture's rows and `b`-th along its columns.
+    fn pixel(&self, a: usize, b: usize) -> (usize, usize) {
+        if self.lies { (b, a) } else { (a, b) }
+    }
+}
+
 /// Greys what lies outside `bounds` (left, top, right, bottom of displayed pixels) in a crop of `region` with colours of 0..=1.
 pub(super) fn grey_outside(bounds: [f32; 4], region: &Region, size: usize, crop: &mut [f32]) {
     let turn = DMat2::from_angle(region.rotation) * (region.side / size as f64);
@@ -192,50 +235,59 @@ impl Picture<'_> {
         }
     }
 
+    /// The luma (of 0..=255) of what [`Picture::shrink`] looks at.
+    pub(crate) fn shrink_luma(&self, to_display: DAffine2, size: [usize; 2]) -> Vec<u8> {
+        if self.frame.layout().depth > 8 {
+            self.shrink_luma_of::<Word>(to_display, size)
+        } else {
+            self.shrink_luma_of::<Byte>(to_display, size)
+        }
+    }
+
+    fn shrink_luma_of<S: Sample>(&self, to_display: DAffine2, size: [usize; 2]) -> Vec<u8> {
+        let grid = Grid::new(self.geometry, to_display, size);
+        let plane = self.frame.plane(0);
+        let mut levels = vec![0; size[0] * size[1]];
+        if plane.width == 0 || plane.height == 0 {
+            return levels;
+        }
+        let taps = [0, 1].map(|axis| grid.taps(axis, (1.0, 0.0), [plane.width, plane.height][axis], None));
+        let to_byte = 1.0 / f32::from(1_u16 << (self.frame.layout().depth - 8));
+        let mut sum = vec![0.0; plane.width];
+        for b in 0..grid.counts[1] {
+            taps[1].sum_rows::<S>(b, &plane, &mut sum);
+            for a in 0..grid.counts[0] {
+                let (u, v) = grid.pixel(a, b);
+                levels[v * size[0] + u] = (to_byte * taps[0].sum(a, &sum) + 0.5) as u8;
+            }
+        }
+        levels
+    }
+
     /// All of it is linear but for a last clamp, and the two directions are independent: rows are summed first, then columns.
     fn shrink_separably<S: Sample>(&self, to_display: DAffine2, size: [usize; 2], border: Border, out: &mut [f32]) {
-        let scale = to_display.matrix2.x_axis.length();
-        let each = ((scale / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
-        let map = self.geometry.to_coded
-            * to_display
-            * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
-            * DAffine2::from_translation(DVec2::splat(0.5));
-        // Which direction of the grid runs along the rows of the coded picture: the other one where it is shown lying.
-        let lies = map.matrix2.x_axis.x.abs() < map.matrix2.x_axis.y.abs();
-        let axes = if lies {
-            [map.matrix2.y_axis.x, map.matrix2.x_axis.y]
-        } else {
-            [map.matrix2.x_axis.x, map.matrix2.y_axis.y]
-        };
-        let counts = if lies { [size[1], size[0]] } else { size };
+        let grid = Grid::new(self.geometry, to_display, size);
         let fades = matches!(border, Border::Fill(_));
         let siting = self.siting();
         let taps = [0, 1, 2].map(|i| {
             let plane = self.frame.plane(i);
             let whole = [self.frame.plane(0).width, self.frame.plane(0).height];
             [0, 1].map(|axis| {
-                let (scale, shift) = if i == 0 { (1.0, 0.0) } else { siting[axis] };
-                let last = [plane.width, plane.height][axis] - 1;
-                let place = |k: usize| map.translation[axis] as f32 + axes[axis] as f32 * k as f32;
-                let share = 1.0 / each as f32;
-                Taps::new(counts[axis], each, |k| {
-                    let p = place(k);
-                    let weight = if fades { share * inside(p, (whole[axis] - 1) as f32) } else { share };
-                    (neighbours((p - shift) * scale, last as f32), weight)
-                })
+                let siting = if i == 0 { (1.0, 0.0) } else { siting[axis] };
+                grid.taps(axis, siting, [plane.width, plane.height][axis], fades.then(|| whole[axis]))
             })
         });
         let matrix = self.color.yuv_to_rgb(self.frame.layout().depth);
         let beyond = if let Border::Fill(colour) = border { colour } else { 0.0 };
         let mut sums = [0, 1, 2].map(|i| vec![0.0; self.frame.plane(i).width]);
-        for b in 0..counts[1] {
+        for b in 0..grid.counts[1] {
             for (i, sum) in sums.iter_mut().enumerate() {
                 taps[i][1].sum_rows::<S>(b, &self.frame.plane(i), sum);
             }
-            for a in 0..counts[0] {
+            for a in 0..grid.counts[0] {
                 let [luma, cb, cr] = [0, 1, 2].map(|i| taps[i][0].sum(a, &sums[i]));
                 let cover = taps[0][0].total(a) * taps[0][1].total(b);
-                let (u, v) = if lies { (b, a) } else { (a, b) };
+                let (u, v) = grid.pixel(a, b);
                 for (value, row) in out[(v * size[0] + u) * 3..][..3].iter_mut().zip(&matrix) {
                     let colour = row[0] * luma + row[1] * cb + row[2] * cr + row[3] * cover;
                     *value = colour.clamp(0.0, cover) + (1.0 - cover) * beyond;

@@ -1,6 +1,5 @@
-//! The frames on which people in the background were not looked at on purpose, and those on which they were not found.
-
-use glam::Vec2;
+//! The frames on which people in the background were not looked at on purpose, and those on which they were not found: they go
+//! straight in the scene.
 
 use super::{
     identity::{Person, Seen},
@@ -23,63 +22,15 @@ pub(super) fn fill(person: &mut Person, steps: u64, display: [u32; 2]) {
     person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
 }
 
-/// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen. They move with the picture, which
-/// is a better guess than any where the camera is held by hand: a body that goes on as before soon hangs in the air.
-pub(super) fn bridge(person: &mut Person, motion: &Motion, display: [u32; 2]) {
-    let missing = gaps(person, display).flat_map(|(last, next)| {
-        let (first, end) = (last.frame, next.frame);
-        between(last, next).map(move |mut seen| {
-            let off = motion.off_straight(first, end, seen.frame);
-            let landmarks = &mut seen.sight.landmarks;
-            landmarks.points.iter_mut().for_each(|p| (p.x, p.y, p.visibility) = (p.x + off.x, p.y + off.y, 0.0));
-            landmarks.circle.iter_mut().for_each(|p| *p = [p[0] + off.x, p[1] + off.y]);
-            seen
-        })
+/// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen.
+pub(super) fn bridge(person: &mut Person, display: [u32; 2]) {
+    let missing = gaps(person, display).flat_map(|(last, next)| between(last, next));
+    let hidden = missing.map(|mut seen| {
+        seen.sight.landmarks.points.iter_mut().for_each(|p| p.visibility = 0.0);
+        seen
     });
-    let missing: Vec<Seen> = missing.collect();
+    let missing: Vec<Seen> = hidden.collect();
     person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
-}
-
-/// How the picture moves: by how much most people do from a frame to the next, added up from the first one on.
-pub(super) struct Motion(Vec<Vec2>);
-
-/// Fewer people than this say nothing about the camera.
-const FEW: usize = 4;
-
-impl Motion {
-    /// Of everybody, over this many frames.
-    pub fn of(people: &[Person], frames: u64) -> Self {
-        let mut steps: Vec<Vec<Vec2>> = vec![Vec::new(); frames as usize];
-        let hips = |seen: &Seen| Vec2::from(seen.sight.landmarks.circle[0]);
-        for (last, next) in people.iter().flat_map(|p| p.values().zip(p.values().skip(1))) {
-            if next.frame == last.frame + 1
-                && let Some(steps) = steps.get_mut(next.frame as usize)
-            {
-                steps.push(hips(next) - hips(last));
-            }
-        }
-        let mut sum = Vec2::ZERO;
-        let places = steps.into_iter().map(|steps| {
-            if steps.len() >= FEW {
-                sum += Vec2::new(median(steps.iter().map(|s| s.x)), median(steps.iter().map(|s| s.y)));
-            }
-            sum
-        });
-        Self(places.collect())
-    }
-
-    /// How far the picture is, at a frame, from where it would be if it went straight from `first` to `last`.
-    fn off_straight(&self, first: u64, last: u64, frame: u64) -> Vec2 {
-        let at = |frame: u64| self.0.get(frame as usize).copied().unwrap_or_default();
-        let share = (frame - first) as f32 / (last - first).max(1) as f32;
-        at(frame) - at(first).lerp(at(last), share)
-    }
-}
-
-fn median(values: impl Iterator<Item = f32>) -> f32 {
-    let mut values: Vec<f32> = values.collect();
-    values.sort_by(f32::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Finds of a small person with frames between them.
@@ -151,34 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn who_was_lost_moves_with_the_picture_unseen() {
-        // The camera is jerked down for a moment: everybody's feet go up by 30 pixels and come back.
-        let jerk = |frame: u64| if (8..14).contains(&frame) { -30.0 } else { 0.0 };
-        let walk = |x: f32, frames: &[u64]| -> Person {
-            let find = |&frame: &u64| {
-                let mut one = seen(frame, x + frame as f32, 80.0, false).1;
-                let landmarks = &mut one.sight.landmarks;
-                landmarks.points.iter_mut().for_each(|p| p.y += jerk(frame));
-                landmarks.circle.iter_mut().for_each(|p| p[1] += jerk(frame));
-                (frame, one)
-            };
-            frames.iter().map(find).collect()
-        };
-        let all: Vec<u64> = (0..20).collect();
-        let others: Vec<Person> = (0..4).map(|i| walk(200.0 * i as f32, &all)).collect();
-        let truth = walk(100.0, &all);
-        let mut person = walk(100.0, &[0, 1, 2, 3, 18, 19]);
-        bridge(&mut person, &Motion::of(&others, 20), DISPLAY);
-        assert_eq!(person.keys().copied().collect::<Vec<_>>(), all);
+    fn who_was_lost_is_there_unseen() {
+        let mut person = Person::from([seen(3, 103.0, 80.0, false), seen(18, 118.0, 80.0, false)]);
+        bridge(&mut person, DISPLAY);
+        assert_eq!(person.keys().copied().collect::<Vec<_>>(), (3..=18).collect::<Vec<_>>());
         for (frame, one) in &person {
-            let (found, expected) = (one.sight.landmarks.points[11], truth[frame].sight.landmarks.points[11]);
-            assert!((found.x - expected.x).hypot(found.y - expected.y) < 0.01, "frame {frame}");
+            let (found, truth) = (one.sight.landmarks.points[11], seen(0, 100.0 + *frame as f32, 80.0, false).1);
+            assert!((found.x - truth.sight.landmarks.points[11].x).abs() < 0.01, "frame {frame}");
             assert_eq!(found.visibility == 0.0, (4..18).contains(frame));
         }
-        // Few people say nothing about the camera.
-        let mut person = walk(100.0, &[0, 18]);
-        bridge(&mut person, &Motion::of(&others[..3], 20), DISPLAY);
-        assert!((person[&10].sight.landmarks.points[11].y - person[&0].sight.landmarks.points[11].y).abs() < 0.01);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Observation, Track,
-    fill::{Motion, bridge, fill, steps},
+    camera::Trajectory,
+    fill::{bridge, fill, steps},
     likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
 };
 use crate::pose::{Landmarks, Look, Region, Sight};
@@ -47,8 +48,7 @@ const MIN_SUPPORT: f32 = 0.4;
 /// And from which on, after so many looks, there is somebody for certain, who may be blurred, half hidden or only just come in.
 const MIN_SUPPORT_CERTAIN: f32 = 0.6;
 const MIN_LOOKS: u32 = 3;
-/// From here on, after many looks, they are there even where the landmark network found them now and then only: others are in the way.
-const MIN_SUPPORT_KNOWN: f32 = 0.8;
+/// After many looks they are there even where the landmark network found them now and then only: others are in the way.
 const MANY_LOOKS: u32 = 6;
 /// Least clarity of blurred people.
 const MIN_CLARITY_BLURRED: f32 = 0.3;
@@ -64,12 +64,16 @@ const CLEAR_LOOK: f64 = 0.12;
 pub(super) type Person = BTreeMap<u64, Seen>;
 
 /// Persons from everything that was seen; the order of `seen` does not matter. `display`: size of the picture.
-pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
+///
+/// Everything is linked in the first frame's picture, as if the camera stood still.
+pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2], trajectory: &Trajectory) -> Vec<Track> {
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
     for one in seen {
         last_frame = last_frame.max(one.frame);
+        let by = trajectory.moved(one.frame, 0);
+        let one = moved(one, by);
         tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
     }
     tracklets.values_mut().for_each(|person| fill(person, steps(fps), display));
@@ -82,14 +86,13 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2]) -> Vec<Track> {
     let mut people = join(people, gap);
     let doubts = check_meetings(&mut people, gap);
     let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(half_the_clip);
-    let motion = Motion::of(&people, last_frame + 1);
     let mut tracks: Vec<Track> = people
         .into_iter()
         .zip(doubts)
-        .filter(|(person, _)| is_person(person, shortest, display))
+        .filter(|(person, _)| is_person(person, shortest, display, trajectory))
         .filter_map(|(mut person, doubts)| {
-            bridge(&mut person, &motion, display);
-            into_track(person, &doubts)
+            bridge(&mut person, display);
+            into_track(person, &doubts, trajectory)
         })
         .collect();
     let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
@@ -127,6 +130,13 @@ fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
     let first = parts.iter().position(is_enough)?;
     let last = parts.iter().rposition(is_enough)?;
     Some(parts.drain(first..=last).flatten().collect())
+}
+
+/// What was seen, this many displayed pixels further to the right and down.
+fn moved(mut seen: Seen, by: DVec2) -> Seen {
+    seen.sight.landmarks = seen.sight.landmarks.moved(by);
+    seen.second_opinion = seen.second_opinion.map(|opinion| Box::new(opinion.moved(by)));
+    seen
 }
 
 fn marks(seen: &Seen) -> &Landmarks {
@@ -321,10 +331,11 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 
 /// Long enough, and sure enough on the whole, to be a person: whom the finder sees at most times need not be clear, and whom
 /// it hardly ever sees is nobody.
-fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
+fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
-    let clear = person.values().map(|s| clarity(marks(s), display)).sum::<f32>() / count;
+    let clarity_of = |s: &Seen| clarity(&marks(s).clone().moved(trajectory.moved(0, s.frame)), display);
+    let clear = person.values().map(clarity_of).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
     let found = count / (last - first + 1) as f32;
@@ -335,17 +346,18 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2]) -> bool {
     }
     let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
     let is_clear = clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY } && found >= MIN_FOUND;
-    let is_known = looks >= MANY_LOOKS && support >= MIN_SUPPORT_KNOWN;
-    let is_blurred =
-        is_certain && clear >= MIN_CLARITY_BLURRED && found >= if is_known { MIN_FOUND } else { MIN_FOUND_BLURRED };
+    let is_blurred = is_certain
+        && clear >= MIN_CLARITY_BLURRED
+        && found >= if looks >= MANY_LOOKS { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
     length >= shortest && (is_clear || is_blurred)
 }
 
-fn into_track(person: Person, doubts: &[[u64; 2]]) -> Option<Track> {
+fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
     let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
     let mut observations: Vec<Option<Observation>> = vec![None; (last - first) as usize + 1];
     for (frame, seen) in person {
+        let seen = moved(seen, trajectory.moved(0, frame));
         observations[(frame - first) as usize] = Some(Observation {
             landmarks: seen.sight.landmarks,
             second_opinion: seen.second_opinion,
@@ -380,11 +392,11 @@ mod tests {
     #[test]
     fn a_short_gap_is_joined_and_a_long_one_is_not() {
         let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
-        let one = link(broken(15), 30.0, DISPLAY);
+        let one = link(broken(15), 30.0, DISPLAY, &Trajectory::default());
         assert_eq!(one.len(), 1);
         assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
         assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
-        assert_eq!(link(broken(31), 30.0, DISPLAY).len(), 2, "gone for more than a second");
+        assert_eq!(link(broken(31), 30.0, DISPLAY, &Trajectory::default()).len(), 2, "gone for more than a second");
     }
 
     #[test]
@@ -392,7 +404,7 @@ mod tests {
         // Before the first is lost for good there is a find of nothing, and so there is before the second begins.
         let stray = [seen(0, 75, 500.0, RED), seen(1, 51, 300.0, RED)];
         let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
-        let tracks = link(finds, 30.0, DISPLAY);
+        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].observations.len(), 100);
         assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
@@ -403,8 +415,12 @@ mod tests {
         let side = synthetic::person([100.0, 200.0], 150.0).region().side as f32;
         let leap =
             |colour| [walk(0, 0..40, 100.0, 0.0, RED), walk(1, 42..100, 100.0 + 0.55 * side, 0.0, colour)].concat();
-        assert_eq!(link(leap(RED), 30.0, DISPLAY).len(), 1);
-        assert_eq!(link(leap([110, 110, 190]), 30.0, DISPLAY).len(), 2, "somebody else is as near");
+        assert_eq!(link(leap(RED), 30.0, DISPLAY, &Trajectory::default()).len(), 1);
+        assert_eq!(
+            link(leap([110, 110, 190]), 30.0, DISPLAY, &Trajectory::default()).len(),
+            2,
+            "somebody else is as near"
+        );
     }
 
     #[test]
@@ -416,7 +432,7 @@ mod tests {
             walk(0, 52..100, 500.0, -4.0, BLUE),
             walk(1, 52..100, 100.0, 4.0, RED),
         ];
-        let tracks = link(wrong.concat(), 30.0, DISPLAY);
+        let tracks = link(wrong.concat(), 30.0, DISPLAY, &Trajectory::default());
         assert_eq!(tracks.len(), 2);
         assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
         assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
@@ -424,8 +440,12 @@ mod tests {
 
     #[test]
     fn people_alike_who_cross_are_uncertain_there_and_only_there() {
-        let tracks =
-            link([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(), 30.0, DISPLAY);
+        let tracks = link(
+            [walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(),
+            30.0,
+            DISPLAY,
+            &Trajectory::default(),
+        );
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
             let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
@@ -440,7 +460,7 @@ mod tests {
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
         tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
         finds.extend(tree);
-        let tracks = link(finds, 30.0, DISPLAY);
+        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
     }
@@ -459,7 +479,7 @@ mod tests {
                 let is_second = one.tracklet == 1 && one.frame < 60;
                 one.figure = Some(!is_second || second_figure);
             }
-            let tracks = link(finds, 30.0, DISPLAY);
+            let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
             assert_eq!(tracks.len(), people);
             assert_eq!(tracks[0].observations.len(), if people == 1 { 100 } else { 60 });
         }
@@ -476,7 +496,7 @@ mod tests {
             finds
         };
         let finds = [walk(0, 100.0, 0.4, true), walk(1, 500.0, 0.99, false), walk(2, 900.0, 0.2, true)].concat();
-        let tracks = link(finds, 30.0, DISPLAY);
+        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
         assert_eq!(tracks.iter().map(|t| x_of(t, 0)).collect::<Vec<_>>(), [100.0]);
     }
 
@@ -490,13 +510,18 @@ mod tests {
                 // Without figures on every second keyframe they are as likely nobody.
                 one.figure = (one.frame % 10 == 0).then_some(figures || one.frame % 20 == 0);
             }
-            assert_eq!(link(finds, 30.0, DISPLAY).len(), people);
+            assert_eq!(link(finds, 30.0, DISPLAY, &Trajectory::default()).len(), people);
         }
     }
 
     #[test]
     fn a_person_followed_twice_is_one() {
-        let tracks = link([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(), 30.0, DISPLAY);
+        let tracks = link(
+            [walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(),
+            30.0,
+            DISPLAY,
+            &Trajectory::default(),
+        );
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].observations.len(), 60);
     }
@@ -505,9 +530,9 @@ mod tests {
     fn ids_follow_first_appearance_then_left_to_right() {
         let finds =
             [walk(7, 20..60, 100.0, 0.0, RED), walk(3, 0..60, 900.0, 0.0, RED), walk(5, 0..60, 500.0, 0.0, BLUE)];
-        let tracks = link(finds.concat(), 30.0, DISPLAY);
+        let tracks = link(finds.concat(), 30.0, DISPLAY, &Trajectory::default());
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
-        assert!(link(Vec::new(), 30.0, DISPLAY).is_empty());
+        assert!(link(Vec::new(), 30.0, DISPLAY, &Trajectory::default()).is_empty());
     }
 }

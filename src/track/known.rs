@@ -30,9 +30,9 @@ pub(super) struct Known {
     pub tracklet: u32,
     /// Index of the keyframe on which they were last found.
     pub frame: u64,
-    /// What was found then.
+    /// What was found then, moved as the scene has in the picture since.
     pub sight: Sight,
-    /// Displayed pixels a frame.
+    /// Displayed pixels a frame, beside what the scene moves.
     pub velocity: DVec2,
     /// Radians a frame, clockwise.
     spin: f64,
@@ -85,6 +85,11 @@ impl Known {
         self.clarity += 0.25 * (clarity(&sight.landmarks, display) - self.clarity);
         self.is_proven |= self.sightings >= PROVEN && self.clarity >= MIN_CLARITY;
         (self.frame, self.sight) = (frame, sight);
+    }
+
+    /// The scene, and the person with it, shows up elsewhere in the picture.
+    pub fn carry(&mut self, by: DVec2) {
+        self.sight.landmarks = self.sight.landmarks.clone().moved(by);
     }
 
     /// Where they were last found.

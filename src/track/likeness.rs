@@ -67,9 +67,14 @@ fn ends_distance(a: &Landmarks, b: &Landmarks) -> f64 {
 pub(super) fn is_duplicate(a: &Landmarks, b: &Landmarks) -> bool {
     let pose = pose_distance(a, b, [0.0; 2]);
     let (ra, rb) = (a.region(), b.region());
-    pose < 0.1
+    is_one_pose(a, b)
         || ends_distance(a, b) < 0.1
         || (pose < 0.22 && ra.center.distance(rb.center) < 0.1 * ra.side.min(rb.side))
+}
+
+/// Whether two finds are so much alike that they are of one person even where two are seen.
+pub(super) fn is_one_pose(a: &Landmarks, b: &Landmarks) -> bool {
+    pose_distance(a, b, [0.0; 2]) < 0.1
 }
 
 /// Whether a find is another person's legs taken for a whole body: its shoulders at their hips, its hips at their

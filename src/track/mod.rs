@@ -1,5 +1,6 @@
 //! People over time: which finds belong to one person, and which of a person's labels are left and which right.
 
+mod camera;
 mod figures;
 mod fill;
 mod glitches;
@@ -11,6 +12,7 @@ mod sides;
 #[cfg(test)]
 mod synthetic;
 
+pub use camera::{Stabilizer, Trajectory};
 pub use glitches::drop_glitches;
 pub use identity::{Seen, link};
 pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, settle, wants_second_opinion};

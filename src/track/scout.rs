@@ -7,10 +7,13 @@
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::camera::Trajectory;
 use super::figures::{Figures, Rounds, SAME_WAY, Ways};
 use super::fill;
 use super::known::Known;
-use super::likeness::{assign, is_duplicate, is_plausible, is_shadow_of, is_small, pose_distance, size_difference};
+use super::likeness::{
+    assign, is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
+};
 use crate::geometry::quarter_turns;
 use crate::pose::{Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, wrap_angle};
 
@@ -23,7 +26,7 @@ pub struct Tracked {
     pub sight: Sight,
     /// Whether the heavy network should be asked about them ([`Tracked::question`]).
     pub is_in_doubt: bool,
-    /// Motion of the region's centre, displayed pixels a frame.
+    /// Motion of the region's centre in the scene, displayed pixels a frame.
     pub velocity: DVec2,
     /// Whether the finder sees them; `None` where it did not look closely enough to say no.
     pub figure: Option<bool>,
@@ -139,25 +142,29 @@ impl Scout {
     }
 
     /// Where to look at a frame between two keyframes.
-    pub fn expected(&self, before: &Keyframe, after: &Keyframe, frame: u64) -> Vec<Expected> {
-        let mut expected = expected_between(before, after, frame, self.display);
+    pub fn expected(&self, before: &Keyframe, after: &Keyframe, frame: u64, trajectory: &Trajectory) -> Vec<Expected> {
+        let mut expected = expected_between(before, after, frame, self.display, trajectory);
         let is_time = frame.is_multiple_of(fill::steps(self.fps));
         expected.retain(|e| is_time || !is_small(&e.spot.region, self.display));
         expected
     }
 
-    /// Looks at a keyframe. `run` answers questions about its picture, in order; it is called a few times.
+    /// Looks at a keyframe; the trajectory reaches as far. `run` answers questions about its picture, in order; it is called a few
+    /// times.
     ///
     /// # Errors
     /// Those of `run`.
     pub fn keyframe<E>(
         &mut self,
         index: u64,
+        trajectory: &Trajectory,
         run: &mut dyn FnMut(Vec<Work>) -> Result<Vec<Found>, E>,
     ) -> Result<Keyframe, E> {
         // Nobody is followed through more than half a second of not being seen; longer gaps are identity's business.
         let patience = (self.fps * 0.5).max(2.0 * self.interval() as f64) as u64;
         self.known.retain(|k| index - k.frame <= patience);
+        let shift = trajectory.moved(self.last_keyframe.unwrap_or(index), index);
+        self.known.iter_mut().for_each(|k| k.carry(shift));
 
         let predicted: Vec<Region> = self.known.iter().map(|k| k.predict(index)).collect();
         let ways = self.ways();
@@ -184,7 +191,7 @@ impl Scout {
         let looked = Answers::from(run(work)?).looked;
         let seen = self.choose(&predicted, &figures, seen, &others, looked);
         let windows = self.windows(&predicted, &seen, &figures);
-        let mut finds = keep_best(seen.into_iter().flatten().collect());
+        let mut finds = keep_best(seen.into_iter().flatten().collect(), &figures);
 
         let mut detections = Answers::from(run(windows)?).detections;
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -210,7 +217,7 @@ impl Scout {
         let found = found.filter(|s| is_plausible(&s.landmarks, self.display, figures.has(&s.landmarks, false)));
         finds.extend(found.map(|sight| self.find(sight, None, &predicted, &figures)));
 
-        let sights = keep_best(finds).into_iter().map(|find| find.sight).collect();
+        let sights = keep_best(finds, &figures).into_iter().map(|find| find.sight).collect();
         let mut people = self.assign(index, &predicted, sights);
         self.give_figures(&mut people, &figures);
         self.doubt(index, &mut people);
@@ -425,12 +432,16 @@ struct Find {
 }
 
 /// All but the best of several finds of one person go.
-fn keep_best(mut finds: Vec<Find>) -> Vec<Find> {
+fn keep_best(mut finds: Vec<Find>, figures: &Figures) -> Vec<Find> {
     finds.sort_by(|a, b| b.rank.total_cmp(&a.rank));
     let mut kept: Vec<Find> = Vec::with_capacity(finds.len());
     for find in finds {
         let is_same = |k: &Find| {
-            (find.on.is_some() && find.on == k.on) || is_shadow_of(&find.sight.landmarks, &k.sight.landmarks)
+            let (found, better) = (&find.sight.landmarks, &k.sight.landmarks);
+            if figures.are_two(found, better) {
+                return is_one_pose(found, better);
+            }
+            (find.on.is_some() && find.on == k.on) || is_shadow_of(found, better)
         };
         if !kept.iter().any(is_same) {
             kept.push(find);
@@ -480,6 +491,8 @@ pub struct Expected {
     pub is_sure: bool,
     /// Whether the finder saw a figure there on one of them.
     pub is_figure: bool,
+    /// Whether it did on both.
+    pub is_certain: bool,
 }
 
 /// Somewhat more than a box: what may be seen of whoever is in it.
@@ -488,36 +501,45 @@ fn around([left, top, right, bottom]: [f32; 4]) -> [f32; 4] {
     [left - margin, top - margin, right + margin, bottom + margin]
 }
 
-/// The tracklets of either of two keyframes and where to look for them at a frame between, interpolated where both have the
-/// person, else moved on from the one that has. In order of tracklet number.
-fn expected_between(before: &Keyframe, after: &Keyframe, frame: u64, display: [u32; 2]) -> Vec<Expected> {
+/// The tracklets of either of two keyframes and where to look for them at a frame between, interpolated in the scene where both have
+/// the person, else moved on from the one that has. In order of tracklet number.
+fn expected_between(
+    before: &Keyframe,
+    after: &Keyframe,
+    frame: u64,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+) -> Vec<Expected> {
     let moved = |person: &Tracked, from: u64| {
         let region = person.sight.landmarks.region();
-        Region { center: region.center + person.velocity * (frame as f64 - from as f64), ..region }
+        let center = region.center + person.velocity * (frame as f64 - from as f64) + trajectory.moved(from, frame);
+        Region { center, ..region }
     };
     let partner = |people: &[Tracked], tracklet: u32| people.iter().position(|p| p.tracklet == tracklet);
     let mut expected = Vec::new();
     for person in &before.people {
         let other = partner(&after.people, person.tracklet).map(|i| (after.index, &after.people[i]));
+        let is_certain = other.is_some_and(|(_, next)| [person, next].iter().all(|p| p.figure == Some(true)));
         let spot = match other {
             Some((index, next)) => {
                 let share = (frame - before.index) as f64 / (index - before.index).max(1) as f64;
-                let region = interpolate(&person.sight.landmarks.region(), &next.sight.landmarks.region(), share);
+                let shift = trajectory.off_straight(before.index, after.index, frame);
+                let mut region = interpolate(&person.sight.landmarks.region(), &next.sight.landmarks.region(), share);
+                region.center += shift;
                 let [a, b] = [person, next].map(|p| p.sight.landmarks.bounds());
-                let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]));
+                let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
                 // Without a figure on both sides somebody might be found because nothing else is to be seen.
-                let is_figure = [person, next].iter().all(|p| p.figure == Some(true));
-                Spot { region, within: (is_figure && is_small(&region, display)).then(|| around(bounds)) }
+                Spot { region, within: (is_certain && is_small(&region, display)).then(|| around(bounds)) }
             }
             None => moved(person, before.index).into(),
         };
         let is_figure = person.is_figure || other.is_some_and(|(_, next)| next.is_figure);
-        expected.push(Expected { tracklet: person.tracklet, spot, is_sure: other.is_some(), is_figure });
+        expected.push(Expected { tracklet: person.tracklet, spot, is_sure: other.is_some(), is_figure, is_certain });
     }
     let new = after.people.iter().filter(|p| partner(&before.people, p.tracklet).is_none());
     expected.extend(new.map(|p| {
         let (spot, is_figure) = (moved(p, after.index).into(), p.is_figure);
-        Expected { tracklet: p.tracklet, spot, is_sure: false, is_figure }
+        Expected { tracklet: p.tracklet, spot, is_sure: false, is_figure, is_certain: false }
     }));
     expected.sort_by_key(|expected| expected.tracklet);
     expected
@@ -548,6 +570,9 @@ pub fn settle(display: [u32; 2], looked: Vec<(Expected, Option<Sight>)>) -> Vec<
         let rank = |n: usize| (!found[n].0.is_sure, found[n].2, n);
         found.iter().enumerate().any(|(j, other)| {
             let (a, b) = (&found[i].1.landmarks, &other.1.landmarks);
+            if found[i].0.is_certain && other.0.is_certain {
+                return rank(j) < rank(i) && is_one_pose(a, b);
+            }
             j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
         })
     };
@@ -595,7 +620,9 @@ mod tests {
 
     fn keyframe(scout: &mut Scout, index: u64, figures: &[Figure], people: &[Sight]) -> (Keyframe, Vec<Work>) {
         let mut asked = Vec::new();
-        let keyframe = scout.keyframe(index, &mut |work| Ok::<_, ()>(answer(figures, people, &mut asked, work)));
+        let keyframe = scout.keyframe(index, &Trajectory::default(), &mut |work| {
+            Ok::<_, ()>(answer(figures, people, &mut asked, work))
+        });
         (keyframe.unwrap(), asked)
     }
 
@@ -652,7 +679,7 @@ mod tests {
                 };
                 Ok(work.iter().map(answer).collect())
             };
-            let found = scout.keyframe(index, &mut run).unwrap();
+            let found = scout.keyframe(index, &Trajectory::default(), &mut run).unwrap();
             let people: Vec<u32> = found.people.iter().map(|p| p.tracklet).collect();
             assert_eq!(people, [0], "frame {index}, turned by {angle}");
             let off = found.people[0].sight.landmarks.region().rotation - angle;
@@ -687,7 +714,7 @@ mod tests {
                     };
                     Ok(work.iter().map(answer).collect())
                 };
-                let found = scout.keyframe(index, &mut run).unwrap();
+                let found = scout.keyframe(index, &Trajectory::default(), &mut run).unwrap();
                 let figures: Vec<Option<bool>> = found.people.iter().map(|p| p.figure).collect();
                 assert_eq!(
                     figures,
@@ -751,7 +778,7 @@ mod tests {
         let (before, _) = keyframe(&mut scout, 0, &[figure(900.0, 120.0)], &people);
         for (figures, is_alone) in [(vec![figure(900.0, 120.0)], true), (vec![], false)] {
             let (after, _) = keyframe(&mut scout.clone(), 6, &figures, &people);
-            let expected = scout.expected(&before, &after, 2);
+            let expected = scout.expected(&before, &after, 2, &Trajectory::default());
             let within = is_alone.then(|| around(people[0].landmarks.bounds()));
             assert_eq!(expected.iter().map(|e| e.spot.within).collect::<Vec<_>>(), [within]);
         }
@@ -764,7 +791,72 @@ mod tests {
         let people = [sight(300.0, HEIGHT, 1.0), sight(900.0, 120.0, 1.0)];
         let (before, _) = keyframe(&mut scout, 0, &figures, &people);
         let (after, _) = keyframe(&mut scout, 10, &figures, &people);
-        let looked: Vec<usize> = (1..10).map(|frame| scout.expected(&before, &after, frame).len()).collect();
+        let still = Trajectory::default();
+        let looked: Vec<usize> = (1..10).map(|frame| scout.expected(&before, &after, frame, &still).len()).collect();
         assert_eq!((fill::steps(50.0), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
+    }
+
+    #[test]
+    fn people_are_where_the_scene_takes_them() {
+        // The camera is jerked up after the fourth frame, by more than a person's width aside, and back before the ninth.
+        let jerk = |frame: u64| if (5..9).contains(&frame) { DVec2::new(150.0, 60.0) } else { DVec2::ZERO };
+        let trajectory = Trajectory::of((0..20).map(jerk).collect());
+        let at = |frame: u64| {
+            let sight = sight(400.0 + 2.0 * frame as f32, HEIGHT, 1.0);
+            Sight { landmarks: sight.landmarks.moved(jerk(frame)), ..sight }
+        };
+        let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+        let mut keyframes = Vec::new();
+        for index in [0, 6, 12] {
+            let person = at(index);
+            let figures = [Figure { bounds: person.landmarks.bounds(), score: 0.5, quarter_turns: 0 }];
+            let mut run = |work: Vec<Work>| {
+                // The network sees nobody who is as far off as the camera was jerked.
+                let near = |spot: &Spot| spot.region.difference(&person.landmarks.region()) < 0.2;
+                let answer = |work: &Work| match work {
+                    Work::Find(_) => Found::Figures(figures.to_vec()),
+                    Work::Detect(_) => Found::People(Vec::new()),
+                    Work::Look { spot, .. } => Found::Person(near(spot).then(|| person.clone())),
+                };
+                Ok::<_, ()>(work.iter().map(answer).collect())
+            };
+            keyframes.push(scout.keyframe(index, &trajectory, &mut run).unwrap());
+        }
+        let velocities: Vec<DVec2> = keyframes.iter().map(|k| k.people[0].velocity).collect();
+        assert!(keyframes.iter().all(|k| k.people.len() == 1 && k.people[0].tracklet == 0));
+        assert!(velocities[1..].iter().all(|v| v.distance(DVec2::new(2.0, 0.0)) < 1e-3), "{velocities:?}");
+        for frame in 1..6 {
+            let expected = scout.expected(&keyframes[0], &keyframes[1], frame, &trajectory);
+            let off = expected[0].spot.region.center - at(frame).landmarks.region().center;
+            assert!(off.length() < 1e-3, "frame {frame}: {off}");
+        }
+    }
+
+    #[test]
+    fn people_in_each_others_way_are_two_where_there_are_two_figures() {
+        // Half a shoulder's width apart: without figures of their own one person seen twice.
+        let people = [sight(400.0, HEIGHT, 1.0), sight(440.0, HEIGHT, 0.9)];
+        let [left, top, right, bottom] = people[0].landmarks.bounds();
+        let middle = (left + right) / 2.0;
+        let half = |left, right| Figure { bounds: [left, top, right, bottom], score: 0.5, quarter_turns: 0 };
+        let both = [half(left, middle + 20.0), half(middle + 20.0, right + 40.0)];
+        assert!(is_duplicate(&people[0].landmarks, &people[1].landmarks));
+        let ways = || Ways { usual: vec![0], are_guessed: true };
+        for (figures, count) in [(both.to_vec(), 2), (both[..1].to_vec(), 1), (Vec::new(), 1)] {
+            let figures = Figures::new(DISPLAY, ways(), vec![View::whole(DISPLAY)], figures);
+            let finds = people.iter().map(|sight| Find { sight: sight.clone(), rank: sight.landmarks.score, on: None });
+            assert_eq!(keep_best(finds.collect(), &figures).len(), count);
+        }
+        let expected = |sight: &Sight, is_certain| Expected {
+            tracklet: 0,
+            spot: sight.landmarks.region().into(),
+            is_sure: true,
+            is_figure: true,
+            is_certain,
+        };
+        for (is_certain, count) in [(true, 2), (false, 1)] {
+            let looked = people.iter().map(|sight| (expected(sight, is_certain), Some(sight.clone())));
+            assert_eq!(settle(DISPLAY, looked.collect()).len(), count);
+        }
     }
 }
