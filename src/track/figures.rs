@@ -22,8 +22,8 @@ const CROSSING: f32 = 0.1;
 /// Score of a figure that is turned otherwise than those known, and what it must be clearer by than one on the same place that is not.
 const UNUSUAL_SCORE: f32 = 0.65;
 const CLEARER: f32 = 0.2;
-/// Score from which on figures that hardly overlap are of two people.
-const TWO_SCORE: f32 = 0.4;
+/// Score from which on a figure is somebody for certain.
+const OWN_SCORE: f32 = 0.4;
 /// Whoever is turned by less (radians) from a figure is turned as it is.
 pub(super) const SAME_WAY: f64 = 0.6;
 /// Overlap of somebody's landmarks with a figure above which it is theirs.
@@ -177,11 +177,10 @@ impl Figures {
         self.found.iter().filter(move |figure| bounds.iter().all(|b| overlap(b, &figure.bounds) <= CLEAR))
     }
 
-    /// Whether two bodies each have a clear figure of their own: two people, however close they are.
-    pub fn are_two(&self, a: &Landmarks, b: &Landmarks) -> bool {
-        let own = |landmarks| self.best(landmarks).filter(|(share, figure)| *share > SAME && figure.score >= TWO_SCORE);
-        let (Some((_, of_a)), Some((_, of_b))) = (own(a), own(b)) else { return false };
-        overlap(&of_a.bounds, &of_b.bounds) < SAME
+    /// Whether somebody has a clear figure of their own, which is not another body's: then they are two people, however close they are.
+    pub fn is_beside(&self, found: &Landmarks, other: &Landmarks) -> bool {
+        let own = self.best(found).filter(|(share, figure)| *share > SAME && figure.score >= OWN_SCORE);
+        own.is_some_and(|(_, figure)| overlap(&figure.bounds, &other.visible_bounds(self.display)) < SAME)
     }
 
     /// Whether another figure touches this one.

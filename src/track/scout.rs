@@ -438,7 +438,7 @@ fn keep_best(mut finds: Vec<Find>, figures: &Figures) -> Vec<Find> {
     for find in finds {
         let is_same = |k: &Find| {
             let (found, better) = (&find.sight.landmarks, &k.sight.landmarks);
-            if figures.are_two(found, better) {
+            if figures.is_beside(found, better) {
                 return is_one_pose(found, better);
             }
             (find.on.is_some() && find.on == k.on) || is_shadow_of(found, better)
