@@ -15,7 +15,9 @@ use super::likeness::{
     assign, is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
 use crate::geometry::quarter_turns;
-use crate::pose::{Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, wrap_angle};
+use crate::pose::{
+    Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, overlap, wrap_angle,
+};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +76,9 @@ const SAME_PERSON: f64 = 0.2;
 const CLEAR_FIGURE: f32 = 0.4;
 /// What may be seen round a figure, over its height.
 const MARGIN: f32 = 0.1;
+/// Overlap with what was shown above which what was found in it is there, and just there where there was more to be seen.
+const THERE: f32 = 0.4;
+const JUST_THERE: f32 = 0.55;
 /// Distance over the side of a person's region within which finds are on them.
 const ON: f64 = 0.35;
 /// Of this many people one must be turned some way for the finder to look at each picture that way: in crowds somebody is taken for
@@ -212,9 +217,21 @@ impl Scout {
             }
         }
         fresh.truncate(MOST_NEW);
-        let work = fresh.iter().map(|&spot| ask(spot, DETECTION_TOLERANCE)).collect();
-        let found = Answers::from(run(work)?).looked.into_iter().flatten();
-        let found = found.filter(|s| is_plausible(&s.landmarks, self.display, figures.has(&s.landmarks, false)));
+        let mut look = |spots: &[Spot]| {
+            let work = spots.iter().map(|&spot| ask(spot, DETECTION_TOLERANCE)).collect();
+            Ok(Answers::from(run(work)?).looked)
+        };
+        let mut found = look(&fresh)?;
+        // Whom the network does not see alone it may see among the others.
+        let is_missed = |(spot, found): &(&Spot, &Option<Sight>)| {
+            let is_seen = |s: &Sight| self.covers(spot, s) > THERE && self.is_somebody(s, &figures);
+            spot.within.is_some() && !found.as_ref().is_some_and(is_seen)
+        };
+        let missed: Vec<Spot> = fresh.iter().zip(&found).filter(is_missed).map(|(spot, _)| *spot).collect();
+        let again = look(&missed.iter().map(|spot| spot.region.into()).collect::<Vec<_>>())?;
+        let is_there = |(spot, found): (&Spot, Option<Sight>)| found.filter(|s| self.covers(spot, s) > JUST_THERE);
+        found.extend(missed.iter().zip(again).map(is_there));
+        let found = found.into_iter().flatten().filter(|s| self.is_somebody(s, &figures));
         finds.extend(found.map(|sight| self.find(sight, None, &predicted, &figures)));
 
         let sights = keep_best(finds, &figures).into_iter().map(|find| find.sight).collect();
@@ -224,6 +241,16 @@ impl Scout {
         people.sort_by_key(|p| p.tracklet);
         self.last_keyframe = Some(index);
         Ok(Keyframe { index, people })
+    }
+
+    /// Whether what was found where nobody was known can be a person.
+    fn is_somebody(&self, sight: &Sight, figures: &Figures) -> bool {
+        is_plausible(&sight.landmarks, self.display, figures.has(&sight.landmarks, false))
+    }
+
+    /// How well what was found covers what might be seen of whoever is there.
+    fn covers(&self, spot: &Spot, sight: &Sight) -> f32 {
+        spot.within.map_or(1.0, |within| overlap(&sight.landmarks.visible_bounds(self.display), &within))
     }
 
     /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns, unless small people,
