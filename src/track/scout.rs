@@ -782,20 +782,44 @@ mod tests {
 
     #[test]
     fn who_stands_alone_is_looked_at_as_they_are_and_who_does_not_without_the_others() {
-        let shown = |figures: &[Figure]| {
+        let shown = |people: &[(f32, f32, f32)]| {
             let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
-            let people: Vec<Sight> = figures.iter().map(|f| sight(f.bounds[0] + 40.0, HEIGHT, 1.0)).collect();
-            let (_, asked) = keyframe(&mut scout, 0, figures, &people);
+            let figures: Vec<Figure> =
+                people.iter().map(|&(x, height, score)| Figure { score, ..figure(x, height) }).collect();
+            let people: Vec<Sight> = people.iter().map(|&(x, height, _)| sight(x, height, 1.0)).collect();
+            let (_, asked) = keyframe(&mut scout, 0, &figures, &people);
             let within = |w: Work| if let Work::Look { spot, .. } = w { Some(spot.within) } else { None };
             asked.into_iter().filter_map(within).collect::<Vec<_>>()
         };
-        let (left, right, far) = (figure(400.0, HEIGHT), figure(520.0, HEIGHT), figure(900.0, HEIGHT));
-        let seen = |figure: &Figure| Some(around(figure.bounds));
+        let (left, right, far) = ((400.0, HEIGHT, 0.5), (520.0, HEIGHT, 0.5), (900.0, HEIGHT, 0.5));
+        let seen = |(x, height, _)| Some(around(figure(x, height).bounds));
         assert_eq!(shown(&[left, far]), [None, None]);
-        assert_eq!(shown(&[left, right, far]), [seen(&left), seen(&right), None]);
-        let small = figure(900.0, 120.0);
-        assert_eq!(shown(&[small]), [seen(&small)], "a crowd may be behind them");
-        assert_eq!(shown(&[Figure { score: 0.35, ..small }]), [None], "a bag, perhaps");
+        assert_eq!(shown(&[left, right, far]), [seen(left), seen(right), None]);
+        let small = (900.0, 120.0, 0.5);
+        assert_eq!(shown(&[small]), [seen(small)], "a crowd may be behind them");
+        assert_eq!(shown(&[(900.0, 120.0, 0.35)]), [None], "a bag, perhaps");
+    }
+
+    #[test]
+    fn who_is_not_seen_alone_is_looked_at_among_the_others_but_must_be_just_there() {
+        for (aside, is_found) in [(4.0, true), (40.0, false)] {
+            let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
+            let mut looks = Vec::new();
+            let mut run = |work: Vec<Work>| {
+                let answer = |work: &Work| match work {
+                    Work::Find(_) => Found::Figures(vec![figure(900.0, 120.0)]),
+                    Work::Detect(_) => Found::People(Vec::new()),
+                    Work::Look { spot, .. } => {
+                        let is_alone = spot.within.is_some();
+                        looks.push(is_alone);
+                        Found::Person((!is_alone).then(|| sight(900.0 + aside, 120.0, 1.0)))
+                    }
+                };
+                Ok::<_, ()>(work.iter().map(answer).collect())
+            };
+            let found = scout.keyframe(0, &Trajectory::default(), &mut run).unwrap();
+            assert_eq!((looks, found.people.len()), (vec![true, false], usize::from(is_found)));
+        }
     }
 
     #[test]
