@@ -1,5 +1,5 @@
 //! The expensive steps one by one, on a frame of the sample clip: networks (one picture and several at a time; on a GPU where
-//! ONNX Runtime has one), preparing a body, drawing it, blending.
+//! ONNX Runtime has one), preparing a body, drawing it, blending, following the camera.
 //!
 //! `cargo bench`, or `cargo bench -- landmarks` for some. What the whole makes of it: `make bench`.
 #![allow(clippy::unwrap_used, missing_docs)] // a bench fails by panicking; criterion writes functions without comments
@@ -14,6 +14,7 @@ use meshreel::models::Models;
 use meshreel::pipeline::runtime_library;
 use meshreel::pose::{Detector, Device, Finder, Landmarker, Network, Picture, Region, Runtime, View, Window};
 use meshreel::render::{self, Mesh, MeshData, Person, RenderThread, Scene, Shape, Style};
+use meshreel::track::Stabilizer;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -133,5 +134,11 @@ fn drawing(c: &mut Criterion) {
     c.bench_function("blend one person", |b| b.iter(|| render::blend(&mut frame, &overlay, info.color, 0.8)));
 }
 
-criterion_group!(kernels, networks, drawing);
+fn following(c: &mut Criterion) {
+    let sample = Sample::new();
+    let mut stabilizer = Stabilizer::default();
+    c.bench_function("follow the camera", |b| b.iter(|| stabilizer.follow(&sample.picture())));
+}
+
+criterion_group!(kernels, networks, drawing, following);
 criterion_main!(kernels);

@@ -518,6 +518,13 @@ mod tests {
                         let off = out.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                         worst = worst.max(off);
                         assert!(out.iter().any(|&v| v > 0.41), "there is something to see");
+                        if border == Border::Replicate {
+                            let levels = picture.shrink_luma(to_display, size);
+                            for (level, c) in levels.iter().zip(out.as_chunks::<3>().0) {
+                                let luma = 255.0 * (0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]);
+                                assert!((f32::from(*level) - luma).abs() < 1.0, "{depth} bit: {level}, not {luma}");
+                            }
+                        }
                     }
                 }
             }
