@@ -215,10 +215,13 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
             return None;
         }
         let frames = start as f64 - end as f64;
-        // Either end's motion may be the better guess of what happened unseen, and so may standing still.
+        // Either end's motion may be the better guess of what happened unseen, and so may standing still. Nobody turns back on the way.
         let side = from.side.min(to.side);
-        let off = [leaving, arriving, (leaving + arriving) / 2.0, DVec2::ZERO]
+        let is_steady = leaving.distance(arriving) * frames.abs() < side;
+        let ends = [leaving, arriving].into_iter().filter(|_| is_steady);
+        let off = [(leaving + arriving) / 2.0, DVec2::ZERO]
             .into_iter()
+            .chain(ends)
             .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
             .fold(f64::INFINITY, f64::min);
         let size = size_difference(&from, &to);
@@ -421,6 +424,17 @@ mod tests {
             2,
             "somebody else is as near"
         );
+    }
+
+    #[test]
+    fn who_comes_from_where_another_went_is_not_the_same() {
+        let gone = walk(0, 0..40, 700.0, -10.0, RED);
+        for (start, speed, people) in [(700.0, -10.0, 1), (-600.0, 10.0, 2)] {
+            let come = walk(1, 65..120, start, speed, RED);
+            assert_eq!(x_of(&link(come.clone(), 30.0, DISPLAY, &Trajectory::default())[0], 65), 50.0);
+            let tracks = link([gone.clone(), come].concat(), 30.0, DISPLAY, &Trajectory::default());
+            assert_eq!(tracks.len(), people, "{speed} pixels a frame");
+        }
     }
 
     #[test]
