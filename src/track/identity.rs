@@ -428,10 +428,10 @@ mod tests {
 
     #[test]
     fn who_comes_from_where_another_went_is_not_the_same() {
-        let gone = walk(0, 0..40, 700.0, -10.0, RED);
-        for (start, speed, people) in [(700.0, -10.0, 1), (-600.0, 10.0, 2)] {
+        let gone = walk(0, 0..40, 1200.0, -10.0, RED);
+        for (start, speed, people) in [(1200.0, -10.0, 1), (-100.0, 10.0, 2)] {
             let come = walk(1, 65..120, start, speed, RED);
-            assert_eq!(x_of(&link(come.clone(), 30.0, DISPLAY, &Trajectory::default())[0], 65), 50.0);
+            assert_eq!(x_of(&link(come.clone(), 30.0, DISPLAY, &Trajectory::default())[0], 65), 550.0);
             let tracks = link([gone.clone(), come].concat(), 30.0, DISPLAY, &Trajectory::default());
             assert_eq!(tracks.len(), people, "{speed} pixels a frame");
         }
