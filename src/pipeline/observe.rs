@@ -1,10 +1,10 @@
 //! Pass 1: decode, find people on keyframes, look at their landmarks on every frame, and make tracks of it all.
 //!
-//! Threads at work on one job: decode -> this one (the scout on keyframes; asks the detection workers for the frames in
+//! Threads at work on one job: decode -> this one (follows the camera; the scout on keyframes; asks the detection workers for the frames in
 //! between) -> detection workers (of the process). What comes back is put in its place by frame number, so the workers'
 //! timing leaves no trace.
 //!
-//! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout as it is then.
+//! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout and what follows the camera as they are then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What a network sees: a square of the displayed picture, or all of it shrunk, sampled straight from the frame's planar YUV.
+//! What a network sees: a square of the displayed picture, or all of it shrunk, sampled straight from the frame's planar YUV; and the shrunk
+//! luma by which the camera is followed.
 //!
 //! The convention for squares is MediaPipe's: bilinear, no half-pixel offset, so that crop pixel (u, v) of an n x n crop looks at
 //! `center + R * (u * side / n - side / 2)`. Minified crops are not prefiltered, as MediaPipe's are not.

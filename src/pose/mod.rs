@@ -165,12 +165,11 @@ impl Landmarks {
         carried
     }
 
-    /// The same body this many displayed pixels to the right and down.
-    pub fn moved(mut self, by: DVec2) -> Self {
+    /// Moves the body this many displayed pixels to the right and down.
+    pub fn shift(&mut self, by: DVec2) {
         let by = by.as_vec2();
         self.points.iter_mut().for_each(|p| (p.x, p.y) = (p.x + by.x, p.y + by.y));
         self.circle.iter_mut().for_each(|p| *p = [p[0] + by.x, p[1] + by.y]);
-        self
     }
 
     /// Left, top, right and bottom of the box round all points, displayed pixels.

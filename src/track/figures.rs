@@ -22,12 +22,12 @@ const CROSSING: f32 = 0.1;
 /// Score of a figure that is turned otherwise than those known, and what it must be clearer by than one on the same place that is not.
 const UNUSUAL_SCORE: f32 = 0.65;
 const CLEARER: f32 = 0.2;
-/// Score from which on a figure is somebody for certain.
-const OWN_SCORE: f32 = 0.4;
+/// Score from which on a figure is somebody for certain, and may be looked at alone: below it may be a bag.
+pub(super) const CERTAIN_SCORE: f32 = 0.4;
 /// Whoever is turned by less (radians) from a figure is turned as it is.
 pub(super) const SAME_WAY: f64 = 0.6;
 /// Overlap of somebody's landmarks with a figure above which it is theirs.
-const SAME: f32 = 0.4;
+pub(super) const SAME: f32 = 0.4;
 /// The same, above which there is no doubt about it.
 const CLEAR: f32 = 0.6;
 
@@ -179,7 +179,7 @@ impl Figures {
 
     /// Whether somebody has a clear figure of their own, which is not another body's: then they are two people, however close they are.
     pub fn is_beside(&self, found: &Landmarks, other: &Landmarks) -> bool {
-        let own = self.best(found).filter(|(share, figure)| *share > SAME && figure.score >= OWN_SCORE);
+        let own = self.best(found).filter(|(share, figure)| *share > SAME && figure.score >= CERTAIN_SCORE);
         own.is_some_and(|(_, figure)| overlap(&figure.bounds, &other.visible_bounds(self.display)) < SAME)
     }
 

@@ -70,10 +70,10 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2], trajectory: &Trajector
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
-    for one in seen {
+    for mut one in seen {
         last_frame = last_frame.max(one.frame);
         let by = trajectory.moved(one.frame, 0);
-        let one = moved(one, by);
+        shift(&mut one, by);
         tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
     }
     tracklets.values_mut().for_each(|person| fill(person, steps(fps), display));
@@ -132,11 +132,12 @@ fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
     Some(parts.drain(first..=last).flatten().collect())
 }
 
-/// What was seen, this many displayed pixels further to the right and down.
-fn moved(mut seen: Seen, by: DVec2) -> Seen {
-    seen.sight.landmarks = seen.sight.landmarks.moved(by);
-    seen.second_opinion = seen.second_opinion.map(|opinion| Box::new(opinion.moved(by)));
-    seen
+/// Moves what was seen this many displayed pixels to the right and down.
+fn shift(seen: &mut Seen, by: DVec2) {
+    seen.sight.landmarks.shift(by);
+    if let Some(opinion) = &mut seen.second_opinion {
+        opinion.shift(by);
+    }
 }
 
 fn marks(seen: &Seen) -> &Landmarks {
@@ -337,7 +338,11 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
-    let clarity_of = |s: &Seen| clarity(&marks(s).clone().moved(trajectory.moved(0, s.frame)), display);
+    let clarity_of = |s: &Seen| {
+        let mut in_the_picture = marks(s).clone();
+        in_the_picture.shift(trajectory.moved(0, s.frame));
+        clarity(&in_the_picture, display)
+    };
     let clear = person.values().map(clarity_of).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
@@ -359,8 +364,8 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &T
 fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
     let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
     let mut observations: Vec<Option<Observation>> = vec![None; (last - first) as usize + 1];
-    for (frame, seen) in person {
-        let seen = moved(seen, trajectory.moved(0, frame));
+    for (frame, mut seen) in person {
+        shift(&mut seen, trajectory.moved(0, frame));
         observations[(frame - first) as usize] = Some(Observation {
             landmarks: seen.sight.landmarks,
             second_opinion: seen.second_opinion,
@@ -379,6 +384,11 @@ mod tests {
     const RED: [u8; 3] = [90, 100, 200];
     const BLUE: [u8; 3] = [60, 200, 110];
 
+    /// Links what a camera on a tripod saw.
+    fn persons(seen: Vec<Seen>) -> Vec<Track> {
+        link(seen, 30.0, DISPLAY, &Trajectory::default())
+    }
+
     fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
         let sight = Sight { landmarks: synthetic::person([x, 200.0], 150.0), look: Look::of_colour(colour) };
         Seen { frame, tracklet, sight, second_opinion: None, figure: None }
@@ -395,11 +405,11 @@ mod tests {
     #[test]
     fn a_short_gap_is_joined_and_a_long_one_is_not() {
         let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
-        let one = link(broken(15), 30.0, DISPLAY, &Trajectory::default());
+        let one = persons(broken(15));
         assert_eq!(one.len(), 1);
         assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
         assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
-        assert_eq!(link(broken(31), 30.0, DISPLAY, &Trajectory::default()).len(), 2, "gone for more than a second");
+        assert_eq!(persons(broken(31)).len(), 2, "gone for more than a second");
     }
 
     #[test]
@@ -407,7 +417,7 @@ mod tests {
         // Before the first is lost for good there is a find of nothing, and so there is before the second begins.
         let stray = [seen(0, 75, 500.0, RED), seen(1, 51, 300.0, RED)];
         let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
-        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
+        let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].observations.len(), 100);
         assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
@@ -418,12 +428,8 @@ mod tests {
         let side = synthetic::person([100.0, 200.0], 150.0).region().side as f32;
         let leap =
             |colour| [walk(0, 0..40, 100.0, 0.0, RED), walk(1, 42..100, 100.0 + 0.55 * side, 0.0, colour)].concat();
-        assert_eq!(link(leap(RED), 30.0, DISPLAY, &Trajectory::default()).len(), 1);
-        assert_eq!(
-            link(leap([110, 110, 190]), 30.0, DISPLAY, &Trajectory::default()).len(),
-            2,
-            "somebody else is as near"
-        );
+        assert_eq!(persons(leap(RED)).len(), 1);
+        assert_eq!(persons(leap([110, 110, 190])).len(), 2, "somebody else is as near");
     }
 
     #[test]
@@ -431,8 +437,8 @@ mod tests {
         let gone = walk(0, 0..40, 1200.0, -10.0, RED);
         for (start, speed, people) in [(1200.0, -10.0, 1), (-100.0, 10.0, 2)] {
             let come = walk(1, 65..120, start, speed, RED);
-            assert_eq!(x_of(&link(come.clone(), 30.0, DISPLAY, &Trajectory::default())[0], 65), 550.0);
-            let tracks = link([gone.clone(), come].concat(), 30.0, DISPLAY, &Trajectory::default());
+            assert_eq!(x_of(&persons(come.clone())[0], 65), 550.0);
+            let tracks = persons([gone.clone(), come].concat());
             assert_eq!(tracks.len(), people, "{speed} pixels a frame");
         }
     }
@@ -446,7 +452,7 @@ mod tests {
             walk(0, 52..100, 500.0, -4.0, BLUE),
             walk(1, 52..100, 100.0, 4.0, RED),
         ];
-        let tracks = link(wrong.concat(), 30.0, DISPLAY, &Trajectory::default());
+        let tracks = persons(wrong.concat());
         assert_eq!(tracks.len(), 2);
         assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
         assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
@@ -454,12 +460,7 @@ mod tests {
 
     #[test]
     fn people_alike_who_cross_are_uncertain_there_and_only_there() {
-        let tracks = link(
-            [walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat(),
-            30.0,
-            DISPLAY,
-            &Trajectory::default(),
-        );
+        let tracks = persons([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat());
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
             let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
@@ -474,7 +475,7 @@ mod tests {
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
         tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
         finds.extend(tree);
-        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
+        let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
     }
@@ -493,7 +494,7 @@ mod tests {
                 let is_second = one.tracklet == 1 && one.frame < 60;
                 one.figure = Some(!is_second || second_figure);
             }
-            let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
+            let tracks = persons(finds);
             assert_eq!(tracks.len(), people);
             assert_eq!(tracks[0].observations.len(), if people == 1 { 100 } else { 60 });
         }
@@ -510,7 +511,7 @@ mod tests {
             finds
         };
         let finds = [walk(0, 100.0, 0.4, true), walk(1, 500.0, 0.99, false), walk(2, 900.0, 0.2, true)].concat();
-        let tracks = link(finds, 30.0, DISPLAY, &Trajectory::default());
+        let tracks = persons(finds);
         assert_eq!(tracks.iter().map(|t| x_of(t, 0)).collect::<Vec<_>>(), [100.0]);
     }
 
@@ -524,18 +525,13 @@ mod tests {
                 // Without figures on every second keyframe they are as likely nobody.
                 one.figure = (one.frame % 10 == 0).then_some(figures || one.frame % 20 == 0);
             }
-            assert_eq!(link(finds, 30.0, DISPLAY, &Trajectory::default()).len(), people);
+            assert_eq!(persons(finds).len(), people);
         }
     }
 
     #[test]
     fn a_person_followed_twice_is_one() {
-        let tracks = link(
-            [walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat(),
-            30.0,
-            DISPLAY,
-            &Trajectory::default(),
-        );
+        let tracks = persons([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat());
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].observations.len(), 60);
     }
@@ -544,9 +540,9 @@ mod tests {
     fn ids_follow_first_appearance_then_left_to_right() {
         let finds =
             [walk(7, 20..60, 100.0, 0.0, RED), walk(3, 0..60, 900.0, 0.0, RED), walk(5, 0..60, 500.0, 0.0, BLUE)];
-        let tracks = link(finds.concat(), 30.0, DISPLAY, &Trajectory::default());
+        let tracks = persons(finds.concat());
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
-        assert!(link(Vec::new(), 30.0, DISPLAY, &Trajectory::default()).is_empty());
+        assert!(persons(Vec::new()).is_empty());
     }
 }

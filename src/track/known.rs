@@ -89,7 +89,7 @@ impl Known {
 
     /// The scene, and the person with it, shows up elsewhere in the picture.
     pub fn carry(&mut self, by: DVec2) {
-        self.sight.landmarks = self.sight.landmarks.clone().moved(by);
+        self.sight.landmarks.shift(by);
     }
 
     /// Where they were last found.

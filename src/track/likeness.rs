@@ -63,18 +63,21 @@ fn ends_distance(a: &Landmarks, b: &Landmarks) -> f64 {
     off.into_iter().fold(0.0, f64::max) / f64::from(a.extent().min(b.extent()))
 }
 
+/// [`pose_distance`] of two finds in one picture below which they are of one person for certain.
+const ONE_POSE: f64 = 0.1;
+
 /// Whether two finds in one picture are the same person seen twice. Two people side by side differ by more.
 pub(super) fn is_duplicate(a: &Landmarks, b: &Landmarks) -> bool {
     let pose = pose_distance(a, b, [0.0; 2]);
     let (ra, rb) = (a.region(), b.region());
-    is_one_pose(a, b)
+    pose < ONE_POSE
         || ends_distance(a, b) < 0.1
         || (pose < 0.22 && ra.center.distance(rb.center) < 0.1 * ra.side.min(rb.side))
 }
 
 /// Whether two finds are so much alike that they are of one person even where two are seen.
 pub(super) fn is_one_pose(a: &Landmarks, b: &Landmarks) -> bool {
-    pose_distance(a, b, [0.0; 2]) < 0.1
+    pose_distance(a, b, [0.0; 2]) < ONE_POSE
 }
 
 /// Whether a find is another person's legs taken for a whole body: its shoulders at their hips, its hips at their

@@ -1,4 +1,5 @@
-//! People over time: which finds belong to one person, and which of a person's labels are left and which right.
+//! People over time: which finds belong to one person, and which of a person's labels are left and which right; and how the camera
+//! that sees them moves.
 
 mod camera;
 mod figures;

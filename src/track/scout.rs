@@ -8,7 +8,7 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::camera::Trajectory;
-use super::figures::{Figures, Rounds, SAME_WAY, Ways};
+use super::figures::{CERTAIN_SCORE, Figures, Rounds, SAME, SAME_WAY, Ways};
 use super::fill;
 use super::known::Known;
 use super::likeness::{
@@ -72,12 +72,9 @@ const OPINION_INTERVAL: f64 = 0.8;
 const KNOWN_BONUS: f32 = 0.05;
 /// Two opinions that are further apart ([`pose_distance`]) are of two people.
 const SAME_PERSON: f64 = 0.2;
-/// Score of a figure from which on nothing but it is shown: shown a bag alone, the network sees somebody in it.
-const CLEAR_FIGURE: f32 = 0.4;
 /// What may be seen round a figure, over its height.
 const MARGIN: f32 = 0.1;
-/// Overlap with what was shown above which what was found in it is there, and just there where there was more to be seen.
-const THERE: f32 = 0.4;
+/// Overlap with a figure above which what was found among others is just there ([`SAME`]: where nothing else was to be seen).
 const JUST_THERE: f32 = 0.55;
 /// Distance over the side of a person's region within which finds are on them.
 const ON: f64 = 0.35;
@@ -212,7 +209,7 @@ impl Scout {
             let region = figure.region();
             if region.is_usable() && !fresh.iter().any(|k| is_same_place(&k.region, &region)) {
                 let is_alone = !figures.is_crowded(figure) && !is_small(&region, self.display);
-                let is_clear = figure.score >= CLEAR_FIGURE;
+                let is_clear = figure.score >= CERTAIN_SCORE;
                 fresh.push(Spot { region, within: (is_clear && !is_alone).then(|| around(figure.bounds)) });
             }
         }
@@ -224,7 +221,7 @@ impl Scout {
         let mut found = look(&fresh)?;
         // Whom the network does not see alone it may see among the others.
         let is_missed = |(spot, found): &(&Spot, &Option<Sight>)| {
-            let is_seen = |s: &Sight| self.covers(spot, s) > THERE && self.is_somebody(s, &figures);
+            let is_seen = |s: &Sight| self.covers(spot, s) > SAME && self.is_somebody(s, &figures);
             spot.within.is_some() && !found.as_ref().is_some_and(is_seen)
         };
         let missed: Vec<Spot> = fresh.iter().zip(&found).filter(is_missed).map(|(spot, _)| *spot).collect();
@@ -853,8 +850,9 @@ mod tests {
         let jerk = |frame: u64| if (5..9).contains(&frame) { DVec2::new(150.0, 60.0) } else { DVec2::ZERO };
         let trajectory = Trajectory::of((0..20).map(jerk).collect());
         let at = |frame: u64| {
-            let sight = sight(400.0 + 2.0 * frame as f32, HEIGHT, 1.0);
-            Sight { landmarks: sight.landmarks.moved(jerk(frame)), ..sight }
+            let mut sight = sight(400.0 + 2.0 * frame as f32, HEIGHT, 1.0);
+            sight.landmarks.shift(jerk(frame));
+            sight
         };
         let mut scout = Scout::new(30.0, DISPLAY, Network::Full, false);
         let mut keyframes = Vec::new();
