@@ -95,6 +95,8 @@ pub struct Encode {
     /// Seconds of video that are finished and kept together; what is lost when the process dies is less.
     #[serde(deserialize_with = "segment")]
     pub segment: f64,
+    /// FFmpeg's name of the pixel format of the result, such as `yuv420p`, which every player shows; empty: as the source.
+    pub pixel_format: String,
 }
 
 /// `[models]`.
@@ -379,7 +381,14 @@ impl Default for Config {
 
 impl Default for Encode {
     fn default() -> Self {
-        Self { codec: "libx264".into(), preset: "veryfast".into(), crf: 20, container: "mp4".into(), segment: 5.0 }
+        Self {
+            codec: "libx264".into(),
+            preset: "veryfast".into(),
+            crf: 20,
+            container: "mp4".into(),
+            segment: 5.0,
+            pixel_format: String::new(),
+        }
     }
 }
 
@@ -399,7 +408,13 @@ impl Encode {
     pub fn settings(&self) -> EncodeSettings {
         // Frames that are compressed at the same time wait for each other: with half as many threads more, x264 keeps the cores busy.
         let threads = std::thread::available_parallelism().map_or(0, |n| n.get() + n.get().div_ceil(2));
-        EncodeSettings { codec: self.codec.clone(), preset: self.preset.clone(), crf: self.crf.into(), threads }
+        EncodeSettings {
+            codec: self.codec.clone(),
+            preset: self.preset.clone(),
+            crf: self.crf.into(),
+            pixel_format: Some(self.pixel_format.clone()).filter(|name| !name.is_empty()),
+            threads,
+        }
     }
 }
 

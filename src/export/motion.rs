@@ -18,6 +18,10 @@ pub struct Header<'a> {
     pub display: [u32; 2],
     /// Average frames a second.
     pub fps: f64,
+    /// Time stamp of the first frame in the result, seconds: what has to be added to the times in the rows.
+    pub video_start: f64,
+    /// The same in the source.
+    pub source_start: f64,
     /// Frames in the video (and lines that follow).
     pub frames: u64,
     /// Name of the body model.
@@ -72,6 +76,11 @@ impl<W: Write> MotionWriter<W> {
                 "fps": round(header.fps, 4),
                 "frames": header.frames,
             },
+            "clock": {
+                "zero": "first frame",
+                "video_start": round(header.video_start, 6),
+                "source_start": round(header.source_start, 6),
+            },
             "body": { "name": header.body, "joints": header.joints, "parents": header.parents },
             "camera": { "fx": focal[0], "fy": focal[1], "cx": center[0], "cy": center[1] },
             "keypoints": "coco17",
@@ -80,9 +89,10 @@ impl<W: Write> MotionWriter<W> {
         Ok(Self { out, frame: 0 })
     }
 
-    /// Writes the next frame's line; `time` in seconds since the first frame.
-    pub fn write(&mut self, time: f64, people: &[Person]) -> io::Result<()> {
-        let row = Row { frame: self.frame, time: round(time, 6), people: people.iter().map(PersonRow::new).collect() };
+    /// Writes the next frame's line; `time` in seconds since the first frame. `is_corrupt`: frames that it builds on are missing.
+    pub fn write(&mut self, time: f64, people: &[Person], is_corrupt: bool) -> io::Result<()> {
+        let people = people.iter().map(PersonRow::new).collect();
+        let row = Row { frame: self.frame, time: round(time, 6), corrupt: is_corrupt, people };
         serde_json::to_writer(&mut self.out, &row)?;
         self.out.write_all(b"\n")?;
         self.frame += 1;
@@ -99,6 +109,8 @@ impl<W: Write> MotionWriter<W> {
 struct Row {
     frame: u64,
     time: f64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    corrupt: bool,
     people: Vec<PersonRow>,
 }
 

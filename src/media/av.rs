@@ -56,6 +56,14 @@ impl Options {
         // SAFETY: both strings are copied; the pointer is null or a dictionary this value owns.
         unsafe { ffi::av_dict_set(&mut self.0, key.as_ptr(), value.as_ptr(), 0) };
     }
+
+    pub fn get(&self, key: &CStr) -> Option<String> {
+        // SAFETY: the entry lives as long as the dictionary is not changed; its text is copied.
+        unsafe {
+            let entry = ffi::av_dict_get(self.0, key.as_ptr(), ptr::null(), 0).as_ref()?;
+            Some(CStr::from_ptr(entry.value).to_string_lossy().into_owned())
+        }
+    }
 }
 
 impl Drop for Options {
@@ -184,6 +192,11 @@ impl ColorTags {
         }
     }
 
+    /// Whether the transfer function is one of high dynamic range: PQ (SMPTE ST 2084) or hybrid log-gamma (ARIB STD-B67).
+    pub fn is_hdr(self) -> bool {
+        matches!(self.transfer, 16 | 18)
+    }
+
     /// Sets the tags of a picture.
     pub fn write_frame(self, frame: &mut ffmpeg::frame::Video) {
         // SAFETY: as in `read`; FFmpeg takes any integer here.
@@ -242,15 +255,6 @@ pub(super) unsafe fn copy_metadata(
                 ffi::av_dict_set(to, (*entry).key, (*entry).value, 0);
             }
         }
-    }
-}
-
-/// The language of a stream for messages.
-pub(super) fn describe(stream: &ffmpeg::Stream<'_>) -> String {
-    let name = stream.parameters().id().name();
-    match stream.metadata().get("language") {
-        Some(language) => format!("{name}, {language}"),
-        None => name.to_owned(),
     }
 }
 

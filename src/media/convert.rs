@@ -42,7 +42,14 @@ pub(super) fn name(pixel: Pixel) -> String {
     pixel.descriptor().map_or_else(|| "unknown".to_owned(), |d| d.name().to_owned())
 }
 
-fn by_name(name: &str) -> Option<Pixel> {
+/// Bits of a sample.
+pub(super) fn depth(pixel: Pixel) -> i32 {
+    // SAFETY: the descriptor is null or lives for ever.
+    unsafe { ffi::av_pix_fmt_desc_get(pixel.into()).as_ref() }.map_or(8, |d| d.comp[0].depth)
+}
+
+/// A format by its name, if there is one.
+pub(super) fn by_name(name: &str) -> Option<Pixel> {
     let name = CString::new(name).ok()?;
     // SAFETY: a terminated string.
     let format = unsafe { ffi::av_get_pix_fmt(name.as_ptr()) };

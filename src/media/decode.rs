@@ -1,5 +1,6 @@
 //! Frames of a video file in order, each with its time.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use ffmpeg::codec::Context;
@@ -8,10 +9,11 @@ use ffmpeg::format::context::Input;
 use ffmpeg::frame::Video;
 use ffmpeg::packet::{Mut as _, Ref as _};
 use ffmpeg_next as ffmpeg;
+use serde::{Deserialize, Serialize};
 
 use super::av::{self, ColorTags, MAX_SIDE, check};
 use super::convert::{self, Converter};
-use super::probe::{Source, VideoInfo, orientation};
+use super::probe::{SideData, Source, VideoInfo, orientation};
 use super::{Frame, MediaError};
 use crate::geometry::{Geometry, Orientation};
 
@@ -20,6 +22,8 @@ const CUT_OFF: f64 = 0.5;
 /// Stamps beyond this many seconds, or jumps larger than a day, are damage and not time.
 const SANE_SECONDS: f64 = 3e9;
 const SANE_JUMP: f64 = 86400.0;
+/// Seconds by which a single frame may be too early without the clock having jumped.
+const SLIP: f64 = 0.1;
 
 /// What could not be delivered as it was meant, counted while decoding.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,8 +32,12 @@ pub struct Losses {
     pub corrupt_packets: u64,
     /// Frames that were delivered though parts of them were damaged.
     pub damaged_frames: u64,
-    /// Frames whose time stamp was missing or not after the one before.
+    /// Frames that were delivered though what they build on is missing: nothing in them can be relied on.
+    pub corrupt_frames: u64,
+    /// Other frames whose time stamp was missing or not after the one before.
     pub repaired_stamps: u64,
+    /// Places where the time stamps began anew or went back.
+    pub clock_jumps: u64,
     /// Frames of another size or format, brought to the first one's.
     pub changed_frames: u64,
     /// What is missing at the end of the file, if anything.
@@ -53,6 +61,16 @@ impl Losses {
             count(self.corrupt_packets, "packet could not be decoded", "packets could not be decoded"),
             count(self.damaged_frames, "frame is damaged in part", "frames are damaged in part"),
             count(
+                self.corrupt_frames,
+                "frame is corrupt, since what it builds on is missing; no bodies are drawn in it",
+                "frames are corrupt, since what they build on is missing; no bodies are drawn in them",
+            ),
+            count(
+                self.clock_jumps,
+                "jump of the video's clock was taken out: two recordings are joined there, perhaps",
+                "jumps of the video's clock were taken out: several recordings are joined there, perhaps",
+            ),
+            count(
                 self.repaired_stamps,
                 "frame had no usable time stamp and got one",
                 "frames had no usable time stamps and got some",
@@ -70,11 +88,26 @@ impl Losses {
     }
 }
 
+/// A place where the clock of a file does not go on: two recordings that were joined, say.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// Time stamp of the first frame after it as the file has it, seconds.
+    pub at: f64,
+    /// What has to be added to the file's time stamps from there on, so that time goes on; seconds.
+    pub shift: f64,
+}
+
 /// Makes time stamps strictly increasing.
 struct Stamps {
     last: Option<i64>,
     /// Added to what the file says after its clock jumped.
     shift: i64,
+    /// Whether the last stamp was moved by itself, without a jump of the clock.
+    was_moved: bool,
+    /// What `shift` was before the last frame, if the clock jumped at it.
+    before: Option<i64>,
+    /// Where the clock jumped.
+    jumps: Vec<ClockJump>,
     /// Ticks of one frame at the average rate.
     usual: i64,
     per_second: f64,
@@ -83,23 +116,47 @@ struct Stamps {
 }
 
 impl Stamps {
+    fn new(usual: i64, per_second: f64) -> Self {
+        Self { last: None, shift: 0, was_moved: false, before: None, jumps: Vec::new(), usual, per_second, step: usual }
+    }
+
     /// The stamp of the next frame and whether it was repaired.
+    ///
+    /// A single frame whose stamp is a little too early is moved behind the one before, and time goes on as the file says,
+    /// so that the sound stays where it belongs. If the next one is too early as well, or one is by much, the clock has jumped;
+    /// unless the next one is back where it would have been without the jump.
     fn next(&mut self, raw: Option<i64>, duration: i64) -> (i64, bool) {
         let raw = raw.filter(|&t| (t as f64 / self.per_second).abs() < SANE_SECONDS);
+        let (mut moved, mut jumped_from) = (false, None);
+        if let (Some(t), Some(last), Some(before)) = (raw, self.last, self.before)
+            && t + before > last
+            && (t + before).abs_diff(last + self.step) < (t + self.shift).abs_diff(last + self.step)
+        {
+            self.shift = before;
+            self.jumps.pop();
+        }
         let (stamp, repaired) = match (raw, self.last) {
             (None, None) => (0, true),
             (Some(t), None) => (t, false),
             (None, Some(last)) => (last + self.step, true),
             (Some(t), Some(last)) => {
-                let ahead = |t: i64| t > last && (t - last) as f64 <= SANE_JUMP * self.per_second;
-                if ahead(t + self.shift) {
+                let late = last - (t + self.shift);
+                if late < 0 && -late as f64 <= SANE_JUMP * self.per_second {
                     (t + self.shift, false)
+                } else if (0..=self.step.max((SLIP * self.per_second) as i64)).contains(&late) && !self.was_moved {
+                    moved = true;
+                    (last + (self.step / 2).max(1), true)
                 } else {
-                    self.shift = last + self.step - t;
-                    (last + self.step, true)
+                    jumped_from = Some(std::mem::replace(&mut self.shift, last + self.step - t));
+                    self.jumps.push(ClockJump {
+                        at: t as f64 / self.per_second,
+                        shift: self.shift as f64 / self.per_second,
+                    });
+                    (last + self.step, false)
                 }
             }
         };
+        (self.was_moved, self.before) = (moved, jumped_from);
         self.last = Some(stamp);
         self.step = if duration > 0 { duration } else { self.usual };
         (stamp, repaired)
@@ -114,8 +171,10 @@ pub struct Decoder {
     packet: ffmpeg::Packet,
     info: VideoInfo,
     converter: Option<Converter>,
-    /// The first frame, decoded when the file was opened.
-    first: Option<Video>,
+    /// The first frames, decoded when the file was opened.
+    ready: VecDeque<Video>,
+    /// Whether a frame came that stands alone, so that those after it need not be corrupt.
+    has_begun: bool,
     stamps: Stamps,
     start: Option<i64>,
     index: u64,
@@ -144,10 +203,17 @@ impl Decoder {
         let mut input = input;
         let first = receive(path, &mut input, &mut context, &mut packet, index, &mut drained, &mut losses)?
             .ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
-        let (info, converter) = describe(path, &mut input, index, &context, &first)?;
+        let mut ready = VecDeque::from([first]);
+        if is_of_pictures(&input) {
+            match receive(path, &mut input, &mut context, &mut packet, index, &mut drained, &mut losses)? {
+                Some(second) => ready.push_back(second),
+                None => return Err(MediaError::StillPicture { path: path.to_owned() }),
+            }
+        }
+        let (info, converter) = describe(path, &mut input, index, &context, &ready[0])?;
         let per_second = f64::from(time_base.denominator()) / f64::from(time_base.numerator()).max(1.0);
         let usual = (per_second / info.frame_rate).round().max(1.0) as i64;
-        let stamps = Stamps { last: None, shift: 0, usual, per_second, step: usual };
+        let stamps = Stamps::new(usual, per_second);
         Ok(Self {
             path: path.to_owned(),
             input,
@@ -155,7 +221,8 @@ impl Decoder {
             packet,
             info,
             converter,
-            first: Some(first),
+            ready,
+            has_begun: false,
             stamps,
             start: None,
             index: 0,
@@ -176,11 +243,16 @@ impl Decoder {
         &self.losses
     }
 
+    /// Where the clock of the file jumped so far; complete once [`Decoder::next`] gave `None`.
+    pub fn clock_jumps(&self) -> &[ClockJump] {
+        &self.stamps.jumps
+    }
+
     /// The next frame, or `None` at the end. Damage is counted in [`Decoder::losses`], it is not an error.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Frame>, MediaError> {
-        let picture = match self.first.take() {
-            Some(first) => Some(first),
+        let picture = match self.ready.pop_front() {
+            Some(ready) => Some(ready),
             None => receive(
                 &self.path,
                 &mut self.input,
@@ -209,16 +281,22 @@ impl Decoder {
         if duration > 0 && self.input.seek(middle, ..middle).is_ok() {
             // SAFETY: the decoder is open.
             unsafe { ffi::avcodec_flush_buffers(self.context.as_mut_ptr()) };
-            (self.first, self.drained) = (None, false);
+            self.ready.clear();
+            self.drained = false;
         }
     }
 
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
-        if picture.is_corrupt() || picture.has_decode_errors() {
+        self.has_begun |= picture.is_key() || picture.kind() == ffmpeg::picture::Type::I;
+        let is_corrupt = picture.is_corrupt() || (!self.has_begun && builds_on_others(self.context.id()));
+        if is_corrupt {
+            self.losses.corrupt_frames += 1;
+        } else if picture.has_decode_errors() {
             self.losses.damaged_frames += 1;
         }
         let duration = picture.packet().duration;
         let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration);
+        self.losses.clock_jumps = self.stamps.jumps.len() as u64;
         self.losses.repaired_stamps += u64::from(repaired);
         let duration = if duration > 0 { duration } else { self.stamps.usual };
         let mut picture = self.in_first_shape(picture)?;
@@ -231,7 +309,9 @@ impl Decoder {
         self.end = (stamp + duration) as f64 / self.stamps.per_second;
         let index = self.index;
         self.index += 1;
-        Ok(Frame::new(picture, self.info.layout, index, time, duration))
+        let mut frame = Frame::new(picture, self.info.layout, index, time, duration);
+        frame.is_corrupt = is_corrupt;
+        Ok(frame)
     }
 
     /// Renames full-range formats, converts what is no planar YUV and scales what differs from the first frame.
@@ -273,6 +353,23 @@ impl Decoder {
                 Some(format!("the file ends early: the last {missing:.1} of {promised:.1} seconds are missing"));
         }
     }
+}
+
+/// Whether a file is of a kind that holds one picture as often as a video.
+fn is_of_pictures(input: &Input) -> bool {
+    const BRANDS: [&str; 8] = ["avif", "avis", "heic", "heix", "hevc", "hevx", "mif1", "msf1"];
+    let metadata = input.metadata();
+    let brand = metadata.get("major_brand").map(str::trim);
+    ["gif", "apng"].contains(&input.format().name()) || brand.is_some_and(|brand| BRANDS.contains(&brand))
+}
+
+/// Whether a decoder gives frames that build on missing ones without saying so. H.264's says so; most others give none.
+fn builds_on_others(codec: ffmpeg::codec::Id) -> bool {
+    use ffmpeg::codec::Id;
+    matches!(
+        codec,
+        Id::HEVC | Id::MPEG1VIDEO | Id::MPEG2VIDEO | Id::MPEG4 | Id::H263 | Id::VC1 | Id::WMV3 | Id::WMV2 | Id::WMV1
+    )
 }
 
 /// The main video stream; cover art is none.
@@ -449,22 +546,9 @@ fn describe(
         what: format!("{} frames", convert::name(original)),
         reason: "there is no planar YUV format near it".to_owned(),
     })?;
-    let mut side_data: Vec<_> = [
-        ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
-        ffi::AVPacketSideDataType::AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
-        ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
-        ffi::AVPacketSideDataType::AV_PKT_DATA_STEREO3D,
-        ffi::AVPacketSideDataType::AV_PKT_DATA_SPHERICAL,
-    ]
-    .into_iter()
-    .filter_map(|kind| Some((kind, av::stream_side_data(&stream, kind)?)))
-    .collect();
+    let side_data = whole_stream_side_data(&stream, first);
+    warnings.extend(what_is_lost(&stream, first));
     let is_matrix = |k: &ffi::AVPacketSideDataType| *k == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
-    if !side_data.iter().any(|(k, _)| is_matrix(k))
-        && let Some(d) = first.side_data(ffmpeg::frame::side_data::Type::DisplayMatrix)
-    {
-        side_data.push((ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, d.data().to_vec()));
-    }
     let mut turn = Orientation::default();
     if let Some((_, matrix)) = side_data.iter().find(|(k, _)| is_matrix(k))
         && let Some((found, exact)) = orientation(matrix)
@@ -495,8 +579,12 @@ fn describe(
     } else {
         1.0
     };
+    let time_base = stream.time_base();
+    let source_start = first.timestamp().map_or(0.0, |stamp| stamp as f64 * f64::from(time_base));
     let info = VideoInfo {
         path: path.to_owned(),
+        source_start: if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 },
+        shift: shift as f64 / 1e6,
         container,
         codec: context.id().name().to_owned(),
         pixel_format: convert::name(pixel),
@@ -513,7 +601,7 @@ fn describe(
         warnings,
         source: Source {
             stream: index,
-            time_base: stream.time_base().into(),
+            time_base: time_base.into(),
             frame_rate: rational.into(),
             sample_aspect,
             tags,
@@ -526,9 +614,76 @@ fn describe(
     Ok((info, converter))
 }
 
+/// Side data that belongs to the whole stream, from the container or else from the first frame: the codec may tell it there.
+fn whole_stream_side_data(stream: &ffmpeg::Stream<'_>, first: &Video) -> Vec<SideData> {
+    use ffi::AVFrameSideDataType::*;
+    use ffi::AVPacketSideDataType::*;
+    let of_frame = |kind: ffi::AVFrameSideDataType| {
+        // SAFETY: null or side data of a live frame; its bytes are copied.
+        unsafe {
+            let found = ffi::av_frame_get_side_data(first.as_ptr(), kind).as_ref()?;
+            Some(std::slice::from_raw_parts(found.data, found.size).to_vec())
+        }
+    };
+    [
+        (AV_PKT_DATA_DISPLAYMATRIX, AV_FRAME_DATA_DISPLAYMATRIX),
+        (AV_PKT_DATA_MASTERING_DISPLAY_METADATA, AV_FRAME_DATA_MASTERING_DISPLAY_METADATA),
+        (AV_PKT_DATA_CONTENT_LIGHT_LEVEL, AV_FRAME_DATA_CONTENT_LIGHT_LEVEL),
+        (AV_PKT_DATA_STEREO3D, AV_FRAME_DATA_STEREO3D),
+        (AV_PKT_DATA_SPHERICAL, AV_FRAME_DATA_SPHERICAL),
+    ]
+    .into_iter()
+    .filter_map(|(kind, in_frame)| Some((kind, av::stream_side_data(stream, kind).or_else(|| of_frame(in_frame))?)))
+    .collect()
+}
+
+/// What of the video no encoder here writes, in sentences.
+fn what_is_lost(stream: &ffmpeg::Stream<'_>, first: &Video) -> Vec<String> {
+    use ffi::AVFrameSideDataType::*;
+    // SAFETY: looks into a live frame.
+    let has = |kind| unsafe { !ffi::av_frame_get_side_data(first.as_ptr(), kind).is_null() };
+    let mut lost = Vec::new();
+    if let Some(configuration) = av::stream_side_data(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF) {
+        // Versions, then the profile (libavutil/dovi_meta.h). Of profile 5 the picture alone has colours of its own kind.
+        let what = match configuration.get(2) {
+            Some(5) => "the Dolby Vision layer is lost, and without it this video's colours (profile 5) are shown wrong",
+            _ => "the Dolby Vision layer is lost; the picture below it is kept",
+        };
+        lost.push(what.to_owned());
+    } else if has(AV_FRAME_DATA_DOVI_METADATA) {
+        lost.push("the Dolby Vision layer is lost; the picture below it is kept".to_owned());
+    }
+    if has(AV_FRAME_DATA_DYNAMIC_HDR_PLUS) {
+        lost.push("the HDR10+ light of single scenes is lost; that of the whole video is kept".to_owned());
+    }
+    lost
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Stamps of frames that are 10 ticks of a millisecond apart, and where the clock jumped: the first stamp after it, and the shift.
+    fn repaired(raw: &[i64]) -> (Vec<i64>, Vec<(i64, i64)>) {
+        let mut stamps = Stamps::new(10, 1000.0);
+        let times = raw.iter().map(|&t| stamps.next((t >= 0).then_some(t), 10).0).collect();
+        let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
+        (times, stamps.jumps.iter().map(|jump| (millis(jump.at), millis(jump.shift))).collect())
+    }
+
+    #[test]
+    fn one_early_stamp_moves_one_frame_and_a_jump_moves_all_after_it() {
+        assert_eq!(repaired(&[0, 10, 20, 30]), (vec![0, 10, 20, 30], vec![]));
+        // Repeated, once: the next frame is where it was.
+        assert_eq!(repaired(&[0, 10, 10, 30]), (vec![0, 10, 15, 30], vec![]));
+        // No stamps at all, or always the same one: a frame after another.
+        assert_eq!(repaired(&[-1, -1, -1, -1]).0, [0, 10, 20, 30]);
+        assert_eq!(repaired(&[5, 5, 5, 5, 5]).0, [5, 10, 20, 30, 40]);
+        // Two recordings in one file.
+        assert_eq!(repaired(&[500, 510, 520, 100, 110]), (vec![500, 510, 520, 530, 540], vec![(100, 430)]));
+        // One frame with a stamp from anywhere.
+        assert_eq!(repaired(&[500, 510, 100, 530, 540]), (vec![500, 510, 520, 530, 540], vec![]));
+    }
 
     /// A file that FFmpeg reads in more than one piece.
     fn clip(folder: &Path) -> PathBuf {

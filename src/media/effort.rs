@@ -69,7 +69,7 @@ pub(super) unsafe fn write(
     }
     // It writes to the terminal itself.
     if known.find(c"x265-params", None).is_some() {
-        set(c"x265-params", "log-level=error");
+        set(c"x265-params", "log-level=none");
     }
     // More threads than columns of blocks, where that has to be asked for.
     if known.find(c"row-mt", None).is_some() {
@@ -149,7 +149,7 @@ mod tests {
     fn asked(name: &str, preset: &str, crf: u32) -> Option<Vec<(String, String)>> {
         super::super::init();
         let codec = ffmpeg::encoder::find_by_name(name)?;
-        let settings = EncodeSettings { codec: name.into(), preset: preset.into(), crf, threads: 1 };
+        let settings = EncodeSettings { codec: name.into(), preset: preset.into(), crf, pixel_format: None, threads: 1 };
         let mut options = Options::new();
         let mut context = ffmpeg::codec::Context::new_with_codec(codec);
         let mut entries = Vec::new();
@@ -179,7 +179,7 @@ mod tests {
     fn every_encoder_is_asked_in_its_own_words() {
         for (name, preset, crf, expected) in [
             ("libx264", "veryfast", 20, "crf 20, preset veryfast"),
-            ("libx265", "slow", 28, "crf 28, preset slow, x265-params log-level=error"),
+            ("libx265", "slow", 28, "crf 28, preset slow, x265-params log-level=none"),
             ("libsvtav1", "veryfast", 30, "crf 30, preset 10"),
             ("libsvtav1", "4", 63, "crf 63, preset 4"),
             ("libvpx-vp9", "veryfast", 30, "cpu-used 6, crf 30, row-mt 1"),

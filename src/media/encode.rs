@@ -11,7 +11,9 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, copy_metadata, file_url};
 use super::convert::Converter;
-use super::{Color, Frame, MediaError, VideoInfo, convert, effort};
+use super::pad::Padding;
+use super::probe::SideData;
+use super::{Color, Frame, MediaError, VideoInfo, convert, effort, light};
 
 /// How the video is compressed.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,8 @@ pub struct EncodeSettings {
     pub preset: String,
     /// Its quality, as x264's constant rate factor: lower is better and larger. Encoders without one keep their own.
     pub crf: u32,
+    /// FFmpeg's name of the pixel format that comes out; `None`: that of the frames, or the nearest that the encoder takes.
+    pub pixel_format: Option<String>,
     /// Threads; 0 lets the encoder choose.
     pub threads: usize,
 }
@@ -54,6 +58,8 @@ pub struct Encoder {
     inside: VecDeque<(i64, i64, i64)>,
     /// Of the frames that come in.
     pixel: Pixel,
+    /// Makes frames as large as the encoder wants them, where it does not take their size.
+    padding: Option<Padding>,
     /// Into the format that the encoder takes, where it does not take that of the frames.
     converter: Option<Converter>,
     color: Color,
@@ -67,10 +73,11 @@ impl Encoder {
     pub fn open(path: &Path, source: &VideoInfo, settings: &EncodeSettings) -> Result<Self, MediaError> {
         let mut warnings = Vec::new();
         let pixel = source.source.pixel;
-        let (running, encoded) = open_encoder(path, source, settings, &mut warnings)?;
-        let [width, height] = source.geometry.coded;
+        let (running, encoded, [width, height]) = open_encoder(path, source, settings, &mut warnings)?;
         // SAFETY: a number of a live context.
         let counts = effort::is_of_mpeg_make(unsafe { (*running.context.as_ptr()).codec_id });
+        let is_padded = [width, height] != source.geometry.coded;
+        let padding = is_padded.then(|| Padding::new(&source.geometry, source.layout, [width, height]));
         let converter = (encoded != pixel).then(|| Converter::new(encoded, width, height));
         // SAFETY: plain arithmetic.
         let shift = unsafe { ffi::av_rescale_q(source.source.shift, MICROSECONDS, source.source.time_base) };
@@ -82,6 +89,7 @@ impl Encoder {
             sent: 0,
             inside: VecDeque::new(),
             pixel,
+            padding,
             converter,
             color: source.color,
             size: source.geometry.coded,
@@ -94,6 +102,9 @@ impl Encoder {
         let mut picture = frame.picture;
         if picture.format() != self.pixel || [picture.width(), picture.height()] != self.size {
             return Err(MediaError::WrongFrame { path: self.path.clone() });
+        }
+        if let Some(padding) = &self.padding {
+            picture = padding.run(&picture).map_err(|e| MediaError::encode(&self.path, e))?;
         }
         if let Some(converter) = &mut self.converter {
             picture = converter.run(&picture, self.color, self.color).map_err(|e| MediaError::encode(&self.path, e))?;
@@ -182,6 +193,19 @@ impl Running {
         }
     }
 
+    /// Whether few players show pictures of this format by the codec. Codecs for the cutting room have players of their own.
+    fn is_seldom_shown(&self, pixel_format: &str) -> bool {
+        use ffi::AVCodecID::*;
+        // SAFETY: a number of a live context.
+        match unsafe { (*self.context.as_ptr()).codec_id } {
+            AV_CODEC_ID_H264 => !["yuv420p", "nv12"].contains(&pixel_format),
+            AV_CODEC_ID_HEVC | AV_CODEC_ID_VP9 | AV_CODEC_ID_AV1 => {
+                !["yuv420p", "nv12", "yuv420p10le", "p010le"].contains(&pixel_format)
+            }
+            _ => false,
+        }
+    }
+
     fn is_av1(&self) -> bool {
         // SAFETY: a number of a live context.
         unsafe { (*self.context.as_ptr()).codec_id == ffi::AVCodecID::AV_CODEC_ID_AV1 }
@@ -262,16 +286,17 @@ pub fn try_encoder(settings: &EncodeSettings, extension: &str) -> Result<(), Med
         (c.time_base, c.framerate) = (ffi::AVRational { num: 1, den: 25 }, ffi::AVRational { num: 25, den: 1 });
     };
     let path = Path::new("video").with_extension(extension);
-    start(&path, settings, [640, 360], Pixel::YUV420P, stream).map(|_| ())
+    start(&path, settings, [640, 360], Pixel::YUV420P, &[], &stream).map(|_| ())
 }
 
-/// An open encoder and the pixel format of its frames: the source's, or the nearest one that the encoder takes.
+/// An open encoder, the pixel format of its frames (the source's or the one that is asked for, or the nearest to it that the
+/// encoder takes), and their size: that of the source, or the next that the encoder takes.
 fn open_encoder(
     path: &Path,
     source: &VideoInfo,
     settings: &EncodeSettings,
     warnings: &mut Vec<String>,
-) -> Result<(Running, Pixel), MediaError> {
+) -> Result<(Running, Pixel, [u32; 2]), MediaError> {
     let stream = |c: &mut ffi::AVCodecContext| {
         source.source.tags.write_context(c);
         c.time_base = source.source.time_base;
@@ -285,23 +310,98 @@ fn open_encoder(
             };
         }
     };
-    let (running, pixel) = start(path, settings, source.geometry.coded, source.source.pixel, stream)?;
-    if pixel != source.source.pixel {
-        let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
-        warnings.push(format!("{} does not take {from}; frames are converted to {to}", settings.codec));
+    let mut refused = None;
+    for size in sizes(source.geometry.coded, source.interlaced) {
+        match start(path, settings, size, source.source.pixel, &source.source.side_data, &stream) {
+            Ok((running, pixel)) => {
+                warnings.extend(what_changes(source, settings, &running, pixel, size));
+                return Ok((running, pixel, size));
+            }
+            // What the encoder says of the size that the video has is told.
+            Err(error @ MediaError::EncoderRefused { .. }) => drop(refused.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
     }
-    Ok((running, pixel))
+    Err(refused.unwrap_or_else(|| MediaError::UnknownEncoder { name: settings.codec.clone() }))
 }
 
-/// Starts an encoder for pictures of this size and the nearest pixel format that it takes; `stream` writes what else is known.
+/// The sizes that an encoder may take for pictures of this one: itself, even ones, and for those made of two fields such as
+/// have an even number of rows in each.
+fn sizes([width, height]: [u32; 2], interlaced: bool) -> Vec<[u32; 2]> {
+    let (even, rows) = (width.next_multiple_of(2), height.next_multiple_of(2));
+    let mut sizes = vec![[width, height], [even, height], [width, rows], [even, rows]];
+    if interlaced {
+        sizes.push([even, height.next_multiple_of(4)]);
+    }
+    sizes.dedup();
+    sizes
+}
+
+/// What is not as in the source once it is encoded, and what few players show; in sentences.
+fn what_changes(
+    source: &VideoInfo,
+    settings: &EncodeSettings,
+    running: &Running,
+    pixel: Pixel,
+    size: [u32; 2],
+) -> Vec<String> {
+    let mut changes = Vec::new();
+    let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
+    match &settings.pixel_format {
+        _ if from == to => {}
+        Some(wanted) if *wanted == to => changes.push(format!("frames are converted from {from} to {to}, as asked")),
+        _ => changes.push(format!("{} does not take {from}; frames are converted to {to}", settings.codec)),
+    }
+    if convert::depth(pixel) < 10 && source.source.tags.is_hdr() {
+        changes.push(
+            "this is HDR video in 8 bits now: it keeps its colour tags, but smooth surfaces may show bands of colour".into(),
+        );
+    }
+    let added = |axis: usize, one: &str, many: &str| match size[axis] - source.geometry.coded[axis] {
+        0 => None,
+        1 => Some(format!("one {one}")),
+        n => Some(format!("{n} {many}")),
+    };
+    let turned = source.orientation.quarter_turns % 2;
+    let (x, y) = (usize::from(turned), usize::from(1 - turned));
+    let parts: Vec<_> =
+        [added(x, "column of pixels on the right", "columns of pixels on the right"), added(y, "row at the bottom", "rows at the bottom")]
+            .into_iter()
+            .flatten()
+            .collect();
+    if !parts.is_empty() {
+        changes.push(format!(
+            "{} does not take pictures of {}x{} pixels: {} was added, which repeats what is beside it; nothing is shifted",
+            settings.codec,
+            source.geometry.coded[0],
+            source.geometry.coded[1],
+            parts.join(" and ")
+        ));
+    }
+    if running.is_seldom_shown(&to) {
+        changes.push(format!(
+            "the result is {to} like the source, which many players do not show; set encode.pixel_format = \"yuv420p\" for one that all show"
+        ));
+    }
+    changes
+}
+
+/// Starts an encoder for pictures of this size and the nearest pixel format that it takes, with what is known of their light;
+/// `stream` writes what else is known.
 fn start(
     path: &Path,
     settings: &EncodeSettings,
     [width, height]: [u32; 2],
     pixel: Pixel,
-    stream: impl FnOnce(&mut ffi::AVCodecContext),
+    side_data: &[SideData],
+    stream: &dyn Fn(&mut ffi::AVCodecContext),
 ) -> Result<(Running, Pixel), MediaError> {
     let name = settings.codec.clone();
+    let pixel = match &settings.pixel_format {
+        None => pixel,
+        Some(wanted) => convert::by_name(wanted)
+            .ok_or_else(|| MediaError::UnknownPixelFormat { name: wanted.clone() })?,
+    };
     let Some(codec) = find(&name) else {
         return Err(MediaError::UnknownEncoder { name });
     };
@@ -337,6 +437,7 @@ fn start(
             c.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
         }
         effort::write(codec.as_ptr(), c, settings, &mut options);
+        light::write(codec.as_ptr(), c, side_data, &mut options);
         if effort::is_of_mpeg_make(c.codec_id) {
             c.framerate = nearest_rate(codec.as_ptr(), c.framerate);
             c.time_base = ffi::av_inv_q(c.framerate);

@@ -41,6 +41,12 @@ pub enum MediaError {
         /// FFmpeg's reason.
         source: ffmpeg::Error,
     },
+    /// One picture in a file that could hold more.
+    #[error("{} is a still picture, not a video", path.display())]
+    StillPicture {
+        /// The file.
+        path: PathBuf,
+    },
     /// Sound or pictures only.
     #[error("{} has no video stream", path.display())]
     NoVideo {
@@ -94,6 +100,12 @@ pub enum MediaError {
     /// No encoder of that name.
     #[error("the video encoder '{name}' is not in this FFmpeg; `ffmpeg -encoders` lists those that are")]
     UnknownEncoder {
+        /// The name asked for.
+        name: String,
+    },
+    /// No pixel format of that name.
+    #[error("there is no pixel format '{name}' (encode.pixel_format); `ffmpeg -pix_fmts` lists those there are, yuv420p is what all players show")]
+    UnknownPixelFormat {
         /// The name asked for.
         name: String,
     },
@@ -152,6 +164,16 @@ pub enum MediaError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another stream than the video cannot be written, or so it seems.
+    #[error("cannot write {}: a stream beside the video does not go into it: {source}", path.display())]
+    SideStream {
+        /// The output.
+        path: PathBuf,
+        /// Its index in the source.
+        stream: usize,
+        /// FFmpeg's reason.
+        source: ffmpeg::Error,
     },
     /// The finished file is not what was written.
     #[error("{} is not a sound video: {reason}", path.display())]

@@ -18,6 +18,15 @@ impl Layout {
     pub fn bytes_per_sample(self) -> usize {
         if self.depth > 8 { 2 } else { 1 }
     }
+
+    /// Samples in a row and rows of plane 0 (Y), 1 (U) or 2 (V) of a picture of `size` pixels.
+    pub(super) fn plane_size(self, size: [u32; 2], plane: usize) -> [usize; 2] {
+        let [w, h] = size.map(|side| side as usize);
+        match plane {
+            0 => [w, h],
+            _ => [w.div_ceil(1 << self.chroma_shift_x), h.div_ceil(1 << self.chroma_shift_y)],
+        }
+    }
 }
 
 /// Read access to one plane.
@@ -51,6 +60,8 @@ pub struct Frame {
     pub index: u64,
     /// Seconds since the first frame of the video.
     pub time: f64,
+    /// Whether frames that it builds on are missing, so that nothing in it can be relied on.
+    pub is_corrupt: bool,
     /// The samples; its `pts` is the repaired time stamp in the stream's time base.
     pub(super) picture: ffmpeg::frame::Video,
     /// How long the frame is shown, in the stream's time base.
@@ -61,7 +72,7 @@ pub struct Frame {
 impl Frame {
     /// Takes over a decoded picture whose format is planar YUV of the given layout.
     pub(super) fn new(picture: ffmpeg::frame::Video, layout: Layout, index: u64, time: f64, duration: i64) -> Self {
-        Self { index, time, picture, duration, layout }
+        Self { index, time, is_corrupt: false, picture, duration, layout }
     }
 
     /// A picture from raw samples: the rows of Y, then U, then V, packed without padding. `None` when `data` is not
@@ -107,22 +118,13 @@ impl Frame {
         [self.picture.width(), self.picture.height()]
     }
 
-    fn plane_size(&self, plane: usize) -> [usize; 2] {
-        let [w, h] = self.size().map(|v| v as usize);
-        if plane == 0 {
-            return [w, h];
-        }
-        let (sx, sy) = (self.layout.chroma_shift_x, self.layout.chroma_shift_y);
-        [w.div_ceil(1 << sx), h.div_ceil(1 << sy)]
-    }
-
     fn plane_bytes(&self, stride: usize, width: usize, height: usize) -> usize {
         stride * height.saturating_sub(1) + width * self.layout.bytes_per_sample()
     }
 
     /// Plane 0 (Y), 1 (U) or 2 (V).
     pub fn plane(&self, plane: usize) -> Plane<'_> {
-        let [width, height] = self.plane_size(plane);
+        let [width, height] = self.layout.plane_size(self.size(), plane);
         let stride = self.picture.stride(plane);
         let length = self.plane_bytes(stride, width, height);
         // SAFETY: a plane has `height` rows `stride` apart, the last of at least `width` samples; the slice ends there,
@@ -141,7 +143,7 @@ impl Frame {
 
     /// Plane 0 (Y), 1 (U) or 2 (V), for drawing. Call [`Frame::make_writable`] once before.
     pub fn plane_mut(&mut self, plane: usize) -> PlaneMut<'_> {
-        let [width, height] = self.plane_size(plane);
+        let [width, height] = self.layout.plane_size(self.size(), plane);
         let stride = self.picture.stride(plane);
         let length = self.plane_bytes(stride, width, height);
         // SAFETY: as in `plane`; the frame is borrowed mutably.

@@ -10,8 +10,8 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
 use super::encode::{EncodeSettings, Encoder, Packet, container};
-use super::side_streams::{Keep, SideStreams};
-use super::{MediaError, VideoInfo};
+use super::side_streams::{LeftOut, SideStreams};
+use super::{ClockJump, MediaError, VideoInfo};
 
 /// A finished file.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,35 +44,15 @@ pub struct Muxer {
 
 impl Muxer {
     /// Starts a file at `path` (its extension names the container) for packets that encoders of these settings made of
-    /// `source`, with the source's other streams. `stamps`: of all packets, in the order in which they will come.
+    /// `source`, with the source's other streams but those that are `left_out`. `stamps`: of all packets, in the order in which
+    /// they will come. `jumps`: where the source's clock jumped.
     pub fn create(
         path: &Path,
         source: &VideoInfo,
         settings: &EncodeSettings,
         stamps: &[i64],
-    ) -> Result<Self, MediaError> {
-        let start = |keep| Self::start(path, source, settings, stamps, keep);
-        // What a container has no room for shows only when its header is written.
-        let left_out = |mut muxer: Self, what: &str| {
-            let container = path.extension().unwrap_or_default().to_string_lossy();
-            muxer.warnings.push(format!("'{container}' files do not take all that is in this video: {what} left out"));
-            muxer
-        };
-        match start(Keep::All) {
-            Err(refused @ MediaError::WrongContainer { .. }) => start(Keep::OneSound)
-                .map(|muxer| left_out(muxer, "all but the picture and the first sound was"))
-                .or_else(|_| start(Keep::Nothing).map(|muxer| left_out(muxer, "all but the picture was")))
-                .map_err(|_| refused),
-            started => started,
-        }
-    }
-
-    fn start(
-        path: &Path,
-        source: &VideoInfo,
-        settings: &EncodeSettings,
-        stamps: &[i64],
-        keep: Keep,
+        jumps: &[ClockJump],
+        left_out: &LeftOut,
     ) -> Result<Self, MediaError> {
         let fail = |e| MediaError::encode(path, e);
         // Nothing of it goes into the file: every encoder of these settings describes its stream the same way.
@@ -106,11 +86,18 @@ impl Muxer {
                 }
             }
         }
-        let mut side = SideStreams::open(source, &mut output, keep, &mut warnings)?;
+        // Boxes for stereo pictures and panoramas, which players know though no standard of MP4 has them.
+        // SAFETY: a plain field of a live context.
+        unsafe { (*output.as_mut_ptr()).strict_std_compliance = ffi::FF_COMPLIANCE_UNOFFICIAL };
+        let mut side = SideStreams::open(path, source, &mut output, jumps, left_out, &mut warnings)?;
         side.copy_file_metadata(&mut output);
         // SAFETY: the header is written once, after all streams were added.
         unsafe {
             let mut options = Options::new();
+            if is_quicktime(&output) && has_key(&output, "com.") {
+                // Keys of any name instead of iTunes' few: where a telephone was, which camera it has.
+                options.set(c"movflags", c"use_metadata_tags");
+            }
             check(ffi::avformat_write_header(output.as_mut_ptr(), &mut options.0))
                 .map_err(|e| MediaError::header(path, &settings.codec, e))?;
         }
@@ -128,11 +115,13 @@ impl Muxer {
     }
 
     /// Takes the next packet.
+    ///
+    /// # Errors
+    /// [`MediaError::SideStream`] when another stream than the video is to blame, or may be: the file can be made without it.
     pub fn write(&mut self, packet: &Packet) -> Result<(), MediaError> {
-        let fail = |e| MediaError::mux(&self.path, e);
         let mut out = ffmpeg::Packet::copy(&packet.data);
         // SAFETY: an open output and a packet of our own, which the muxer empties.
-        unsafe {
+        let code = unsafe {
             let p = out.as_mut_ptr();
             (*p).pts = packet.stamp;
             (*p).dts = self.decode_stamps.next().unwrap_or(packet.stamp);
@@ -141,34 +130,61 @@ impl Muxer {
             (*p).stream_index = VIDEO as i32;
             let stream = *(*self.output.as_ptr()).streams.add(VIDEO);
             ffi::av_packet_rescale_ts(p, self.time_base, (*stream).time_base);
-            check(ffi::av_interleaved_write_frame(self.output.as_mut_ptr(), p)).map_err(fail)?;
-        }
+            ffi::av_interleaved_write_frame(self.output.as_mut_ptr(), p)
+        };
+        check(code).map_err(|e| self.blame(e))?;
         self.frames += 1;
         self.start = self.start.min(packet.stamp);
         self.end = self.end.max(packet.stamp.saturating_add(packet.duration));
         let seconds = self.seconds(packet.stamp);
-        self.side.write_until(seconds, &mut self.output).map_err(fail)
+        self.side.write_until(seconds, &mut self.output).map_err(|e| self.blame(e))
     }
 
     /// Writes what is left of the other streams and closes the file; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Muxer::write`].
     pub fn finish(mut self) -> Result<Written, MediaError> {
-        let fail = |e| MediaError::mux(&self.path, e);
-        self.side.write_until(f64::INFINITY, &mut self.output).map_err(fail)?;
-        self.side.check()?;
+        self.side.write_until(f64::INFINITY, &mut self.output).map_err(|e| self.blame(e))?;
+        let changes = self.side.finish()?;
         // SAFETY: the header was written; the trailer is written once.
         let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
-        check(code).map_err(fail)?;
+        check(code).map_err(|e| self.blame(e))?;
         let duration = if self.frames == 0 { 0.0 } else { self.seconds(self.end) - self.seconds(self.start) };
-        let Self { path, output, frames, warnings, .. } = self;
+        let Self { path, output, frames, mut warnings, .. } = self;
+        warnings.extend(changes);
         drop(output);
         let file = std::fs::File::open(&path).map_err(|e| MediaError::write(&path, e))?;
         file.sync_all().map_err(|e| MediaError::write(&path, e))?;
         Ok(Written { frames, duration, warnings })
     }
 
+    /// What an error of writing is: the system's (the disk is full), or that a stream does not go into this container. Since the
+    /// muxer holds packets back to put those of all streams in order, it may be another's than the one it was given.
+    fn blame(&self, error: ffmpeg::Error) -> MediaError {
+        use ffmpeg::error::{EDOM, EINVAL, ENOSYS, ERANGE};
+        let is_of_system = matches!(error, ffmpeg::Error::Other { errno } if ![EINVAL, ERANGE, EDOM, ENOSYS].contains(&errno));
+        match self.side.suspect() {
+            Some(stream) if !is_of_system => MediaError::SideStream { path: self.path.clone(), stream, source: error },
+            _ => MediaError::mux(&self.path, error),
+        }
+    }
+
     fn seconds(&self, stamp: i64) -> f64 {
         stamp as f64 * f64::from(self.time_base.num) / f64::from(self.time_base.den)
     }
+}
+
+/// Whether the muxer is one of the MP4 and QuickTime family.
+fn is_quicktime(output: &Output) -> bool {
+    // SAFETY: the output lives; names live for ever.
+    let name = unsafe { std::ffi::CStr::from_ptr((*(*output.as_ptr()).oformat).name) };
+    ["mp4", "mov", "3gp", "3g2", "ipod", "psp"].iter().any(|known| name.to_bytes() == known.as_bytes())
+}
+
+/// Whether the file's metadata has a key that begins so.
+fn has_key(output: &Output, begin: &str) -> bool {
+    output.metadata().iter().any(|(key, _)| key.starts_with(begin))
 }
 
 /// When packets are decoded, from when they are shown: strictly rising, never after they are shown, also from one encoder's

@@ -29,7 +29,11 @@ pub struct VideoInfo {
     pub layout: Layout,
     /// What the samples mean.
     pub color: Color,
-    /// Average frames a second.
+    /// Time stamp of the first frame in the file, seconds.
+    pub source_start: f64,
+    /// Added to the time stamps of all streams in the result, seconds: clocks of broadcasts start anywhere.
+    pub shift: f64,
+    /// Average frames a second by the container's word.
     pub frame_rate: f64,
     /// Number of frames by the container's word, or estimated from the duration.
     pub frames: Option<u64>,
@@ -57,11 +61,14 @@ pub(super) struct Source {
     pub tags: ColorTags,
     pub pixel: Pixel,
     pub top_field_first: bool,
-    /// Side data that belongs to the whole stream (display matrix, mastering display), kind and bytes.
-    pub side_data: Vec<(ffi::AVPacketSideDataType, Vec<u8>)>,
+    /// Side data that belongs to the whole stream (display matrix, mastering display).
+    pub side_data: Vec<SideData>,
     /// Added to every time stamp of every stream, in microseconds: clocks of broadcasts start anywhere.
     pub shift: i64,
 }
+
+/// Side data of a stream: its kind, and FFmpeg's bytes.
+pub(super) type SideData = (ffi::AVPacketSideDataType, Vec<u8>);
 
 /// Reads what a file holds; its first frame is decoded.
 pub fn probe(path: impl AsRef<Path>) -> Result<VideoInfo, MediaError> {

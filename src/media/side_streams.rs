@@ -1,24 +1,51 @@
 //! Sound, subtitles and what else a source has beside its video: read a second time and copied (or converted, where the
 //! container does not take them), as far as the video is written, so that nothing piles up in memory.
+//!
+//! Each stream is judged alone, before the work begins: it is copied if the container takes it beside those before it, else
+//! converted if that is possible, else left out, with a warning that names it. What a container says of a stream shows only
+//! when its header is written; so a header is written for trial, to memory.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::ptr;
 
 use ffmpeg::ffi;
 use ffmpeg::format::context::{Input, Output};
+use ffmpeg::media::Type;
 use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
-use super::av::{check, check_reads, copy_metadata, describe, open_input};
-use super::encode::{MICROSECONDS, copy_stream_description};
+use super::av::{Options, check, check_reads, copy_metadata, file_url, open_input};
+use super::decode::ClockJump;
+use super::encode::{MICROSECONDS, container, copy_stream_description};
 use super::transcode::Transcoder;
 use super::{MediaError, VideoInfo};
 
 /// Seconds that other streams may run ahead of the video: enough for the muxer to interleave them.
 const AHEAD: f64 = 0.5;
+/// Seconds by which a stream goes back where the clock of the file jumped; less is a slip of single packets.
+const JUMP: f64 = 0.1;
+/// Seconds by which the first packets of other streams after a jump of the clock may be away from the first frame after it.
+const NEAR: f64 = 5.0;
 
 /// What transport streams carry under a name that players know; FFmpeg has no list of it.
-const TRANSPORTED: [&str; 10] =
-    ["aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext"];
+const TRANSPORTED: [&str; 12] = [
+    "aac",
+    "mp2",
+    "mp3",
+    "ac3",
+    "eac3",
+    "dts",
+    "truehd",
+    "opus",
+    "dvb_subtitle",
+    "dvb_teletext",
+    "klv",
+    "timed_id3",
+];
+
+/// Streams of the source that are not asked to go into the output, by their index: writing them has failed.
+pub type LeftOut = BTreeSet<usize>;
 
 pub(super) struct SideStreams {
     path: PathBuf,
@@ -31,11 +58,25 @@ pub(super) struct SideStreams {
     done: bool,
     /// Added to every stamp, microseconds.
     shift: i64,
+    /// Where the clock of the video jumped.
+    jumps: Vec<ClockJump>,
+    /// How many of `jumps` some stream is past.
+    jumped: usize,
+    /// The stream whose packet was given to the output last.
+    last_written: Option<usize>,
 }
 
-/// What becomes of a stream's packets.
-enum Route {
-    /// Left out.
+/// What becomes of a stream.
+struct Route {
+    to: Target,
+    /// For messages: what it is.
+    name: String,
+    stamps: Stamps,
+}
+
+/// Where a stream's packets go.
+enum Target {
+    /// Nowhere: it is left out.
     Nowhere,
     /// Into the output's stream of this index, as they are.
     Copy(usize),
@@ -43,51 +84,66 @@ enum Route {
     Convert(Box<Transcoder>),
 }
 
-/// Which of the other streams are asked to go into a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    All,
-    /// The first sound: FLV has room for no more.
-    OneSound,
-    Nothing,
+/// The time stamps of one stream: as the source has them, and as they are written.
+#[derive(Default)]
+struct Stamps {
+    /// How many jumps of the clock it is past.
+    jumped: usize,
+    /// When the packet before is decoded, in seconds of the source's clock.
+    read: Option<f64>,
+    /// The same as it was written, in the output's time base, and how long that packet lasts.
+    written: Option<(i64, i64)>,
+    /// Packets that had to be moved because their stamps were missing, repeated or went back.
+    moved: u64,
 }
 
 impl SideStreams {
-    /// Adds the source's other streams to `output`, as far as they are to be kept.
+    /// Adds the source's other streams to `output`, which has the video, as far as the container for `path` takes them.
     pub fn open(
+        path: &Path,
         source: &VideoInfo,
         output: &mut Output,
-        keep: Keep,
+        jumps: &[ClockJump],
+        left_out: &LeftOut,
         warnings: &mut Vec<String>,
     ) -> Result<Self, MediaError> {
         let mut input = open_input(&source.path)?;
         let video = source.source.stream;
-        let mut routes = Vec::new();
-        for index in 0..input.nb_streams() as usize {
-            let is_kept = match keep {
-                Keep::All => true,
-                Keep::OneSound => Some(index) == first_sound(&input),
-                Keep::Nothing => false,
-            };
-            let route = match is_kept && index != video {
-                true => add_stream(&mut input, index, output, warnings),
-                false => Route::Nowhere,
-            };
-            if matches!(route, Route::Nowhere) {
-                // SAFETY: a stream of the open input; the demuxer then skips its packets.
-                unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
-            }
-            routes.push(route);
-        }
         // SAFETY: both streams exist: the source's video and the output's first.
         unsafe {
             let from = *(*input.as_ptr()).streams.add(video);
             copy_stream_description(*(*output.as_ptr()).streams, from);
         }
-        let done = routes.iter().all(|route| matches!(route, Route::Nowhere));
-        let packet = ffmpeg::Packet::empty();
-        let path = source.path.clone();
-        Ok(Self { path, input, routes, packet, held: false, done, shift: source.source.shift })
+        let mut routes = Vec::new();
+        for index in 0..input.nb_streams() as usize {
+            let name = name(&input, index);
+            let to = match name {
+                Some(_) if index == video => Target::Nowhere,
+                Some(ref name) if left_out.contains(&index) => {
+                    warnings.push(format!("{name} was left out: it could not be written; the other streams are kept"));
+                    Target::Nowhere
+                }
+                Some(ref name) => add_stream(path, &mut input, index, name, output, warnings)?,
+                None => Target::Nowhere,
+            };
+            if matches!(to, Target::Nowhere) {
+                // SAFETY: a stream of the open input; the demuxer then skips its packets.
+                unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
+            }
+            routes.push(Route { to, name: name.unwrap_or_default(), stamps: Stamps::default() });
+        }
+        Ok(Self {
+            path: source.path.clone(),
+            input,
+            done: routes.iter().all(|route| matches!(route.to, Target::Nowhere)),
+            routes,
+            packet: ffmpeg::Packet::empty(),
+            held: false,
+            shift: source.source.shift,
+            jumps: jumps.to_vec(),
+            jumped: 0,
+            last_written: None,
+        })
     }
 
     /// Title, creation time, chapters: what belongs to the file as a whole.
@@ -109,15 +165,37 @@ impl SideStreams {
         }
     }
 
-    /// Whether all could be read that was written.
+    /// The stream of the source to blame when writing has failed, if it is not the video.
+    pub fn suspect(&self) -> Option<usize> {
+        let is_kept = |index: &usize| !matches!(self.routes[*index].to, Target::Nowhere);
+        self.last_written.or_else(|| (0..self.routes.len()).rev().find(is_kept))
+    }
+
+    /// What had to be changed while packets were written, in sentences.
     ///
     /// # Errors
     /// [`MediaError::Read`] when the end came too soon.
-    pub fn check(&self) -> Result<(), MediaError> {
-        check_reads(&self.path, &self.input)
+    pub fn finish(&self) -> Result<Vec<String>, MediaError> {
+        check_reads(&self.path, &self.input)?;
+        let mut changes = Vec::new();
+        for Route { to, name, stamps } in &self.routes {
+            if stamps.moved > 0 {
+                let packets = if stamps.moved == 1 { "packet" } else { "packets" };
+                changes.push(format!(
+                    "{name}: {} {packets} with missing, repeated or backward time stamps got others",
+                    stamps.moved
+                ));
+            }
+            if let Target::Convert(transcoder) = to
+                && transcoder.failed() > 0
+            {
+                changes.push(format!("{name}: {} pieces could not be converted and are missing", transcoder.failed()));
+            }
+        }
+        Ok(changes)
     }
 
-    /// Writes all packets up to a time of the source's clock (seconds).
+    /// Writes all packets up to a time of the output's clock (seconds).
     pub fn write_until(&mut self, seconds: f64, output: &mut Output) -> Result<(), ffmpeg::Error> {
         while !self.done {
             if !self.held {
@@ -132,40 +210,47 @@ impl SideStreams {
                 // The end, or damage that the decoder reports.
                 if code < 0 {
                     self.done = true;
-                    return self.routes.iter_mut().try_for_each(|route| match route {
-                        Route::Convert(transcoder) => transcoder.feed(None, output),
-                        _ => Ok(()),
-                    });
+                    return self.finish_conversions(output);
                 }
             }
             let index = self.packet.stream();
-            let Some(route @ (Route::Copy(_) | Route::Convert(_))) = self.routes.get_mut(index) else {
+            let Some(route) = self.routes.get_mut(index).filter(|route| !matches!(route.to, Target::Nowhere)) else {
                 self.held = false;
                 continue;
             };
-            // SAFETY: streams of the open contexts; the packet is ours and emptied by the muxer.
-            unsafe {
-                let from = (**(*self.input.as_ptr()).streams.add(index)).time_base;
+            // SAFETY: a stream of the open input; the packet is ours.
+            let from = unsafe {
+                let stream = *(*self.input.as_ptr()).streams.add(index);
                 let p = self.packet.as_mut_ptr();
-                let at = if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts };
-                let shift = ffi::av_rescale_q(self.shift, MICROSECONDS, from);
-                let time = (at.saturating_add(shift)) as f64 * f64::from(from.num) / f64::from(from.den);
-                if at != ffi::AV_NOPTS_VALUE && time > seconds + AHEAD {
-                    self.held = true;
-                    return Ok(());
-                }
-                self.held = false;
-                for stamp in [&mut (*p).pts, &mut (*p).dts] {
-                    if *stamp != ffi::AV_NOPTS_VALUE {
-                        *stamp = stamp.saturating_add(shift);
+                if !self.held {
+                    let is_sparse = (*(*stream).codecpar).codec_type != ffi::AVMediaType::AVMEDIA_TYPE_AUDIO;
+                    let shift = route.stamps.shift(p, (*stream).time_base, is_sparse, &self.jumps, &mut self.jumped);
+                    let shift = ffi::av_rescale_q(self.shift.saturating_add(shift), MICROSECONDS, (*stream).time_base);
+                    for stamp in [&mut (*p).pts, &mut (*p).dts] {
+                        if *stamp != ffi::AV_NOPTS_VALUE {
+                            *stamp = stamp.saturating_add(shift);
+                        }
                     }
                 }
-                match route {
-                    Route::Nowhere => {}
-                    Route::Convert(transcoder) => transcoder.feed(Some(&mut self.packet), output)?,
-                    Route::Copy(target) => {
-                        let to = (**(*output.as_ptr()).streams.add(*target)).time_base;
-                        ffi::av_packet_rescale_ts(p, from, to);
+                (*stream).time_base
+            };
+            // SAFETY: streams of the open contexts; the packet is ours and emptied by the muxer.
+            unsafe {
+                let p = self.packet.as_mut_ptr();
+                let at = if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts };
+                self.held = at != ffi::AV_NOPTS_VALUE && in_seconds(at, from) > seconds + AHEAD;
+                if self.held {
+                    return Ok(());
+                }
+                self.last_written = Some(index);
+                match &mut route.to {
+                    Target::Nowhere => {}
+                    Target::Convert(transcoder) => transcoder.feed(Some(&mut self.packet), output)?,
+                    Target::Copy(target) => {
+                        let stream = *(*output.as_ptr()).streams.add(*target);
+                        ffi::av_packet_rescale_ts(p, from, (*stream).time_base);
+                        let may_repeat = (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_TS_NONSTRICT != 0;
+                        route.stamps.repair(p, may_repeat);
                         (*p).stream_index = *target as i32;
                         (*p).pos = -1;
                         check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p))?;
@@ -175,66 +260,270 @@ impl SideStreams {
         }
         Ok(())
     }
+
+    fn finish_conversions(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
+        for (index, route) in self.routes.iter_mut().enumerate() {
+            if let Target::Convert(transcoder) = &mut route.to {
+                self.last_written = Some(index);
+                transcoder.feed(None, output)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-fn first_sound(input: &Input) -> Option<usize> {
-    input.streams().find(|s| s.parameters().medium() == ffmpeg::media::Type::Audio).map(|s| s.index())
+impl Stamps {
+    /// Microseconds to add to a packet's stamps, since the clock of the file jumped before it, and notes stamps that go back.
+    /// `jumped`: how many jumps any stream is past; a sparse one follows it, the others show by themselves when they go back.
+    ///
+    /// # Safety
+    /// `packet` must be a live packet.
+    unsafe fn shift(
+        &mut self,
+        packet: *const ffi::AVPacket,
+        time_base: ffi::AVRational,
+        is_sparse: bool,
+        jumps: &[ClockJump],
+        jumped: &mut usize,
+    ) -> i64 {
+        // SAFETY: the caller's promise.
+        let (pts, dts) = unsafe { ((*packet).pts, (*packet).dts) };
+        let at = if dts == ffi::AV_NOPTS_VALUE { pts } else { dts };
+        if at == ffi::AV_NOPTS_VALUE {
+            self.moved += 1;
+        } else {
+            let at = in_seconds(at, time_base);
+            let goes_back = self.read.is_some_and(|before| before - at > JUMP);
+            let is_there = jumps.get(self.jumped).is_some_and(|jump| (jump.at - at).abs() < NEAR);
+            if goes_back && is_there {
+                self.jumped += 1;
+                *jumped = self.jumped.max(*jumped);
+            } else if is_sparse && self.jumped < *jumped {
+                self.jumped = *jumped;
+            } else if self.read.is_some_and(|before| if is_sparse { at < before } else { at <= before }) {
+                self.moved += 1;
+            }
+            self.read = Some(at);
+        }
+        let shift = self.jumped.checked_sub(1).map_or(0.0, |last| jumps[last].shift);
+        (shift * 1e6).round() as i64
+    }
+
+    /// Gives a packet stamps that muxers take: none is missing, and each is later than the one before (or, where the container
+    /// allows it, as late). The same as FFmpeg's own program does.
+    ///
+    /// # Safety
+    /// `packet` must be a live packet, its stamps in the time base of the output.
+    unsafe fn repair(&mut self, packet: *mut ffi::AVPacket, may_repeat: bool) {
+        // SAFETY: the caller's promise.
+        let p = unsafe { &mut *packet };
+        let next = self.written.map(|(at, duration)| at.saturating_add(duration.max(1)));
+        p.dts = match (p.dts, p.pts) {
+            (ffi::AV_NOPTS_VALUE, ffi::AV_NOPTS_VALUE) => next.unwrap_or(0),
+            (ffi::AV_NOPTS_VALUE, pts) => pts,
+            (dts, ffi::AV_NOPTS_VALUE) => dts,
+            (dts, pts) => dts.min(pts),
+        };
+        if let Some((before, _)) = self.written {
+            p.dts = p.dts.max(before.saturating_add(i64::from(!may_repeat)));
+        }
+        p.pts = if p.pts == ffi::AV_NOPTS_VALUE { p.dts } else { p.pts.max(p.dts) };
+        self.written = Some((p.dts, p.duration));
+    }
+}
+
+fn in_seconds(stamp: i64, time_base: ffi::AVRational) -> f64 {
+    stamp as f64 * f64::from(time_base.num) / f64::from(time_base.den)
+}
+
+/// What a stream of the source is called in messages: its kind, its number among those of its kind, codec and language.
+/// None for what is written anew by the muxer and so is not lost: the time code of QuickTime files, and text that is chapters.
+fn name(input: &Input, index: usize) -> Option<String> {
+    let stream = input.stream(index)?;
+    let medium = |stream: &ffmpeg::Stream<'_>| stream.parameters().medium();
+    let kind = match medium(&stream) {
+        Type::Audio => "sound",
+        Type::Subtitle => "subtitles",
+        Type::Video => "picture",
+        Type::Attachment => "attachment",
+        _ => "data",
+    };
+    // SAFETY: reads numbers of a live stream.
+    let (tag, is_skipped) = unsafe {
+        let s = &*stream.as_ptr();
+        ((*s.codecpar).codec_tag.to_le_bytes(), s.discard == ffi::AVDiscard::AVDISCARD_ALL)
+    };
+    if kind == "data" && (tag == *b"tmcd" || is_skipped) {
+        return None;
+    }
+    let number = input.streams().take(index + 1).filter(|s| medium(s) == medium(&stream)).count();
+    let codec = stream.parameters().id();
+    let codec = match codec {
+        ffmpeg::codec::Id::None | ffmpeg::codec::Id::BIN_DATA if tag.iter().all(u8::is_ascii_graphic) => {
+            String::from_utf8_lossy(&tag).into_owned()
+        }
+        _ => codec.name().to_owned(),
+    };
+    let metadata = stream.metadata();
+    let more = ["language", "filename"].into_iter().filter_map(|key| metadata.get(key)).map(|text| format!(", {text}"));
+    Some(format!("{kind} {number} ({codec}{})", more.collect::<String>()))
 }
 
 /// Adds a stream to the output: as it is if its container takes it, else converted if it can be.
-fn add_stream(input: &mut Input, index: usize, output: &mut Output, warnings: &mut Vec<String>) -> Route {
-    let Some(stream) = input.stream(index) else { return Route::Nowhere };
-    let (medium, what) = (stream.parameters().medium(), describe(&stream));
-    let kind = match medium {
-        ffmpeg::media::Type::Audio => "sound",
-        ffmpeg::media::Type::Subtitle => "subtitles",
-        ffmpeg::media::Type::Video => "picture",
-        _ => return Route::Nowhere,
+fn add_stream(
+    path: &Path,
+    input: &mut Input,
+    index: usize,
+    name: &str,
+    output: &mut Output,
+    warnings: &mut Vec<String>,
+) -> Result<Target, MediaError> {
+    // SAFETY: a stream of the open input.
+    let from = unsafe { *(*input.as_mut_ptr()).streams.add(index) };
+    // SAFETY: as above; the output lives.
+    let (medium, id, container) = unsafe {
+        let parameters = &*(*from).codecpar;
+        let container = std::ffi::CStr::from_ptr((*(*output.as_ptr()).oformat).name).to_string_lossy();
+        (Type::from(parameters.codec_type), ffmpeg::codec::Id::from(parameters.codec_id), container)
     };
-    // SAFETY: streams and contexts live; parameters are copied.
+    let proposed = Parameters::new()?;
+    // SAFETY: both live; what is copied belongs to the copy.
     unsafe {
-        let from = *(*input.as_mut_ptr()).streams.add(index);
-        let format = (*output.as_ptr()).oformat;
-        let container = std::ffi::CStr::from_ptr((*format).name).to_string_lossy();
-        let id = (*(*from).codecpar).codec_id;
-        // FFmpeg writes PCM into MP4 from version 6.1 on. Few players read it, and channels without places are refused.
-        let is_odd = container == "mp4" && ffmpeg::codec::Id::from(id).name().starts_with("pcm_");
-        let is_taken = match ffi::avformat_query_codec(format, id, 0) {
-            0 => false,
-            1 => true,
-            _ => container == "mpegts" && TRANSPORTED.contains(&ffmpeg::codec::Id::from(id).name()),
-        };
-        let route = if !is_odd && is_taken {
-            let to = ffi::avformat_new_stream(output.as_mut_ptr(), std::ptr::null());
-            if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, (*from).codecpar) < 0 {
-                return Route::Nowhere;
+        check(ffi::avcodec_parameters_copy(proposed.0, (*from).codecpar)).map_err(|e| MediaError::encode(path, e))?;
+        // The container's own name for the codec; data has no other.
+        if medium != Type::Data {
+            (*proposed.0).codec_tag = 0;
+        }
+    }
+    // SAFETY: streams and contexts live.
+    let target = unsafe {
+        if is_known(&container, medium, id, output) && is_taken(path, output, &proposed, from)? {
+            proposed.add_to(output, from, (*from).time_base).map(Target::Copy)
+        } else if !matches!(medium, Type::Audio | Type::Subtitle) {
+            None
+        } else if let Ok(mut transcoder) = Transcoder::open(from, output) {
+            transcoder.describe(proposed.0).map_err(|e| MediaError::encode(path, e))?;
+            match is_taken(path, output, &proposed, from)? {
+                true => proposed.add_to(output, from, transcoder.time_base()).map(|target| {
+                    warnings.push(format!(
+                        "{name} was converted to {}: '{container}' files do not take it as it is",
+                        transcoder.codec()
+                    ));
+                    transcoder.set_target(target);
+                    Target::Convert(Box::new(transcoder))
+                }),
+                false => None,
             }
-            (*(*to).codecpar).codec_tag = 0;
-            (*to).time_base = (*from).time_base;
-            Route::Copy((*to).index as usize)
         } else {
-            let converted = match medium {
-                ffmpeg::media::Type::Video => Err(ffmpeg::Error::EncoderNotFound),
-                _ => Transcoder::open(from, output),
-            };
-            match converted {
-                Ok(transcoder) => {
-                    let codec = transcoder.codec();
-                    warnings.push(format!("{container} does not take the {kind} ({what}); converted to {codec}"));
-                    Route::Convert(Box::new(transcoder))
-                }
-                Err(_) => {
-                    warnings.push(format!("the {kind} ({what}) cannot be kept in {container} and was left out"));
-                    return Route::Nowhere;
-                }
+            None
+        }
+    };
+    Ok(target.unwrap_or_else(|| {
+        warnings.push(format!("{name} was left out: '{container}' files do not take it; the other streams are kept"));
+        Target::Nowhere
+    }))
+}
+
+/// Whether a container has a name for a codec that players know.
+fn is_known(container: &str, medium: Type, id: ffmpeg::codec::Id, output: &Output) -> bool {
+    // FFmpeg writes PCM into MP4 from version 6.1 on. Few players read it, and channels without places are refused.
+    if container == "mp4" && id.name().starts_with("pcm_") {
+        return false;
+    }
+    if container == "mpegts" {
+        return TRANSPORTED.contains(&id.name());
+    }
+    // SAFETY: the output lives.
+    let answer = unsafe { ffi::avformat_query_codec((*output.as_ptr()).oformat, id.into(), 0) };
+    // Muxers do not tell of data and attachments; the trial shows what they take.
+    answer == 1 || matches!(medium, Type::Data | Type::Attachment)
+}
+
+/// Whether a container takes one more stream beside those that `output` has: whether its header can be written, to memory.
+///
+/// # Safety
+/// `from`, which describes the stream, must be alive.
+unsafe fn is_taken(
+    path: &Path,
+    output: &Output,
+    proposed: &Parameters,
+    from: *const ffi::AVStream,
+) -> Result<bool, MediaError> {
+    let fail = |e| MediaError::encode(path, e);
+    let url = file_url(path).ok_or_else(|| MediaError::UnknownContainer { path: path.to_owned() })?;
+    let mut raw = ptr::null_mut();
+    // SAFETY: `raw` is null, so FFmpeg allocates it; all of it is freed below; the streams copied from live.
+    unsafe {
+        check(ffi::avformat_alloc_output_context2(&mut raw, container(path)?, ptr::null(), url.as_ptr()))
+            .map_err(fail)?;
+        let template = output.as_ptr();
+        (*raw).strict_std_compliance = (*template).strict_std_compliance;
+        let mut is_described = true;
+        let known = (0..(*template).nb_streams as usize).map(|at| *(*template).streams.add(at));
+        for (parameters, described) in
+            known.map(|s| ((*s).codecpar, s.cast_const())).chain([(proposed.0, from)])
+        {
+            let stream = ffi::avformat_new_stream(raw, ptr::null());
+            is_described &= !stream.is_null() && ffi::avcodec_parameters_copy((*stream).codecpar, parameters) >= 0;
+            if is_described {
+                (*stream).time_base = (*described).time_base;
+                (*stream).avg_frame_rate = (*described).avg_frame_rate;
+                copy_stream_description(stream, described);
             }
+        }
+        let is_taken = is_described && ffi::avio_open_dyn_buf(&mut (*raw).pb) >= 0 && {
+            let mut options = Options::new();
+            let code = ffi::avformat_write_header(raw, &mut options.0);
+            let mut bytes = ptr::null_mut();
+            ffi::avio_close_dyn_buf((*raw).pb, &mut bytes);
+            (*raw).pb = ptr::null_mut();
+            ffi::av_free(bytes.cast());
+            code >= 0
         };
-        let target = match &route {
-            Route::Nowhere => return route,
-            Route::Copy(target) => *target,
-            Route::Convert(transcoder) => transcoder.target(),
-        };
-        copy_stream_description(*(*output.as_ptr()).streams.add(target), from);
-        route
+        ffi::avformat_free_context(raw);
+        Ok(is_taken)
+    }
+}
+
+/// What a muxer must know of a stream; freed when dropped.
+struct Parameters(*mut ffi::AVCodecParameters);
+
+impl Parameters {
+    fn new() -> Result<Self, MediaError> {
+        // SAFETY: a fresh structure, checked below.
+        let parameters = unsafe { ffi::avcodec_parameters_alloc() };
+        match parameters.is_null() {
+            true => Err(MediaError::encode(Path::new(""), ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)))),
+            false => Ok(Self(parameters)),
+        }
+    }
+
+    /// Makes a stream of the output; gives its index.
+    ///
+    /// # Safety
+    /// `from`, which describes the stream, must be alive.
+    unsafe fn add_to(
+        &self,
+        output: &mut Output,
+        from: *const ffi::AVStream,
+        time_base: ffi::AVRational,
+    ) -> Option<usize> {
+        // SAFETY: the caller's promise; the new stream belongs to the output.
+        unsafe {
+            let to = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
+            if to.is_null() || ffi::avcodec_parameters_copy((*to).codecpar, self.0) < 0 {
+                return None;
+            }
+            (*to).time_base = time_base;
+            copy_stream_description(to, from);
+            Some((*to).index as usize)
+        }
+    }
+}
+
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value.
+        unsafe { ffi::avcodec_parameters_free(&mut self.0) };
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Transcoder {
     target: usize,
     packet: ffmpeg::Packet,
     sound: Option<Sound>,
+    /// Pieces that the encoder did not take.
+    failed: u64,
 }
 
 /// What sound needs beside its decoder and encoder.
@@ -94,12 +96,12 @@ impl Drop for Codec {
 unsafe impl Send for Transcoder {}
 
 impl Transcoder {
-    /// Adds a stream to `output` for the source's `stream` (sound or text subtitles) and gives what fills it.
+    /// For the source's `stream` (sound or text subtitles), into what the container of `output` prefers.
     ///
     /// # Safety
     /// `stream` must be a stream of an open input.
-    pub unsafe fn open(stream: *const ffi::AVStream, output: &mut Output) -> Result<Self, ffmpeg::Error> {
-        // SAFETY: the caller's promise; the new stream belongs to the output.
+    pub unsafe fn open(stream: *const ffi::AVStream, output: &Output) -> Result<Self, ffmpeg::Error> {
+        // SAFETY: the caller's promise.
         unsafe {
             let decoder = Codec::decoder(stream)?;
             let (encoder, sound) = match (*decoder.0).codec_type {
@@ -109,20 +111,33 @@ impl Transcoder {
                 }
                 _ => (open_subtitles(&decoder, output)?, None),
             };
-            let to = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
-            if to.is_null() {
-                return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
-            }
-            check(ffi::avcodec_parameters_from_context((*to).codecpar, encoder.0))?;
-            (*to).time_base = (*encoder.0).time_base;
-            let target = (*to).index as usize;
-            Ok(Self { decoder, encoder, target, packet: ffmpeg::Packet::empty(), sound })
+            Ok(Self { decoder, encoder, target: 0, packet: ffmpeg::Packet::empty(), sound, failed: 0 })
         }
     }
 
-    /// Index of the stream in the output.
-    pub fn target(&self) -> usize {
-        self.target
+    /// Writes what a muxer must know of the new stream.
+    ///
+    /// # Safety
+    /// `parameters` must be live.
+    pub unsafe fn describe(&self, parameters: *mut ffi::AVCodecParameters) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the caller's promise; the encoder is open.
+        check(unsafe { ffi::avcodec_parameters_from_context(parameters, self.encoder.0) }).map(drop)
+    }
+
+    /// Unit of the new stream's time stamps, seconds.
+    pub fn time_base(&self) -> ffi::AVRational {
+        // SAFETY: a field of an open encoder.
+        unsafe { (*self.encoder.0).time_base }
+    }
+
+    /// Says which stream of the output is filled.
+    pub fn set_target(&mut self, index: usize) {
+        self.target = index;
+    }
+
+    /// Pieces of sound or text that the encoder did not take.
+    pub fn failed(&self) -> u64 {
+        self.failed
     }
 
     /// FFmpeg's name of the new codec.
@@ -158,13 +173,19 @@ impl Transcoder {
             ffi::avcodec_send_packet(self.decoder.0, packet);
             let mut frame = ffmpeg::frame::Audio::empty();
             while ffi::avcodec_receive_frame(self.decoder.0, frame.as_mut_ptr()) == 0 {
+                if sound.form != form(frame.as_ptr()) {
+                    // Files may change the form half-way. What is left in the old one's queue is heard before.
+                    self.resample(sound, ptr::null_mut())?;
+                    self.change_form(sound, frame.as_ptr())?;
+                }
                 self.resample(sound, frame.as_mut_ptr())?;
                 self.encode_sound(sound, false, output)?;
             }
             if at_end {
                 self.resample(sound, ptr::null_mut())?;
                 self.encode_sound(sound, true, output)?;
-                check(ffi::avcodec_send_frame(self.encoder.0, ptr::null()))?;
+                // An encoder that has nothing to say at the end loses nothing.
+                ffi::avcodec_send_frame(self.encoder.0, ptr::null());
                 self.drain(output)?;
             }
             Ok(())
@@ -181,10 +202,6 @@ impl Transcoder {
             let rate = i64::from((*self.encoder.0).sample_rate);
             if !frame.is_null() {
                 let from_rate = i64::from(sound.form[0]);
-                // Reading another form as this one would run over the frame's end: files may change it half-way.
-                if [(*frame).sample_rate, (*frame).format, (*frame).ch_layout.nb_channels] != sound.form {
-                    return Ok(());
-                }
                 let stamp = (*frame).best_effort_timestamp;
                 if stamp != ffi::AV_NOPTS_VALUE {
                     let base = (*self.decoder.0).pkt_timebase;
@@ -216,6 +233,28 @@ impl Transcoder {
         }
     }
 
+    /// Has the resampler take frames like this one from now on; they go on where those before ended.
+    ///
+    /// # Safety
+    /// `frame` must be a decoded frame.
+    unsafe fn change_form(&mut self, sound: &mut Sound, frame: *const ffi::AVFrame) -> Result<(), ffmpeg::Error> {
+        // SAFETY: the caller's promise; the encoder is open, and its layout is copied by the call.
+        unsafe {
+            let e = self.encoder.0;
+            let from = (&(*frame).ch_layout, sample_format((*frame).format), (*frame).sample_rate);
+            sound.resampler = {
+                ffi::swr_free(&mut sound.resampler);
+                resampler(e, from)?
+            };
+            sound.form = form(frame);
+            // The new one's clock begins where the samples that are queued end.
+            let queued = i64::from(ffi::av_audio_fifo_size(sound.samples));
+            let next = sound.next.unwrap_or(0).saturating_add(queued);
+            ffi::swr_next_pts(sound.resampler, next.saturating_mul(i64::from(from.2)));
+            Ok(())
+        }
+    }
+
     /// Encodes whole packets of the queue; with `all`, the rest as well.
     fn encode_sound(&mut self, sound: &mut Sound, all: bool, output: &mut Output) -> Result<(), ffmpeg::Error> {
         // SAFETY: open contexts of our own; the frame has room for the samples that are read into it.
@@ -236,7 +275,8 @@ impl Transcoder {
                 let stamp = sound.next.get_or_insert(0);
                 (*f).pts = *stamp;
                 *stamp += i64::from(read);
-                check(ffi::avcodec_send_frame(self.encoder.0, f))?;
+                // Samples that are no numbers, say. The next piece may be whole.
+                self.failed += u64::from(ffi::avcodec_send_frame(self.encoder.0, f) < 0);
                 self.drain(output)?;
             }
         }
@@ -249,10 +289,10 @@ impl Transcoder {
             let p = self.packet.as_mut_ptr();
             loop {
                 let code = ffi::avcodec_receive_packet(self.encoder.0, p);
-                if code == ffi::AVERROR(ffi::EAGAIN) || code == ffi::AVERROR_EOF {
+                if code < 0 {
+                    self.failed += u64::from(code != ffi::AVERROR(ffi::EAGAIN) && code != ffi::AVERROR_EOF);
                     return Ok(());
                 }
-                check(code)?;
                 self.write(output)?;
             }
         }
@@ -291,6 +331,7 @@ impl Transcoder {
             };
             ffi::avsubtitle_free(&mut subtitle);
             if size <= 0 {
+                self.failed += u64::from(size < 0);
                 return Ok(());
             }
             self.packet = ffmpeg::Packet::copy(&bytes[..size as usize]);
@@ -352,25 +393,73 @@ unsafe fn try_sound(
         let samples = ffi::av_audio_fifo_alloc((*e).sample_fmt, (*e).ch_layout.nb_channels, frame_size);
         let form = [(*d).sample_rate, (*d).sample_fmt as i32, (*d).ch_layout.nb_channels];
         let mut sound = Sound { resampler: ptr::null_mut(), samples, frame_size, form, next: None };
-        check(ffi::swr_alloc_set_opts2(
-            &mut sound.resampler,
-            &mut (*e).ch_layout,
-            (*e).sample_fmt,
-            (*e).sample_rate,
-            &mut (*d).ch_layout,
-            (*d).sample_fmt,
-            (*d).sample_rate,
-            0,
-            ptr::null_mut(),
-        ))?;
-        // Fill gaps and cut overlaps, without stretching.
-        check(ffi::av_opt_set_double(sound.resampler.cast(), c"async".as_ptr(), 1.0, 0))?;
-        check(ffi::swr_init(sound.resampler))?;
+        sound.resampler = resampler(e, (&(*d).ch_layout, (*d).sample_fmt, (*d).sample_rate))?;
         if samples.is_null() {
             return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
         }
         Ok((encoder, sound))
     }
+}
+
+/// What brings samples of a layout, format and rate into the form that an encoder takes.
+///
+/// # Safety
+/// The encoder must be alive.
+unsafe fn resampler(
+    encoder: *mut ffi::AVCodecContext,
+    (layout, format, rate): (&ffi::AVChannelLayout, ffi::AVSampleFormat, i32),
+) -> Result<*mut ffi::SwrContext, ffmpeg::Error> {
+    // SAFETY: the caller's promise; a new resampler, freed where it cannot be used.
+    unsafe {
+        let mut swr = ptr::null_mut();
+        let mut start = || {
+            check(ffi::swr_alloc_set_opts2(
+                &mut swr,
+                &mut (*encoder).ch_layout,
+                (*encoder).sample_fmt,
+                (*encoder).sample_rate,
+                ptr::from_ref(layout).cast_mut(),
+                format,
+                rate,
+                0,
+                ptr::null_mut(),
+            ))?;
+            // Fill gaps and cut overlaps, without stretching.
+            check(ffi::av_opt_set_double(swr.cast(), c"async".as_ptr(), 1.0, 0))?;
+            check(ffi::swr_init(swr))
+        };
+        let started = start();
+        started.map(|_| swr).inspect_err(|_| ffi::swr_free(&mut swr))
+    }
+}
+
+/// Rate, sample format and channels of a decoded frame.
+///
+/// # Safety
+/// `frame` must be alive.
+unsafe fn form(frame: *const ffi::AVFrame) -> [i32; 3] {
+    // SAFETY: the caller's promise.
+    unsafe { [(*frame).sample_rate, (*frame).format, (*frame).ch_layout.nb_channels] }
+}
+
+/// A sample format from its number.
+fn sample_format(number: i32) -> ffi::AVSampleFormat {
+    use ffi::AVSampleFormat::*;
+    const ALL: [ffi::AVSampleFormat; 12] = [
+        AV_SAMPLE_FMT_U8,
+        AV_SAMPLE_FMT_S16,
+        AV_SAMPLE_FMT_S32,
+        AV_SAMPLE_FMT_FLT,
+        AV_SAMPLE_FMT_DBL,
+        AV_SAMPLE_FMT_U8P,
+        AV_SAMPLE_FMT_S16P,
+        AV_SAMPLE_FMT_S32P,
+        AV_SAMPLE_FMT_FLTP,
+        AV_SAMPLE_FMT_DBLP,
+        AV_SAMPLE_FMT_S64,
+        AV_SAMPLE_FMT_S64P,
+    ];
+    ALL.into_iter().find(|format| *format as i32 == number).unwrap_or(AV_SAMPLE_FMT_NONE)
 }
 
 /// The least rate of a list (ended by 0; null: any) that is not below `rate`, else its largest.

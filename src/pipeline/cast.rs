@@ -1,6 +1,6 @@
 //! The people of a clip once they are solved: who is in a frame, how to draw them, what the motion file says of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 
 use glam::{Mat4, Vec3, Vec4};
@@ -35,6 +35,8 @@ pub struct Cast<'a> {
     camera: Camera,
     people: Vec<Member<'a>>,
     mesh: &'a Mesh,
+    /// Frames that are corrupt, where nobody is shown: what people did there was not seen.
+    corrupt: BTreeSet<u64>,
 }
 
 /// Thickness in metres of what people wear, or of their hair: the body is fitted to joints, and its bare skin lies that far
@@ -63,13 +65,19 @@ struct Appearance<'a> {
 }
 
 impl<'a> Cast<'a> {
-    /// Of these `people`; `mesh` is the body's.
-    pub fn new(body: &'a Body, mesh: &'a Mesh, camera: Camera, people: &'a [FittedTrack]) -> Self {
+    /// Of these `people`; `mesh` is the body's. Nobody is shown in frames that are `corrupt`.
+    pub fn new(
+        body: &'a Body,
+        mesh: &'a Mesh,
+        camera: Camera,
+        people: &'a [FittedTrack],
+        corrupt: BTreeSet<u64>,
+    ) -> Self {
         let member = |(track, color): (&'a FittedTrack, usize)| {
             let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
             Member { track, rest, color: COLORS[color] }
         };
-        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(member).collect(), mesh }
+        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(member).collect(), mesh, corrupt }
     }
 
     /// How they were filmed.
@@ -82,13 +90,19 @@ impl<'a> Cast<'a> {
         self.people.len()
     }
 
+    /// Whether a frame is corrupt, so that nothing is known of who is in it.
+    pub fn is_corrupt(&self, index: u64) -> bool {
+        self.corrupt.contains(&index)
+    }
+
     /// What the motion file says of a frame.
     pub fn rows(&self, index: u64) -> Vec<export::Person> {
         self.appearances(index).map(|appearance| self.row(&appearance)).collect()
     }
 
     fn appearances(&self, index: u64) -> impl Iterator<Item = Appearance<'_>> {
-        self.people.iter().filter_map(move |member| self.appearance(member, index))
+        let people = if self.is_corrupt(index) { &[][..] } else { &self.people[..] };
+        people.iter().filter_map(move |member| self.appearance(member, index))
     }
 
     fn appearance<'s>(&'s self, member: &'s Member<'a>, index: u64) -> Option<Appearance<'s>> {

@@ -13,7 +13,9 @@ use super::decode::decode;
 use super::journal::Journal;
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::config::Style;
-use crate::media::{Decoder, Encoder, Frame, Muxer, Thumbnail, VideoInfo, Written};
+use crate::media::{
+    ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written,
+};
 use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
@@ -72,14 +74,34 @@ pub fn draw(
     })
 }
 
-/// Makes a file of what was drawn.
-pub fn mux(job: &Job, info: &VideoInfo, journal: &Journal, path: &Path) -> Result<Written, JobError> {
-    let mut muxer = Muxer::create(path, info, &job.settings.encode.settings(), &journal.stamps()?)?;
-    journal.each_packet(|packet| match (job.course)() {
-        Course::Stop => Err(JobError::Stopped),
-        Course::Go | Course::Hold => Ok(muxer.write(&packet)?),
-    })?;
-    Ok(muxer.finish()?)
+/// Makes a file of what was drawn. Sound and the like that turns out not to go into it is left out: it is no reason to lose
+/// the pictures.
+pub fn mux(
+    job: &Job,
+    info: &VideoInfo,
+    journal: &Journal,
+    jumps: &[ClockJump],
+    path: &Path,
+) -> Result<Written, JobError> {
+    let (settings, stamps) = (job.settings.encode.settings(), journal.stamps()?);
+    let attempt = |left_out: &LeftOut| -> Result<Written, JobError> {
+        let mut muxer = Muxer::create(path, info, &settings, &stamps, jumps, left_out)?;
+        journal.each_packet(|packet| match (job.course)() {
+            Course::Stop => Err(JobError::Stopped),
+            Course::Go | Course::Hold => Ok(muxer.write(&packet)?),
+        })?;
+        Ok(muxer.finish()?)
+    };
+    let mut left_out = LeftOut::new();
+    loop {
+        match attempt(&left_out) {
+            Err(JobError::Media(MediaError::SideStream { stream, source, .. })) if left_out.insert(stream) => {
+                let name = printable(&job.source.to_string_lossy());
+                tracing::info!("{name}: stream {stream} cannot be written ({source}); the file is made again without it");
+            }
+            other => return other,
+        }
+    }
 }
 
 /// Poses the bodies of each frame and asks for their drawing.

@@ -17,7 +17,7 @@ use super::{Event, Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
-use crate::media::{Decoder, Muxer};
+use crate::media::{Decoder, LeftOut, Muxer};
 use crate::models::Models;
 use crate::pose::{Device, Network, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
@@ -119,10 +119,10 @@ impl Engine {
         let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
         let partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
         // What cannot be compressed or put together as the settings say is told before the long work.
-        drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[])?);
+        drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[], &[], &LeftOut::new())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
-        let Observed { times, tracks, mut lost } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
+        let Observed { times, corrupt, tracks, mut lost, jumps } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };
@@ -130,7 +130,7 @@ impl Engine {
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted);
+        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
         let counts = std::thread::scope(|scope| {
             let motion =
@@ -145,7 +145,7 @@ impl Engine {
             journal.forget()?;
             return Err(JobError::Changed);
         }
-        let written = mux(job, &info, &journal, partial.video())?;
+        let written = mux(job, &info, &journal, &jumps, partial.video())?;
         crate::media::verify(partial.video(), &written)?;
         if identify(job.source)? != before {
             return Err(JobError::Changed);

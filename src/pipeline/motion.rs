@@ -9,6 +9,9 @@ use crate::body::Body;
 use crate::export::{Header, MotionWriter};
 use crate::media::VideoInfo;
 
+/// How far, as a share, the real frame rate may be from the container's for that to stand: times are rounded.
+const AS_TOLD: f64 = 0.002;
+
 /// What is in a motion file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -31,7 +34,9 @@ pub fn write_motion(
     let header = Header {
         path: &job.source.to_string_lossy(),
         display: info.geometry.display,
-        fps: info.frame_rate,
+        fps: frame_rate(info.frame_rate, times),
+        video_start: info.source_start + info.shift,
+        source_start: info.source_start,
         frames: times.len() as u64,
         body: &body.name,
         joints: &body.joint_names,
@@ -45,10 +50,32 @@ pub fn write_motion(
             return Err(JobError::Stopped);
         }
         let people = cast.rows(frame as u64);
-        writer.write(*time, &people).map_err(unwritable)?;
+        writer.write(*time, &people, cast.is_corrupt(frame as u64)).map_err(unwritable)?;
         counts.bodies += people.len() as u64;
         counts.uncertain_frames += u64::from(people.iter().any(|p| p.uncertain));
     }
     writer.flush().map_err(unwritable)?;
     Ok(counts)
+}
+
+/// Average frames a second: the container's word where the frames bear it out, else what their times say.
+fn frame_rate(told: f64, times: &[f64]) -> f64 {
+    let [first, .., last] = times else { return told };
+    let real = (times.len() - 1) as f64 / (last - first);
+    if !real.is_finite() || (real / told - 1.0).abs() < AS_TOLD { told } else { real }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frame_rate;
+
+    #[test]
+    fn the_frame_rate_is_that_of_the_frames() {
+        let told = 30_000.0 / 1001.0;
+        let constant: Vec<f64> = (0..60).map(|i| (f64::from(i) / told * 1000.0).round() / 1000.0).collect();
+        assert_eq!(frame_rate(told, &constant), told);
+        let sparse: Vec<f64> = (0..14).map(|i| f64::from(i) / 13.0).collect();
+        assert!((frame_rate(30.0, &sparse) - 13.0).abs() < 1e-9);
+        assert_eq!([frame_rate(25.0, &[0.0]), frame_rate(25.0, &[])], [25.0, 25.0]);
+    }
 }

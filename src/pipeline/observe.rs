@@ -21,7 +21,7 @@ use super::pool::{DetectionPool, Lane};
 use super::{Course, Event, Job, JobError, Phase, check_length, join, spawn};
 use crate::config::{Limits, Model};
 use crate::geometry::Geometry;
-use crate::media::{Color, Decoder, Frame};
+use crate::media::{ClockJump, Color, Decoder, Frame};
 use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
 use crate::progress::printable;
 use crate::telemetry::{Stage, Timings};
@@ -37,10 +37,14 @@ const DECODED: usize = 2;
 pub struct Observed {
     /// Seconds of every frame.
     pub times: Vec<f64>,
+    /// Frames that are corrupt, since frames they build on are missing.
+    pub corrupt: BTreeSet<u64>,
     /// The people.
     pub tracks: Vec<Track>,
     /// What could not be decoded.
     pub lost: Vec<String>,
+    /// Where the clock of the file jumped.
+    pub jumps: Vec<ClockJump>,
 }
 
 /// A stretch of the clip that was seen, as the journal keeps it.
@@ -49,6 +53,7 @@ struct Segment {
     times: Vec<f64>,
     places: Vec<DVec2>,
     seen: Vec<(u64, Vec<Seen>)>,
+    corrupt: Vec<u64>,
     after: After,
 }
 
@@ -57,8 +62,8 @@ struct Segment {
 enum After {
     /// More frames.
     Frames(Box<State>),
-    /// Nothing; what could not be decoded.
-    End { lost: Vec<String> },
+    /// Nothing; what could not be decoded, and where the clock of the file jumped.
+    End { lost: Vec<String>, jumps: Vec<ClockJump> },
 }
 
 /// What the observing pass is in the middle of, after a keyframe.
@@ -81,17 +86,18 @@ pub fn observe(
     let info = decoder.info().clone();
     let network = every_frame(job.settings.model);
     let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings.model == Model::Auto);
-    let (mut times, mut places, mut seen, mut before, mut lost) = (Vec::new(), Vec::new(), BTreeMap::new(), None, None);
-    let mut stabilizer = Stabilizer::default();
+    let (mut times, mut places, mut seen, mut before, mut end) = (Vec::new(), Vec::new(), BTreeMap::new(), None, None);
+    let (mut stabilizer, mut corrupt) = (Stabilizer::default(), BTreeSet::new());
     for segment in journal.observed::<Segment>()? {
         times.extend(segment.times);
         places.extend(segment.places);
         seen.extend(segment.seen);
+        corrupt.extend(segment.corrupt);
         match segment.after {
             After::Frames(state) => {
                 (scout, before, stabilizer) = (state.scout, Some(state.keyframe), state.stabilizer);
             }
-            After::End { lost: known } => lost = Some(known),
+            After::End { lost, jumps } => end = Some((lost, jumps)),
         }
     }
     if !times.is_empty() {
@@ -113,6 +119,7 @@ pub fn observe(
         stabilizer,
         trajectory: Trajectory::of(places),
         seen,
+        corrupt,
         looked: Some(looked),
         looks,
         asked: BTreeSet::new(),
@@ -120,18 +127,18 @@ pub fn observe(
         segment: job.settings.encode.segment_frames(info.frame_rate),
         ripe: None,
     };
-    let lost = match lost {
-        Some(lost) => lost,
+    let (lost, jumps) = match end {
+        Some(end) => end,
         None => observing.all(decoder, before)?,
     };
-    let Observing { times, trajectory, seen, .. } = observing;
+    let Observing { times, trajectory, seen, corrupt, .. } = observing;
     let seen = seen.into_values().flatten().collect();
     let mut tracks = link(seen, info.frame_rate, info.geometry.display, &trajectory);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
         drop_glitches(track);
     });
-    Ok(Observed { times, tracks, lost })
+    Ok(Observed { times, corrupt, tracks, lost, jumps })
 }
 
 /// What the workers give back of a frame.
@@ -160,6 +167,8 @@ struct Observing<'a> {
     trajectory: Trajectory,
     /// What was seen, by frame.
     seen: BTreeMap<u64, Vec<Seen>>,
+    /// Frames in which nobody is looked for, since they are corrupt.
+    corrupt: BTreeSet<u64>,
     /// Given to workers with each frame; let go of at the end so that the receiver ends too.
     looked: Option<Sender<Reply>>,
     looks: Receiver<Reply>,
@@ -175,8 +184,12 @@ struct Observing<'a> {
 }
 
 impl Observing<'_> {
-    /// Everything from the end of what is known on. Gives what could not be decoded.
-    fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<Vec<String>, JobError> {
+    /// Everything from the end of what is known on. Gives what could not be decoded, and where the clock of the file jumped.
+    fn all(
+        &mut self,
+        decoder: Decoder,
+        before: Option<Keyframe>,
+    ) -> Result<(Vec<String>, Vec<ClockJump>), JobError> {
         let (course, timings, from) = (self.job.course, self.timings, self.recorded);
         let _in_use = self.pool.in_use();
         let decoder = std::thread::scope(|scope| {
@@ -191,9 +204,9 @@ impl Observing<'_> {
         if course() == Course::Stop {
             return Err(JobError::Stopped);
         }
-        let lost = decoder.losses().sentences();
-        self.record(self.times.len() as u64, After::End { lost: lost.clone() })?;
-        Ok(lost)
+        let (lost, jumps) = (decoder.losses().sentences(), decoder.clock_jumps().to_vec());
+        self.record(self.times.len() as u64, After::End { lost: lost.clone(), jumps: jumps.clone() })?;
+        Ok((lost, jumps))
     }
 
     fn run(&mut self, frames: Receiver<Frame>, mut before: Option<Keyframe>) -> Result<(), JobError> {
@@ -201,6 +214,9 @@ impl Observing<'_> {
         for frame in frames {
             check_length(self.limits, frame.time)?;
             self.times.push(frame.time);
+            if frame.is_corrupt {
+                self.corrupt.insert(frame.index);
+            }
             self.timings.live().frame(self.timings.job());
             let picture = Picture { frame: &frame, geometry: &self.geometry, color: self.color };
             self.trajectory.push(self.stabilizer.follow(&picture));
@@ -237,6 +253,9 @@ impl Observing<'_> {
     ) -> Result<Keyframe, JobError> {
         let (pool, timings, geometry, color) = (self.pool, self.timings, self.geometry, self.color);
         let keyframe = self.scout.keyframe(frame.index, &self.trajectory, &mut |work| {
+            if frame.is_corrupt {
+                return Ok(work.iter().map(Work::nobody).collect());
+            }
             let alike = work.chunk_by(Work::is_batched_with).flat_map(|alike| alike.chunks(pool.batch()));
             let batches = alike.map(|batch| {
                 let (frame, timings, batch) = (frame.clone(), timings.clone(), batch.to_vec());
@@ -252,7 +271,7 @@ impl Observing<'_> {
             let (mut frames, mut regions) = (Vec::new(), 0);
             for frame in between.drain(..) {
                 let expected = self.scout.expected(before, &keyframe, frame.index, &self.trajectory);
-                if expected.is_empty() {
+                if expected.is_empty() || frame.is_corrupt {
                     continue;
                 }
                 regions += expected.len();
@@ -381,7 +400,8 @@ impl Observing<'_> {
         let times = self.times[start as usize..end as usize].to_vec();
         let places = self.trajectory.places()[start as usize..end as usize].to_vec();
         let seen = self.seen.range(start..end).map(|(&frame, seen)| (frame, seen.clone())).collect();
-        self.journal.add_observed(end, &Segment { times, places, seen, after })?;
+        let corrupt = self.corrupt.range(start..end).copied().collect();
+        self.journal.add_observed(end, &Segment { times, places, seen, corrupt, after })?;
         tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }
