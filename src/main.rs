@@ -23,14 +23,14 @@ const USAGE: u8 = 2;
 /// Stopped with Ctrl-C or a signal.
 const INTERRUPTED: u8 = 130;
 
-/// SVT-AV1 writes to the terminal by itself; this leaves it its errors.
+/// SVT-AV1 writes to the terminal by itself, unless this says how little.
 const SVT_LOG: &str = "SVT_LOG";
 
 fn main() -> ExitCode {
     meshreel::memory::tune();
     if std::env::var_os(SVT_LOG).is_none() {
         // SAFETY: no other thread runs yet.
-        unsafe { std::env::set_var(SVT_LOG, "1") };
+        unsafe { std::env::set_var(SVT_LOG, "0") };
     }
     let mut cli = Cli::parse();
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));

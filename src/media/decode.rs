@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use ffmpeg::codec::Context;
+use ffmpeg::codec::{Context, Id};
 use ffmpeg::ffi;
 use ffmpeg::format::context::Input;
 use ffmpeg::frame::Video;
@@ -148,10 +148,8 @@ impl Stamps {
                     (last + (self.step / 2).max(1), true)
                 } else {
                     jumped_from = Some(std::mem::replace(&mut self.shift, last + self.step - t));
-                    self.jumps.push(ClockJump {
-                        at: t as f64 / self.per_second,
-                        shift: self.shift as f64 / self.per_second,
-                    });
+                    self.jumps
+                        .push(ClockJump { at: t as f64 / self.per_second, shift: self.shift as f64 / self.per_second });
                     (last + self.step, false)
                 }
             }
@@ -175,6 +173,8 @@ pub struct Decoder {
     ready: VecDeque<Video>,
     /// Whether a frame came that stands alone, so that those after it need not be corrupt.
     has_begun: bool,
+    /// Whether the last frame that stands alone was gray, so that a gray one after it is no sign of damage.
+    may_be_gray: bool,
     stamps: Stamps,
     start: Option<i64>,
     index: u64,
@@ -223,6 +223,7 @@ impl Decoder {
             converter,
             ready,
             has_begun: false,
+            may_be_gray: false,
             stamps,
             start: None,
             index: 0,
@@ -287,13 +288,10 @@ impl Decoder {
     }
 
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
-        self.has_begun |= picture.is_key() || picture.kind() == ffmpeg::picture::Type::I;
-        let is_corrupt = picture.is_corrupt() || (!self.has_begun && builds_on_others(self.context.id()));
-        if is_corrupt {
-            self.losses.corrupt_frames += 1;
-        } else if picture.has_decode_errors() {
-            self.losses.damaged_frames += 1;
-        }
+        let stands_alone = picture.is_key() || picture.kind() == ffmpeg::picture::Type::I;
+        self.has_begun |= stands_alone;
+        let is_told = picture.is_corrupt() || (!self.has_begun && builds_on_others(self.context.id()));
+        let has_errors = picture.has_decode_errors();
         let duration = picture.packet().duration;
         let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration);
         self.losses.clock_jumps = self.stamps.jumps.len() as u64;
@@ -310,7 +308,16 @@ impl Decoder {
         let index = self.index;
         self.index += 1;
         let mut frame = Frame::new(picture, self.info.layout, index, time, duration);
-        frame.is_corrupt = is_corrupt;
+        if self.context.id() == Id::HEVC {
+            let is_gray = is_mostly_gray(&frame);
+            if stands_alone {
+                self.may_be_gray = is_gray;
+            }
+            frame.is_corrupt = is_gray && !self.may_be_gray;
+        }
+        frame.is_corrupt |= is_told;
+        self.losses.corrupt_frames += u64::from(frame.is_corrupt);
+        self.losses.damaged_frames += u64::from(has_errors && !frame.is_corrupt);
         Ok(frame)
     }
 
@@ -365,11 +372,35 @@ fn is_of_pictures(input: &Input) -> bool {
 
 /// Whether a decoder gives frames that build on missing ones without saying so. H.264's says so; most others give none.
 fn builds_on_others(codec: ffmpeg::codec::Id) -> bool {
-    use ffmpeg::codec::Id;
     matches!(
         codec,
         Id::HEVC | Id::MPEG1VIDEO | Id::MPEG2VIDEO | Id::MPEG4 | Id::H263 | Id::VC1 | Id::WMV3 | Id::WMV2 | Id::WMV1
     )
+}
+
+/// Whether most of a picture is exactly in the middle between black and white: what the decoder for HEVC puts in the place of
+/// frames that are missing, before FFmpeg 7 without telling of it.
+fn is_mostly_gray(frame: &Frame) -> bool {
+    /// One sample in so many, both ways.
+    const STEP: usize = 8;
+    let layout = frame.layout();
+    let middle = 1 << (layout.depth - 1);
+    (0..3).map(|plane| frame.plane(plane)).all(|plane| {
+        let [mut gray, mut all] = [0usize; 2];
+        for row in plane.data.chunks(plane.stride.max(1)).step_by(STEP) {
+            for sample in row.chunks_exact(layout.bytes_per_sample()).take(plane.width).step_by(STEP) {
+                let value = match *sample {
+                    [a, b] => i32::from(u16::from_ne_bytes([a, b])),
+                    [a] => i32::from(a),
+                    _ => continue,
+                };
+                // What is added to it is mostly nothing, or a step by rounding.
+                gray += usize::from((value - middle).abs() <= 1);
+                all += 1;
+            }
+        }
+        2 * gray > all
+    })
 }
 
 /// The main video stream; cover art is none.
@@ -646,7 +677,9 @@ fn what_is_lost(stream: &ffmpeg::Stream<'_>, first: &Video) -> Vec<String> {
     if let Some(configuration) = av::stream_side_data(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF) {
         // Versions, then the profile (libavutil/dovi_meta.h). Of profile 5 the picture alone has colours of its own kind.
         let what = match configuration.get(2) {
-            Some(5) => "the Dolby Vision layer is lost, and without it this video's colours (profile 5) are shown wrong",
+            Some(5) => {
+                "the Dolby Vision layer is lost, and without it this video's colours (profile 5) are shown wrong"
+            }
             _ => "the Dolby Vision layer is lost; the picture below it is kept",
         };
         lost.push(what.to_owned());

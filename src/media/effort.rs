@@ -149,7 +149,8 @@ mod tests {
     fn asked(name: &str, preset: &str, crf: u32) -> Option<Vec<(String, String)>> {
         super::super::init();
         let codec = ffmpeg::encoder::find_by_name(name)?;
-        let settings = EncodeSettings { codec: name.into(), preset: preset.into(), crf, pixel_format: None, threads: 1 };
+        let settings =
+            EncodeSettings { codec: name.into(), preset: preset.into(), crf, pixel_format: None, threads: 1 };
         let mut options = Options::new();
         let mut context = ffmpeg::codec::Context::new_with_codec(codec);
         let mut entries = Vec::new();

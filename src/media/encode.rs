@@ -354,7 +354,8 @@ fn what_changes(
     }
     if convert::depth(pixel) < 10 && source.source.tags.is_hdr() {
         changes.push(
-            "this is HDR video in 8 bits now: it keeps its colour tags, but smooth surfaces may show bands of colour".into(),
+            "this is HDR video in 8 bits now: it keeps its colour tags, but smooth surfaces may show bands of colour"
+                .into(),
         );
     }
     let added = |axis: usize, one: &str, many: &str| match size[axis] - source.geometry.coded[axis] {
@@ -364,11 +365,13 @@ fn what_changes(
     };
     let turned = source.orientation.quarter_turns % 2;
     let (x, y) = (usize::from(turned), usize::from(1 - turned));
-    let parts: Vec<_> =
-        [added(x, "column of pixels on the right", "columns of pixels on the right"), added(y, "row at the bottom", "rows at the bottom")]
-            .into_iter()
-            .flatten()
-            .collect();
+    let parts: Vec<_> = [
+        added(x, "column of pixels on the right", "columns of pixels on the right"),
+        added(y, "row at the bottom", "rows at the bottom"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if !parts.is_empty() {
         changes.push(format!(
             "{} does not take pictures of {}x{} pixels: {} was added, which repeats what is beside it; nothing is shifted",
@@ -399,8 +402,9 @@ fn start(
     let name = settings.codec.clone();
     let pixel = match &settings.pixel_format {
         None => pixel,
-        Some(wanted) => convert::by_name(wanted)
-            .ok_or_else(|| MediaError::UnknownPixelFormat { name: wanted.clone() })?,
+        Some(wanted) => {
+            convert::by_name(wanted).ok_or_else(|| MediaError::UnknownPixelFormat { name: wanted.clone() })?
+        }
     };
     let Some(codec) = find(&name) else {
         return Err(MediaError::UnknownEncoder { name });

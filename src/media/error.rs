@@ -104,7 +104,9 @@ pub enum MediaError {
         name: String,
     },
     /// No pixel format of that name.
-    #[error("there is no pixel format '{name}' (encode.pixel_format); `ffmpeg -pix_fmts` lists those there are, yuv420p is what all players show")]
+    #[error(
+        "there is no pixel format '{name}' (encode.pixel_format); `ffmpeg -pix_fmts` lists those there are, yuv420p is what all players show"
+    )]
     UnknownPixelFormat {
         /// The name asked for.
         name: String,

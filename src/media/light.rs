@@ -79,8 +79,7 @@ pub(super) unsafe fn write(
     let (name, is_bottom_first) =
         unsafe { (CStr::from_ptr((*codec).name), (*context).field_order == ffi::AVFieldOrder::AV_FIELD_BB) };
     let mastering = Mastering::of(side_data);
-    let light: Option<LightMetadata> =
-        read(side_data, ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL);
+    let light: Option<LightMetadata> = read(side_data, ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL);
     let in_steps =
         |value: f64, is_light: bool| (value * if is_light { LUMINANCE } else { CHROMATICITY }).round().to_string();
     let plainly = |value: f64, _: bool| format!("{value:.4}");

@@ -29,7 +29,7 @@ pub use encode::{EncodeSettings, Encoder, Packet, has_encoder, try_encoder};
 pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
 pub use mux::{Muxer, Written};
-pub use side_streams::LeftOut;
 pub use probe::{VideoInfo, probe};
+pub use side_streams::LeftOut;
 pub use thumbnail::Thumbnail;
 pub use verify::verify;

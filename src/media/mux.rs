@@ -163,7 +163,8 @@ impl Muxer {
     /// muxer holds packets back to put those of all streams in order, it may be another's than the one it was given.
     fn blame(&self, error: ffmpeg::Error) -> MediaError {
         use ffmpeg::error::{EDOM, EINVAL, ENOSYS, ERANGE};
-        let is_of_system = matches!(error, ffmpeg::Error::Other { errno } if ![EINVAL, ERANGE, EDOM, ENOSYS].contains(&errno));
+        let is_of_system =
+            matches!(error, ffmpeg::Error::Other { errno } if ![EINVAL, ERANGE, EDOM, ENOSYS].contains(&errno));
         match self.side.suspect() {
             Some(stream) if !is_of_system => MediaError::SideStream { path: self.path.clone(), stream, source: error },
             _ => MediaError::mux(&self.path, error),

@@ -29,20 +29,8 @@ const JUMP: f64 = 0.1;
 const NEAR: f64 = 5.0;
 
 /// What transport streams carry under a name that players know; FFmpeg has no list of it.
-const TRANSPORTED: [&str; 12] = [
-    "aac",
-    "mp2",
-    "mp3",
-    "ac3",
-    "eac3",
-    "dts",
-    "truehd",
-    "opus",
-    "dvb_subtitle",
-    "dvb_teletext",
-    "klv",
-    "timed_id3",
-];
+const TRANSPORTED: [&str; 12] =
+    ["aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext", "klv", "timed_id3"];
 
 /// Streams of the source that are not asked to go into the output, by their index: writing them has failed.
 pub type LeftOut = BTreeSet<usize>;
@@ -460,9 +448,7 @@ unsafe fn is_taken(
         (*raw).strict_std_compliance = (*template).strict_std_compliance;
         let mut is_described = true;
         let known = (0..(*template).nb_streams as usize).map(|at| *(*template).streams.add(at));
-        for (parameters, described) in
-            known.map(|s| ((*s).codecpar, s.cast_const())).chain([(proposed.0, from)])
-        {
+        for (parameters, described) in known.map(|s| ((*s).codecpar, s.cast_const())).chain([(proposed.0, from)]) {
             let stream = ffi::avformat_new_stream(raw, ptr::null());
             is_described &= !stream.is_null() && ffi::avcodec_parameters_copy((*stream).codecpar, parameters) >= 0;
             if is_described {

@@ -1,7 +1,7 @@
 //! The people of a clip once they are solved: who is in a frame, how to draw them, what the motion file says of them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glam::{Mat4, Vec3, Vec4};
 

@@ -13,9 +13,7 @@ use super::decode::decode;
 use super::journal::Journal;
 use super::{Course, Event, Job, JobError, Phase, join, spawn};
 use crate::config::Style;
-use crate::media::{
-    ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written,
-};
+use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
 use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
@@ -97,7 +95,9 @@ pub fn mux(
         match attempt(&left_out) {
             Err(JobError::Media(MediaError::SideStream { stream, source, .. })) if left_out.insert(stream) => {
                 let name = printable(&job.source.to_string_lossy());
-                tracing::info!("{name}: stream {stream} cannot be written ({source}); the file is made again without it");
+                tracing::info!(
+                    "{name}: stream {stream} cannot be written ({source}); the file is made again without it"
+                );
             }
             other => return other,
         }

@@ -122,7 +122,8 @@ impl Engine {
         drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[], &[], &LeftOut::new())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
-        let Observed { times, corrupt, tracks, mut lost, jumps } = observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
+        let Observed { times, corrupt, tracks, mut lost, jumps } =
+            observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };

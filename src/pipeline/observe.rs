@@ -133,7 +133,7 @@ pub fn observe(
     };
     let Observing { times, trajectory, seen, corrupt, .. } = observing;
     let seen = seen.into_values().flatten().collect();
-    let mut tracks = link(seen, info.frame_rate, info.geometry.display, &trajectory);
+    let mut tracks = link(seen, &corrupt, info.frame_rate, info.geometry.display, &trajectory);
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
         drop_glitches(track);
@@ -185,11 +185,7 @@ struct Observing<'a> {
 
 impl Observing<'_> {
     /// Everything from the end of what is known on. Gives what could not be decoded, and where the clock of the file jumped.
-    fn all(
-        &mut self,
-        decoder: Decoder,
-        before: Option<Keyframe>,
-    ) -> Result<(Vec<String>, Vec<ClockJump>), JobError> {
+    fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<(Vec<String>, Vec<ClockJump>), JobError> {
         let (course, timings, from) = (self.job.course, self.timings, self.recorded);
         let _in_use = self.pool.in_use();
         let decoder = std::thread::scope(|scope| {
@@ -219,9 +215,19 @@ impl Observing<'_> {
             }
             self.timings.live().frame(self.timings.job());
             let picture = Picture { frame: &frame, geometry: &self.geometry, color: self.color };
-            self.trajectory.push(self.stabilizer.follow(&picture));
+            // A corrupt picture does not tell where the scene is.
+            let before_it = self.trajectory.places().last().copied().unwrap_or_default();
+            self.trajectory.push(if frame.is_corrupt { before_it } else { self.stabilizer.follow(&picture) });
             let frame = Arc::new(frame);
-            if frame.index != self.scout.next_keyframe() {
+            if frame.is_corrupt {
+                // What was before it is closed as at the end of the clip; after it the search begins anew.
+                if let Some(last) = between.pop() {
+                    before = Some(self.keyframe(before, &mut between, &last)?);
+                }
+                self.scout.begin_anew();
+                continue;
+            }
+            if frame.index < self.scout.next_keyframe() {
                 between.push(frame);
                 continue;
             }
@@ -253,9 +259,6 @@ impl Observing<'_> {
     ) -> Result<Keyframe, JobError> {
         let (pool, timings, geometry, color) = (self.pool, self.timings, self.geometry, self.color);
         let keyframe = self.scout.keyframe(frame.index, &self.trajectory, &mut |work| {
-            if frame.is_corrupt {
-                return Ok(work.iter().map(Work::nobody).collect());
-            }
             let alike = work.chunk_by(Work::is_batched_with).flat_map(|alike| alike.chunks(pool.batch()));
             let batches = alike.map(|batch| {
                 let (frame, timings, batch) = (frame.clone(), timings.clone(), batch.to_vec());
@@ -271,7 +274,7 @@ impl Observing<'_> {
             let (mut frames, mut regions) = (Vec::new(), 0);
             for frame in between.drain(..) {
                 let expected = self.scout.expected(before, &keyframe, frame.index, &self.trajectory);
-                if expected.is_empty() || frame.is_corrupt {
+                if expected.is_empty() {
                     continue;
                 }
                 regions += expected.len();

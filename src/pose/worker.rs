@@ -35,15 +35,6 @@ impl Work {
     pub fn is_batched_with(&self, other: &Self) -> bool {
         matches!((self, other), (Self::Look { network: a, .. }, Self::Look { network: b, .. }) if a == b)
     }
-
-    /// The answer that nobody is there.
-    pub fn nobody(&self) -> Found {
-        match self {
-            Self::Find(_) => Found::Figures(Vec::new()),
-            Self::Detect(_) => Found::People(Vec::new()),
-            Self::Look { .. } => Found::Person(None),
-        }
-    }
 }
 
 /// The answer to a [`Work`].

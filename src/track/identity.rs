@@ -5,7 +5,7 @@
 //! when those say they were exchanged and marked uncertain when those cannot tell; false finds are dropped; what is
 //! missing of small people is filled in; the rest is numbered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use glam::DVec2;
@@ -63,10 +63,17 @@ const CLEAR_LOOK: f64 = 0.12;
 /// A person in the making: finds by frame.
 pub(super) type Person = BTreeMap<u64, Seen>;
 
-/// Persons from everything that was seen; the order of `seen` does not matter. `display`: size of the picture.
+/// Persons from everything that was seen; the order of `seen` does not matter. `corrupt`: frames in which nobody could
+/// be seen. `display`: size of the picture.
 ///
 /// Everything is linked in the first frame's picture, as if the camera stood still.
-pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2], trajectory: &Trajectory) -> Vec<Track> {
+pub fn link(
+    seen: Vec<Seen>,
+    corrupt: &BTreeSet<u64>,
+    fps: f64,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+) -> Vec<Track> {
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
@@ -80,7 +87,7 @@ pub fn link(seen: Vec<Seen>, fps: f64, display: [u32; 2], trajectory: &Trajector
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
     drop_doubles(&mut people);
-    let half_the_clip = (last_frame as usize + 1).div_ceil(2);
+    let half_the_clip = (last_frame as usize + 1 - corrupt.range(..=last_frame).count()).div_ceil(2);
     let few = FEW.min(half_the_clip);
     let people = people.into_iter().filter_map(|person| trim(person, gap, few)).collect();
     let mut people = join(people, gap);
@@ -386,7 +393,7 @@ mod tests {
 
     /// Links what a camera on a tripod saw.
     fn persons(seen: Vec<Seen>) -> Vec<Track> {
-        link(seen, 30.0, DISPLAY, &Trajectory::default())
+        link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default())
     }
 
     fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {

@@ -94,6 +94,8 @@ pub struct Scout {
     known: Vec<Known>,
     next_tracklet: u32,
     last_keyframe: Option<u64>,
+    /// Whether nothing is known of the picture: at the beginning, and after frames that were corrupt.
+    begins: bool,
     /// Index of the frame in which the finder last looked.
     last_find: u64,
     rounds: Rounds,
@@ -112,6 +114,7 @@ impl Scout {
             known: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
+            begins: true,
             last_find: 0,
             rounds: Rounds::default(),
         }
@@ -122,9 +125,14 @@ impl Scout {
         ((self.fps * 0.2).round() as u64).clamp(1, 12)
     }
 
-    /// Index of the frame that should be the next keyframe, 0 at first; sooner than usual while somebody is lost or turns.
+    /// Frames are corrupt: the next one that is not is a keyframe, and the whole of it is searched.
+    pub fn begin_anew(&mut self) {
+        self.begins = true;
+    }
+
+    /// Index of the frame that should be the next keyframe, 0 at a beginning; sooner than usual while somebody is lost or turns.
     pub fn next_keyframe(&self) -> u64 {
-        let Some(last) = self.last_keyframe else { return 0 };
+        let Some(last) = self.last_keyframe.filter(|_| !self.begins) else { return 0 };
         let is_any = |is: &dyn Fn(&Known) -> bool| self.known.iter().any(is);
         let is_turning = is_any(&|k| k.is_turning(self.fps, self.display));
         // Among small people those who turn are mistakes more often than not, and each keyframe is dear.
@@ -178,7 +186,7 @@ impl Scout {
         work.extend(guesses.iter().flatten().map(|&r| ask(r.into(), TOLERANCE)));
         let Answers { figures, looked, .. } = Answers::from(run(work)?);
         let mut figures = Figures::new(self.display, ways, views, figures);
-        if self.last_keyframe.is_none() {
+        if self.begins {
             let closer = Rounds::closer(&figures);
             let answers = Answers::from(run(closer.iter().copied().map(Work::Find).collect())?);
             figures.add(closer, answers.figures);
@@ -236,7 +244,7 @@ impl Scout {
         self.give_figures(&mut people, &figures);
         self.doubt(index, &mut people);
         people.sort_by_key(|p| p.tracklet);
-        self.last_keyframe = Some(index);
+        (self.last_keyframe, self.begins) = (Some(index), false);
         Ok(Keyframe { index, people })
     }
 
@@ -253,7 +261,7 @@ impl Scout {
     /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns, unless small people,
     /// who are seldom seen, are about.
     fn views(&mut self, index: u64, ways: &Ways) -> Vec<View> {
-        let Some(last) = self.last_keyframe else { return Rounds::first(self.display) };
+        let Some(last) = self.last_keyframe.filter(|_| !self.begins) else { return Rounds::first(self.display) };
         let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region(), self.display);
         if !self.known.iter().any(is_needed) && index - self.last_find < self.interval() {
             return Vec::new();
