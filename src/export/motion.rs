@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::body::Camera;
 
+/// Characters of a number of seconds with six decimals.
+const LONGEST_NUMBER: usize = 24;
+
 /// What the first line tells.
 #[derive(Debug)]
 pub struct Header<'a> {
@@ -63,29 +66,47 @@ pub struct MotionWriter<W> {
     frame: u64,
 }
 
-impl<W: Write> MotionWriter<W> {
-    /// Writes the header line.
-    pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
-        let Camera { focal, center } = header.camera;
-        let line = serde_json::json!({
+impl Header<'_> {
+    /// The line, filled with blanks so that it can be written again with another number in it.
+    fn line(&self) -> String {
+        let Camera { focal, center } = self.camera;
+        let text = serde_json::json!({
             "meshreel": 1,
             "video": {
-                "path": header.path,
-                "width": header.display[0],
-                "height": header.display[1],
-                "fps": round(header.fps, 4),
-                "frames": header.frames,
+                "path": self.path,
+                "width": self.display[0],
+                "height": self.display[1],
+                "fps": round(self.fps, 4),
+                "frames": self.frames,
             },
             "clock": {
                 "zero": "first frame",
-                "video_start": round(header.video_start, 6),
-                "source_start": round(header.source_start, 6),
+                "video_start": round(self.video_start, 6),
+                "source_start": round(self.source_start, 6),
             },
-            "body": { "name": header.body, "joints": header.joints, "parents": header.parents },
+            "body": { "name": self.body, "joints": self.joints, "parents": self.parents },
             "camera": { "fx": focal[0], "fy": focal[1], "cx": center[0], "cy": center[1] },
             "keypoints": "coco17",
-        });
-        writeln!(out, "{line}")?;
+        })
+        .to_string();
+        let number = round(self.video_start, 6).to_string().len();
+        text + &" ".repeat(LONGEST_NUMBER.saturating_sub(number)) + "\n"
+    }
+
+    /// Writes the line once more over the one that a file begins with.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn rewrite(&self, file: &std::fs::File) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        file.write_all_at(self.line().as_bytes(), 0)
+    }
+}
+
+impl<W: Write> MotionWriter<W> {
+    /// Writes the header line.
+    pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
+        out.write_all(header.line().as_bytes())?;
         Ok(Self { out, frame: 0 })
     }
 

@@ -97,6 +97,7 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
     match check(code) {
         Ok(_) => {}
         // The answer to a format that is not in the list.
+        Err(_) if is_picture(path) => return Err(MediaError::StillPicture { path: owned() }),
         Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINVAL }) => {
             return Err(MediaError::Refused { path: owned() });
         }
@@ -126,6 +127,20 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
     check_reads(path, &input)?;
     check(code).map_err(|source| MediaError::NotMedia { path: owned(), source })?;
     Ok(input)
+}
+
+/// Whether a file begins as pictures of the usual kinds do, those of telephones (HEIF) included.
+fn is_picture(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(32).read_to_end(&mut begin));
+    let is_heif = begin.get(4..8) == Some(b"ftyp") && begin.get(8..12).is_some_and(is_brand_of_pictures);
+    read.is_ok() && (is_heif || image::guess_format(&begin).is_ok())
+}
+
+/// Whether the brand of a file of the MP4 family is one of pictures: HEIF and AVIF.
+pub(super) fn is_brand_of_pictures(brand: &[u8]) -> bool {
+    const BRANDS: [&[u8]; 8] = [b"avif", b"avis", b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"];
+    BRANDS.contains(&brand)
 }
 
 /// Whether all that was read of a file so far could be read. Demuxers take what cannot be read for the end of the file.

@@ -22,6 +22,8 @@ const CUT_OFF: f64 = 0.5;
 /// Stamps beyond this many seconds, or jumps larger than a day, are damage and not time.
 const SANE_SECONDS: f64 = 3e9;
 const SANE_JUMP: f64 = 86400.0;
+/// Frames without a time stamp that a file may begin with for those to be known from the first that has one.
+const MOST_UNDATED: usize = 16;
 /// Seconds by which a single frame may be too early without the clock having jumped.
 const SLIP: f64 = 0.1;
 
@@ -210,10 +212,19 @@ impl Decoder {
                 None => return Err(MediaError::StillPicture { path: path.to_owned() }),
             }
         }
-        let (info, converter) = describe(path, &mut input, index, &context, &ready[0])?;
+        while ready.len() < MOST_UNDATED && ready.iter().all(|frame| frame.timestamp().is_none()) {
+            match receive(path, &mut input, &mut context, &mut packet, index, &mut drained, &mut losses)? {
+                Some(next) => ready.push_back(next),
+                None => break,
+            }
+        }
+        let (mut info, converter) = describe(path, &mut input, index, &context, &ready[0])?;
         let per_second = f64::from(time_base.denominator()) / f64::from(time_base.numerator()).max(1.0);
         let usual = (per_second / info.frame_rate).round().max(1.0) as i64;
         let stamps = Stamps::new(usual, per_second);
+        date_back(&mut ready, usual);
+        let source_start = ready[0].timestamp().map_or(0.0, |stamp| stamp as f64 / per_second);
+        info.source_start = if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 };
         Ok(Self {
             path: path.to_owned(),
             input,
@@ -362,12 +373,23 @@ impl Decoder {
     }
 }
 
+/// Gives frames before the first that has a time stamp theirs, by their durations: those of other streams are as the file says.
+fn date_back(frames: &mut VecDeque<Video>, usual: i64) {
+    let Some(first) = frames.iter().position(|frame| frame.timestamp().is_some()) else { return };
+    for at in (0..first).rev() {
+        let next = frames[at + 1].timestamp().unwrap_or(0);
+        let duration = frames[at].packet().duration;
+        let stamp = next - if duration > 0 { duration } else { usual };
+        // SAFETY: a frame of our own.
+        unsafe { (*frames[at].as_mut_ptr()).best_effort_timestamp = stamp };
+    }
+}
+
 /// Whether a file is of a kind that holds one picture as often as a video.
 fn is_of_pictures(input: &Input) -> bool {
-    const BRANDS: [&str; 8] = ["avif", "avis", "heic", "heix", "hevc", "hevx", "mif1", "msf1"];
     let metadata = input.metadata();
-    let brand = metadata.get("major_brand").map(str::trim);
-    ["gif", "apng"].contains(&input.format().name()) || brand.is_some_and(|brand| BRANDS.contains(&brand))
+    let brand = metadata.get("major_brand").map(|brand| brand.trim().as_bytes());
+    ["gif", "apng"].contains(&input.format().name()) || brand.is_some_and(av::is_brand_of_pictures)
 }
 
 /// Whether a decoder gives frames that build on missing ones without saying so. H.264's says so; most others give none.
@@ -440,16 +462,16 @@ fn open_codec(path: &Path, stream: &ffmpeg::Stream<'_>, threads: usize) -> Resul
 fn promised_end(input: &Input, stream: &ffmpeg::Stream<'_>) -> Option<f64> {
     let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t as f64);
     let seconds = f64::from(stream.time_base());
-    if let Some(duration) = known(stream.duration()).filter(|&d| d > 0.0) {
-        return Some((known(stream.start_time()).unwrap_or(0.0) + duration) * seconds);
-    }
-    // Matroska keeps a stream's end as a tag.
+    // Matroska keeps a stream's end as a tag. What FFmpeg gives as the video's duration is the whole file's there.
     let tag = stream.metadata().get("DURATION").and_then(|text| {
         let mut parts = text.split(':').map(|p| p.trim().parse::<f64>().ok());
         Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
     });
     if tag.is_some() {
         return tag;
+    }
+    if let Some(duration) = known(stream.duration()).filter(|&d| d > 0.0) {
+        return Some((known(stream.start_time()).unwrap_or(0.0) + duration) * seconds);
     }
     // The whole file's length tells the video's only when there is nothing else in it.
     let alone = input.nb_streams() == 1;
@@ -611,10 +633,9 @@ fn describe(
         1.0
     };
     let time_base = stream.time_base();
-    let source_start = first.timestamp().map_or(0.0, |stamp| stamp as f64 * f64::from(time_base));
     let info = VideoInfo {
         path: path.to_owned(),
-        source_start: if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 },
+        source_start: 0.0,
         shift: shift as f64 / 1e6,
         container,
         codec: context.id().name().to_owned(),

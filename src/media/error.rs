@@ -167,13 +167,13 @@ pub enum MediaError {
         /// Why.
         source: std::io::Error,
     },
-    /// Another stream than the video cannot be written, or so it seems.
+    /// One of the streams beside the video cannot be written, or so it seems.
     #[error("cannot write {}: a stream beside the video does not go into it: {source}", path.display())]
     SideStream {
         /// The output.
         path: PathBuf,
-        /// Its index in the source.
-        stream: usize,
+        /// Their indexes in the source.
+        streams: Vec<usize>,
         /// FFmpeg's reason.
         source: ffmpeg::Error,
     },

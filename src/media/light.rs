@@ -65,6 +65,11 @@ impl Mastering {
     }
 }
 
+/// Whether an encoder of this name can be told of the light.
+pub(super) fn is_written_by(encoder: &str) -> bool {
+    ["libx264", "libx265", "libsvtav1"].contains(&encoder)
+}
+
 /// Tells an encoder of the light, if it can be told: by the options with which it is opened.
 ///
 /// # Safety

@@ -32,4 +32,4 @@ pub use mux::{Muxer, Written};
 pub use probe::{VideoInfo, probe};
 pub use side_streams::LeftOut;
 pub use thumbnail::Thumbnail;
-pub use verify::verify;
+pub use verify::{Verified, verify};

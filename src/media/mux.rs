@@ -159,15 +159,16 @@ impl Muxer {
         Ok(Written { frames, duration, warnings })
     }
 
-    /// What an error of writing is: the system's (the disk is full), or that a stream does not go into this container. Since the
-    /// muxer holds packets back to put those of all streams in order, it may be another's than the one it was given.
+    /// What an error of writing is: the system's (the disk is full), or that a stream does not go into this container. Which one
+    /// is not known: the muxer holds packets back to put those of all streams in order.
     fn blame(&self, error: ffmpeg::Error) -> MediaError {
         use ffmpeg::error::{EDOM, EINVAL, ENOSYS, ERANGE};
         let is_of_system =
             matches!(error, ffmpeg::Error::Other { errno } if ![EINVAL, ERANGE, EDOM, ENOSYS].contains(&errno));
-        match self.side.suspect() {
-            Some(stream) if !is_of_system => MediaError::SideStream { path: self.path.clone(), stream, source: error },
-            _ => MediaError::mux(&self.path, error),
+        let streams = self.side.kept();
+        match is_of_system || streams.is_empty() {
+            true => MediaError::mux(&self.path, error),
+            false => MediaError::SideStream { path: self.path.clone(), streams, source: error },
         }
     }
 

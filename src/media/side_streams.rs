@@ -12,7 +12,7 @@ use std::ptr;
 use ffmpeg::ffi;
 use ffmpeg::format::context::{Input, Output};
 use ffmpeg::media::Type;
-use ffmpeg::packet::Mut as _;
+use ffmpeg::packet::{Mut as _, Ref as _};
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, check_reads, copy_metadata, file_url, open_input};
@@ -27,6 +27,8 @@ const AHEAD: f64 = 0.5;
 const JUMP: f64 = 0.1;
 /// Seconds by which the first packets of other streams after a jump of the clock may be away from the first frame after it.
 const NEAR: f64 = 5.0;
+/// Longest time in seconds that a packet lasts; more says that its length is not known.
+const LONGEST: f64 = 86_400.0;
 
 /// What transport streams carry under a name that players know; FFmpeg has no list of it.
 const TRANSPORTED: [&str; 12] =
@@ -50,8 +52,6 @@ pub(super) struct SideStreams {
     jumps: Vec<ClockJump>,
     /// How many of `jumps` some stream is past.
     jumped: usize,
-    /// The stream whose packet was given to the output last.
-    last_written: Option<usize>,
 }
 
 /// What becomes of a stream.
@@ -68,8 +68,8 @@ enum Target {
     Nowhere,
     /// Into the output's stream of this index, as they are.
     Copy(usize),
-    /// Into another codec.
-    Convert(Box<Transcoder>),
+    /// Into the output's stream of this index, by another codec.
+    Convert(usize, Box<Transcoder>),
 }
 
 /// The time stamps of one stream: as the source has them, and as they are written.
@@ -81,8 +81,14 @@ struct Stamps {
     read: Option<f64>,
     /// The same as it was written, in the output's time base, and how long that packet lasts.
     written: Option<(i64, i64)>,
+    /// When the sound that was read so far ends, in seconds of the output's clock.
+    heard: Option<f64>,
+    /// Whether sound goes on after a jump of the clock, and may overlap with what was before it.
+    joins: bool,
     /// Packets that had to be moved because their stamps were missing, repeated or went back.
     moved: u64,
+    /// Packets of sound that have no place: at the beginning without a time, or over others where recordings are joined.
+    out_of_place: u64,
 }
 
 impl SideStreams {
@@ -130,7 +136,6 @@ impl SideStreams {
             shift: source.source.shift,
             jumps: jumps.to_vec(),
             jumped: 0,
-            last_written: None,
         })
     }
 
@@ -153,10 +158,10 @@ impl SideStreams {
         }
     }
 
-    /// The stream of the source to blame when writing has failed, if it is not the video.
-    pub fn suspect(&self) -> Option<usize> {
+    /// Which streams of the source go into the output.
+    pub fn kept(&self) -> Vec<usize> {
         let is_kept = |index: &usize| !matches!(self.routes[*index].to, Target::Nowhere);
-        self.last_written.or_else(|| (0..self.routes.len()).rev().find(is_kept))
+        (0..self.routes.len()).filter(is_kept).collect()
     }
 
     /// What had to be changed while packets were written, in sentences.
@@ -174,7 +179,14 @@ impl SideStreams {
                     stamps.moved
                 ));
             }
-            if let Target::Convert(transcoder) = to
+            if stamps.out_of_place > 0 {
+                let packets = if stamps.out_of_place == 1 { "packet was" } else { "packets were" };
+                changes.push(format!(
+                    "{name}: {} {packets} left out that had no time, or overlapped where recordings are joined",
+                    stamps.out_of_place
+                ));
+            }
+            if let Target::Convert(_, transcoder) = to
                 && transcoder.failed() > 0
             {
                 changes.push(format!("{name}: {} pieces could not be converted and are missing", transcoder.failed()));
@@ -207,9 +219,10 @@ impl SideStreams {
                 continue;
             };
             // SAFETY: a stream of the open input; the packet is ours.
-            let from = unsafe {
+            let (from, is_left_out) = unsafe {
                 let stream = *(*self.input.as_ptr()).streams.add(index);
                 let p = self.packet.as_mut_ptr();
+                let mut is_left_out = false;
                 if !self.held {
                     let is_sparse = (*(*stream).codecpar).codec_type != ffi::AVMediaType::AVMEDIA_TYPE_AUDIO;
                     let shift = route.stamps.shift(p, (*stream).time_base, is_sparse, &self.jumps, &mut self.jumped);
@@ -219,30 +232,30 @@ impl SideStreams {
                             *stamp = stamp.saturating_add(shift);
                         }
                     }
+                    is_left_out = !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base);
                 }
-                (*stream).time_base
+                ((*stream).time_base, is_left_out)
             };
-            // SAFETY: streams of the open contexts; the packet is ours and emptied by the muxer.
-            unsafe {
-                let p = self.packet.as_mut_ptr();
-                let at = if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts };
-                self.held = at != ffi::AV_NOPTS_VALUE && in_seconds(at, from) > seconds + AHEAD;
-                if self.held {
-                    return Ok(());
-                }
-                self.last_written = Some(index);
-                match &mut route.to {
-                    Target::Nowhere => {}
-                    Target::Convert(transcoder) => transcoder.feed(Some(&mut self.packet), output)?,
-                    Target::Copy(target) => {
-                        let stream = *(*output.as_ptr()).streams.add(*target);
-                        ffi::av_packet_rescale_ts(p, from, (*stream).time_base);
-                        let may_repeat = (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_TS_NONSTRICT != 0;
-                        route.stamps.repair(p, may_repeat);
-                        (*p).stream_index = *target as i32;
-                        (*p).pos = -1;
-                        check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p))?;
-                    }
+            // SAFETY: the packet is ours.
+            let at = unsafe {
+                let p = self.packet.as_ptr();
+                if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts }
+            };
+            self.held = at != ffi::AV_NOPTS_VALUE && in_seconds(at, from) > seconds + AHEAD;
+            if self.held {
+                return Ok(());
+            }
+            if is_left_out {
+                continue;
+            }
+            let stamps = &mut route.stamps;
+            match &mut route.to {
+                Target::Nowhere => {}
+                Target::Copy(target) => write(output, *target, stamps, from, &mut self.packet)?,
+                Target::Convert(target, transcoder) => {
+                    let from = transcoder.time_base();
+                    let packet = Some(&mut self.packet);
+                    transcoder.feed(packet, &mut |packet| write(output, *target, stamps, from, packet))?;
                 }
             }
         }
@@ -250,13 +263,37 @@ impl SideStreams {
     }
 
     fn finish_conversions(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
-        for (index, route) in self.routes.iter_mut().enumerate() {
-            if let Target::Convert(transcoder) = &mut route.to {
-                self.last_written = Some(index);
-                transcoder.feed(None, output)?;
+        for route in &mut self.routes {
+            if let Target::Convert(target, transcoder) = &mut route.to {
+                let from = transcoder.time_base();
+                transcoder.feed(None, &mut |packet| write(output, *target, &mut route.stamps, from, packet))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Hands a packet, its stamps in the unit `from`, to the muxer for the output's stream `target`.
+fn write(
+    output: &mut Output,
+    target: usize,
+    stamps: &mut Stamps,
+    from: ffi::AVRational,
+    packet: &mut ffmpeg::Packet,
+) -> Result<(), ffmpeg::Error> {
+    // SAFETY: an open output that has the stream; the packet is ours and emptied by the muxer.
+    unsafe {
+        let p = packet.as_mut_ptr();
+        let stream = *(*output.as_ptr()).streams.add(target);
+        if in_seconds((*p).duration, from) > LONGEST {
+            (*p).duration = 0;
+        }
+        ffi::av_packet_rescale_ts(p, from, (*stream).time_base);
+        let may_repeat = (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_TS_NONSTRICT != 0;
+        stamps.repair(p, may_repeat);
+        (*p).stream_index = target as i32;
+        (*p).pos = -1;
+        check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p)).map(drop)
     }
 }
 
@@ -275,26 +312,48 @@ impl Stamps {
         jumped: &mut usize,
     ) -> i64 {
         // SAFETY: the caller's promise.
-        let (pts, dts) = unsafe { ((*packet).pts, (*packet).dts) };
+        let (pts, dts, duration) = unsafe { ((*packet).pts, (*packet).dts, (*packet).duration) };
         let at = if dts == ffi::AV_NOPTS_VALUE { pts } else { dts };
-        if at == ffi::AV_NOPTS_VALUE {
-            self.moved += 1;
-        } else {
+        if at != ffi::AV_NOPTS_VALUE {
             let at = in_seconds(at, time_base);
             let goes_back = self.read.is_some_and(|before| before - at > JUMP);
             let is_there = jumps.get(self.jumped).is_some_and(|jump| (jump.at - at).abs() < NEAR);
             if goes_back && is_there {
                 self.jumped += 1;
+                self.joins = true;
                 *jumped = self.jumped.max(*jumped);
             } else if is_sparse && self.jumped < *jumped {
                 self.jumped = *jumped;
-            } else if self.read.is_some_and(|before| if is_sparse { at < before } else { at <= before }) {
+            } else if self.read.is_some_and(|before| at < before || (at == before && !is_sparse && duration > 1)) {
+                // Where a packet is shorter than the unit of time, several have the same.
                 self.moved += 1;
             }
             self.read = Some(at);
         }
         let shift = self.jumped.checked_sub(1).map_or(0.0, |last| jumps[last].shift);
         (shift * 1e6).round() as i64
+    }
+
+    /// Whether a packet of sound, its stamps in the output's clock, is better left out: those around it would be heard late
+    /// by as much as it lasts.
+    ///
+    /// # Safety
+    /// `packet` must be a live packet.
+    unsafe fn is_out_of_place(&mut self, packet: *const ffi::AVPacket, time_base: ffi::AVRational) -> bool {
+        // SAFETY: the caller's promise.
+        let (pts, duration) = unsafe { ((*packet).pts, in_seconds((*packet).duration, time_base)) };
+        let begin = (pts != ffi::AV_NOPTS_VALUE).then(|| in_seconds(pts, time_base)).or(self.heard);
+        let overlaps = |begin: f64| self.joins && self.heard.is_some_and(|end| end - begin > duration / 2.0);
+        match begin {
+            Some(begin) if !overlaps(begin) => {
+                (self.joins, self.heard) = (false, Some(begin + duration));
+                false
+            }
+            _ => {
+                self.out_of_place += 1;
+                true
+            }
+        }
     }
 
     /// Gives a packet stamps that muxers take: none is missing, and each is later than the one before (or, where the container
@@ -389,7 +448,7 @@ fn add_stream(
             proposed.add_to(output, from, (*from).time_base).map(Target::Copy)
         } else if !matches!(medium, Type::Audio | Type::Subtitle) {
             None
-        } else if let Ok(mut transcoder) = Transcoder::open(from, output) {
+        } else if let Ok(transcoder) = Transcoder::open(from, output) {
             transcoder.describe(proposed.0).map_err(|e| MediaError::encode(path, e))?;
             match is_taken(path, output, &proposed, from)? {
                 true => proposed.add_to(output, from, transcoder.time_base()).map(|target| {
@@ -397,8 +456,7 @@ fn add_stream(
                         "{name} was converted to {}: '{container}' files do not take it as it is",
                         transcoder.codec()
                     ));
-                    transcoder.set_target(target);
-                    Target::Convert(Box::new(transcoder))
+                    Target::Convert(target, Box::new(transcoder))
                 }),
                 false => None,
             }
@@ -423,8 +481,12 @@ fn is_known(container: &str, medium: Type, id: ffmpeg::codec::Id, output: &Outpu
     }
     // SAFETY: the output lives.
     let answer = unsafe { ffi::avformat_query_codec((*output.as_ptr()).oformat, id.into(), 0) };
-    // Muxers do not tell of data and attachments; the trial shows what they take.
-    answer == 1 || matches!(medium, Type::Data | Type::Attachment)
+    match medium {
+        // Muxers do not tell of these; the trial shows what they take. WebM's takes attachments, and drops them.
+        Type::Data => true,
+        Type::Attachment => container == "matroska",
+        _ => answer == 1,
+    }
 }
 
 /// Whether a container takes one more stream beside those that `output` has: whether its header can be written, to memory.

@@ -22,12 +22,13 @@ const SUBTITLE_BYTES: usize = 1 << 20;
 const SUBTITLES: [ffi::AVCodecID; 3] =
     [ffi::AVCodecID::AV_CODEC_ID_MOV_TEXT, ffi::AVCodecID::AV_CODEC_ID_SUBRIP, ffi::AVCodecID::AV_CODEC_ID_WEBVTT];
 
+/// Takes the packets that come out.
+pub(super) type Write<'a> = &'a mut dyn FnMut(&mut ffmpeg::Packet) -> Result<(), ffmpeg::Error>;
+
 /// Turns one stream of the source into one stream of the output.
 pub(super) struct Transcoder {
     decoder: Codec,
     encoder: Codec,
-    /// Index of the stream in the output.
-    target: usize,
     packet: ffmpeg::Packet,
     sound: Option<Sound>,
     /// Pieces that the encoder did not take.
@@ -111,7 +112,7 @@ impl Transcoder {
                 }
                 _ => (open_subtitles(&decoder, output)?, None),
             };
-            Ok(Self { decoder, encoder, target: 0, packet: ffmpeg::Packet::empty(), sound, failed: 0 })
+            Ok(Self { decoder, encoder, packet: ffmpeg::Packet::empty(), sound, failed: 0 })
         }
     }
 
@@ -130,11 +131,6 @@ impl Transcoder {
         unsafe { (*self.encoder.0).time_base }
     }
 
-    /// Says which stream of the output is filled.
-    pub fn set_target(&mut self, index: usize) {
-        self.target = index;
-    }
-
     /// Pieces of sound or text that the encoder did not take.
     pub fn failed(&self) -> u64 {
         self.failed
@@ -146,18 +142,18 @@ impl Transcoder {
         unsafe { CStr::from_ptr(ffi::avcodec_get_name((*self.encoder.0).codec_id)) }.to_string_lossy().into_owned()
     }
 
-    /// Takes a packet of the source (its stamps in the source's time base) and writes what comes of it; damaged packets
-    /// are skipped, as players do. `None` at the end writes what is held back.
-    pub fn feed(&mut self, packet: Option<&mut ffmpeg::Packet>, output: &mut Output) -> Result<(), ffmpeg::Error> {
+    /// Takes a packet of the source (its stamps in the source's time base) and gives `write` what comes of it, stamps in
+    /// [`Transcoder::time_base`]; damaged packets are skipped, as players do. `None` at the end gives what is held back.
+    pub fn feed(&mut self, packet: Option<&mut ffmpeg::Packet>, write: Write<'_>) -> Result<(), ffmpeg::Error> {
         let packet = packet.map_or(ptr::null_mut(), |p| p.as_mut_ptr());
         match self.sound.take() {
             Some(mut sound) => {
-                let result = self.feed_sound(&mut sound, packet, output);
+                let result = self.feed_sound(&mut sound, packet, write);
                 self.sound = Some(sound);
                 result
             }
             None if packet.is_null() => Ok(()),
-            None => self.feed_subtitle(packet, output),
+            None => self.feed_subtitle(packet, write),
         }
     }
 
@@ -165,7 +161,7 @@ impl Transcoder {
         &mut self,
         sound: &mut Sound,
         packet: *mut ffi::AVPacket,
-        output: &mut Output,
+        write: Write<'_>,
     ) -> Result<(), ffmpeg::Error> {
         let at_end = packet.is_null();
         // SAFETY: open contexts of our own; frames are valid for their calls.
@@ -179,14 +175,14 @@ impl Transcoder {
                     self.change_form(sound, frame.as_ptr())?;
                 }
                 self.resample(sound, frame.as_mut_ptr())?;
-                self.encode_sound(sound, false, output)?;
+                self.encode_sound(sound, false, write)?;
             }
             if at_end {
                 self.resample(sound, ptr::null_mut())?;
-                self.encode_sound(sound, true, output)?;
+                self.encode_sound(sound, true, write)?;
                 // An encoder that has nothing to say at the end loses nothing.
                 ffi::avcodec_send_frame(self.encoder.0, ptr::null());
-                self.drain(output)?;
+                self.drain(write)?;
             }
             Ok(())
         }
@@ -256,7 +252,7 @@ impl Transcoder {
     }
 
     /// Encodes whole packets of the queue; with `all`, the rest as well.
-    fn encode_sound(&mut self, sound: &mut Sound, all: bool, output: &mut Output) -> Result<(), ffmpeg::Error> {
+    fn encode_sound(&mut self, sound: &mut Sound, all: bool, write: Write<'_>) -> Result<(), ffmpeg::Error> {
         // SAFETY: open contexts of our own; the frame has room for the samples that are read into it.
         unsafe {
             loop {
@@ -277,13 +273,13 @@ impl Transcoder {
                 *stamp += i64::from(read);
                 // Samples that are no numbers, say. The next piece may be whole.
                 self.failed += u64::from(ffi::avcodec_send_frame(self.encoder.0, f) < 0);
-                self.drain(output)?;
+                self.drain(write)?;
             }
         }
     }
 
-    /// Writes the sound packets that are ready.
-    fn drain(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
+    /// Gives the sound packets that are ready.
+    fn drain(&mut self, write: Write<'_>) -> Result<(), ffmpeg::Error> {
         // SAFETY: an open encoder and a packet of our own, which the muxer empties.
         unsafe {
             let p = self.packet.as_mut_ptr();
@@ -293,24 +289,12 @@ impl Transcoder {
                     self.failed += u64::from(code != ffi::AVERROR(ffi::EAGAIN) && code != ffi::AVERROR_EOF);
                     return Ok(());
                 }
-                self.write(output)?;
+                write(&mut self.packet)?;
             }
         }
     }
 
-    /// Hands `self.packet` (stamps in the encoder's time base) to the muxer.
-    fn write(&mut self, output: &mut Output) -> Result<(), ffmpeg::Error> {
-        // SAFETY: an open output that has the stream; the packet is ours.
-        unsafe {
-            let p = self.packet.as_mut_ptr();
-            let to = (**(*output.as_ptr()).streams.add(self.target)).time_base;
-            ffi::av_packet_rescale_ts(p, (*self.encoder.0).time_base, to);
-            (*p).stream_index = self.target as i32;
-            check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p)).map(|_| ())
-        }
-    }
-
-    fn feed_subtitle(&mut self, packet: *mut ffi::AVPacket, output: &mut Output) -> Result<(), ffmpeg::Error> {
+    fn feed_subtitle(&mut self, packet: *mut ffi::AVPacket, write: Write<'_>) -> Result<(), ffmpeg::Error> {
         // SAFETY: open contexts of our own; the subtitle is zeroed before and freed after; the buffer has the size told.
         unsafe {
             let mut subtitle: ffi::AVSubtitle = std::mem::zeroed();
@@ -338,8 +322,8 @@ impl Transcoder {
             let p = self.packet.as_mut_ptr();
             ((*p).pts, (*p).dts) = (pts, pts);
             (*p).duration = ffi::av_rescale_q(length.max(0), millisecond, MICROSECONDS);
-            self.write(output)
         }
+        write(&mut self.packet)
     }
 }
 

@@ -2,18 +2,34 @@
 
 use std::path::Path;
 
-use super::av::open_input;
-use super::{MediaError, Written};
+use ffmpeg_next::ffi::AVPacketSideDataType as Kind;
+
+use super::av::{open_input, stream_side_data};
+use super::{EncodeSettings, MediaError, VideoInfo, Written, light};
+
+/// What a finished file holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// Time stamp of the first frame, seconds.
+    pub start: f64,
+    /// What of the source's video the container does not hold, in sentences.
+    pub lost: Vec<String>,
+}
 
 /// Reads all packets of the file's video and compares their number and length.
-pub fn verify(path: &Path, written: &Written) -> Result<(), MediaError> {
+pub fn verify(
+    path: &Path,
+    source: &VideoInfo,
+    settings: &EncodeSettings,
+    written: &Written,
+) -> Result<Verified, MediaError> {
     let wrong = |reason: String| MediaError::Verify { path: path.to_owned(), reason };
     let mut input = open_input(path)?;
-    let Some((index, time_base)) = input
-        .streams()
-        .best(ffmpeg_next::media::Type::Video)
-        .map(|stream| (stream.index(), f64::from(stream.time_base())))
-    else {
+    let container = path.extension().unwrap_or_default().to_string_lossy();
+    let Some((index, time_base, lost)) = input.streams().best(ffmpeg_next::media::Type::Video).map(|stream| {
+        let lost = lost(source, settings, &container, |kind| stream_side_data(&stream, kind).is_some());
+        (stream.index(), f64::from(stream.time_base()), lost)
+    }) else {
         return Err(wrong("it has no video".into()));
     };
     let (mut frames, mut start, mut end) = (0u64, i64::MAX, i64::MIN);
@@ -34,5 +50,31 @@ pub fn verify(path: &Path, written: &Written) -> Result<(), MediaError> {
     if frames > 0 && (duration - written.duration).abs() > slack {
         return Err(wrong(format!("it lasts {duration:.2} instead of {:.2} seconds", written.duration)));
     }
-    Ok(())
+    Ok(Verified { start: if frames > 0 { start as f64 * time_base } else { 0.0 }, lost })
+}
+
+/// Side data of the source's video that is in the result neither by the container's means nor by the encoder's.
+fn lost(source: &VideoInfo, settings: &EncodeSettings, container: &str, has: impl Fn(Kind) -> bool) -> Vec<String> {
+    let is_turned = source.orientation != crate::geometry::Orientation::default();
+    let sentence = |kind: Kind| match kind {
+        Kind::AV_PKT_DATA_DISPLAYMATRIX if is_turned => Some(format!(
+            "'{container}' files do not say how a picture is turned, so that this one is shown as the camera's sensor saw it; mp4 and mov do (encode.container)"
+        )),
+        Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA | Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL
+            if !light::is_written_by(&settings.codec) =>
+        {
+            Some(format!("neither {} nor '{container}' files keep HDR10's light metadata; it is lost", settings.codec))
+        }
+        Kind::AV_PKT_DATA_STEREO3D => {
+            Some(format!("'{container}' files do not say that a picture is made of two for both eyes; that is lost"))
+        }
+        Kind::AV_PKT_DATA_SPHERICAL => {
+            Some(format!("'{container}' files do not say that a picture is a panorama; that is lost"))
+        }
+        _ => None,
+    };
+    let kinds = source.source.side_data.iter().map(|(kind, _)| *kind);
+    let mut lost: Vec<String> = kinds.filter(|kind| !has(*kind)).filter_map(sentence).collect();
+    lost.dedup();
+    lost
 }

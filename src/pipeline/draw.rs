@@ -90,18 +90,30 @@ pub fn mux(
         })?;
         Ok(muxer.finish()?)
     };
-    let mut left_out = LeftOut::new();
-    loop {
+    let streams = match attempt(&LeftOut::new()) {
+        Err(JobError::Media(MediaError::SideStream { streams, source, .. })) => {
+            let name = printable(&job.source.to_string_lossy());
+            tracing::info!("{name}: a stream beside the video cannot be written ({source}); each is tried now");
+            streams
+        }
+        other => return other,
+    };
+    // Without any, then with each that does no harm.
+    let mut left_out: LeftOut = streams.iter().copied().collect();
+    let mut written = attempt(&left_out)?;
+    let mut is_stale = false;
+    for stream in streams {
+        left_out.remove(&stream);
         match attempt(&left_out) {
-            Err(JobError::Media(MediaError::SideStream { stream, source, .. })) if left_out.insert(stream) => {
-                let name = printable(&job.source.to_string_lossy());
-                tracing::info!(
-                    "{name}: stream {stream} cannot be written ({source}); the file is made again without it"
-                );
+            Ok(better) => (written, is_stale) = (better, false),
+            Err(JobError::Media(MediaError::SideStream { .. })) => {
+                left_out.insert(stream);
+                is_stale = true;
             }
-            other => return other,
+            Err(error) => return Err(error),
         }
     }
+    if is_stale { attempt(&left_out) } else { Ok(written) }
 }
 
 /// Poses the bodies of each frame and asks for their drawing.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::cast::Cast;
 use super::draw::{draw, mux};
 use super::journal::Journal;
-use super::motion::{Counts, write_motion};
+use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
@@ -17,7 +17,7 @@ use super::{Event, Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
-use crate::media::{Decoder, LeftOut, Muxer};
+use crate::media::{self, Decoder, LeftOut, Muxer};
 use crate::models::Models;
 use crate::pose::{Device, Network, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
@@ -133,9 +133,10 @@ impl Engine {
         }
         let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
+        let source = job.source.to_string_lossy();
+        let mut header = header(&source, &info, &self.body, &cast, &times);
         let counts = std::thread::scope(|scope| {
-            let motion =
-                spawn(scope, "motion", || write_motion(job, &info, &self.body, &cast, &times, partial.motion()))?;
+            let motion = spawn(scope, "motion", || write_motion(job, &header, &cast, &times, partial.motion()))?;
             let renderer = self.render.renderer();
             let drawn = draw(job, &cast, frames, &renderer, timings, &mut journal, partial.video());
             let counts = join(motion);
@@ -147,12 +148,18 @@ impl Engine {
             return Err(JobError::Changed);
         }
         let written = mux(job, &info, &journal, &jumps, partial.video())?;
-        crate::media::verify(partial.video(), &written)?;
+        let verified = media::verify(partial.video(), &info, &job.settings.encode.settings(), &written)?;
+        // Some containers move the whole clock, since their time cannot be negative.
+        header.video_start = verified.start;
+        header
+            .rewrite(partial.motion())
+            .map_err(|source| JobError::Output { path: job.outputs.motion.clone(), source })?;
         if identify(job.source)? != before {
             return Err(JobError::Changed);
         }
         let Counts { bodies, uncertain_frames } = counts;
         warnings.extend(written.warnings);
+        warnings.extend(verified.lost);
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
         }

@@ -21,18 +21,10 @@ pub struct Counts {
     pub uncertain_frames: u64,
 }
 
-/// Writes the motion of `cast` for frames at these `times` (seconds).
-pub fn write_motion(
-    job: &Job,
-    info: &VideoInfo,
-    body: &Body,
-    cast: &Cast,
-    times: &[f64],
-    file: &File,
-) -> Result<Counts, JobError> {
-    let unwritable = |source: io::Error| JobError::Output { path: job.outputs.motion.clone(), source };
-    let header = Header {
-        path: &job.source.to_string_lossy(),
+/// The first line of the motion file for frames at these `times` (seconds).
+pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, cast: &Cast, times: &[f64]) -> Header<'a> {
+    Header {
+        path,
         display: info.geometry.display,
         fps: frame_rate(info.frame_rate, times),
         video_start: info.source_start + info.shift,
@@ -42,8 +34,13 @@ pub fn write_motion(
         joints: &body.joint_names,
         parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
         camera: cast.camera(),
-    };
-    let mut writer = MotionWriter::new(BufWriter::new(file), &header).map_err(unwritable)?;
+    }
+}
+
+/// Writes the motion of `cast` for frames at these `times` (seconds).
+pub fn write_motion(job: &Job, header: &Header, cast: &Cast, times: &[f64], file: &File) -> Result<Counts, JobError> {
+    let unwritable = |source: io::Error| JobError::Output { path: job.outputs.motion.clone(), source };
+    let mut writer = MotionWriter::new(BufWriter::new(file), header).map_err(unwritable)?;
     let mut counts = Counts::default();
     for (frame, time) in times.iter().enumerate() {
         if (job.course)() == Course::Stop {
