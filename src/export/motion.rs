@@ -89,7 +89,7 @@ impl Header<'_> {
             "keypoints": "coco17",
         })
         .to_string();
-        let number = round(self.video_start, 6).to_string().len();
+        let number = serde_json::json!(round(self.video_start, 6)).to_string().len();
         text + &" ".repeat(LONGEST_NUMBER.saturating_sub(number)) + "\n"
     }
 

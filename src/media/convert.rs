@@ -42,6 +42,12 @@ pub(super) fn name(pixel: Pixel) -> String {
     pixel.descriptor().map_or_else(|| "unknown".to_owned(), |d| d.name().to_owned())
 }
 
+/// The format that has all of chroma at a bit depth.
+pub(super) fn without_subsampling(depth: u8) -> Pixel {
+    let name = if depth > 8 { format!("yuv444p{depth}le") } else { "yuv444p".to_owned() };
+    by_name(&name).unwrap_or(Pixel::YUV444P)
+}
+
 /// Bits of a sample.
 pub(super) fn depth(pixel: Pixel) -> i32 {
     // SAFETY: the descriptor is null or lives for ever.

@@ -13,7 +13,8 @@ use super::av::{Options, check, copy_metadata, file_url};
 use super::convert::Converter;
 use super::pad::Padding;
 use super::probe::SideData;
-use super::{Color, Frame, MediaError, VideoInfo, convert, effort, light};
+use super::turn::Turning;
+use super::{Color, Frame, Layout, MediaError, VideoInfo, convert, effort, light};
 
 /// How the video is compressed.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +59,8 @@ pub struct Encoder {
     inside: VecDeque<(i64, i64, i64)>,
     /// Of the frames that come in.
     pixel: Pixel,
+    /// Turns frames, where the container does not say how they are shown.
+    turning: Option<Turning>,
     /// Makes frames as large as the encoder wants them, where it does not take their size.
     padding: Option<Padding>,
     /// Into the format that the encoder takes, where it does not take that of the frames.
@@ -72,13 +75,16 @@ impl Encoder {
     /// messages speak of it.
     pub fn open(path: &Path, source: &VideoInfo, settings: &EncodeSettings) -> Result<Self, MediaError> {
         let mut warnings = Vec::new();
-        let pixel = source.source.pixel;
-        let (running, encoded, [width, height]) = open_encoder(path, source, settings, &mut warnings)?;
+        let turning = Turning::needed(path, source)?;
+        let shown = Shown::new(source, turning.as_ref());
+        let (running, encoded, [width, height]) = open_encoder(path, &shown, settings, &mut warnings)?;
         // SAFETY: a number of a live context.
         let counts = effort::is_of_mpeg_make(unsafe { (*running.context.as_ptr()).codec_id });
-        let is_padded = [width, height] != source.geometry.coded;
-        let padding = is_padded.then(|| Padding::new(&source.geometry, source.layout, [width, height]));
-        let converter = (encoded != pixel).then(|| Converter::new(encoded, width, height));
+        let padding = ([width, height] != shown.size).then(|| match turning {
+            Some(_) => Padding::upright(shown.layout, [width, height]),
+            None => Padding::new(&source.geometry, shown.layout, [width, height]),
+        });
+        let converter = (encoded != shown.pixel).then(|| Converter::new(encoded, width, height));
         // SAFETY: plain arithmetic.
         let shift = unsafe { ffi::av_rescale_q(source.source.shift, MICROSECONDS, source.source.time_base) };
         Ok(Self {
@@ -88,7 +94,8 @@ impl Encoder {
             counts,
             sent: 0,
             inside: VecDeque::new(),
-            pixel,
+            pixel: source.source.pixel,
+            turning,
             padding,
             converter,
             color: source.color,
@@ -102,6 +109,9 @@ impl Encoder {
         let mut picture = frame.picture;
         if picture.format() != self.pixel || [picture.width(), picture.height()] != self.size {
             return Err(MediaError::WrongFrame { path: self.path.clone() });
+        }
+        if let Some(turning) = &mut self.turning {
+            picture = turning.run(&picture).map_err(|e| MediaError::encode(&self.path, e))?;
         }
         if let Some(padding) = &self.padding {
             picture = padding.run(&picture).map_err(|e| MediaError::encode(&self.path, e))?;
@@ -135,7 +145,16 @@ impl Encoder {
     /// `stream` must be one of a live output.
     pub(super) unsafe fn describe(mut self, stream: *mut ffi::AVStream) -> Result<(), MediaError> {
         // SAFETY: the caller's promise.
-        unsafe { self.running.describe((*stream).codecpar) }.map_err(|e| MediaError::encode(&self.path, e))
+        unsafe {
+            (*stream).sample_aspect_ratio = (*self.running.context.as_ptr()).sample_aspect_ratio;
+            self.running.describe((*stream).codecpar)
+        }
+        .map_err(|e| MediaError::encode(&self.path, e))
+    }
+
+    /// Whether frames are turned, so that the stream is shown as it is.
+    pub(super) fn is_turning(&self) -> bool {
+        self.turning.is_some()
     }
 
     fn drain(&mut self) -> Result<Vec<Packet>, MediaError> {
@@ -289,20 +308,57 @@ pub fn try_encoder(settings: &EncodeSettings, extension: &str) -> Result<(), Med
     start(&path, settings, [640, 360], Pixel::YUV420P, &[], &stream).map(|_| ())
 }
 
+/// A video as it goes into the encoder, but for what that does not take.
+struct Shown<'a> {
+    source: &'a VideoInfo,
+    /// Width and height in pixels.
+    size: [u32; 2],
+    pixel: Pixel,
+    layout: Layout,
+    /// Width of a pixel over its height.
+    sample_aspect: ffi::AVRational,
+    /// Whether frames are made of two fields.
+    interlaced: bool,
+    /// Whether frames are turned before.
+    is_turned: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn new(source: &'a VideoInfo, turning: Option<&Turning>) -> Self {
+        let is_sideways = turning.is_some_and(Turning::is_sideways);
+        let aspect = source.source.sample_aspect;
+        Self {
+            source,
+            size: turning.map_or(source.geometry.coded, |t| t.size(source.geometry.coded)),
+            pixel: turning.map_or(source.source.pixel, Turning::pixel),
+            layout: turning.map_or(source.layout, Turning::layout),
+            sample_aspect: if is_sideways && aspect.num > 0 {
+                ffi::AVRational { num: aspect.den, den: aspect.num }
+            } else {
+                aspect
+            },
+            // Rows of two fields become columns.
+            interlaced: source.interlaced && !is_sideways,
+            is_turned: turning.is_some(),
+        }
+    }
+}
+
 /// An open encoder, the pixel format of its frames (the source's or the one that is asked for, or the nearest to it that the
 /// encoder takes), and their size: that of the source, or the next that the encoder takes.
 fn open_encoder(
     path: &Path,
-    source: &VideoInfo,
+    shown: &Shown<'_>,
     settings: &EncodeSettings,
     warnings: &mut Vec<String>,
 ) -> Result<(Running, Pixel, [u32; 2]), MediaError> {
+    let source = shown.source;
     let stream = |c: &mut ffi::AVCodecContext| {
         source.source.tags.write_context(c);
         c.time_base = source.source.time_base;
         c.framerate = source.source.frame_rate;
-        c.sample_aspect_ratio = source.source.sample_aspect;
-        if source.interlaced {
+        c.sample_aspect_ratio = shown.sample_aspect;
+        if shown.interlaced {
             c.flags |= (ffi::AV_CODEC_FLAG_INTERLACED_DCT | ffi::AV_CODEC_FLAG_INTERLACED_ME) as i32;
             c.field_order = match source.source.top_field_first {
                 true => ffi::AVFieldOrder::AV_FIELD_TT,
@@ -311,10 +367,10 @@ fn open_encoder(
         }
     };
     let mut refused = None;
-    for size in sizes(source.geometry.coded, source.interlaced) {
-        match start(path, settings, size, source.source.pixel, &source.source.side_data, &stream) {
+    for size in sizes(shown.size, shown.interlaced) {
+        match start(path, settings, size, shown.pixel, &source.source.side_data, &stream) {
             Ok((running, pixel)) => {
-                warnings.extend(what_changes(source, settings, &running, pixel, size));
+                warnings.extend(what_changes(shown, settings, &running, pixel, size));
                 return Ok((running, pixel, size));
             }
             // What the encoder says of the size that the video has is told.
@@ -339,13 +395,17 @@ fn sizes([width, height]: [u32; 2], interlaced: bool) -> Vec<[u32; 2]> {
 
 /// What is not as in the source once it is encoded, and what few players show; in sentences.
 fn what_changes(
-    source: &VideoInfo,
+    shown: &Shown<'_>,
     settings: &EncodeSettings,
     running: &Running,
     pixel: Pixel,
     size: [u32; 2],
 ) -> Vec<String> {
+    let source = shown.source;
     let mut changes = Vec::new();
+    if shown.is_turned {
+        changes.push("the container does not say how pictures are turned; so the pictures themselves are turned".to_owned());
+    }
     let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
     match &settings.pixel_format {
         _ if from == to => {}
@@ -358,12 +418,12 @@ fn what_changes(
                 .into(),
         );
     }
-    let added = |axis: usize, one: &str, many: &str| match size[axis] - source.geometry.coded[axis] {
+    let added = |axis: usize, one: &str, many: &str| match size[axis] - shown.size[axis] {
         0 => None,
         1 => Some(format!("one {one}")),
         n => Some(format!("{n} {many}")),
     };
-    let turned = source.orientation.quarter_turns % 2;
+    let turned = if shown.is_turned { 0 } else { source.orientation.quarter_turns % 2 };
     let (x, y) = (usize::from(turned), usize::from(1 - turned));
     let parts: Vec<_> = [
         added(x, "column of pixels on the right", "columns of pixels on the right"),
@@ -376,8 +436,8 @@ fn what_changes(
         changes.push(format!(
             "{} does not take pictures of {}x{} pixels: {} was added, which repeats what is beside it; nothing is shifted",
             settings.codec,
-            source.geometry.coded[0],
-            source.geometry.coded[1],
+            shown.size[0],
+            shown.size[1],
             parts.join(" and ")
         ));
     }

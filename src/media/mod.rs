@@ -20,6 +20,7 @@ mod probe;
 mod side_streams;
 mod thumbnail;
 mod transcode;
+mod turn;
 mod verify;
 
 pub use av::{init, version};

@@ -75,11 +75,12 @@ impl Muxer {
             if stream.is_null() {
                 return Err(fail(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM))));
             }
+            let is_turned = encoder.is_turning();
             encoder.describe(stream)?;
             (*stream).time_base = source.source.time_base;
             (*stream).avg_frame_rate = source.source.frame_rate;
-            (*stream).sample_aspect_ratio = source.source.sample_aspect;
-            for (kind, bytes) in &source.source.side_data {
+            let is_matrix = |kind| kind == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
+            for (kind, bytes) in source.source.side_data.iter().filter(|(kind, _)| !(is_turned && is_matrix(*kind))) {
                 let to = ffi::av_stream_new_side_data(stream, *kind, bytes.len() as _);
                 if !to.is_null() {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());

@@ -21,12 +21,17 @@ pub(super) struct Padding {
 }
 
 impl Padding {
-    /// To `size`, for planar pictures of this geometry and layout.
+    /// To `size`, for planar pictures of this layout that are turned as `geometry` says when they are shown.
     pub fn new(geometry: &Geometry, layout: Layout, size: [u32; 2]) -> Self {
         let map = geometry.to_coded.matrix2;
         // How a coded coordinate changes with both displayed ones, one of which is without influence.
         let at_start = [map.x_axis.x + map.y_axis.x < 0.0, map.x_axis.y + map.y_axis.y < 0.0];
         Self { size, layout, at_start }
+    }
+
+    /// The same for pictures that are shown as they are.
+    pub fn upright(layout: Layout, size: [u32; 2]) -> Self {
+        Self { size, layout, at_start: [false; 2] }
     }
 
     /// A larger copy.

@@ -55,11 +55,7 @@ pub fn verify(
 
 /// Side data of the source's video that is in the result neither by the container's means nor by the encoder's.
 fn lost(source: &VideoInfo, settings: &EncodeSettings, container: &str, has: impl Fn(Kind) -> bool) -> Vec<String> {
-    let is_turned = source.orientation != crate::geometry::Orientation::default();
     let sentence = |kind: Kind| match kind {
-        Kind::AV_PKT_DATA_DISPLAYMATRIX if is_turned => Some(format!(
-            "'{container}' files do not say how a picture is turned, so that this one is shown as the camera's sensor saw it; mp4 and mov do (encode.container)"
-        )),
         Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA | Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL
             if !light::is_written_by(&settings.codec) =>
         {
