@@ -188,7 +188,9 @@ mod tests {
             path: "a \"b\".mp4",
             display: [64, 48],
             fps: 29.97003,
-            frames: 2,
+            video_start: 0.5,
+            source_start: -0.25,
+            frames: 3,
             body: "test",
             joints: &["root".to_owned()],
             parents: vec![-1],
@@ -207,14 +209,20 @@ mod tests {
         };
         let mut text = Vec::new();
         let mut writer = MotionWriter::new(&mut text, &header).unwrap();
-        writer.write(0.0, &[]).unwrap();
-        writer.write(0.0333667, &[person]).unwrap();
+        writer.write(0.0, &[], false).unwrap();
+        writer.write(0.0333667, &[person], false).unwrap();
+        writer.write(0.0667333, &[], true).unwrap();
         let text = String::from_utf8(text).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
         assert_eq!(lines[0]["meshreel"], 1);
         assert_eq!(lines[0]["video"]["path"], "a \"b\".mp4");
         assert_eq!(lines[1], serde_json::json!({"frame": 0, "time": 0.0, "people": []}));
+        assert_eq!(
+            lines[0]["clock"],
+            serde_json::json!({"zero": "first frame", "video_start": 0.5, "source_start": -0.25})
+        );
+        assert_eq!(lines[3], serde_json::json!({"frame": 2, "time": 0.066733, "corrupt": true, "people": []}));
         let p = &lines[2]["people"][0];
         assert_eq!(p["box"], serde_json::json!([1.23, 2.0, 3.0, 4.0]));
         assert_eq!(p["keypoints2d"][16], serde_json::json!([0.33, 0.0, 1.0]));
@@ -223,5 +231,34 @@ mod tests {
         assert_eq!(p["uncertain"], true);
         assert_eq!(p["shape"], serde_json::json!([0.0]));
         assert!(!text.contains("-0.0"), "{text}");
+    }
+
+    #[test]
+    fn the_header_is_written_again_in_its_place() {
+        let mut header = Header {
+            path: "a.mp4",
+            display: [64, 48],
+            fps: 25.0,
+            video_start: 0.0,
+            source_start: 0.0,
+            frames: 0,
+            body: "test",
+            joints: &[],
+            parents: vec![],
+            camera: Camera { focal: [64.0, 64.0], center: [31.5, 23.5] },
+        };
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = MotionWriter::new(file.as_file_mut(), &header).unwrap();
+        writer.write(0.0, &[], false).unwrap();
+        let read = || std::fs::read_to_string(file.path()).unwrap();
+        let before = read();
+        for start in [0.023, -1234567.123456, 3.0] {
+            header.video_start = start;
+            header.rewrite(file.as_file()).unwrap();
+            let (lines, length) = (read(), before.len());
+            let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+            assert_eq!((lines[0]["clock"]["video_start"].as_f64(), read().len()), (Some(start), length));
+            assert_eq!(lines[1]["frame"], 0);
+        }
     }
 }

@@ -659,6 +659,7 @@ fn describe(
             tags,
             pixel,
             top_field_first,
+            begins_undated: first.timestamp().is_none(),
             side_data,
             shift,
         },

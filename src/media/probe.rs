@@ -61,6 +61,8 @@ pub(super) struct Source {
     pub tags: ColorTags,
     pub pixel: Pixel,
     pub top_field_first: bool,
+    /// Whether the first frames have no time stamps in the file.
+    pub begins_undated: bool,
     /// Side data that belongs to the whole stream (display matrix, mastering display).
     pub side_data: Vec<SideData>,
     /// Added to every time stamp of every stream, in microseconds: clocks of broadcasts start anywhere.

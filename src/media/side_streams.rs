@@ -48,6 +48,8 @@ pub(super) struct SideStreams {
     done: bool,
     /// Added to every stamp, microseconds.
     shift: i64,
+    /// Whether the video begins with frames that have no time stamps.
+    begins_undated: bool,
     /// Where the clock of the video jumped.
     jumps: Vec<ClockJump>,
     /// How many of `jumps` some stream is past.
@@ -134,6 +136,7 @@ impl SideStreams {
             packet: ffmpeg::Packet::empty(),
             held: false,
             shift: source.source.shift,
+            begins_undated: source.source.begins_undated,
             jumps: jumps.to_vec(),
             jumped: 0,
         })
@@ -232,7 +235,7 @@ impl SideStreams {
                             *stamp = stamp.saturating_add(shift);
                         }
                     }
-                    is_left_out = !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base);
+                    is_left_out = !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base, self.begins_undated);
                 }
                 ((*stream).time_base, is_left_out)
             };
@@ -335,25 +338,32 @@ impl Stamps {
     }
 
     /// Whether a packet of sound, its stamps in the output's clock, is better left out: those around it would be heard late
-    /// by as much as it lasts.
+    /// by as much as it lasts. `begins_undated`: packets without stamps at the beginning are from before the clock's zero.
     ///
     /// # Safety
     /// `packet` must be a live packet.
-    unsafe fn is_out_of_place(&mut self, packet: *const ffi::AVPacket, time_base: ffi::AVRational) -> bool {
+    unsafe fn is_out_of_place(
+        &mut self,
+        packet: *const ffi::AVPacket,
+        time_base: ffi::AVRational,
+        begins_undated: bool,
+    ) -> bool {
         // SAFETY: the caller's promise.
-        let (pts, duration) = unsafe { ((*packet).pts, in_seconds((*packet).duration, time_base)) };
-        let begin = (pts != ffi::AV_NOPTS_VALUE).then(|| in_seconds(pts, time_base)).or(self.heard);
-        let overlaps = |begin: f64| self.joins && self.heard.is_some_and(|end| end - begin > duration / 2.0);
-        match begin {
-            Some(begin) if !overlaps(begin) => {
-                (self.joins, self.heard) = (false, Some(begin + duration));
-                false
-            }
-            _ => {
-                self.out_of_place += 1;
-                true
-            }
+        let (pts, dts, duration) =
+            unsafe { ((*packet).pts, (*packet).dts, in_seconds((*packet).duration, time_base)) };
+        let known = [pts, dts].into_iter().find(|&stamp| stamp != ffi::AV_NOPTS_VALUE);
+        let begin = known.map(|stamp| in_seconds(stamp, time_base)).or(self.heard);
+        let is_out = match (begin, self.heard) {
+            (Some(begin), Some(end)) => self.joins && end - begin > duration / 2.0,
+            (None, _) => begins_undated,
+            _ => false,
+        };
+        if is_out {
+            self.out_of_place += 1;
+        } else {
+            (self.joins, self.heard) = (false, Some(begin.unwrap_or(0.0) + duration));
         }
+        is_out
     }
 
     /// Gives a packet stamps that muxers take: none is missing, and each is later than the one before (or, where the container
@@ -409,10 +419,12 @@ fn name(input: &Input, index: usize) -> Option<String> {
         ffmpeg::codec::Id::None | ffmpeg::codec::Id::BIN_DATA if tag.iter().all(u8::is_ascii_graphic) => {
             String::from_utf8_lossy(&tag).into_owned()
         }
+        ffmpeg::codec::Id::None => "of an unknown kind".to_owned(),
         _ => codec.name().to_owned(),
     };
     let metadata = stream.metadata();
-    let more = ["language", "filename"].into_iter().filter_map(|key| metadata.get(key)).map(|text| format!(", {text}"));
+    let more = ["language", "filename"].into_iter().filter_map(|key| metadata.get(key)).filter(|text| *text != "und");
+    let more = more.map(|text| format!(", {text}"));
     Some(format!("{kind} {number} ({codec}{})", more.collect::<String>()))
 }
 
@@ -573,5 +585,55 @@ impl Drop for Parameters {
     fn drop(&mut self) {
         // SAFETY: owned by this value.
         unsafe { ffi::avcodec_parameters_free(&mut self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: ffi::AVRational = ffi::AVRational { num: 1, den: 1000 };
+
+    /// What becomes of packets of 20 ms of sound with these decoding stamps: when they are heard, `None` where one is left out; and
+    /// how many were moved.
+    fn written(stamps: &[Option<i64>], jumps: &[ClockJump], begins_undated: bool) -> (Vec<Option<i64>>, u64) {
+        let (mut state, mut jumped) = (Stamps::default(), 0);
+        let write = |stamp: &Option<i64>| {
+            let mut packet = ffmpeg::Packet::empty();
+            // SAFETY: a packet of our own.
+            unsafe {
+                let p = packet.as_mut_ptr();
+                let stamp = stamp.unwrap_or(ffi::AV_NOPTS_VALUE);
+                ((*p).pts, (*p).dts, (*p).duration) = (stamp, stamp, 20);
+                let shift = state.shift(p, MILLISECOND, false, jumps, &mut jumped) / 1000;
+                if stamp != ffi::AV_NOPTS_VALUE {
+                    ((*p).pts, (*p).dts) = (stamp + shift, stamp + shift);
+                }
+                (!state.is_out_of_place(p, MILLISECOND, begins_undated)).then(|| {
+                    state.repair(p, false);
+                    (*p).pts
+                })
+            }
+        };
+        let times = stamps.iter().map(write).collect();
+        (times, state.moved)
+    }
+
+    #[test]
+    fn sound_gets_stamps_that_rise_and_stays_in_place() {
+        let some = |stamps: &[i64]| stamps.iter().copied().map(Some).collect::<Vec<_>>();
+        assert_eq!(written(&some(&[0, 20, 40]), &[], false), (some(&[0, 20, 40]), 0));
+        // Repeated, and backward: the next ones are where they were.
+        assert_eq!(written(&some(&[0, 20, 20, 60]), &[], false), (some(&[0, 20, 21, 60]), 1));
+        assert_eq!(written(&some(&[0, 20, 5, 60]), &[], false), (some(&[0, 20, 21, 60]), 1));
+        // Missing: after the one before, or from the beginning.
+        assert_eq!(written(&[None, None, Some(40)], &[], false), (some(&[0, 20, 40]), 0));
+        assert_eq!(written(&[None, None, Some(10)], &[], true), (vec![None, None, Some(10)], 0));
+        // Two recordings: the sound moves with the picture, and what would overlap is left out.
+        let jump = [ClockJump { at: 0.2, shift: 0.05 }];
+        assert_eq!(
+            written(&some(&[400, 420, 440, 190, 210, 230]), &[ClockJump { shift: 0.25, ..jump[0] }], false),
+            (vec![Some(400), Some(420), Some(440), None, Some(460), Some(480)], 0)
+        );
     }
 }
