@@ -124,12 +124,13 @@ impl Stamps {
 
     /// The stamp of the next frame and whether it was repaired.
     ///
-    /// A single frame whose stamp is a little too early is moved behind the one before, and time goes on as the file says,
+    /// Where all was in order before, a single frame whose stamp is a little too early is moved behind the one before, and time goes on as the file says,
     /// so that the sound stays where it belongs. If the next one is too early as well, or one is by much, the clock has jumped;
     /// unless the next one is back where it would have been without the jump.
     fn next(&mut self, raw: Option<i64>, duration: i64) -> (i64, bool) {
         let raw = raw.filter(|&t| (t as f64 / self.per_second).abs() < SANE_SECONDS);
         let (mut moved, mut jumped_from) = (false, None);
+        let is_in_order = !self.was_moved && self.before.is_none();
         if let (Some(t), Some(last), Some(before)) = (raw, self.last, self.before)
             && t + before > last
             && (t + before).abs_diff(last + self.step) < (t + self.shift).abs_diff(last + self.step)
@@ -145,7 +146,7 @@ impl Stamps {
                 let late = last - (t + self.shift);
                 if late < 0 && -late as f64 <= SANE_JUMP * self.per_second {
                     (t + self.shift, false)
-                } else if (0..=self.step.max((SLIP * self.per_second) as i64)).contains(&late) && !self.was_moved {
+                } else if (0..=self.step.max((SLIP * self.per_second) as i64)).contains(&late) && is_in_order {
                     moved = true;
                     (last + (self.step / 2).max(1), true)
                 } else {

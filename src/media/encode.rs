@@ -404,7 +404,9 @@ fn what_changes(
     let source = shown.source;
     let mut changes = Vec::new();
     if shown.is_turned {
-        changes.push("the container does not say how pictures are turned; so the pictures themselves are turned".to_owned());
+        changes.push(
+            "the container does not say how pictures are turned; so the pictures themselves are turned".to_owned(),
+        );
     }
     let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
     match &settings.pixel_format {

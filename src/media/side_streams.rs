@@ -235,7 +235,8 @@ impl SideStreams {
                             *stamp = stamp.saturating_add(shift);
                         }
                     }
-                    is_left_out = !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base, self.begins_undated);
+                    is_left_out =
+                        !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base, self.begins_undated);
                 }
                 ((*stream).time_base, is_left_out)
             };
@@ -349,8 +350,7 @@ impl Stamps {
         begins_undated: bool,
     ) -> bool {
         // SAFETY: the caller's promise.
-        let (pts, dts, duration) =
-            unsafe { ((*packet).pts, (*packet).dts, in_seconds((*packet).duration, time_base)) };
+        let (pts, dts, duration) = unsafe { ((*packet).pts, (*packet).dts, in_seconds((*packet).duration, time_base)) };
         let known = [pts, dts].into_iter().find(|&stamp| stamp != ffi::AV_NOPTS_VALUE);
         let begin = known.map(|stamp| in_seconds(stamp, time_base)).or(self.heard);
         let is_out = match (begin, self.heard) {
