@@ -226,8 +226,8 @@ fn side_streams_are_copied_or_converted() {
         &[&words, &clip],
     );
     let said = process(folder.path(), &[&clip], "", 0);
-    assert!(said.contains("the sound (pcm_s16le, deu); converted to aac"), "{said}");
-    assert!(said.contains("converted to mov_text"), "{said}");
+    assert!(said.contains("sound 2 (pcm_s16le, deu) was converted to aac"), "{said}");
+    assert!(said.contains("subtitles 1 (ass) was converted to mov_text"), "{said}");
     let result = folder.path().join("out/many.mp4");
     let streams = ffprobe("-show_entries stream=codec_name -of csv=p=0", &result);
     assert_eq!(streams.split_whitespace().collect::<Vec<_>>(), ["h264", "aac", "aac", "mov_text"]);

@@ -226,6 +226,8 @@ impl Decoder {
         date_back(&mut ready, usual);
         let source_start = ready[0].timestamp().map_or(0.0, |stamp| stamp as f64 / per_second);
         info.source_start = if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 };
+        // Players leave out what comes before the clock's zero: the first frames, where they are damaged and the sound begins later.
+        info.source.shift = info.source.shift.max((-info.source_start * 1e6).round() as i64);
         Ok(Self {
             path: path.to_owned(),
             input,
@@ -637,7 +639,6 @@ fn describe(
     let info = VideoInfo {
         path: path.to_owned(),
         source_start: 0.0,
-        shift: shift as f64 / 1e6,
         container,
         codec: context.id().name().to_owned(),
         pixel_format: convert::name(pixel),

@@ -31,8 +31,6 @@ pub struct VideoInfo {
     pub color: Color,
     /// Time stamp of the first frame in the file, seconds.
     pub source_start: f64,
-    /// Added to the time stamps of all streams in the result, seconds: clocks of broadcasts start anywhere.
-    pub shift: f64,
     /// Average frames a second by the container's word.
     pub frame_rate: f64,
     /// Number of frames by the container's word, or estimated from the duration.
@@ -50,6 +48,13 @@ pub struct VideoInfo {
     pub(super) source: Source,
 }
 
+impl VideoInfo {
+    /// Time stamp that the first frame has in the result, seconds.
+    pub fn start(&self) -> f64 {
+        self.source_start + self.source.shift as f64 / 1e6
+    }
+}
+
 /// What the encoder needs to know of the source and nobody else.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
@@ -65,7 +70,8 @@ pub(super) struct Source {
     pub begins_undated: bool,
     /// Side data that belongs to the whole stream (display matrix, mastering display).
     pub side_data: Vec<SideData>,
-    /// Added to every time stamp of every stream, in microseconds: clocks of broadcasts start anywhere.
+    /// Added to every time stamp of every stream, in microseconds: clocks of broadcasts start anywhere, and no
+    /// frame is shown before zero.
     pub shift: i64,
 }
 
