@@ -12,7 +12,7 @@ use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
 use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
-use meshreel::service::{Look, Request, ServiceError};
+use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
 use meshreel::{doctor, log, media, service, status};
 
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
             let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
-        other => other.request().map_or(ExitCode::SUCCESS, |request| order(&config, &request)),
+        other => other.request().map_or(ExitCode::SUCCESS, |(name, request)| order(&config, &request, name)),
     }
 }
 
@@ -96,6 +96,7 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         let job = Job {
             source,
             outputs,
+            overwrite: arguments.overwrite,
             settings: settings.clone(),
             journal: None,
             timings,
@@ -123,8 +124,8 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
-fn order(config: &Config, request: &Request) -> ExitCode {
-    match service::ask(config, request) {
+fn order(config: &Config, request: &Request, name: &str) -> ExitCode {
+    match service::ask(config, request, &Origin::command(name)) {
         Ok(answer) => {
             answer.done.iter().for_each(|line| println!("{line}"));
             answer.refused.iter().for_each(|line| eprintln!("meshreel: {line}"));

@@ -72,7 +72,7 @@ impl FileProgress {
                     "{} {done}/{} frames, {fps:.1} fps, {}{eta}",
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
-                    count_people(*people)
+                    self::people(*people)
                 ));
             }
             Event::Warning(text) => bar.println(format!("{}: warning: {}", self.name, printable(text))),
@@ -99,7 +99,7 @@ impl FileProgress {
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
                     frames_per_second(*phase, *done, *total, state.started),
-                    count_people(*people),
+                    self::people(*people),
                     eta(*phase, *done, *total, state.started).map_or(String::new(), |s| format!(", {s} left")),
                 );
             }
@@ -143,7 +143,7 @@ impl FileProgress {
             "{}: done, {} frames, {}, {:.1} s ({:.1} fps) -> {}",
             self.name,
             report.frames,
-            count_people(report.people),
+            people(report.people),
             report.seconds,
             report.fps,
             printable(&report.output)
@@ -181,8 +181,9 @@ fn eta(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> Option<
     (frames >= 5.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
 }
 
-fn count_people(people: usize) -> String {
-    match people {
+/// So many people, in words.
+pub fn people(count: usize) -> String {
+    match count {
         0 => "nobody".into(),
         1 => "1 person".into(),
         n => format!("{n} people"),

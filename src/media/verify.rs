@@ -8,7 +8,7 @@ use super::{MediaError, Written};
 /// Reads all packets of the file's video and compares their number and length.
 pub fn verify(path: &Path, written: &Written) -> Result<(), MediaError> {
     let wrong = |reason: String| MediaError::Verify { path: path.to_owned(), reason };
-    let mut input = open_input(path)?;
+    let mut input = open_input(path).map_err(|error| wrong(error.to_string()))?;
     let Some((index, time_base)) = input
         .streams()
         .best(ffmpeg_next::media::Type::Video)

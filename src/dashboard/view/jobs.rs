@@ -138,10 +138,7 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
 fn title(app: &App, row: &Row) -> Vec<Span<'static>> {
     let mut spans = vec![Span::raw(name(row))];
     if let (State::Failed, Some(error)) = (row.state, &row.error) {
-        // The path is known here.
-        let path = row.source.to_string_lossy();
-        let reason = error.strip_prefix(&*path).unwrap_or(error).trim_start_matches([':', ' ']);
-        spans.push(Span::styled(format!("  {}", printable(reason)), app.theme.bad()));
+        spans.push(Span::styled(format!("  {}", printable(error)), app.theme.bad()));
     }
     spans
 }

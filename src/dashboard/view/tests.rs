@@ -82,7 +82,7 @@ fn idle() -> Snapshot {
 
 fn busy() -> Snapshot {
     let failed = Row {
-        error: Some("/in/broken.mp4 is not a readable video: Invalid data found when processing input".into()),
+        error: Some("it is not a readable video: Invalid data found when processing input".into()),
         ..row(4, "broken.mp4", State::Failed)
     };
     let rows = vec![
