@@ -60,9 +60,8 @@ impl OutputPaths {
     /// video. Nothing of it is followed or opened but a report. `overwrite`: only a folder is in the way.
     pub fn in_the_way(&self, source: &Path, overwrite: bool) -> Option<&Path> {
         let there = [&self.video, &self.motion, &self.report].map(|path| (path, kind(path)));
-        let first = |is_meant: fn(Kind) -> bool| {
-            there.iter().find(|(_, kind)| is_meant(*kind)).map(|(path, _)| path.as_path())
-        };
+        let first =
+            |is_meant: fn(Kind) -> bool| there.iter().find(|(_, kind)| is_meant(*kind)).map(|(path, _)| path.as_path());
         if overwrite {
             return first(|kind| kind == Kind::Folder);
         }

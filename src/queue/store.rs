@@ -653,7 +653,8 @@ mod tests {
             (vec![a], vec![d, a, c])
         );
         let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
-        assert_eq!(said, ["queued", "paused by a test", "the pause is over"]);
+        let told = ["queued", "moved down, by a test", "moved up, by a test", "paused by a test", "the pause is over"];
+        assert_eq!(said, told);
     }
 
     #[test]
@@ -675,7 +676,13 @@ mod tests {
         assert_eq!(queue.state(a).unwrap(), Some(State::Cancelled), "what the user said stands");
         let mut order = |order: Order, is_live: bool| queue.order(a, order, "a test", is_live, 1).unwrap();
         assert_eq!(order(Order::Retry, false), Ok(State::Queued));
-        assert!(queue.order(99, Order::Pause { until: None }, "a test", false, 1).unwrap().unwrap_err().contains("no job 99"));
+        assert!(
+            queue
+                .order(99, Order::Pause { until: None }, "a test", false, 1)
+                .unwrap()
+                .unwrap_err()
+                .contains("no job 99")
+        );
         let refused = queue.refuse(&job("/b", 2, 0), "a pipe", 1).unwrap();
         assert!(queue.order(refused, Order::Retry, "a test", false, 1).unwrap().is_err());
     }

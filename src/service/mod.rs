@@ -12,8 +12,8 @@ mod journals;
 mod keeper;
 mod lock;
 mod look;
-mod originals;
 mod origin;
+mod originals;
 mod runner;
 mod socket;
 
@@ -24,8 +24,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, look_at};
-pub use origin::Origin;
 pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
+pub use origin::Origin;
 pub use runner::JOBS;
 
 use look::Known;

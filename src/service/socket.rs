@@ -59,7 +59,9 @@ impl Place {
     pub fn bind(&self) -> io::Result<UnixListener> {
         let length = self.socket.as_os_str().as_bytes().len();
         if length > LONGEST {
-            return Err(io::Error::other(format!("{length} bytes are too long for a socket, which may have {LONGEST}")));
+            return Err(io::Error::other(format!(
+                "{length} bytes are too long for a socket, which may have {LONGEST}"
+            )));
         }
         if let Some(own) = self.private.last() {
             // Not those before it: they are the system's to make.
