@@ -186,11 +186,11 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // What is pasted is no key, and no answer.
     terminal.until_screen("asked to tell", |screen| screen.bracketed_paste());
     terminal.paste("c\ny\n");
-    terminal.until("ignored", |screen| screen.contains("pasted text is taken only") && !screen.contains("Cancel job"));
+    terminal.until("ignored", |screen| screen.contains("pasted text ignored") && !screen.contains("Cancel job"));
     terminal.press("c");
     terminal.shows("Cancel job");
     terminal.paste("y\n");
-    terminal.until("not answered", |screen| screen.contains("pasted text") && screen.contains("Cancel job"));
+    terminal.until("not answered", |screen| screen.contains("pasted text ignored") && screen.contains("Cancel job"));
     terminal.press("n");
     terminal.until("answered", |screen| !screen.contains("Cancel job"));
     assert_eq!(place.rows()[0]["state"], "running");

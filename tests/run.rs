@@ -584,13 +584,10 @@ fn results_never_take_the_place_of_other_files() {
     // Put there after the job was queued: nothing of it is touched, and the job fails.
     std::fs::remove_file(place.at("out/c.report.json")).unwrap();
     std::fs::write(place.at("out/c.motion.jsonl"), "mine").unwrap();
-    assert_eq!(place.order(&["pause", "--all"]).0, 0);
     let number = place.rows().iter().find(|r| r["source"].as_str().unwrap().ends_with("c.mov")).unwrap()["id"].clone();
-    std::fs::write(place.at("in/notes.txt"), "").unwrap();
     let state = rusqlite::Connection::open(place.at("state/queue.sqlite")).unwrap();
     state.execute("UPDATE jobs SET state = 'queued' WHERE id = ?1", [number.as_i64()]).unwrap();
     drop(state);
-    assert_eq!(place.order(&["resume", "--all"]).0, 0);
     let (code, said) = place.once();
     assert!(code == 1 && said.contains("c.mp4 is there already"), "{said}");
     assert_eq!(std::fs::read_to_string(place.at("out/c.motion.jsonl")).unwrap(), "mine");

@@ -427,7 +427,7 @@ impl App {
     /// What pasted text does: it is typed where text is typed, and is no key anywhere.
     pub fn paste(&mut self, text: &str) {
         let Some(Popup::Typing(what, typed)) = &mut self.popup else {
-            let why = "pasted text is taken only where text is typed: press / or a before";
+            let why = "pasted text ignored; press / or a first";
             self.message = Some((why.into(), Tone::Bad));
             return;
         };

@@ -65,17 +65,24 @@ impl OutputPaths {
         if overwrite {
             return first(|kind| kind == Kind::Folder);
         }
-        first(|kind| matches!(kind, Kind::Folder | Kind::Other))
-            .or_else(|| first(|kind| kind == Kind::File).filter(|_| !self.are_of(source)))
+        first(|kind| matches!(kind, Kind::Folder | Kind::Other)).or_else(|| match self.made_from(source) {
+            None => first(|kind| kind == Kind::File),
+            Some(video) if is_same(&video, &self.video) => None,
+            // The earlier result has another ending; motion and report are its own all the same.
+            Some(_) => first(|kind| kind == Kind::File).filter(|path| *path == self.video),
+        })
     }
 
-    /// Whether the report that lies there says that these are results of `source`.
-    fn are_of(&self, source: &Path) -> bool {
-        let report = if kind(&self.report) == Kind::File { File::open(&self.report).ok() } else { None };
+    /// The video that the report tells of which lies there, if it was made from `source` and has this name, whatever its ending.
+    fn made_from(&self, source: &Path) -> Option<String> {
+        // A pipe would never open.
+        let report = (kind(&self.report) == Kind::File).then(|| File::open(&self.report).ok()).flatten()?;
         let mut text = Vec::new();
-        let is_read = report.is_some_and(|file| file.take(LONGEST_REPORT).read_to_end(&mut text).is_ok());
-        let said = serde_json::from_slice::<Said>(&text).ok().filter(|said| is_read && said.meshreel == 1);
-        said.is_some_and(|said| is_same(&said.source, source) && is_same(&said.output, &self.video))
+        report.take(LONGEST_REPORT).read_to_end(&mut text).ok()?;
+        let said: Said = serde_json::from_slice(&text).ok().filter(|said: &Said| said.meshreel == 1)?;
+        let name = |video: &Path| video.with_extension("");
+        let has_name = is_same(&name(Path::new(&said.output)).to_string_lossy(), &name(&self.video));
+        (has_name && is_same(&said.source, source)).then_some(said.output)
     }
 }
 
@@ -340,6 +347,12 @@ mod tests {
         }
         std::fs::write(&paths.report, report(&source, &paths.video)).unwrap();
         assert_eq!(in_the_way(false), None, "its own");
+        // With another ending, its motion and report are its own, and a video is not.
+        let other = OutputPaths::named(folder.path(), OsStr::new("clip"), "mkv");
+        assert_eq!(other.in_the_way(&source, false), None);
+        std::fs::write(&other.video, "mine").unwrap();
+        assert_eq!(other.in_the_way(&source, false), Some(other.video.as_path()));
+        std::fs::remove_file(&other.video).unwrap();
         // By another way to the same folder; not for a video of the same name in another one.
         std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
         assert_eq!(paths.in_the_way(&at("link/clip.mov"), false), None);

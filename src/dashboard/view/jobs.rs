@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Cell, Row as TableRow, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState, Wrap};
 
 use super::pane;
 use crate::clock;
@@ -32,7 +32,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
             (_, false) => "No job has that in its name.",
             (_, true) => "No jobs yet. Drop videos into the watched folder, or press a to add a file.",
         };
-        frame.render_widget(Line::from(text).style(app.theme.faint()), inside);
+        frame.render_widget(Paragraph::new(text).style(app.theme.faint()).wrap(Wrap { trim: true }), inside);
         return;
     }
     let columns = columns(inside.width);
