@@ -295,6 +295,8 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
     shell.args(["--norc", "--noprofile", "-i"]);
     shell.env("PS1", "ready> ");
     let mut terminal = Terminal::with(shell, place.folder.path(), 30, 100);
+    // What the shell asks of the terminal for itself is not to be taken for the dashboard's.
+    terminal.press("bind 'set enable-bracketed-paste off'\r");
     terminal.press(&format!("{} attach --config config.toml\r", env!("CARGO_BIN_EXE_meshreel")));
     terminal.until_screen("shown", |screen| screen.alternate_screen() && screen.contents().contains("2 done"));
     terminal.press("\x1a");
