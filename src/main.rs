@@ -133,7 +133,7 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
 fn order(config: &Config, request: &Request, name: &str) -> ExitCode {
     match service::ask(config, request, &Origin::command(name)) {
         Ok(answer) => {
-            answer.done.iter().for_each(|line| say(line));
+            answer.done.iter().for_each(say);
             answer.refused.iter().for_each(|line| tell(format_args!("meshreel: {line}")));
             ExitCode::from(if answer.refused.is_empty() { 0 } else { FAILED })
         }

@@ -81,7 +81,8 @@ mod tests {
     fn what_is_no_ascii_is_a_question_mark_where_nothing_else_can_be_shown() {
         let written = |is_ascii: bool| {
             let mut to = Fitted { is_ascii, out: Vec::new() };
-            write!(to, "{}: {} frames", "été 人.mp4", 7).unwrap();
+            let name = "été 人.mp4";
+            write!(to, "{name}: {} frames", 7).unwrap();
             String::from_utf8(to.out).unwrap()
         };
         assert_eq!(written(true), "?t? ?.mp4: 7 frames");

@@ -73,6 +73,11 @@ impl OutputPaths {
         })
     }
 
+    /// Whether report, motion and video are there.
+    fn are_there(&self) -> [bool; 3] {
+        [&self.report, &self.motion, &self.video].map(|path| kind(path) != Kind::Nothing)
+    }
+
     /// The video that the report tells of which lies there, if it was made from `source` and has this name, whatever its ending.
     fn made_from(&self, source: &Path) -> Option<String> {
         // A pipe would never open.
@@ -165,8 +170,8 @@ pub struct PartialOutputs {
     paths: OutputPaths,
     source: PathBuf,
     overwrite: bool,
-    /// Whether report, motion and video were there before, and are to be replaced.
-    replaces: [bool; 3],
+    /// Whether report, motion and video were there before.
+    were_there: [bool; 3],
     video: TempPath,
     motion: NamedTempFile,
     journal: TempPath,
@@ -182,8 +187,8 @@ impl PartialOutputs {
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
         let journal = temporary(folder, OsStr::new(".journal"))?.into_temp_path();
-        let replaces = [&paths.report, &paths.motion, &paths.video].map(|path| kind(path) != Kind::Nothing);
-        Ok(Self { paths, source: source.to_owned(), overwrite, replaces, video, motion, journal })
+        let were_there = paths.are_there();
+        Ok(Self { paths, source: source.to_owned(), overwrite, were_there, video, motion, journal })
     }
 
     /// Where the video is written for now.
@@ -207,7 +212,9 @@ impl PartialOutputs {
     /// # Errors
     /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
     pub fn publish(self, report: &str) -> Result<(), JobError> {
-        let Self { paths, source, overwrite, replaces, video, motion, journal: _journal } = self;
+        let Self { paths, source, overwrite, were_there, video, motion, journal: _journal } = self;
+        // Before the check: what is there now and passes it is this video's. Whoever overwrites has seen what was there.
+        let replaces = if overwrite { were_there } else { paths.are_there() };
         if let Some(path) = paths.in_the_way(&source, overwrite) {
             return Err(JobError::Taken { path: path.to_owned() });
         }
@@ -396,7 +403,9 @@ mod tests {
             std::fs::write(&paths.report, &text).unwrap();
             std::fs::write(&paths.motion, "earlier").unwrap();
             begin(false).publish(&text).unwrap();
-            begin(false).publish(&text).unwrap();
+            // Two at once make the same.
+            let both = [begin(false), begin(false)];
+            both.into_iter().for_each(|partial| partial.publish(&text).unwrap());
             assert_eq!(names(folder.path()), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
             assert_eq!(std::fs::read_to_string(&paths.motion).unwrap(), "");
         }
