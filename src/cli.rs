@@ -83,6 +83,9 @@ pub struct Process {
     /// Folder for the results; made if missing
     #[arg(short, long, value_name = "DIR", default_value = "meshreel-out")]
     pub output: PathBuf,
+    /// Replace files that have the names of the results, whatever they are
+    #[arg(long)]
+    pub overwrite: bool,
     /// Detection worker threads (0: one per processor core)
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
@@ -195,29 +198,30 @@ pub enum ProgressStyle {
 }
 
 impl Command {
-    /// What it asks of the engine, if it does.
-    pub fn request(&self) -> Option<Request> {
-        let order = |order: Order, jobs: &[i64]| Some(Request::Order { order, jobs: jobs.to_vec() });
-        match self {
+    /// What it asks of the engine, if it does, and by which name of a command.
+    pub fn request(&self) -> Option<(&'static str, Request)> {
+        let order = |order: Order, jobs: &[i64]| Request::Order { order, jobs: jobs.to_vec() };
+        Some(match self {
             Self::Pause(pause) => {
                 let until = pause.length.map(|length| now().saturating_add(length));
-                match pause.which.all {
-                    true if pause.drain => Some(Request::Flow(Flow::Drain)),
-                    true => Some(Request::Flow(Flow::Pause { until })),
+                let request = match pause.which.all {
+                    true if pause.drain => Request::Flow(Flow::Drain),
+                    true => Request::Flow(Flow::Pause { until }),
                     false => order(Order::Pause { until }, &pause.which.jobs),
-                }
+                };
+                ("pause", request)
             }
-            Self::Resume(which) if which.all => Some(Request::Flow(Flow::Go)),
-            Self::Resume(which) => order(Order::Resume, &which.jobs),
-            Self::Cancel(which) => order(Order::Cancel, &which.jobs),
-            Self::Retry(which) => order(Order::Retry, &which.jobs),
-            Self::Priority { job, value } => order(Order::Priority(*value), &[*job]),
-            Self::Move { job, place } => order(Order::Move(*place), &[*job]),
-            Self::Stop { drain } => Some(Request::Stop { drain: *drain }),
+            Self::Resume(which) if which.all => ("resume", Request::Flow(Flow::Go)),
+            Self::Resume(which) => ("resume", order(Order::Resume, &which.jobs)),
+            Self::Cancel(which) => ("cancel", order(Order::Cancel, &which.jobs)),
+            Self::Retry(which) => ("retry", order(Order::Retry, &which.jobs)),
+            Self::Priority { job, value } => ("priority", order(Order::Priority(*value), &[*job])),
+            Self::Move { job, place } => ("move", order(Order::Move(*place), &[*job])),
+            Self::Stop { drain } => ("stop", Request::Stop { drain: *drain }),
             Self::Process(_) | Self::Run(_) | Self::Attach { .. } | Self::Status(_) | Self::Log(_) | Self::Doctor => {
-                None
+                return None;
             }
-        }
+        })
     }
 }
 

@@ -31,5 +31,6 @@ pub mod render;
 pub mod service;
 pub mod status;
 pub mod telemetry;
+pub mod terminal;
 pub mod track;
 pub mod watch;

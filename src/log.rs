@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::{Config, LogFormat};
 use crate::queue::{Millis, now};
 use crate::service::JOBS;
+use crate::terminal;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +49,10 @@ pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(),
         layers.push(timed(config.log.format, files, false).with_filter(filter(level)).boxed());
     }
     layers.push(match is_headless {
-        true => timed(config.log.format, io::stderr, is_colored()).with_filter(filter(&terminal)).boxed(),
+        true => timed(config.log.format, terminal::stderr, is_colored()).with_filter(filter(&terminal)).boxed(),
         false => {
-            let plain = fmt::layer().with_writer(io::stderr).with_ansi(is_colored()).without_time().with_target(false);
+            let plain =
+                fmt::layer().with_writer(terminal::stderr).with_ansi(is_colored()).without_time().with_target(false);
             plain.with_filter(filter(&terminal)).boxed()
         }
     });
@@ -64,7 +66,7 @@ pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(),
 type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
 
 fn is_colored() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    io::stderr().is_terminal() && terminal::why_plain().is_none() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// A file a day, the oldest of more than `days` removed.

@@ -12,8 +12,9 @@ use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
 use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::{FileProgress, printable};
-use meshreel::service::{Look, Request, ServiceError};
+use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
+use meshreel::terminal::{self, tell};
 use meshreel::{doctor, log, media, service, status};
 
 /// Some file failed.
@@ -40,7 +41,12 @@ fn main() -> ExitCode {
     };
     let service = if let Command::Run(run) = &command { Some(run) } else { None };
     // The dashboard is one process, the engine another.
-    let shows = service.is_some_and(|run| !run.once && !run.headless) && is_on_terminal();
+    let would_show = service.is_some_and(|run| !run.once && !run.headless) && is_on_terminal();
+    let why_plain = terminal::why_plain().filter(|_| would_show);
+    let shows = would_show && why_plain.is_none();
+    if let Some(why) = why_plain {
+        tell(format_args!("meshreel: {why}, so there is no dashboard but lines of progress; Ctrl-C ends the engine"));
+    }
     let service = service.filter(|_| !shows);
     if let Err(error) = log::start(&config, service, cli.verbose) {
         return fail(FAILED, &error);
@@ -64,10 +70,10 @@ fn main() -> ExitCode {
         },
         Command::Doctor => {
             let models = Models::find(&config.models.folder);
-            let healthy = doctor::examine(&config, &models, |finding| println!("{finding}"));
+            let healthy = doctor::examine(&config, &models, |finding| say(finding));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
-        other => other.request().map_or(ExitCode::SUCCESS, |request| order(&config, &request)),
+        other => other.request().map_or(ExitCode::SUCCESS, |(name, request)| order(&config, &request, name)),
     }
 }
 
@@ -96,6 +102,7 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         let job = Job {
             source,
             outputs,
+            overwrite: arguments.overwrite,
             settings: settings.clone(),
             journal: None,
             timings,
@@ -118,16 +125,16 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.clips.len() > 1 {
-        eprintln!("{} of {} files failed: {}", failed.len(), arguments.clips.len(), names(&failed));
+        tell(format_args!("{} of {} files failed: {}", failed.len(), arguments.clips.len(), names(&failed)));
     }
     ExitCode::from(FAILED)
 }
 
-fn order(config: &Config, request: &Request) -> ExitCode {
-    match service::ask(config, request) {
+fn order(config: &Config, request: &Request, name: &str) -> ExitCode {
+    match service::ask(config, request, &Origin::command(name)) {
         Ok(answer) => {
-            answer.done.iter().for_each(|line| println!("{line}"));
-            answer.refused.iter().for_each(|line| eprintln!("meshreel: {line}"));
+            answer.done.iter().for_each(say);
+            answer.refused.iter().for_each(|line| tell(format_args!("meshreel: {line}")));
             ExitCode::from(if answer.refused.is_empty() { 0 } else { FAILED })
         }
         Err(error) => fail(FAILED, &error),
@@ -158,11 +165,15 @@ fn attach(cli: &Cli, config: &Config, read_only: bool) -> ExitCode {
             if service::look_at(config, &Look::default()).is_ok() {
                 // With what it takes to reach the same engine.
                 let file = cli.config.as_ref().map_or(String::new(), |file| format!(" --config {}", file.display()));
-                println!("The engine goes on. `meshreel attach{file}` shows it again, `meshreel stop{file}` ends it.");
+                say(format!(
+                    "The engine goes on. `meshreel attach{file}` shows it again, `meshreel stop{file}` ends it."
+                ));
             }
             ExitCode::SUCCESS
         }
-        Err(error @ (DashboardError::NoTerminal | DashboardError::Keys(_))) => fail(USAGE, &error),
+        Err(error @ (DashboardError::NoTerminal | DashboardError::Plain(_) | DashboardError::Keys(_))) => {
+            fail(USAGE, &error)
+        }
         Err(error) => fail(FAILED, &error),
     }
 }
@@ -206,7 +217,13 @@ fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
+/// Writes a line to standard output. Where nobody reads it, there is nothing to be done.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(terminal::stdout(), "{line}");
+}
+
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("meshreel: {error}");
+    tell(format_args!("meshreel: {error}"));
     ExitCode::from(code)
 }

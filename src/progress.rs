@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 use crate::cli::ProgressStyle;
 use crate::clock;
 use crate::pipeline::{Event, Phase};
+use crate::terminal::{self, fit, tell};
 
 /// At most this often, a line or a JSON object about a file at work.
 const EVERY: Duration = Duration::from_secs(2);
@@ -39,7 +40,9 @@ impl FileProgress {
         let name = printable(name);
         let show = match style {
             ProgressStyle::Bar => Show::Bar(bar(&name)),
-            ProgressStyle::Auto if std::io::stderr().is_terminal() && !verbose => Show::Bar(bar(&name)),
+            ProgressStyle::Auto if std::io::stderr().is_terminal() && terminal::why_plain().is_none() && !verbose => {
+                Show::Bar(bar(&name))
+            }
             ProgressStyle::Auto | ProgressStyle::Plain => Show::Plain,
             ProgressStyle::Json => Show::Json,
             ProgressStyle::None => Show::Nothing,
@@ -72,17 +75,17 @@ impl FileProgress {
                     "{} {done}/{} frames, {fps:.1} fps, {}{eta}",
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
-                    count_people(*people)
+                    self::people(*people)
                 ));
             }
-            Event::Warning(text) => bar.println(format!("{}: warning: {}", self.name, printable(text))),
+            Event::Warning(text) => bar.println(fit(&format!("{}: warning: {}", self.name, printable(text)))),
             Event::Done(report) => {
                 bar.finish_and_clear();
-                eprintln!("{}", self.done(report));
+                tell(format_args!("{}", self.done(report)));
             }
             Event::Failed(reason) => {
                 bar.finish_and_clear();
-                eprintln!("{}: {}", self.name, printable(reason));
+                tell(format_args!("{}: {}", self.name, printable(reason)));
             }
         }
     }
@@ -93,17 +96,17 @@ impl FileProgress {
                 if !due(state, EVERY) {
                     return;
                 }
-                eprintln!(
+                tell(format_args!(
                     "{}: {} {done}/{} frames, {:.1} fps, {}{}",
                     self.name,
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
                     frames_per_second(*phase, *done, *total, state.started),
-                    count_people(*people),
+                    self::people(*people),
                     eta(*phase, *done, *total, state.started).map_or(String::new(), |s| format!(", {s} left")),
-                );
+                ));
             }
-            Event::Done(report) => eprintln!("{}", self.done(report)),
+            Event::Done(report) => tell(format_args!("{}", self.done(report))),
             other => self.problems(other),
         }
     }
@@ -126,14 +129,14 @@ impl FileProgress {
         // A reader that went away (a closed pipe) is no reason to stop the work.
         let _ = writeln!(std::io::stdout(), "{line}");
         if let Event::Failed(reason) = event {
-            eprintln!("{}: {}", self.name, printable(reason));
+            tell(format_args!("{}: {}", self.name, printable(reason)));
         }
     }
 
     fn problems(&self, event: &Event) {
         match event {
-            Event::Warning(text) => eprintln!("{}: warning: {}", self.name, printable(text)),
-            Event::Failed(reason) => eprintln!("{}: {}", self.name, printable(reason)),
+            Event::Warning(text) => tell(format_args!("{}: warning: {}", self.name, printable(text))),
+            Event::Failed(reason) => tell(format_args!("{}: {}", self.name, printable(reason))),
             Event::Progress { .. } | Event::Done(_) => {}
         }
     }
@@ -143,7 +146,7 @@ impl FileProgress {
             "{}: done, {} frames, {}, {:.1} s ({:.1} fps) -> {}",
             self.name,
             report.frames,
-            count_people(report.people),
+            people(report.people),
             report.seconds,
             report.fps,
             printable(&report.output)
@@ -154,9 +157,9 @@ impl FileProgress {
 fn bar(name: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = BarStyle::with_template("{prefix} {bar:24} {msg}") {
-        bar.set_style(style);
+        bar.set_style(if terminal::is_unicode() { style } else { style.progress_chars("#>.") });
     }
-    bar.set_prefix(name.to_owned());
+    bar.set_prefix(fit(name).into_owned());
     bar
 }
 
@@ -181,8 +184,9 @@ fn eta(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> Option<
     (frames >= 5.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
 }
 
-fn count_people(people: usize) -> String {
-    match people {
+/// So many people, in words.
+pub fn people(count: usize) -> String {
+    match count {
         0 => "nobody".into(),
         1 => "1 person".into(),
         n => format!("{n} people"),

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::pipeline::Phase;
 use crate::progress::printable;
 use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State, now};
+use crate::terminal;
 
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +50,7 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
             }
         }
     }
-    let mut out = io::stdout().lock();
+    let mut out = terminal::stdout();
     let written = match arguments.json {
         true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
         false => table(&mut out, &rows, &counts),
@@ -73,7 +74,7 @@ pub fn log(config: &Config, arguments: &Log) -> Result<(), StatusError> {
             return Err(StatusError::NoJob { id });
         }
     }
-    let mut out = io::stdout().lock();
+    let mut out = terminal::stdout();
     let line = |Entry { job, time, text }: &Entry| match (arguments.json, arguments.job) {
         (true, _) => json!({ "job": job, "time_ms": time, "text": text }).to_string(),
         (false, Some(_)) => format!("{}  {}", clock::local(*time), printable(text)),

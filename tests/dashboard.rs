@@ -114,6 +114,11 @@ impl Terminal {
         Self { master: pair.master, keys, child, screen }
     }
 
+    /// As a terminal that was asked to tells that text is pasted.
+    fn paste(&mut self, text: &str) {
+        self.press(&format!("\x1b[200~{text}\x1b[201~"));
+    }
+
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
@@ -178,12 +183,25 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     assert_eq!(place.rows()[0]["priority"], 1);
     terminal.press("P");
     terminal.shows("PAUSED");
+    // What is pasted is no key, and no answer.
+    terminal.until_screen("asked to tell", |screen| screen.bracketed_paste());
+    terminal.paste("c\ny\n");
+    terminal.until("ignored", |screen| screen.contains("pasted text ignored") && !screen.contains("Cancel job"));
+    terminal.press("c");
+    terminal.shows("Cancel job");
+    terminal.paste("y\n");
+    terminal.until("not answered", |screen| screen.contains("pasted text ignored") && screen.contains("Cancel job"));
+    terminal.press("n");
+    terminal.until("answered", |screen| !screen.contains("Cancel job"));
+    assert_eq!(place.rows()[0]["state"], "running");
     // A file from elsewhere, its path completed.
     place.drop_clip("other.mp4", 1.0, 0.5);
     let path = place.at("oth");
     terminal.press("a");
     terminal.shows("Add a file");
-    terminal.press(&format!("{}\t\r", path.display()));
+    terminal.paste(&format!("{}\n", path.display()));
+    terminal.shows("oth");
+    terminal.press("\t\r");
     terminal.shows("taken when it is complete");
     terminal.until("in the list", |screen| screen.contains("1 queued") && screen.contains("other.mp4"));
     // Every pane has something to show.
@@ -214,7 +232,9 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     onlooker.shows("for looking only");
     let mut terminal = Terminal::open(place.folder.path(), &[], 24, 80);
     terminal.shows("PAUSED");
-    terminal.press("P");
+    terminal.press("5");
+    terminal.shows("pause everything: by the dashboard, process");
+    terminal.press("1P");
     terminal.shows("everything that was not paused by itself goes on");
     // Both see it end, and that there is no engine any more.
     terminal.until("done", |screen| screen.contains("2 done"));
@@ -275,12 +295,21 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
     shell.args(["--norc", "--noprofile", "-i"]);
     shell.env("PS1", "ready> ");
     let mut terminal = Terminal::with(shell, place.folder.path(), 30, 100);
+    // What the shell asks of the terminal for itself is not to be taken for the dashboard's.
+    terminal.press("bind 'set enable-bracketed-paste off'\r");
     terminal.press(&format!("{} attach --config config.toml\r", env!("CARGO_BIN_EXE_meshreel")));
     terminal.until_screen("shown", |screen| screen.alternate_screen() && screen.contents().contains("2 done"));
     terminal.press("\x1a");
-    terminal.until_screen("given back", |screen| !screen.alternate_screen() && screen.contents().contains("Stopped"));
+    terminal.until_screen("given back", |screen| {
+        let is_plain = !screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste();
+        is_plain
+            && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+            && screen.contents().contains("Stopped")
+    });
     terminal.press("fg\r");
-    terminal.until_screen("taken again", |screen| screen.alternate_screen() && screen.contents().contains("2 done"));
+    terminal.until_screen("taken again", |screen| {
+        screen.alternate_screen() && screen.bracketed_paste() && screen.contents().contains("2 done")
+    });
     terminal.press("?");
     terminal.shows("pause the job, or let it go on");
     terminal.press("\x1b");
@@ -289,6 +318,41 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
     terminal.until_screen("left", |s| !s.alternate_screen() && s.contents().trim_end().ends_with("ready>"));
     terminal.press("exit\r");
     assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn terminals_that_can_show_little_get_lines_or_ascii() {
+    let place = Place::new();
+    place.drop_clip("in/été.mp4", 2.0, 0.5);
+    let open = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = CommandBuilder::new("env");
+        variables.iter().for_each(|(name, value)| command.arg(format!("{name}={value}")));
+        command.arg(env!("CARGO_BIN_EXE_meshreel"));
+        command.args(arguments);
+        command.args(["--config", "config.toml"]);
+        Terminal::with(command, place.folder.path(), 24, 80)
+    };
+    // Lines of progress, as without a terminal, and a word why.
+    let dumb = open(&["run"], &[("TERM", "dumb")]);
+    dumb.until_screen("lines", |screen| {
+        let text = screen.contents();
+        text.contains("TERM is \"dumb\", so there is no dashboard") && text.contains("été.mp4: done")
+    });
+    let screen = open(&["attach"], &[("TERM", "")]);
+    screen.shows("TERM is not set; `meshreel status` shows");
+    assert_eq!(screen.ends(), 2);
+    // In ASCII only.
+    let mut ascii = open(&["attach"], &[("LC_ALL", "C")]);
+    ascii.until("a name", |screen| screen.contains("?t?.mp4") && screen.contains("1 done") && screen.is_ascii());
+    ascii.press("5");
+    ascii.until("the log", |screen| screen.contains("?t?.mp4: queued as job 1") && screen.is_ascii());
+    ascii.press("q");
+    assert_eq!(ascii.ends(), 0);
+    assert!(place.meshreel(&["stop"]).contains("the engine ends"));
+    assert_eq!(dumb.ends(), 0);
+    let plain = open(&["process", "in/été.mp4", "-o", "again"], &[("LC_ALL", "C"), ("LC_CTYPE", "C.UTF-8")]);
+    plain.until("in ASCII", |screen| screen.contains("?t?.mp4: done, ") && screen.is_ascii());
+    assert_eq!(plain.ends(), 0);
 }
 
 #[test]

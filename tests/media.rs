@@ -20,7 +20,7 @@ fn make(folder: &Path, name: &str, arguments: &str) -> PathBuf {
 /// Processes files into `folder/out` and gives what was said.
 fn process(folder: &Path, clips: &[&Path], configuration: &str, code: i32) -> String {
     std::fs::write(folder.join("c.toml"), configuration).unwrap();
-    let output = run(meshreel(folder).args(["process", "--config", "c.toml", "-o", "out"]).args(clips));
+    let output = run(meshreel(folder).args(["process", "--config", "c.toml", "-o", "out", "--overwrite"]).args(clips));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     stderr
@@ -278,7 +278,7 @@ fn sound_alone_is_an_error_that_says_so() {
     let clip = folder.path().join("song.wav");
     ffmpeg("-f lavfi -i sine=d=0.3 {}", &[&clip]);
     let said = process(folder.path(), &[&clip], "", 1);
-    assert!(said.contains("song.wav has no video stream"), "{said}");
+    assert!(said.contains("song.wav: it has no video stream"), "{said}");
 }
 
 #[test]

@@ -225,6 +225,84 @@ fn the_result_never_replaces_its_source() {
     assert_eq!(std::fs::read(&clip).unwrap(), before);
 }
 
+/// A clip of half a second that is processed in a moment.
+fn small(path: &Path) {
+    ffmpeg("-f lavfi -i testsrc2=s=320x180:r=10:d=0.5 -pix_fmt yuv420p {}", &[path]);
+}
+
+#[test]
+fn files_that_meshreel_did_not_make_are_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["clip.mov", "motion.mov", "report.mov", "folder.mov", "link.mov", "good.mov"] {
+        small(&at(name));
+    }
+    for name in ["clip.mp4", "motion.motion.jsonl", "report.report.json"] {
+        std::fs::write(at(name), "mine").unwrap();
+    }
+    std::fs::create_dir(at("folder.mp4")).unwrap();
+    std::fs::write(at("precious"), "mine").unwrap();
+    std::os::unix::fs::symlink("precious", at("link.mp4")).unwrap();
+    let before = names(folder.path());
+    let process = |arguments: &[&str]| {
+        let output = run(meshreel(folder.path()).args(["process", "-o", ".", "--model", "lite"]).args(arguments));
+        (output.status.code(), text(&output.stderr))
+    };
+    let all = ["clip.mov", "motion.mov", "report.mov", "folder.mov", "link.mov", "good.mov"];
+    let (code, said) = process(&all);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("5 of 6 files failed"), "{said}");
+    for name in ["clip.mp4", "motion.motion.jsonl", "report.report.json", "folder.mp4", "link.mp4"] {
+        assert!(said.lines().any(|line| line.contains(name) && line.contains("--overwrite")), "{name}: {said}");
+    }
+    for name in ["clip.mp4", "motion.motion.jsonl", "report.report.json", "precious"] {
+        assert_eq!(std::fs::read_to_string(at(name)).unwrap(), "mine");
+    }
+    assert_eq!(names(folder.path()).len(), before.len() + 3, "only good.mov has results: {said}");
+
+    // Its own results are replaced, by whatever way the same video is named; those of another video of that name are not.
+    let report = || serde_json::from_slice::<Value>(&std::fs::read(at("good.report.json")).unwrap()).unwrap();
+    let whole = |name: &str| at(name).canonicalize().unwrap().to_string_lossy().into_owned();
+    assert_eq!(report()["source"].as_str().unwrap(), whole("good.mov"));
+    assert_eq!(report()["output"].as_str().unwrap(), whole("good.mp4"));
+    std::fs::create_dir(at("sub")).unwrap();
+    for same in ["./good.mov", "sub/../good.mov", &whole("good.mov")] {
+        let (code, said) = process(&[same]);
+        assert_eq!(code, Some(0), "{same}: {said}");
+    }
+    std::fs::copy(at("good.mov"), at("sub/good.mov")).unwrap();
+    let (code, said) = process(&["sub/good.mov"]);
+    assert!(code == Some(1) && said.contains("good.mp4 is there already"), "{said}");
+
+    let (code, said) = process(&["--overwrite", "clip.mov", "motion.mov", "report.mov", "link.mov", "sub/good.mov"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine", "a link is replaced, not what it points to");
+    let (code, said) = process(&["--overwrite", "folder.mov"]);
+    assert!(code == Some(1) && at("folder.mp4").is_dir(), "{said}");
+}
+
+#[test]
+fn each_line_names_its_file_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    small(&at("whole.mp4"));
+    let bytes = std::fs::read(at("whole.mp4")).unwrap();
+    std::fs::write(at("truncated.mp4"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(at("text.mp4"), "this is no video").unwrap();
+    std::fs::write(at("empty.mp4"), "").unwrap();
+    std::fs::write(at("list.mp4"), "ffconcat version 1.0\nfile 'whole.mp4'\n").unwrap();
+    ffmpeg("-f lavfi -i sine=d=0.5 {}", &[&at("sound.mp4")]);
+    std::fs::create_dir(at("folder.mp4")).unwrap();
+    let broken = ["truncated.mp4", "text.mp4", "empty.mp4", "list.mp4", "sound.mp4", "folder.mp4", "missing.mp4"];
+    for name in broken {
+        let output = run(meshreel(folder.path()).args(["process", "-o", "out", name]));
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert!(said.starts_with(&format!("{name}: ")) && said.matches(name).count() == 1, "{said}");
+    }
+    assert_eq!(names(&at("out")), [""; 0]);
+}
+
 #[test]
 fn a_signal_leaves_nothing_behind() {
     use std::io::{BufRead, BufReader};

@@ -5,6 +5,7 @@ mod common;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
@@ -160,6 +161,12 @@ impl Service {
             }
         }
         false
+    }
+
+    /// All that it said, when it has ended.
+    fn rest(&mut self) -> &str {
+        self.lines.read_to_string(&mut self.said).unwrap();
+        &self.said
     }
 
     fn tell(&self, signal: &str) {
@@ -349,7 +356,10 @@ fn a_cancelled_job_leaves_nothing_and_can_be_tried_again() {
     let mut service = place.service();
     service.until("render start");
     assert_eq!(place.order(&["cancel", "1"]), (0, "job 1 is cancelled".into()));
+    service.until("cancel job 1: by `meshreel cancel`, process ");
     service.until("a.mp4: cancelled");
+    assert_eq!(place.order(&["pause", "1"]).0, 1);
+    service.until("pause job 1: refused (job 1 is cancelled): by `meshreel pause`, process ");
     assert_eq!(names(&place.at("out")), [""; 0]);
     // Paused, it waits also over a restart; while no engine runs, orders change the queue.
     assert_eq!(place.order(&["pause", "--all"]).0, 0);
@@ -358,6 +368,20 @@ fn a_cancelled_job_leaves_nothing_and_can_be_tried_again() {
     assert_eq!(service.child.wait().unwrap().code(), Some(0));
     assert_eq!(place.jobs(), owned(&[("a.mp4", "queued", 0)]));
     assert!(place.order(&["status"]).1.contains("PAUSED"));
+    assert!(service.rest().contains("stop after what is at work: by `meshreel stop`, process "));
+    // Where an order came from is in the job's own log as well, also of those that were given while no engine ran.
+    assert_eq!(place.order(&["priority", "1", "2"]).0, 0);
+    assert_eq!(place.order(&["move", "1", "first"]).0, 0);
+    let (_, log) = place.order(&["log", "1"]);
+    for told in [
+        "cancelled by `meshreel cancel`, process ",
+        "pause job 1: refused (job 1 is cancelled): by `meshreel pause`, process ",
+        "to be tried again, by `meshreel retry`, process ",
+        "priority 2, by `meshreel priority`, process ",
+        "moved first, by `meshreel move`, process ",
+    ] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
     assert_eq!(place.order(&["resume", "--all"]).0, 0);
     let (code, said) = place.once();
     assert_eq!(code, 0, "{said}");
@@ -532,10 +556,108 @@ fn files_and_folders_that_come_and_go_are_neither_lost_nor_taken_twice() {
 }
 
 #[test]
+fn results_never_take_the_place_of_other_files() {
+    let place = Place::new("");
+    let small = "-t 0.5 -vf scale=320:180 -an -c:v libx264 -preset ultrafast {}";
+    for (name, start) in [("in/a.mov", 1), ("in/b.mov", 2), ("in/c.mov", 3)] {
+        ffmpeg(&format!("-ss {start} -i {{}} {small}"), &[&sample(), &place.at(name)]);
+    }
+    std::fs::create_dir(place.at("out")).unwrap();
+    for name in ["out/a.mp4", "out/a.mov.report.json", "out/b.motion.jsonl"] {
+        std::fs::write(place.at(name), "mine").unwrap();
+    }
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    let videos: Vec<String> = place.rows().iter().map(|row| row["output"].as_str().unwrap().to_owned()).collect();
+    for name in ["out/a.mov-2.mp4", "out/b.mov.mp4", "out/c.mp4"] {
+        assert!(videos.iter().any(|video| video.ends_with(name)) && place.at(name).is_file(), "{name}: {videos:?}");
+    }
+    for name in ["out/a.mp4", "out/a.mov.report.json", "out/b.motion.jsonl"] {
+        assert_eq!(std::fs::read_to_string(place.at(name)).unwrap(), "mine");
+    }
+    assert_eq!(names(&place.at("out")).len(), 3 + 9);
+
+    // Without the queue all is new, and goes to where it was.
+    std::fs::remove_dir_all(place.at("state")).unwrap();
+    let (code, said) = place.once();
+    assert_eq!((code, names(&place.at("out")).len()), (0, 12), "{said}");
+    // Put there after the job was queued: nothing of it is touched, and the job fails.
+    std::fs::remove_file(place.at("out/c.report.json")).unwrap();
+    std::fs::write(place.at("out/c.motion.jsonl"), "mine").unwrap();
+    let number = place.rows().iter().find(|r| r["source"].as_str().unwrap().ends_with("c.mov")).unwrap()["id"].clone();
+    let state = rusqlite::Connection::open(place.at("state/queue.sqlite")).unwrap();
+    state.execute("UPDATE jobs SET state = 'queued' WHERE id = ?1", [number.as_i64()]).unwrap();
+    drop(state);
+    let (code, said) = place.once();
+    assert!(code == 1 && said.contains("c.mp4 is there already"), "{said}");
+    assert_eq!(std::fs::read_to_string(place.at("out/c.motion.jsonl")).unwrap(), "mine");
+}
+
+#[test]
+fn a_file_that_was_completed_has_not_failed_and_each_line_names_its_file_once() {
+    let place = Place::new("");
+    let whole = place.at("whole.mp4");
+    let small = "-ss 3 -i {} -t 0.5 -vf scale=320:180 -an -c:v libx264 -preset ultrafast {}";
+    ffmpeg(small, &[&sample(), &whole]);
+    let bytes = std::fs::read(&whole).unwrap();
+    // Half of it came, twice, and then all of it.
+    for share in [3, 2] {
+        std::fs::write(place.at("in/half.mp4"), &bytes[..bytes.len() / share]).unwrap();
+        let (code, said) = place.once();
+        assert_eq!(code, 1, "{said}");
+        assert_eq!(place.jobs(), owned(&[("half.mp4", "failed", 0)]));
+    }
+    std::fs::write(place.at("in/text.mp4"), "this is no video").unwrap();
+    std::fs::write(place.at("in/empty.mp4"), "").unwrap();
+    ffmpeg("-f lavfi -i sine=d=0.5 {}", &[&place.at("in/sound.mp4")]);
+    let (code, said) = place.once();
+    assert_eq!(code, 1, "{said}");
+    for name in ["text.mp4", "empty.mp4", "sound.mp4"] {
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(name)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| line.matches(name).count() == 1), "{said}");
+        std::fs::remove_file(place.at("in").join(name)).unwrap();
+    }
+    std::fs::copy(&whole, place.at("in/half.mp4")).unwrap();
+    let (code, said) = place.once();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("1 done, 0 failed"), "{said}");
+    let expected = [("half.mp4", "done", 1), ("sound.mp4", "failed", 0), ("text.mp4", "failed", 0)];
+    assert_eq!(place.jobs(), owned(&expected));
+    // One that failed and is tried again without success has failed again.
+    let (_, list) = place.order(&["status"]);
+    assert!(list.contains("it has no video stream") && list.matches("sound.mp4").count() == 1, "{list}");
+}
+
+#[test]
+fn an_engine_is_found_however_long_the_way_to_its_state_folder_is() {
+    let place = Place::new("");
+    let long = "s".repeat(185);
+    let text = std::fs::read_to_string(place.at("config.toml")).unwrap();
+    std::fs::write(place.at("config.toml"), text.replace("\"state\"", &format!("\"{long}\""))).unwrap();
+    let temporary = place.at("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut service = place.service_with(|command| {
+        // A runtime folder that others may open is none.
+        command.env("TMPDIR", &temporary).env("XDG_RUNTIME_DIR", &temporary);
+    });
+    service.until("results go to");
+    assert_eq!(place.order(&["pause", "--all"]), (0, "everything is paused".into()));
+    let own = names(&temporary);
+    assert!(matches!(&own[..], [own] if own.starts_with("meshreel-")), "{own:?}");
+    // Folders for temporary files are swept out.
+    std::fs::remove_dir_all(temporary.join(&own[0])).unwrap();
+    service.until("it is there again");
+    assert_eq!(place.order(&["resume", "--all"]).0, 0);
+    assert_eq!(place.order(&["stop"]).0, 0);
+    assert_eq!(service.child.wait().unwrap().code(), Some(0), "{}", service.rest());
+}
+
+#[test]
 fn the_engine_is_found_again_after_its_runtime_folder_was_gone() {
     let place = Place::new("");
     let runtime = place.at("runtime");
-    std::fs::create_dir(&runtime).unwrap();
+    let make = || std::fs::DirBuilder::new().mode(0o700).create(&runtime).unwrap();
+    make();
     let mut service = place.service_with(|command| {
         command.env("XDG_RUNTIME_DIR", &runtime);
     });
@@ -545,7 +667,7 @@ fn the_engine_is_found_again_after_its_runtime_folder_was_gone() {
     assert_eq!(names(&runtime), ["meshreel"]);
     // Its user logs out, and comes back.
     std::fs::remove_dir_all(&runtime).unwrap();
-    std::fs::create_dir(&runtime).unwrap();
+    make();
     service.until("it is there again");
     assert_eq!(place.order(&["resume", "--all"]).0, 0);
     // Gone for good, it still ends when it is told to.

@@ -424,6 +424,20 @@ impl App {
         }
     }
 
+    /// What pasted text does: it is typed where text is typed, and is no key anywhere.
+    pub fn paste(&mut self, text: &str) {
+        let Some(Popup::Typing(what, typed)) = &mut self.popup else {
+            let why = "pasted text ignored; press / or a first";
+            self.message = Some((why.into(), Tone::Bad));
+            return;
+        };
+        typed.extend(text.chars().filter(|c| !c.is_control()));
+        if *what == Typing::Filter {
+            self.filter.clone_from(typed);
+            self.version = None;
+        }
+    }
+
     fn typed(&mut self, what: Typing, text: String) -> Vec<Effect> {
         match what {
             Typing::Filter => Vec::new(),

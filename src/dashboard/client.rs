@@ -6,7 +6,7 @@ use std::time::Duration;
 use flume::{Receiver, RecvTimeoutError, Sender};
 
 use crate::config::Config;
-use crate::service::{self, Answer, ControlError, Look, Request, Snapshot};
+use crate::service::{self, Answer, ControlError, Look, Origin, Request, Snapshot};
 
 /// What comes from the engine.
 pub enum News {
@@ -54,10 +54,11 @@ fn serve(
     asked: &Receiver<Request>,
     tell: &(impl Fn(News) -> bool + Send + 'static),
 ) {
+    let by = Origin::dashboard();
     loop {
         match asked.recv_timeout(interval) {
             Ok(request) => {
-                if !tell(News::Answered(service::ask(config, &request).map_err(|error| error.to_string()))) {
+                if !tell(News::Answered(service::ask(config, &request, &by).map_err(|error| error.to_string()))) {
                     return;
                 }
             }

@@ -20,7 +20,10 @@ use std::time::{Duration, Instant};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event as Input};
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event as Input,
+};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 
@@ -28,6 +31,7 @@ use self::app::{App, Effect};
 use self::client::{Client, News};
 use self::theme::Theme;
 use crate::config::Config;
+use crate::terminal;
 
 pub use self::keys::Keys;
 pub use self::start::{StartEngineError, start_engine};
@@ -46,6 +50,11 @@ pub enum DashboardError {
         "standard input and output are no terminal; `meshreel run --headless` needs none, `meshreel status` shows the jobs"
     )]
     NoTerminal,
+    /// There is one that can only write line after line.
+    #[error(
+        "there is no dashboard on this terminal: {0}; `meshreel status` shows the jobs, `meshreel log --all` what happened"
+    )]
+    Plain(String),
     /// The configuration names keys or actions that do not exist.
     #[error("{0}")]
     Keys(String),
@@ -65,6 +74,9 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(DashboardError::NoTerminal);
     }
+    if let Some(why) = terminal::why_plain() {
+        return Err(DashboardError::Plain(why));
+    }
     let keys = Keys::new(config.keys.clone()).map_err(DashboardError::Keys)?;
     let mut app = App::new(Theme::of_terminal(), keys, read_only);
     let ended = Arc::new(AtomicBool::new(false));
@@ -81,24 +93,33 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     // Who selects text with the mouse over SSH would lose that.
     let has_mouse = config.dashboard.mouse.is_on();
     // Restores the terminal in a panic as well.
-    let mut terminal = ratatui::try_init()?;
+    let mut screen = ratatui::try_init()?;
     app.has_preview = config.dashboard.preview.is_on();
     app.picker = graphics::picker();
     std::thread::spawn(move || read_input(&sender));
+    // In a panic as well.
+    let _left = Leave;
     let result =
-        enter(has_mouse).and_then(|()| show(&mut terminal, &mut app, &client, &events, least, &ended, has_mouse));
-    // What cannot be restored now cannot be at all.
-    drop(leave(has_mouse));
-    ratatui::restore();
+        enter(has_mouse).and_then(|()| show(&mut screen, &mut app, &client, &events, least, &ended, has_mouse));
     Ok(result?)
 }
 
+/// Pasted text is told from keys, and the mouse may be used.
 fn enter(has_mouse: bool) -> io::Result<()> {
+    execute!(io::stdout(), EnableBracketedPaste)?;
     if has_mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
 }
 
-fn leave(has_mouse: bool) -> io::Result<()> {
-    if has_mouse { execute!(io::stdout(), DisableMouseCapture) } else { Ok(()) }
+/// Gives the terminal back as it was.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        // What cannot be restored now cannot be at all.
+        drop(execute!(io::stdout(), DisableMouseCapture, DisableBracketedPaste));
+        ratatui::restore();
+        drop(execute!(io::stdout(), Show));
+    }
 }
 
 fn read_input(sender: &Sender<Event>) {
@@ -179,6 +200,10 @@ fn handle(
             app.point(mouse);
             Vec::new()
         }
+        Event::Input(Input::Paste(text)) => {
+            app.paste(&text);
+            Vec::new()
+        }
         Event::Input(_) => Vec::new(),
     };
     for effect in effects {
@@ -187,8 +212,7 @@ fn handle(
             Effect::Leave => return Ok(true),
             Effect::Copy(text) => copy(&text)?,
             Effect::Suspend => {
-                leave(has_mouse)?;
-                ratatui::restore();
+                drop(Leave);
                 // Until the shell's `fg`.
                 signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
                 *terminal = ratatui::try_init()?;

@@ -5,6 +5,7 @@ use ratatui::symbols::border;
 
 use crate::queue::State;
 use crate::telemetry::Stage;
+use crate::terminal;
 
 /// How things look on one terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,7 @@ impl Theme {
     /// What the environment says of the terminal.
     pub fn of_terminal() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let locale =
-            set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default().to_lowercase();
-        Self {
-            colors: set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb"),
-            unicode: locale.contains("utf-8") || locale.contains("utf8"),
-        }
+        Self { colors: set("NO_COLOR").is_none(), unicode: terminal::is_unicode() }
     }
 
     fn color(self, color: Color) -> Style {

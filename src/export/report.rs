@@ -11,9 +11,9 @@ use crate::telemetry::{Stage, Summary, Timings};
 pub struct Report {
     /// Version of this file's layout.
     pub meshreel: u32,
-    /// The source video, as it was named.
+    /// The source video, from the root on.
     pub source: String,
-    /// The video that was written.
+    /// The video that was written, from the root on.
     pub output: String,
     /// Frames written.
     pub frames: u64,

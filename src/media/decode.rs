@@ -780,6 +780,6 @@ mod tests {
         assert!(matches!(frames(false), (50, None)));
         let (_, error) = frames(true);
         let error = error.unwrap();
-        assert!(!error.is_permanent() && error.to_string().contains("cannot read"), "{error}");
+        assert!(!error.is_permanent() && error.to_string().contains("cannot be read"), "{error}");
     }
 }

@@ -1,4 +1,7 @@
 //! What can go wrong with a video file, in sentences for the user.
+//!
+//! Whoever tells of a video says which it is; so a sentence about the video itself does not name it again, and one about the
+//! output does.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +11,7 @@ use ffmpeg_next as ffmpeg;
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
     /// The file cannot be reached.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("it cannot be opened: {source}")]
     Open {
         /// The file.
         path: PathBuf,
@@ -16,25 +19,25 @@ pub enum MediaError {
         source: std::io::Error,
     },
     /// A folder, device, pipe or the like.
-    #[error("{} is not a regular file; only files on disk are opened", path.display())]
+    #[error("it is not a regular file; only files on disk are opened")]
     NotAFile {
         /// What was given.
         path: PathBuf,
     },
     /// Zero bytes.
-    #[error("{} is empty", path.display())]
+    #[error("the file is empty")]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// A kind of file that is refused: playlists, image lists and all that could name other files or addresses.
-    #[error("{} is not a video container that is opened here (playlists, image lists and the like are refused)", path.display())]
+    #[error("it is not a video container that is opened here (playlists, image lists and the like are refused)")]
     Refused {
         /// The file.
         path: PathBuf,
     },
     /// Contents that no demuxer understands.
-    #[error("{} is not a readable video: {source}; it may be incomplete or of another kind", path.display())]
+    #[error("it is not a readable video: {source}; it may be incomplete or of another kind")]
     NotMedia {
         /// The file.
         path: PathBuf,
@@ -42,19 +45,19 @@ pub enum MediaError {
         source: ffmpeg::Error,
     },
     /// One picture in a file that could hold more.
-    #[error("{} is a still picture, not a video", path.display())]
+    #[error("it is a still picture, not a video")]
     StillPicture {
         /// The file.
         path: PathBuf,
     },
     /// Sound or pictures only.
-    #[error("{} has no video stream", path.display())]
+    #[error("it has no video stream")]
     NoVideo {
         /// The file.
         path: PathBuf,
     },
     /// A codec or pixel format that cannot be decoded here.
-    #[error("{}: cannot decode {what}: {reason}", path.display())]
+    #[error("cannot decode {what}: {reason}")]
     Undecodable {
         /// The file.
         path: PathBuf,
@@ -64,13 +67,13 @@ pub enum MediaError {
         reason: String,
     },
     /// Not one frame could be decoded.
-    #[error("{}: no frame of the video could be decoded; the file is damaged or incomplete", path.display())]
+    #[error("no frame of the video could be decoded; the file is damaged or incomplete")]
     NoFrames {
         /// The file.
         path: PathBuf,
     },
     /// Frames above the limit.
-    #[error("{}: frames of {width}x{height} are larger than the limit of {limit} pixels a side", path.display())]
+    #[error("frames of {width}x{height} are larger than the limit of {limit} pixels a side")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -82,7 +85,7 @@ pub enum MediaError {
         limit: i64,
     },
     /// Reading stopped for a reason that is not damage of the file: a failing disk, a server that is gone.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("it cannot be read: {source}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -90,7 +93,7 @@ pub enum MediaError {
         source: std::io::Error,
     },
     /// Decoding stopped for a reason that is not damage of the file.
-    #[error("{}: decoding failed: {source}", path.display())]
+    #[error("decoding failed: {source}")]
     Decode {
         /// The file.
         path: PathBuf,

@@ -24,7 +24,7 @@ pub fn verify(
     written: &Written,
 ) -> Result<Verified, MediaError> {
     let wrong = |reason: String| MediaError::Verify { path: path.to_owned(), reason };
-    let mut input = open_input(path)?;
+    let mut input = open_input(path).map_err(|error| wrong(error.to_string()))?;
     let container = path.extension().unwrap_or_default().to_string_lossy();
     let Some((index, time_base, lost)) = input.streams().best(ffmpeg_next::media::Type::Video).map(|stream| {
         let lost = lost(source, settings, &container, |kind| stream_side_data(&stream, kind).is_some());

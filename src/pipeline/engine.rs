@@ -10,14 +10,14 @@ use super::draw::{draw, mux};
 use super::journal::Journal;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
-use super::outputs::PartialOutputs;
+use super::outputs::{PartialOutputs, whole};
 use super::pool::DetectionPool;
 use super::solve::solve;
 use super::{Event, Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
-use crate::media::{self, Decoder, LeftOut, Muxer};
+use crate::media::{self, Decoder, LeftOut, MediaError, Muxer};
 use crate::models::Models;
 use crate::pose::{Device, Network, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
@@ -112,12 +112,15 @@ impl Engine {
         let warn = |text: String| (job.events)(Event::Warning(text));
         let before = identify(job.source)?;
         refuse_over_source(job)?;
+        if let Some(path) = job.outputs.in_the_way(job.source, job.overwrite) {
+            return Err(JobError::Taken { path: path.to_owned() });
+        }
 
         let decoder = Decoder::open(job.source, 0)?;
         let info = decoder.info().clone();
         check_limits(&self.limits, &info)?;
         let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
-        let partial = PartialOutputs::create(job.outputs.clone()).map_err(output_error)?;
+        let partial = PartialOutputs::create(job.outputs.clone(), job.source, job.overwrite).map_err(output_error)?;
         // What cannot be compressed or put together as the settings say is told before the long work.
         drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[], &[], &LeftOut::new())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
@@ -170,8 +173,8 @@ impl Engine {
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
         let report = Report {
             meshreel: 1,
-            source: job.source.to_string_lossy().into_owned(),
-            output: job.outputs.video.to_string_lossy().into_owned(),
+            source: whole(job.source),
+            output: whole(&job.outputs.video),
             frames: written.frames,
             people: fitted.len(),
             bodies,
@@ -186,7 +189,7 @@ impl Engine {
             stages: stages(timings),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
-        partial.publish(&(text + "\n")).map_err(output_error)?;
+        partial.publish(&(text + "\n"))?;
         Ok(report)
     }
 }
@@ -218,7 +221,8 @@ fn describe(job: &Job, source: &impl std::fmt::Debug) -> Result<String, JobError
 /// Size and time: enough to notice a file that is still being written.
 fn identify(source: &Path) -> Result<(u64, Option<std::time::SystemTime>), JobError> {
     let metadata = |m: Metadata| (m.len(), m.modified().ok());
-    std::fs::metadata(source).map(metadata).map_err(|error| JobError::Output { path: source.to_owned(), source: error })
+    let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
+    Ok(std::fs::metadata(source).map(metadata).map_err(failed)?)
 }
 
 /// Results may replace earlier results, never the source (or another source that happens to have the name).

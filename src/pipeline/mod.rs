@@ -118,6 +118,8 @@ pub struct Job<'a> {
     pub source: &'a Path,
     /// Where the results go.
     pub outputs: OutputPaths,
+    /// Whatever lies there is replaced, not only earlier results of the same video.
+    pub overwrite: bool,
     /// How.
     pub settings: JobSettings,
     /// Where what is done is written down, to go on from when the process dies; it is the caller's to remove. `None`: beside
@@ -180,6 +182,15 @@ pub enum JobError {
     /// What is done cannot be written down.
     #[error(transparent)]
     Journal(#[from] journal::JournalError),
+    /// There is something in the place of a result.
+    #[error(
+        "{} is there already, and meshreel did not make it from this video; move it away, let the results go into another folder, or replace it with `meshreel process --overwrite`",
+        path.display()
+    )]
+    Taken {
+        /// The file.
+        path: std::path::PathBuf,
+    },
     /// The result would replace its own source.
     #[error("the result would overwrite the video itself; name another folder with -o")]
     OverSource,
@@ -200,7 +211,7 @@ impl JobError {
         match self {
             _ if self.is_disk_full() => false,
             Self::Media(error) => error.is_permanent(),
-            Self::OverSource | Self::Limit { .. } | Self::Internal(_) => true,
+            Self::Taken { .. } | Self::OverSource | Self::Limit { .. } | Self::Internal(_) => true,
             Self::Render(_)
             | Self::Pose(_)
             | Self::Worker(_)

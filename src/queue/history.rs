@@ -72,10 +72,11 @@ impl Queue {
         })
     }
 
-    /// How many jobs are in a state.
-    pub fn count(&mut self, state: State) -> Result<u64, QueueError> {
+    /// How many jobs came to this end since a time.
+    pub fn ended(&mut self, state: State, since: Millis) -> Result<u64, QueueError> {
         self.read(|t| {
-            t.query_row("SELECT COUNT(*) FROM jobs WHERE state = ?1", [state.name()], |row| row.get::<_, i64>(0))
+            let sql = "SELECT COUNT(*) FROM jobs WHERE state = ?1 AND ended >= ?2";
+            t.query_row(sql, params![state.name(), since], |row| row.get::<_, i64>(0))
         })
         .map(|count| count as u64)
     }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 pub use history::{Entry, Row};
 pub use store::{Claim, NewJob, Queue, QueueError};
 
@@ -95,6 +97,21 @@ pub enum Order {
     Move(Place),
 }
 
+impl Order {
+    /// The order to a job, for the logs.
+    pub fn said_of(self, id: i64) -> String {
+        match self {
+            Order::Pause { until: None } => format!("pause job {id}"),
+            Order::Pause { until: Some(until) } => format!("pause job {id} until {}", clock::local(until)),
+            Order::Resume => format!("resume job {id}"),
+            Order::Cancel => format!("cancel job {id}"),
+            Order::Retry => format!("try job {id} again"),
+            Order::Priority(value) => format!("give job {id} priority {value}"),
+            Order::Move(place) => format!("move job {id} {}", place.name()),
+        }
+    }
+}
+
 /// Where a job goes among those of its priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -107,6 +124,17 @@ pub enum Place {
     Down,
     /// After all others.
     Last,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Place::First => "first",
+            Place::Up => "up",
+            Place::Down => "down",
+            Place::Last => "last",
+        }
+    }
 }
 
 /// Whether the queue as a whole is worked through.

@@ -24,12 +24,13 @@ impl Queue {
         })
     }
 
-    /// Does what the user wants of a job; `is_live`: some runner has it in hand. Gives what it is at then, or why that
-    /// cannot be.
+    /// Does what the user wants of a job; `by` tells the job's log where the order came from; `is_live`: some runner has it in
+    /// hand. Gives what it is at then, or why that cannot be.
     pub fn order(
         &mut self,
         id: i64,
         order: Order,
+        by: &str,
         is_live: bool,
         now: Millis,
     ) -> Result<Result<State, String>, QueueError> {
@@ -38,19 +39,24 @@ impl Queue {
             let set = |state: State, resume: Option<Millis>| {
                 let values = params![id, state.name(), resume];
                 t.execute("UPDATE jobs SET state = ?2, resume = ?3 WHERE id = ?1", values)?;
-                note(t, id, now, if state == State::Paused { "paused by the user" } else { "resumed by the user" })?;
+                let what = if state == State::Paused { "paused" } else { "resumed" };
+                note(t, id, now, &format!("{what} by {by}"))?;
                 Ok(Ok(state))
+            };
+            let refuse = |why: String| {
+                note(t, id, now, &format!("{}: refused ({why}): by {by}", order.said_of(id)))?;
+                Ok(Err(why))
             };
             match (order, state) {
                 (Order::Pause { until }, State::Queued | State::Running) => set(State::Paused, until),
                 (Order::Pause { until }, State::Paused) if until.is_some() => set(State::Paused, until),
                 (Order::Resume, State::Paused) => set(if is_live { State::Running } else { State::Queued }, None),
                 (Order::Cancel, State::Queued | State::Running | State::Paused) => {
-                    end(t, id, State::Cancelled, Some("cancelled"), None, now)?;
+                    end(t, id, State::Cancelled, Some(&format!("cancelled by {by}")), None, now)?;
                     Ok(Ok(State::Cancelled))
                 }
                 (Order::Retry, State::Failed | State::Cancelled) if is_live => {
-                    Ok(Err(format!("job {id} is still ending; try again in a moment")))
+                    refuse(format!("job {id} is still ending; try again in a moment"))
                 }
                 (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
                     let changed = t.execute(
@@ -58,22 +64,23 @@ impl Queue {
                          WHERE id = ?1 AND video <> x''",
                         [id],
                     )?;
-                    if changed == 1 {
-                        note(t, id, now, "to be tried again, by the user")?;
+                    if changed != 1 {
+                        return refuse(format!("job {id} was never taken; mend the file, and it is looked at again"));
                     }
-                    let refused = format!("job {id} was never taken; mend the file, and it is looked at again");
-                    Ok(if changed == 1 { Ok(State::Queued) } else { Err(refused) })
+                    note(t, id, now, &format!("to be tried again, by {by}"))?;
+                    Ok(Ok(State::Queued))
                 }
                 (Order::Priority(value), State::Queued | State::Running | State::Paused) => {
                     t.execute("UPDATE jobs SET priority = ?2 WHERE id = ?1", [id, value])?;
-                    note(t, id, now, &format!("priority {value}, by the user"))?;
+                    note(t, id, now, &format!("priority {value}, by {by}"))?;
                     Ok(Ok(state))
                 }
                 (Order::Move(place), State::Queued | State::Running | State::Paused) => {
                     shift(t, id, place)?;
+                    note(t, id, now, &format!("moved {}, by {by}", place.name()))?;
                     Ok(Ok(state))
                 }
-                _ => Ok(Err(format!("job {id} is {}", state.name()))),
+                _ => refuse(format!("job {id} is {}", state.name())),
             }
         })
     }

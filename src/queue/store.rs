@@ -13,7 +13,7 @@ use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 6] = [
     "
     CREATE TABLE jobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,6 +72,12 @@ const MIGRATIONS: [&str; 4] = [
 ",
     "
     UPDATE jobs SET settings = json_set(settings, '$.stature', 1.7);
+",
+    "
+    UPDATE jobs SET settings = json_set(settings, '$.encode.pixel_format', '');
+",
+    "
+    CREATE INDEX IF NOT EXISTS jobs_by_motion ON jobs (motion);
 ",
 ];
 
@@ -214,6 +220,7 @@ impl Queue {
     pub fn add(&mut self, job: &NewJob, now: Millis) -> Result<Option<i64>, QueueError> {
         self.write(|t| {
             remember(t, &job.source, job.stamp)?;
+            supersede(t, &job.source, now)?;
             let mut same = t.prepare_cached(
                 "SELECT video FROM jobs WHERE content = ?1 AND settings = ?2 AND state IN ('queued', 'running', 'paused', 'done')",
             )?;
@@ -228,9 +235,12 @@ impl Queue {
                  WHERE source = ?1 AND state IN ('queued', 'paused')",
                 params![bytes(&job.source), now],
             )?;
+            // Nor is anything replaced that is there and was not made from this file.
             let is_taken = |outputs: &OutputPaths| {
-                let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE video = ?1 AND source <> ?2)";
-                t.query_row(query, params![bytes(&outputs.video), bytes(&job.source)], |row| row.get(0)).unwrap_or(true)
+                let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE motion = ?1 AND source <> ?2)";
+                let values = params![bytes(&outputs.motion), bytes(&job.source)];
+                t.query_row(query, values, |row| row.get(0)).unwrap_or(true)
+                    || outputs.in_the_way(&job.source, false).is_some()
             };
             let outputs = OutputPaths::free(&job.source, &job.output, &job.settings.encode.container, is_taken);
             t.execute(
@@ -261,6 +271,7 @@ impl Queue {
         let settings = as_json(&job.settings);
         self.write(|t| {
             remember(t, &job.source, job.stamp)?;
+            supersede(t, &job.source, now)?;
             t.execute(
                 "INSERT INTO jobs (source, size, modified, video, motion, report_file, settings, priority, position, state,
                                    added, ended, error)
@@ -479,6 +490,20 @@ fn remember(t: &Transaction<'_>, source: &Path, stamp: Stamp) -> Sql<()> {
     .map(drop)
 }
 
+/// A file that is taken or refused again is another one than that which failed: who looks for failures finds the state of
+/// the file as it is. A job that was begun stays in the history, a refusal does not.
+fn supersede(t: &Transaction<'_>, source: &Path, now: Millis) -> Sql<()> {
+    const FAILED: &str = "FROM jobs WHERE source = ?1 AND state = 'failed'";
+    let refused = format!("{FAILED} AND video = x''");
+    t.execute(&format!("DELETE FROM log WHERE job IN (SELECT id {refused})"), [bytes(source)])?;
+    t.execute(&format!("DELETE {refused}"), [bytes(source)])?;
+    let mut failed = t.prepare_cached(&format!("SELECT id {FAILED}"))?;
+    for id in failed.query_map([bytes(source)], |row| row.get(0))?.collect::<Sql<Vec<i64>>>()? {
+        end(t, id, State::Cancelled, Some("it failed, and the file was replaced"), None, now)?;
+    }
+    Ok(())
+}
+
 pub(super) fn end(
     t: &Transaction<'_>,
     id: i64,
@@ -492,8 +517,9 @@ pub(super) fn end(
         params![id, state.name(), now, error, report],
     )?;
     match error {
-        Some(reason) if reason != state.name() => note(t, id, now, &format!("{}: {reason}", state.name())),
-        _ => note(t, id, now, state.name()),
+        Some(reason) if reason.starts_with(state.name()) => note(t, id, now, reason),
+        Some(reason) => note(t, id, now, &format!("{}: {reason}", state.name())),
+        None => note(t, id, now, state.name()),
     }
 }
 
@@ -578,7 +604,7 @@ mod tests {
             order.push(claim.source.to_string_lossy().into_owned());
         }
         assert_eq!(order, ["/b", "/d", "/a", "/c"]);
-        assert_eq!(queue.count(State::Running).unwrap(), 4);
+        assert!(queue.counts().unwrap().contains(&(State::Running, 4)));
     }
 
     #[test]
@@ -596,7 +622,7 @@ mod tests {
         queue.failed(c, "broken", 2).unwrap();
         assert_eq!(queue.turns(1, false, 2).unwrap(), [a], "goes on where it was");
         // Of equals, the one at work.
-        queue.order(b, Order::Priority(0), false, 2).unwrap().unwrap();
+        queue.order(b, Order::Priority(0), "a test", false, 2).unwrap().unwrap();
         assert_eq!(queue.turns(1, false, 2).unwrap(), [a]);
         queue.set_flow(Flow::Drain).unwrap();
         assert_eq!(queue.turns(9, false, 2).unwrap(), [a]);
@@ -612,7 +638,7 @@ mod tests {
             |name: &str, content: u8, priority: i64| queue.add(&job(name, content, priority), 0).unwrap().unwrap();
         let [a, b, c, d] = [add("/a", 1, 0), add("/b", 2, 0), add("/c", 3, 0), add("/d", 4, 9)];
         let mut after = |id: i64, place: Place| {
-            queue.order(id, Order::Move(place), false, 1).unwrap().unwrap();
+            queue.order(id, Order::Move(place), "a test", false, 1).unwrap().unwrap();
             queue.turns(9, false, 1).unwrap()
         };
         assert_eq!(after(c, Place::Up), [d, a, c, b]);
@@ -622,22 +648,23 @@ mod tests {
         assert_eq!(after(a, Place::Down), [d, b, a, c]);
         assert_eq!(after(a, Place::Up), [d, a, b, c]);
 
-        queue.order(a, Order::Pause { until: Some(5) }, false, 2).unwrap().unwrap();
-        queue.order(b, Order::Pause { until: None }, false, 2).unwrap().unwrap();
+        queue.order(a, Order::Pause { until: Some(5) }, "a test", false, 2).unwrap().unwrap();
+        queue.order(b, Order::Pause { until: None }, "a test", false, 2).unwrap().unwrap();
         assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), vec![]));
         assert_eq!(
             (queue.resume_due(|_| false, 5).unwrap(), queue.turns(9, false, 5).unwrap()),
             (vec![a], vec![d, a, c])
         );
         let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
-        assert_eq!(said, ["queued", "paused by the user", "the pause is over"]);
+        let told = ["queued", "moved down, by a test", "moved up, by a test", "paused by a test", "the pause is over"];
+        assert_eq!(said, told);
     }
 
     #[test]
     fn orders_do_what_they_say_or_say_why_not() {
         let (_folder, mut queue) = queue();
         let a = queue.add(&job("/a", 1, 0), 0).unwrap().unwrap();
-        let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
+        let mut order = |order: Order, is_live: bool| queue.order(a, order, "a test", is_live, 1).unwrap();
         assert_eq!(order(Order::Resume, false), Err(format!("job {a} is queued")));
         assert_eq!(order(Order::Pause { until: None }, false), Ok(State::Paused));
         assert_eq!(order(Order::Resume, true), Ok(State::Running));
@@ -650,11 +677,17 @@ mod tests {
         queue.try_later(&claim, "disk full", 1).unwrap();
         queue.put_back(a, 1).unwrap();
         assert_eq!(queue.state(a).unwrap(), Some(State::Cancelled), "what the user said stands");
-        let mut order = |order: Order, is_live: bool| queue.order(a, order, is_live, 1).unwrap();
+        let mut order = |order: Order, is_live: bool| queue.order(a, order, "a test", is_live, 1).unwrap();
         assert_eq!(order(Order::Retry, false), Ok(State::Queued));
-        assert!(queue.order(99, Order::Pause { until: None }, false, 1).unwrap().unwrap_err().contains("no job 99"));
+        assert!(
+            queue
+                .order(99, Order::Pause { until: None }, "a test", false, 1)
+                .unwrap()
+                .unwrap_err()
+                .contains("no job 99")
+        );
         let refused = queue.refuse(&job("/b", 2, 0), "a pipe", 1).unwrap();
-        assert!(queue.order(refused, Order::Retry, false, 1).unwrap().is_err());
+        assert!(queue.order(refused, Order::Retry, "a test", false, 1).unwrap().is_err());
     }
 
     #[test]
@@ -665,9 +698,9 @@ mod tests {
         queue.add(&first, 0).unwrap().unwrap();
         assert!(queue.has_seen(&first.source, first.stamp).unwrap());
         assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy");
-        queue.order(1, Order::Pause { until: None }, false, 0).unwrap().unwrap();
+        queue.order(1, Order::Pause { until: None }, "a test", false, 0).unwrap().unwrap();
         assert_eq!(queue.add(&job("/in/copy.mp4", 1, 0), 0).unwrap(), None, "a copy of what is paused");
-        queue.order(1, Order::Resume, false, 0).unwrap().unwrap();
+        queue.order(1, Order::Resume, "a test", false, 0).unwrap().unwrap();
         let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };
         assert!(queue.add(&elsewhere, 0).unwrap().is_some(), "another folder of results");
 
@@ -743,7 +776,7 @@ mod tests {
         assert!(queue.claim(99, 3).unwrap().is_some());
         queue.recover(&[], |_| 30, 3).unwrap();
         assert_eq!(queue.state(rows[0].id).unwrap(), Some(State::Failed));
-        queue.order(rows[0].id, Order::Retry, false, 3).unwrap().unwrap();
+        queue.order(rows[0].id, Order::Retry, "a test", false, 3).unwrap().unwrap();
         assert!(queue.claim(99, 3).unwrap().is_some());
     }
 
@@ -754,7 +787,10 @@ mod tests {
             |queue: &Queue| queue.db.query_row("SELECT settings FROM jobs", [], |row| row.get::<_, String>(0)).unwrap();
         queue.add(&job("/a", 1, 0), 0).unwrap();
         let today = of(&queue);
-        queue.db.execute("UPDATE jobs SET settings = json_remove(settings, '$.stature')", []).unwrap();
+        queue
+            .db
+            .execute("UPDATE jobs SET settings = json_remove(settings, '$.stature', '$.encode.pixel_format')", [])
+            .unwrap();
         queue.db.pragma_update(None, "user_version", 3).unwrap();
         drop(queue);
         let mut queue = Queue::open(folder.path()).unwrap();

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,15 +12,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::look::{self, Look, Snapshot};
-use super::{Shared, lock, locked, shown};
-use crate::checksum;
+use super::origin::Origin;
+use super::socket::{self, Place};
+use super::{ServiceError, Shared, lock, locked, shown};
 use crate::clock;
 use crate::config::Config;
 use crate::pipeline::Engine;
+use crate::progress::printable;
 use crate::queue::{Flow, Order, Queue, QueueError, now};
 
 /// Version of what is said on the socket.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Most bytes of a request or an answer.
 const LONGEST: u64 = 1 << 23;
 /// How long the listener waits after it could not listen.
@@ -75,6 +76,8 @@ struct Versioned<T> {
 #[derive(Serialize, Deserialize)]
 struct Asked {
     request: Request,
+    /// Who asks; who only looks need not say.
+    by: Option<Origin>,
 }
 
 /// Why an order was not given.
@@ -97,31 +100,20 @@ pub enum ControlError {
     Queue(#[from] QueueError),
 }
 
-/// Where an engine listens: in the runtime folder, where there is one, else in the state folder. Others read it in the lock
-/// ([`lock::socket`]): their environment may be another.
-pub(super) fn place(state: &Path) -> PathBuf {
-    let whole = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
-    let name = checksum::hex(&checksum::of(whole.as_os_str().as_encoded_bytes())[..8]);
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir()) {
-        Some(folder) => folder.join("meshreel").join(format!("{name}.sock")),
-        None => whole.join("engine.sock"),
-    }
-}
-
 /// The engine's end of the socket.
 pub struct Listener {
     listener: Mutex<Arc<UnixListener>>,
-    path: PathBuf,
+    place: Place,
 }
 
 impl Listener {
     /// Begins to listen, and notes where in the lock of the state folder. That it is held says that a socket that lies there is
     /// a dead one's.
-    pub fn open(state: &Path, lock: &mut File) -> io::Result<Self> {
-        let path = place(state);
-        let listener = Mutex::new(Arc::new(bind(&path)?));
-        lock::note_socket(lock, &path)?;
-        Ok(Self { listener, path })
+    pub fn open(state: &Path, lock: &mut File) -> Result<Self, ServiceError> {
+        let (listener, place) = socket::open(state)?;
+        lock::note_socket(lock, &place.socket)
+            .map_err(|source| ServiceError::State { path: state.to_owned(), source })?;
+        Ok(Self { listener: Mutex::new(Arc::new(listener)), place })
     }
 
     /// Answers until `is_over`, and [`Listener::wake`] is called after that.
@@ -152,33 +144,16 @@ impl Listener {
 
     /// Makes the socket again if its file is gone: the runtime folder goes when its user has logged out.
     pub(super) fn restore(&self) {
-        if self.path.exists() {
+        if self.place.socket.exists() {
             return;
         }
         // While there is no runtime folder it cannot be made; the next second tries again.
-        if let Ok(listener) = bind(&self.path) {
+        if let Ok(listener) = self.place.bind() {
             let before = std::mem::replace(&mut *locked(&self.listener), Arc::new(listener));
             wake(&before);
-            tracing::info!("the socket {} was gone; it is there again", shown(&self.path));
+            tracing::info!("the socket {} was gone; it is there again", shown(&self.place.socket));
         }
     }
-}
-
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        // Not the runtime folder itself: that is the system's to make.
-        match std::fs::create_dir(folder) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 fn wake(listener: &UnixListener) {
@@ -188,7 +163,7 @@ fn wake(listener: &UnixListener) {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.path));
+        drop(std::fs::remove_file(&self.place.socket));
     }
 }
 
@@ -196,29 +171,31 @@ fn answer(shared: &Shared<'_>, engine: &Engine, stream: &UnixStream) -> io::Resu
     let asked: Versioned<serde_json::Value> = receive(stream)?;
     let answer = match serde_json::from_value::<Asked>(asked.what) {
         _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
-        Ok(Asked { request: Request::Look(wanted) }) => match look::look(shared, engine, &wanted) {
+        Ok(Asked { request: Request::Look(wanted), .. }) => match look::look(shared, engine, &wanted) {
             Ok(snapshot) => return send(stream, &Versioned { meshreel: VERSION, what: snapshot }),
             Err(error) => Err(error.to_string()),
         },
-        Ok(Asked { request }) => carry_out(shared, request),
+        Ok(Asked { by: None, .. }) => Err("the order does not say where it comes from".into()),
+        Ok(Asked { request, by: Some(by) }) => carry_out(shared, request, &by),
         Err(error) => Err(format!("this engine does not know that order: {error}")),
     };
     let answer = answer.unwrap_or_else(|reason| Answer { refused: vec![reason], ..Answer::default() });
     send(stream, &Versioned { meshreel: VERSION, what: answer })
 }
 
-fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
+fn carry_out(shared: &Shared<'_>, request: Request, by: &Origin) -> Result<Answer, String> {
     let result = match request {
         Request::Order { order, jobs } => {
             let mut queue = shared.queue();
             let live = shared.live();
-            apply(&mut queue, order, &jobs, |id| live.contains(&id))
+            apply(&mut queue, order, &jobs, by, |id| live.contains(&id))
         }
-        Request::Flow(flow) => set_flow(&mut shared.queue(), flow),
-        Request::Add { path } => add(shared, &path),
+        Request::Flow(flow) => set_flow(&mut shared.queue(), flow, by),
+        Request::Add { path } => add(shared, &path, by),
         // Answered before it comes here.
         Request::Look(_) => Ok(Answer::default()),
         Request::Stop { drain } => {
+            tracing::info!("stop{}: by {by}", if drain { " after what is at work" } else { "" });
             match drain {
                 true => shared.is_draining.store(true, Ordering::SeqCst),
                 false => shared.stop.store(true, Ordering::SeqCst),
@@ -232,7 +209,7 @@ fn carry_out(shared: &Shared<'_>, request: Request) -> Result<Answer, String> {
     answer
 }
 
-fn add(shared: &Shared<'_>, path: &str) -> Result<Answer, QueueError> {
+fn add(shared: &Shared<'_>, path: &str, by: &Origin) -> Result<Answer, QueueError> {
     let named = PathBuf::from(path);
     let refused = match std::fs::metadata(&named) {
         Err(error) => Some(error.to_string()),
@@ -240,18 +217,37 @@ fn add(shared: &Shared<'_>, path: &str) -> Result<Answer, QueueError> {
         Ok(_) if !named.is_absolute() => Some("it is no whole path".into()),
         Ok(_) => None,
     };
+    let said = format!("add {}", printable(path));
     if let Some(why) = refused {
+        tracing::info!("{}", told(&said, Some(&why), by));
         return Ok(Answer { refused: vec![format!("{path}: {why}")], ..Answer::default() });
     }
+    tracing::info!("{}", told(&said, None, by));
     locked(&shared.added).push(named);
     shared.has_more.store(true, Ordering::SeqCst);
     Ok(Answer { done: vec![format!("{path}: taken when it is complete")], ..Answer::default() })
 }
 
-fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) -> bool) -> Result<Answer, QueueError> {
+/// For the log: what was ordered, whether it was refused, and by whom.
+fn told(what: &str, refused: Option<&str>, by: &Origin) -> String {
+    match refused {
+        Some(why) => format!("{what}: refused ({why}): by {by}"),
+        None => format!("{what}: by {by}"),
+    }
+}
+
+fn apply(
+    queue: &mut Queue,
+    order: Order,
+    jobs: &[i64],
+    by: &Origin,
+    is_live: impl Fn(i64) -> bool,
+) -> Result<Answer, QueueError> {
     let mut answer = Answer::default();
     for &id in jobs {
-        match queue.order(id, order, is_live(id), now())? {
+        let result = queue.order(id, order, &by.to_string(), is_live(id), now())?;
+        tracing::info!("{}", told(&order.said_of(id), result.as_ref().err().map(String::as_str), by));
+        match result {
             Ok(state) => answer.done.push(match order {
                 Order::Priority(value) => format!("job {id} has priority {value}"),
                 Order::Pause { until: Some(until) } => format!("job {id} is paused until {}", clock::local(until)),
@@ -264,14 +260,20 @@ fn apply(queue: &mut Queue, order: Order, jobs: &[i64], is_live: impl Fn(i64) ->
     Ok(answer)
 }
 
-fn set_flow(queue: &mut Queue, flow: Flow) -> Result<Answer, QueueError> {
+fn set_flow(queue: &mut Queue, flow: Flow, by: &Origin) -> Result<Answer, QueueError> {
     queue.set_flow(flow)?;
-    let done = match flow {
-        Flow::Go => "everything that was not paused by itself goes on".to_owned(),
-        Flow::Drain => "what is at work is finished, and nothing is begun".to_owned(),
-        Flow::Pause { until: None } => "everything is paused".to_owned(),
-        Flow::Pause { until: Some(until) } => format!("everything is paused until {}", clock::local(until)),
+    let (said, done) = match flow {
+        Flow::Go => ("resume everything".into(), "everything that was not paused by itself goes on".to_owned()),
+        Flow::Drain => {
+            ("pause everything, draining".into(), "what is at work is finished, and nothing is begun".to_owned())
+        }
+        Flow::Pause { until: None } => ("pause everything".into(), "everything is paused".to_owned()),
+        Flow::Pause { until: Some(until) } => {
+            let until = clock::local(until);
+            (format!("pause everything until {until}"), format!("everything is paused until {until}"))
+        }
     };
+    tracing::info!("{}", told(&said, None, by));
     Ok(Answer { done: vec![done], refused: Vec::new() })
 }
 
@@ -280,7 +282,7 @@ fn set_flow(queue: &mut Queue, flow: Flow) -> Result<Answer, QueueError> {
 /// # Errors
 /// When there is none, or it is of another version.
 pub fn look_at(config: &Config, look: &Look) -> Result<Snapshot, ControlError> {
-    tell(&connect(config)?, &Request::Look(look.clone()))
+    tell(&connect(config)?, &Request::Look(look.clone()), None)
 }
 
 fn connect(config: &Config) -> Result<UnixStream, ControlError> {
@@ -292,8 +294,13 @@ fn connect(config: &Config) -> Result<UnixStream, ControlError> {
     })
 }
 
-fn tell<T: for<'de> Deserialize<'de>>(stream: &UnixStream, request: &Request) -> Result<T, ControlError> {
-    send(stream, &Versioned { meshreel: VERSION, what: Asked { request: request.clone() } })?;
+fn tell<T: for<'de> Deserialize<'de>>(
+    stream: &UnixStream,
+    request: &Request,
+    by: Option<&Origin>,
+) -> Result<T, ControlError> {
+    let what = Asked { request: request.clone(), by: by.cloned() };
+    send(stream, &Versioned { meshreel: VERSION, what })?;
     let answer: Versioned<serde_json::Value> = receive(stream)?;
     if answer.meshreel != VERSION {
         return Err(ControlError::Version(format!("it speaks version {}, not {VERSION}", answer.meshreel)));
@@ -302,9 +309,9 @@ fn tell<T: for<'de> Deserialize<'de>>(stream: &UnixStream, request: &Request) ->
 }
 
 /// Asks the engine of a state folder; where none runs, changes its queue, which the next one will find.
-pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
+pub fn ask(config: &Config, request: &Request, by: &Origin) -> Result<Answer, ControlError> {
     let not_running = match connect(config) {
-        Ok(stream) => return tell(&stream, request),
+        Ok(stream) => return tell(&stream, request, Some(by)),
         Err(error @ ControlError::NotRunning { .. }) => error,
         Err(error) => return Err(error),
     };
@@ -313,8 +320,8 @@ pub fn ask(config: &Config, request: &Request) -> Result<Answer, ControlError> {
     }
     let mut queue = Queue::open(&config.state)?;
     match request {
-        Request::Order { order, jobs } => Ok(apply(&mut queue, *order, jobs, |_| false)?),
-        Request::Flow(flow) => Ok(set_flow(&mut queue, *flow)?),
+        Request::Order { order, jobs } => Ok(apply(&mut queue, *order, jobs, by, |_| false)?),
+        Request::Flow(flow) => Ok(set_flow(&mut queue, *flow, by)?),
         Request::Stop { .. } | Request::Look(_) | Request::Add { .. } => Err(not_running),
     }
 }

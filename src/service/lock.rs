@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::ServiceError;
+use super::{ServiceError, socket};
 
 /// The file: the number of the process that holds it, and where that listens.
 const NAME: &str = "engine.lock";
@@ -43,11 +44,14 @@ pub fn note_socket(lock: &mut File, socket: &Path) -> io::Result<()> {
     lock.write_all(&line)
 }
 
-/// Where the last holder of a state folder's lock listens, or did.
+/// Where the last holder of a state folder's lock listens, or did; nowhere, if that is not its own any more.
 pub fn socket(state: &Path) -> Option<PathBuf> {
-    let contents = std::fs::read(state.join(NAME)).ok()?;
+    let path = state.join(NAME);
+    let contents = std::fs::read(&path).ok()?;
     let socket = contents.split(|byte| *byte == b'\n').nth(1).filter(|line| !line.is_empty())?;
-    Some(PathBuf::from(OsStr::from_bytes(socket)))
+    let socket = PathBuf::from(OsStr::from_bytes(socket));
+    let owner = std::fs::metadata(path).ok()?.uid();
+    socket::is_trusted(&socket, owner).then_some(socket)
 }
 
 #[cfg(test)]

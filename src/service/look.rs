@@ -11,7 +11,7 @@ use nvml_wrapper::{Nvml, error::NvmlError};
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
-use super::{Shared, free_megabytes, locked};
+use super::{Shared, free_megabytes, locked, shown};
 use crate::log::{self, Line};
 use crate::media::Thumbnail;
 use crate::pipeline::{Engine, Phase};
@@ -298,7 +298,7 @@ fn picture(live: &Live, job: i64, known: Option<Shown>, result: Option<PathBuf>)
         (Some(video), None) => match Thumbnail::of_file(&video, Preview::LONGEST) {
             Ok(thumbnail) => Some((Shown::Result, thumbnail)),
             Err(error) => {
-                tracing::debug!("no preview: {error}");
+                tracing::debug!("no preview of {}: {error}", shown(&video));
                 None
             }
         },

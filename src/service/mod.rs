@@ -12,8 +12,10 @@ mod journals;
 mod keeper;
 mod lock;
 mod look;
+mod origin;
 mod originals;
 mod runner;
+mod socket;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, look_at};
 pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
+pub use origin::Origin;
 pub use runner::JOBS;
 
 use look::Known;
@@ -71,13 +74,8 @@ pub enum ServiceError {
         source: std::io::Error,
     },
     /// Orders cannot be heard.
-    #[error("cannot listen at {}: {source}; set XDG_RUNTIME_DIR to a folder of yours", path.display())]
-    Socket {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Socket(#[from] socket::NoPlace),
     /// The queue cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -291,7 +289,7 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
     if config.jobs.history_days > 0 {
         queue.prune(now() - i64::from(config.jobs.history_days) * 86_400_000)?;
     }
-    let before = counts(&mut queue)?;
+    let since = now();
     if !blamed.is_empty() {
         tracing::warn!(
             "the last run crashed while at work on {} of the videos; one that does so twice is set aside",
@@ -321,11 +319,10 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
         folders: Mutex::default(),
         added: Mutex::default(),
         has_more: AtomicBool::new(false),
-        since: now(),
+        since,
         stop,
     };
-    let listener = control::Listener::open(state, &mut lock)
-        .map_err(|source| ServiceError::Socket { path: control::place(state), source })?;
+    let listener = control::Listener::open(state, &mut lock)?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &engine, &is_over));
@@ -351,14 +348,8 @@ pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, Ser
     });
     shared.hooks.finish(shared.is_stopped());
     let unread = result?;
-    let after = counts(&mut shared.queue())?;
-    // Fewer than before when a failed one was tried again.
-    let failed = after.failed.saturating_sub(before.failed) + unread;
-    Ok(Summary { done: after.done.saturating_sub(before.done), failed })
-}
-
-fn counts(queue: &mut Queue) -> Result<Summary, QueueError> {
-    Ok(Summary { done: queue.count(State::Done)?, failed: queue.count(State::Failed)? })
+    let mut queue = shared.queue();
+    Ok(Summary { done: queue.ended(State::Done, since)?, failed: queue.ended(State::Failed, since)? + unread })
 }
 
 /// What is free on the disk of a folder, for who is no superuser.

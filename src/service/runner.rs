@@ -10,7 +10,7 @@ use super::{ServiceError, Shared, free_megabytes, journals, locked, originals, s
 use crate::cli::ProgressStyle;
 use crate::export::Report;
 use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
-use crate::progress::{FileProgress, printable};
+use crate::progress::{FileProgress, people, printable};
 use crate::queue::{Claim, Flow, Millis, Stamp, State, now};
 use crate::telemetry::Timings;
 
@@ -116,6 +116,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
     let job = Job {
         source: &claim.source,
         outputs: claim.outputs.clone(),
+        overwrite: false,
         settings: claim.settings.clone(),
         journal: Some(&journal),
         timings: timings.clone(),
@@ -207,7 +208,7 @@ fn settle(
         Ok(report) => {
             queue.done(claim.id, &report, now())?;
             tracing::info!(
-                target: JOBS, job = claim.id, "{name}: done, {} frames, {} people, {} s", report.frames, report.people,
+                target: JOBS, job = claim.id, "{name}: done, {} frames, {}, {} s", report.frames, people(report.people),
                 report.seconds
             );
             match originals::settle(shared.config, &claim.source, claim.stamp) {

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::draw_popup;
 use crate::clock;
 use crate::dashboard::app::App;
-use crate::progress::printable;
+use crate::progress::{people, printable};
 
 /// Draws it over the panes.
 pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) {
@@ -37,9 +37,9 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
         fact(
             "report",
             format!(
-                "{} frames, {} people, {:.1} s, {:.1} fps",
+                "{} frames, {}, {:.1} s, {:.1} fps",
                 number("frames"),
-                number("people"),
+                people(number("people") as usize),
                 number("seconds"),
                 number("fps")
             ),

@@ -78,9 +78,12 @@ fn state_line(app: &App) -> Line<'static> {
 
 fn counts_line(app: &App, snapshot: &Snapshot, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
-    for (state, count) in &snapshot.counts {
+    let is_narrow = width < 80;
+    // On a narrow screen only what there is.
+    for (state, count) in snapshot.counts.iter().filter(|(_, count)| *count > 0 || !is_narrow) {
         let style = if *count == 0 { app.theme.faint() } else { app.theme.state(*state) };
-        spans.push(Span::styled(format!("{count} {}   ", state.name()), style));
+        let space = if is_narrow { " " } else { "   " };
+        spans.push(Span::styled(format!("{count} {}{space}", state.name()), style));
     }
     let has_failed = snapshot.counts.iter().any(|(state, count)| *state == State::Failed && *count > 0);
     if has_failed && width >= 110 {

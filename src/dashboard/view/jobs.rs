@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Cell, Row as TableRow, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState, Wrap};
 
 use super::pane;
 use crate::clock;
@@ -32,27 +32,15 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
             (_, false) => "No job has that in its name.",
             (_, true) => "No jobs yet. Drop videos into the watched folder, or press a to add a file.",
         };
-        frame.render_widget(Line::from(text).style(app.theme.faint()), inside);
+        frame.render_widget(Paragraph::new(text).style(app.theme.faint()).wrap(Wrap { trim: true }), inside);
         return;
     }
-    let is_wide = inside.width >= 100;
-    let bar = if is_wide { 16 } else { 8 };
-    let mut widths = vec![
-        Constraint::Length(1),
-        Constraint::Length(5),
-        Constraint::Length(4),
-        Constraint::Fill(1),
-        Constraint::Length(9),
-        Constraint::Length(bar + 5),
-        Constraint::Length(5),
-        Constraint::Length(7),
-        Constraint::Length(3),
-    ];
-    let mut names = vec!["", "  JOB", "PRIO", "NAME", "STATE", "PROGRESS", "  FPS", "   LEFT", "PPL"];
-    if is_wide {
-        widths.push(Constraint::Length(5));
-        names.push("  AGE");
-    }
+    let columns = columns(inside.width);
+    let widths = columns.iter().map(|column| match column.width() {
+        0 => Constraint::Fill(1),
+        width => Constraint::Length(width),
+    });
+    let names: Vec<&str> = columns.iter().map(|column| column.title()).collect();
     let selected = app.rows.iter().position(|row| Some(row.id) == app.selected);
     let now = app.snapshot.as_ref().map_or(0, |snapshot| snapshot.now);
     // Only what is seen is made: the history may be long.
@@ -60,7 +48,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     let first = first_row(app.first_row, selected.unwrap_or(0), height, app.rows.len());
     app.first_row = first;
     let shown = app.rows.iter().skip(first).take(height);
-    let rows: Vec<TableRow> = shown.map(|row| line(app, row, now, usize::from(bar), is_wide)).collect();
+    let rows: Vec<TableRow> = shown.map(|row| line(app, row, now, &columns)).collect();
     let header = TableRow::new(names).style(app.theme.faint());
     let table = Table::new(rows, widths).header(header).column_spacing(1).row_highlight_style(app.theme.selected());
     let mut state = TableState::new().with_selected(selected.and_then(|at| at.checked_sub(first)));
@@ -74,6 +62,84 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     }
 }
 
+/// A column of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Mark,
+    Job,
+    Name,
+    State,
+    Priority,
+    /// A bar of so many cells, if any, and the share in percent.
+    Progress(u16),
+    Fps,
+    Left,
+    People,
+    Age,
+}
+
+impl Column {
+    /// Cells; 0 is what the others leave.
+    fn width(self) -> u16 {
+        match self {
+            Column::Name => 0,
+            Column::Mark => 1,
+            Column::People => 3,
+            Column::Priority => 4,
+            Column::Job | Column::Fps | Column::Age => 5,
+            Column::Left => 7,
+            Column::State => 9,
+            Column::Progress(0) => 4,
+            Column::Progress(bar) => bar + 5,
+        }
+    }
+
+    fn replaces(self, other: Column) -> bool {
+        matches!((self, other), (Column::Progress(_), Column::Progress(_)))
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Column::Mark => "",
+            Column::Job => "  JOB",
+            Column::Name => "NAME",
+            Column::State => "STATE",
+            Column::Priority => "PRIO",
+            Column::Progress(0) => "   %",
+            Column::Progress(_) => "PROGRESS",
+            Column::Fps => "  FPS",
+            Column::Left => "   LEFT",
+            Column::People => "PPL",
+            Column::Age => "  AGE",
+        }
+    }
+}
+
+/// The columns that have room, from left to right: number and name always, then the state, then what is missed the most.
+fn columns(width: u16) -> Vec<Column> {
+    use Column::*;
+    /// Cells that a name has at least before anything but state and percent is shown.
+    const NAME: u16 = 20;
+    let mut columns = vec![Mark, Job, Name];
+    // What is left for the name, which has a space before it.
+    let name = |columns: &[Column]| {
+        let others: u16 = columns.iter().filter(|column| **column != Name).map(|column| column.width() + 1).sum();
+        width.saturating_sub(others)
+    };
+    let wanted = [(State, 8), (Progress(0), 14), (Left, NAME), (Fps, NAME), (Priority, NAME), (People, NAME)];
+    for (column, least) in wanted.into_iter().chain([(Progress(8), NAME), (Age, NAME + 15), (Progress(16), NAME + 15)])
+    {
+        let mut more: Vec<Column> = columns.iter().copied().filter(|other| !column.replaces(*other)).collect();
+        more.push(column);
+        if name(&more) < least {
+            break;
+        }
+        columns = more;
+    }
+    let order = [Mark, Job, Name, State, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
+    order.into_iter().filter(|column| columns.contains(column)).collect()
+}
+
 /// The first row on a screen of `height` rows so that the selected one is on it.
 fn first_row(before: usize, selected: usize, height: usize, count: usize) -> usize {
     before.clamp((selected + 1).saturating_sub(height), selected).min(count.saturating_sub(height))
@@ -85,10 +151,51 @@ fn reason_line(app: &App, row: &Row) -> Option<Line<'static>> {
     Some(Line::from(Span::styled(format!(" {} ", printable(error)), style)))
 }
 
-fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRow<'static> {
+fn line(app: &App, row: &Row, now: Millis, columns: &[Column]) -> TableRow<'static> {
+    let style = if row.state == State::Cancelled { app.theme.faint() } else { Style::new() };
+    TableRow::new(columns.iter().map(|column| cell(app, row, now, *column)).collect::<Vec<_>>()).style(style)
+}
+
+fn cell(app: &App, row: &Row, now: Millis, column: Column) -> Cell<'static> {
     let theme = app.theme;
     let at_work = app.at_work(row.id);
-    let share = match (row.state, at_work) {
+    let moves = at_work.filter(|_| row.state == State::Running);
+    let right = |text: String| Cell::from(format!("{text:>0$}", usize::from(column.width())));
+    match column {
+        Column::Mark => {
+            let mark = if app.marked.contains(&row.id) { theme.sign("▸", ">") } else { "" };
+            Cell::from(Span::styled(mark, theme.accent()))
+        }
+        Column::Job => right(row.id.to_string()),
+        Column::Name => Cell::from(Text::from(Line::from(title(app, row)))),
+        Column::State => {
+            let state = match (row.state, at_work) {
+                (State::Running, Some(job)) if job.fps > 0.0 => job.phase.verb(),
+                (state, _) => state.name(),
+            };
+            Cell::from(Span::styled(state, theme.state(row.state)))
+        }
+        Column::Priority => right(row.priority.to_string()),
+        Column::Progress(bar) => Cell::from(progress(app, row, now, usize::from(bar))),
+        Column::Fps => right(moves.map(|job| format!("{:.1}", job.fps)).unwrap_or_default()),
+        Column::Left => {
+            let left = moves.and_then(|job| {
+                let frames = job.total? as f64 - job.phase.frames_done(job.done, job.total);
+                (job.fps > 0.0).then(|| clock::span(frames.max(0.0) / f64::from(job.fps)))
+            });
+            right(left.unwrap_or_default())
+        }
+        Column::People => match at_work.map_or(row.people, |job| job.people) {
+            0 => Cell::from(""),
+            people => right(people.to_string()),
+        },
+        Column::Age => right(age(now - row.added)),
+    }
+}
+
+/// How far a job is, with a bar of so many cells, if any.
+fn progress(app: &App, row: &Row, now: Millis, bar: usize) -> String {
+    let share = match (row.state, app.at_work(row.id)) {
         (State::Done, _) => Some(1.0),
         (_, Some(job)) => Some(job.phase.share(job.done, job.total)),
         (State::Queued | State::Paused, None) if row.frames > 0 => {
@@ -96,52 +203,20 @@ fn line(app: &App, row: &Row, now: Millis, bar: usize, is_wide: bool) -> TableRo
         }
         _ => None,
     };
-    let progress = match (row.state, share) {
+    match (row.state, share) {
         (State::Failed | State::Cancelled, _) => String::new(),
-        (State::Queued, None) if row.ready > now => format!("in {} s", (row.ready - now) / 1000),
-        (_, Some(share)) => format!("{} {:3.0}%", theme.bar(share as f32, bar), 100.0 * share),
+        (State::Queued, None) if row.ready > now && bar > 0 => format!("in {} s", (row.ready - now) / 1000),
+        (_, Some(share)) if bar == 0 => format!("{:3.0}%", 100.0 * share),
+        (_, Some(share)) => format!("{} {:3.0}%", app.theme.bar(share as f32, bar), 100.0 * share),
         (_, None) => String::new(),
-    };
-    let moves = at_work.filter(|_| row.state == State::Running);
-    let fps = moves.map(|job| format!("{:5.1}", job.fps)).unwrap_or_default();
-    let left = moves.and_then(|job| {
-        let frames = job.total? as f64 - job.phase.frames_done(job.done, job.total);
-        (job.fps > 0.0).then(|| clock::span(frames.max(0.0) / f64::from(job.fps)))
-    });
-    let people = at_work.map_or(row.people, |job| job.people);
-    let people = if people > 0 { format!("{people:3}") } else { String::new() };
-    let mark = if app.marked.contains(&row.id) { theme.sign("▸", ">") } else { "" };
-    let state = match (row.state, at_work) {
-        (State::Running, Some(job)) if job.fps > 0.0 => job.phase.verb(),
-        (state, _) => state.name(),
-    };
-    let right = |text: String, width: usize| format!("{text:>width$}");
-    let style = if row.state == State::Cancelled { theme.faint() } else { Style::new() };
-    let mut cells = vec![
-        Cell::from(Span::styled(mark, theme.accent())),
-        Cell::from(right(row.id.to_string(), 5)),
-        Cell::from(right(row.priority.to_string(), 4)),
-        Cell::from(Text::from(Line::from(title(app, row)))),
-        Cell::from(Span::styled(state, theme.state(row.state))),
-        Cell::from(progress),
-        Cell::from(fps),
-        Cell::from(right(left.unwrap_or_default(), 7)),
-        Cell::from(people),
-    ];
-    if is_wide {
-        cells.push(Cell::from(right(age(now - row.added), 5)));
     }
-    TableRow::new(cells).style(style)
 }
 
 /// A job's name, and why it failed.
 fn title(app: &App, row: &Row) -> Vec<Span<'static>> {
     let mut spans = vec![Span::raw(name(row))];
     if let (State::Failed, Some(error)) = (row.state, &row.error) {
-        // The path is known here.
-        let path = row.source.to_string_lossy();
-        let reason = error.strip_prefix(&*path).unwrap_or(error).trim_start_matches([':', ' ']);
-        spans.push(Span::styled(format!("  {}", printable(reason)), app.theme.bad()));
+        spans.push(Span::styled(format!("  {}", printable(error)), app.theme.bad()));
     }
     spans
 }
@@ -166,6 +241,13 @@ mod tests {
         assert_eq!(first_row(50, 7, 5, 100), 7);
         assert_eq!(first_row(98, 99, 5, 100), 95);
         assert_eq!(first_row(3, 0, 5, 2), 0);
+        let titles =
+            |width: u16| columns(width).iter().map(|column| column.title().trim()).collect::<Vec<_>>().join(" ");
+        assert_eq!(titles(20).trim(), "JOB NAME");
+        assert_eq!(titles(38).trim(), "JOB NAME STATE %");
+        assert_eq!(titles(58).trim(), "JOB NAME STATE % FPS LEFT");
+        assert_eq!(titles(78).trim(), "JOB NAME STATE PRIO PROGRESS FPS LEFT PPL");
+        assert_eq!(titles(108).trim(), "JOB NAME STATE PRIO PROGRESS FPS LEFT PPL AGE");
         assert_eq!([age(5_000), age(120_000), age(7_200_000), age(864_000_000)], ["5s", "2m", "2h", "10d"]);
     }
 }

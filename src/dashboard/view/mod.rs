@@ -65,6 +65,14 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
             draw_popup(frame, body, app, title, lines, 0);
         }
     }
+    if !app.theme.unicode {
+        // Names may be in any script.
+        for cell in &mut frame.buffer_mut().content {
+            if !cell.symbol().is_ascii() {
+                cell.set_symbol("?");
+            }
+        }
+    }
 }
 
 /// How wide the chart of frames is on this screen.

@@ -22,6 +22,11 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
         None => job.map_or(String::new(), |job| format!("job {job}")),
     };
     let inside = pane(frame, place, app, Pane::Preview, &more);
+    if !app.theme.unicode {
+        let text = "pictures need a terminal that shows UTF-8";
+        frame.render_widget(Line::from(text).style(app.theme.faint()), inside);
+        return;
+    }
     let key = picture.map(|picture| (picture.job, picture.shown, inside));
     let made = match (picture, key) {
         (Some(picture), Some(key)) if app.shown_picture.as_ref().is_none_or(|(shown, _)| *shown != key) => {

@@ -1,4 +1,4 @@
-//! Pictures of every pane in the main situations at three sizes.
+//! Pictures of every pane in the main situations at five sizes.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::draw;
-use crate::dashboard::app::App;
+use crate::dashboard::app::{App, Popup, Typing};
 use crate::dashboard::keys::{Keys, Pane};
 use crate::dashboard::theme::Theme;
 use crate::log::Line;
@@ -82,7 +82,7 @@ fn idle() -> Snapshot {
 
 fn busy() -> Snapshot {
     let failed = Row {
-        error: Some("/in/broken.mp4 is not a readable video: Invalid data found when processing input".into()),
+        error: Some("it is not a readable video: Invalid data found when processing input".into()),
         ..row(4, "broken.mp4", State::Failed)
     };
     let rows = vec![
@@ -167,13 +167,13 @@ fn press(app: &mut App, keys: &str) {
 }
 
 #[test]
-fn main_situations_at_three_sizes() {
+fn main_situations_at_five_sizes() {
     let mut paused = busy();
     paused.flow = Flow::Pause { until: None };
     paused.at_work.clear();
     paused.folders[0].1 = false;
     for (name, snapshot) in [("empty", idle()), ("busy", busy()), ("paused", paused)] {
-        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        for (width, height) in [(40, 12), (60, 20), (80, 24), (120, 40), (200, 60)] {
             let mut app = app(snapshot.clone());
             insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture(&mut app, width, height));
         }
@@ -209,6 +209,49 @@ fn every_pane_and_popup_on_a_small_screen() {
     let mut app = app(failed);
     press(&mut app, "G\n");
     insta::assert_snapshot!("details", picture(&mut app, 80, 24));
+}
+
+#[test]
+fn nothing_but_ascii_is_drawn_where_nothing_else_can_be_shown() {
+    let mut snapshot = busy();
+    snapshot.folders = vec![("/in/été".into(), true)];
+    let rows = snapshot.jobs.as_ref().unwrap().1.clone();
+    snapshot.detail = Some(Detail { row: rows[1].clone(), log: Vec::new(), report: None });
+    snapshot.log[0].text = "/in/長い.mp4: queued as job 1".into();
+    for keys in ["", "1", "2", "3", "4", "5", "6", "?", "jc", "/長", "j\n", "o"] {
+        for (width, height) in [(40, 12), (80, 24), (200, 60)] {
+            let mut app = app(snapshot.clone());
+            app.theme = Theme { colors: false, unicode: false };
+            app.filter = "長".into();
+            press(&mut app, keys);
+            let text = picture(&mut app, width, height);
+            assert!(text.is_ascii(), "{keys:?}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_pasted_is_typed_or_nothing() {
+    let cancels = |app: &App| matches!(app.popup, Some(Popup::Confirm(..)));
+    // No key anywhere, and no answer to a question.
+    for keys in ["", "5", "?", "c"] {
+        let mut app = app(busy());
+        press(&mut app, keys);
+        let before = app.popup.clone();
+        app.paste("c\ny\nS\n");
+        assert_eq!(app.popup, before, "{keys}");
+        assert!(app.message.as_ref().is_some_and(|(text, _)| text.contains("pasted")), "{keys}");
+    }
+    let mut filtered = app(busy());
+    press(&mut filtered, "/a");
+    filtered.paste("\u{1b}[2Jb é\r\n");
+    assert_eq!(filtered.popup, Some(Popup::Typing(Typing::Filter, "a[2Jb é".into())));
+    assert_eq!(filtered.filter, "a[2Jb é");
+    let mut added = app(busy());
+    press(&mut added, "a");
+    added.paste("/in/a b.mp4\n/in/c.mp4\n");
+    assert_eq!(added.popup, Some(Popup::Typing(Typing::Add, "/in/a b.mp4/in/c.mp4".into())), "not sent yet");
+    assert!(!cancels(&added));
 }
 
 #[test]
