@@ -256,9 +256,9 @@ fn side_streams_are_copied_or_converted() {
     assert!(before.len() == 2 && before.iter().all(near), "{before:?} {after:?}");
 
     for (container, kept, warning) in [
-        ("flv", "h264 aac", "all but the picture and the first sound was left out"),
-        ("ts", "h264 aac mp2", "the subtitles (ass) cannot be kept in mpegts"),
-        ("avi", "h264 aac pcm_s16le", "the subtitles (ass) cannot be kept in avi"),
+        ("flv", "h264 aac", "sound 2 (pcm_s16le, deu) was left out: 'flv' files"),
+        ("ts", "h264 aac mp2", "subtitles 1 (ass) was left out: 'mpegts' files"),
+        ("avi", "h264 aac pcm_s16le", "subtitles 1 (ass) was left out: 'avi' files"),
     ] {
         let said = process(folder.path(), &[&clip], &format!("[encode]\ncontainer = \"{container}\"\n"), 0);
         assert!(said.contains(warning), "{container}: {said}");
