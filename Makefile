@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu build run test lint bench accuracy clean
+.PHONY: help setup setup-gpu build run test lint bench corpus accuracy clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
@@ -27,6 +27,9 @@ lint: setup      ## formatting, clippy, documentation
 
 bench: build     ## measure beside FFmpeg alone (about 5 minutes)
 	@python3 scripts/bench.py
+
+corpus: build    ## process more than 200 odd files, made from the sample clip, and check what comes out (a minute or two)
+	@python3 scripts/corpus.py --meshreel target/release/meshreel
 
 accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
