@@ -133,8 +133,8 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
 fn order(config: &Config, request: &Request, name: &str) -> ExitCode {
     match service::ask(config, request, &Origin::command(name)) {
         Ok(answer) => {
-            answer.done.iter().for_each(say);
-            answer.refused.iter().for_each(|line| tell(format_args!("meshreel: {line}")));
+            answer.done.iter().for_each(|line| say(printable(line)));
+            answer.refused.iter().for_each(|line| tell(format_args!("meshreel: {}", printable(line))));
             ExitCode::from(if answer.refused.is_empty() { 0 } else { FAILED })
         }
         Err(error) => fail(FAILED, &error),

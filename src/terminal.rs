@@ -38,7 +38,8 @@ pub fn fit(text: &str) -> Cow<'_, str> {
 
 /// Writes a line to standard error. Where nobody reads it, there is nothing to be done.
 pub fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(stderr(), "{line}");
+    // In one piece: other threads write lines, too.
+    let _ = stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Standard output, as the terminal there can show it.

@@ -58,11 +58,8 @@ impl Options {
     }
 
     pub fn get(&self, key: &CStr) -> Option<String> {
-        // SAFETY: the entry lives as long as the dictionary is not changed; its text is copied.
-        unsafe {
-            let entry = ffi::av_dict_get(self.0, key.as_ptr(), ptr::null(), 0).as_ref()?;
-            Some(CStr::from_ptr(entry.value).to_string_lossy().into_owned())
-        }
+        // SAFETY: a dictionary this value owns.
+        unsafe { tag(self.0, key) }
     }
 }
 
@@ -70,6 +67,18 @@ impl Drop for Options {
     fn drop(&mut self) {
         // SAFETY: null or a dictionary this value owns.
         unsafe { ffi::av_dict_free(&mut self.0) };
+    }
+}
+
+/// What a dictionary has under a key. Files may hold any bytes; what is no text becomes replacement characters.
+///
+/// # Safety
+/// `dictionary` must be null or alive.
+pub(super) unsafe fn tag(dictionary: *const ffi::AVDictionary, key: &CStr) -> Option<String> {
+    // SAFETY: the caller's promise; the text is copied while the dictionary is not changed.
+    unsafe {
+        let entry = ffi::av_dict_get(dictionary, key.as_ptr(), ptr::null(), 0).as_ref()?;
+        Some(CStr::from_ptr(entry.value).to_string_lossy().into_owned())
     }
 }
 

@@ -21,11 +21,18 @@ use crate::geometry::{Geometry, Orientation};
 const CUT_OFF: f64 = 0.5;
 /// Stamps beyond this many seconds, or jumps larger than a day, are damage and not time.
 const SANE_SECONDS: f64 = 3e9;
-const SANE_JUMP: f64 = 86400.0;
+pub(super) const SANE_JUMP: f64 = 86400.0;
+/// The same in ticks: so many that sums of a few do not overflow.
+const MOST_TICKS: u64 = 1 << 60;
 /// Frames without a time stamp that a file may begin with for those to be known from the first that has one.
 const MOST_UNDATED: usize = 16;
+/// Seconds after which pictures are taken for whole though none that stands alone has come.
+const HEALED: f64 = 10.0;
 /// Seconds by which a single frame may be too early without the clock having jumped.
 const SLIP: f64 = 0.1;
+
+/// Jumps of the clock from which it is not recordings that are joined.
+const MANY_JUMPS: u64 = 20;
 
 /// What could not be delivered as it was meant, counted while decoding.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,8 +74,11 @@ impl Losses {
                 "frame is corrupt, since what it builds on is missing; no bodies are drawn in it",
                 "frames are corrupt, since what they build on is missing; no bodies are drawn in them",
             ),
+            (self.clock_jumps > MANY_JUMPS).then(|| {
+                format!("the video's clock jumps {} times; its time stamps cannot be relied on", self.clock_jumps)
+            }),
             count(
-                self.clock_jumps,
+                if self.clock_jumps > MANY_JUMPS { 0 } else { self.clock_jumps },
                 "jump of the video's clock was taken out: two recordings are joined there, perhaps",
                 "jumps of the video's clock were taken out: several recordings are joined there, perhaps",
             ),
@@ -122,13 +132,13 @@ impl Stamps {
         Self { last: None, shift: 0, was_moved: false, before: None, jumps: Vec::new(), usual, per_second, step: usual }
     }
 
-    /// The stamp of the next frame and whether it was repaired.
+    /// The stamp of the next frame, which lasts so long, and whether it was repaired.
     ///
     /// Where all was in order before, a single frame whose stamp is a little too early is moved behind the one before, and time goes on as the file says,
     /// so that the sound stays where it belongs. If the next one is too early as well, or one is by much, the clock has jumped;
     /// unless the next one is back where it would have been without the jump.
     fn next(&mut self, raw: Option<i64>, duration: i64) -> (i64, bool) {
-        let raw = raw.filter(|&t| (t as f64 / self.per_second).abs() < SANE_SECONDS);
+        let raw = raw.filter(|&t| is_sane(t, self.per_second));
         let (mut moved, mut jumped_from) = (false, None);
         let is_in_order = !self.was_moved && self.before.is_none();
         if let (Some(t), Some(last), Some(before)) = (raw, self.last, self.before)
@@ -148,7 +158,7 @@ impl Stamps {
                     (t + self.shift, false)
                 } else if (0..=self.step.max((SLIP * self.per_second) as i64)).contains(&late) && is_in_order {
                     moved = true;
-                    (last + (self.step / 2).max(1), true)
+                    (last + (self.step.min(self.usual) / 2).max(1), true)
                 } else {
                     jumped_from = Some(std::mem::replace(&mut self.shift, last + self.step - t));
                     self.jumps
@@ -159,7 +169,7 @@ impl Stamps {
         };
         (self.was_moved, self.before) = (moved, jumped_from);
         self.last = Some(stamp);
-        self.step = if duration > 0 { duration } else { self.usual };
+        self.step = duration;
         (stamp, repaired)
     }
 }
@@ -223,7 +233,7 @@ impl Decoder {
         let per_second = f64::from(time_base.denominator()) / f64::from(time_base.numerator()).max(1.0);
         let usual = (per_second / info.frame_rate).round().max(1.0) as i64;
         let stamps = Stamps::new(usual, per_second);
-        date_back(&mut ready, usual);
+        date_back(&mut ready, usual, per_second);
         let source_start = ready[0].timestamp().map_or(0.0, |stamp| stamp as f64 / per_second);
         info.source_start = if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 };
         // Players leave out what comes before the clock's zero: the first frames, where they are damaged and the sound begins later.
@@ -304,13 +314,14 @@ impl Decoder {
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
         let stands_alone = picture.is_key() || picture.kind() == ffmpeg::picture::Type::I;
         self.has_begun |= stands_alone;
+        // Pictures that are refreshed part by part heal without one that stands alone.
+        self.has_begun |= self.index as f64 > HEALED * self.info.frame_rate;
         let is_told = picture.is_corrupt() || (!self.has_begun && builds_on_others(self.context.id()));
         let has_errors = picture.has_decode_errors();
-        let duration = picture.packet().duration;
+        let duration = usable(picture.packet().duration, self.stamps.usual, self.stamps.per_second);
         let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration);
         self.losses.clock_jumps = self.stamps.jumps.len() as u64;
         self.losses.repaired_stamps += u64::from(repaired);
-        let duration = if duration > 0 { duration } else { self.stamps.usual };
         let mut picture = self.in_first_shape(picture)?;
         self.info.source.tags.write_frame(&mut picture);
         picture.set_pts(Some(stamp));
@@ -376,13 +387,24 @@ impl Decoder {
     }
 }
 
+/// Whether a time stamp can be one: ticks, and how many of them a second has.
+fn is_sane(stamp: i64, per_second: f64) -> bool {
+    (stamp as f64 / per_second).abs() < SANE_SECONDS && stamp.unsigned_abs() < MOST_TICKS
+}
+
+/// How long a frame lasts in ticks, by the file's word if it can be believed.
+fn usable(duration: i64, usual: i64, per_second: f64) -> i64 {
+    let is_believed = duration > 0 && duration as f64 <= SANE_JUMP * per_second && is_sane(duration, per_second);
+    if is_believed { duration } else { usual }
+}
+
 /// Gives frames before the first that has a time stamp theirs, by their durations: those of other streams are as the file says.
-fn date_back(frames: &mut VecDeque<Video>, usual: i64) {
-    let Some(first) = frames.iter().position(|frame| frame.timestamp().is_some()) else { return };
+fn date_back(frames: &mut VecDeque<Video>, usual: i64, per_second: f64) {
+    let known = |frame: &Video| frame.timestamp().filter(|&stamp| is_sane(stamp, per_second));
+    let Some(first) = frames.iter().position(|frame| known(frame).is_some()) else { return };
     for at in (0..first).rev() {
-        let next = frames[at + 1].timestamp().unwrap_or(0);
-        let duration = frames[at].packet().duration;
-        let stamp = next - if duration > 0 { duration } else { usual };
+        let next = known(&frames[at + 1]).unwrap_or(0);
+        let stamp = next - usable(frames[at].packet().duration, usual, per_second);
         // SAFETY: a frame of our own.
         unsafe { (*frames[at].as_mut_ptr()).best_effort_timestamp = stamp };
     }
@@ -390,9 +412,10 @@ fn date_back(frames: &mut VecDeque<Video>, usual: i64) {
 
 /// Whether a file is of a kind that holds one picture as often as a video.
 fn is_of_pictures(input: &Input) -> bool {
-    let metadata = input.metadata();
-    let brand = metadata.get("major_brand").map(|brand| brand.trim().as_bytes());
-    ["gif", "apng"].contains(&input.format().name()) || brand.is_some_and(av::is_brand_of_pictures)
+    // SAFETY: the metadata of an open input.
+    let brand = unsafe { av::tag((*input.as_ptr()).metadata, c"major_brand") };
+    ["gif", "apng"].contains(&input.format().name())
+        || brand.is_some_and(|brand| av::is_brand_of_pictures(brand.trim().as_bytes()))
 }
 
 /// Whether a decoder gives frames that build on missing ones without saying so. H.264's says so; most others give none.
@@ -466,7 +489,8 @@ fn promised_end(input: &Input, stream: &ffmpeg::Stream<'_>) -> Option<f64> {
     let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t as f64);
     let seconds = f64::from(stream.time_base());
     // Matroska keeps a stream's end as a tag. What FFmpeg gives as the video's duration is the whole file's there.
-    let tag = stream.metadata().get("DURATION").and_then(|text| {
+    // SAFETY: the metadata of a live stream.
+    let tag = unsafe { av::tag((*stream.as_ptr()).metadata, c"DURATION") }.and_then(|text| {
         let mut parts = text.split(':').map(|p| p.trim().parse::<f64>().ok());
         Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
     });
@@ -738,6 +762,9 @@ mod tests {
         assert_eq!(repaired(&[5, 5, 5, 5, 5]).0, [5, 10, 20, 30, 40]);
         // Two recordings in one file.
         assert_eq!(repaired(&[500, 510, 520, 100, 110]), (vec![500, 510, 520, 530, 540], vec![(100, 430)]));
+        // Stamps and durations that are damage.
+        assert_eq!(repaired(&[i64::MAX, 1 << 61, 20, i64::MAX, 40]).0, [0, 10, 20, 30, 40]);
+        assert_eq!([usable(1 << 61, 10, 1000.0), usable(0, 10, 1000.0), usable(7, 10, 1000.0)], [10, 10, 7]);
         // One frame with a stamp from anywhere.
         assert_eq!(repaired(&[500, 510, 100, 530, 540]), (vec![500, 510, 520, 530, 540], vec![]));
     }

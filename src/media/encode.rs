@@ -82,6 +82,7 @@ impl Encoder {
         let counts = effort::is_of_mpeg_make(unsafe { (*running.context.as_ptr()).codec_id });
         let padding = ([width, height] != shown.size).then(|| match turning {
             Some(_) => Padding::upright(shown.layout, [width, height]),
+            None if shown.interlaced => Padding::new(&source.geometry, shown.layout, [width, height]).keeping_fields(),
             None => Padding::new(&source.geometry, shown.layout, [width, height]),
         });
         let converter = (encoded != shown.pixel).then(|| Converter::new(encoded, width, height));
@@ -319,6 +320,8 @@ struct Shown<'a> {
     sample_aspect: ffi::AVRational,
     /// Whether frames are made of two fields.
     interlaced: bool,
+    /// Whether the first row is of the field that is shown first.
+    top_field_first: bool,
     /// Whether frames are turned before.
     is_turned: bool,
 }
@@ -339,6 +342,8 @@ impl<'a> Shown<'a> {
             },
             // Rows of two fields become columns.
             interlaced: source.interlaced && !is_sideways,
+            top_field_first: source.source.top_field_first
+                != (turning.is_some_and(Turning::is_upside_down) && source.geometry.coded[1].is_multiple_of(2)),
             is_turned: turning.is_some(),
         }
     }
@@ -360,7 +365,7 @@ fn open_encoder(
         c.sample_aspect_ratio = shown.sample_aspect;
         if shown.interlaced {
             c.flags |= (ffi::AV_CODEC_FLAG_INTERLACED_DCT | ffi::AV_CODEC_FLAG_INTERLACED_ME) as i32;
-            c.field_order = match source.source.top_field_first {
+            c.field_order = match shown.top_field_first {
                 true => ffi::AVFieldOrder::AV_FIELD_TT,
                 false => ffi::AVFieldOrder::AV_FIELD_BB,
             };
@@ -389,7 +394,8 @@ fn sizes([width, height]: [u32; 2], interlaced: bool) -> Vec<[u32; 2]> {
     if interlaced {
         sizes.push([even, height.next_multiple_of(4)]);
     }
-    sizes.dedup();
+    let mut known = std::collections::HashSet::new();
+    sizes.retain(|size| known.insert(*size));
     sizes
 }
 
@@ -529,6 +535,16 @@ pub(super) fn container(path: &Path) -> Result<*const ffi::AVOutputFormat, Media
     // SAFETY: only the name is given; what comes back lives for ever.
     let format = unsafe { ffi::av_guess_format(ptr::null(), url.as_ptr(), ptr::null()) };
     if format.is_null() { Err(unknown()) } else { Ok(format) }
+}
+
+/// Whether a container is one of the MP4 and QuickTime family, by FFmpeg's name of it.
+///
+/// # Safety
+/// `format` must be a container's description.
+pub(super) unsafe fn is_quicktime(format: *const ffi::AVOutputFormat) -> bool {
+    // SAFETY: the caller's promise; names live for ever.
+    let name = unsafe { std::ffi::CStr::from_ptr((*format).name) };
+    ["mp4", "mov", "3gp", "3g2", "ipod", "psp", "f4v"].iter().any(|known| name.to_bytes() == known.as_bytes())
 }
 
 /// The pixel format of those an encoder takes that loses least of `pixel`.

@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 
 use ffmpeg::ffi;
+use ffmpeg::ffi::AVPacketSideDataType as Kind;
 use ffmpeg_next as ffmpeg;
 
 use super::av::Options;
@@ -13,6 +14,9 @@ use super::probe::SideData;
 const CHROMATICITY: f64 = 50_000.0;
 /// Steps of a luminance there: 0.0001 candela per square metre.
 const LUMINANCE: f64 = 10_000.0;
+
+/// Most that SMPTE ST 2084 can show, candela per square metre.
+const MOST_LUMINOUS: f64 = 10_000.0;
 
 /// FFmpeg's `AVMasteringDisplayMetadata` (libavutil/mastering_display_metadata.h), which the bindings leave out.
 #[repr(C)]
@@ -45,15 +49,23 @@ struct Mastering {
 
 impl Mastering {
     fn of(side_data: &[SideData]) -> Option<Self> {
-        let data: MasteringMetadata =
-            read(side_data, ffi::AVPacketSideDataType::AV_PKT_DATA_MASTERING_DISPLAY_METADATA)?;
+        let data: MasteringMetadata = read(side_data, Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA)?;
         let number = |q: ffi::AVRational| if q.den == 0 { 0.0 } else { f64::from(q.num) / f64::from(q.den) };
         if data.has_primaries == 0 || data.has_luminance == 0 {
             return None;
         }
         let [r, g, b] = data.primaries.map(|point| point.map(number));
         let luminance = [data.brightest, data.darkest].map(number);
-        Some(Self { primaries: [r, g, b, data.white.map(number)], luminance })
+        let mastering = Self { primaries: [r, g, b, data.white.map(number)], luminance };
+        mastering.is_possible().then_some(mastering)
+    }
+
+    /// Whether encoders take it: they give up altogether where a number is out of its range.
+    fn is_possible(&self) -> bool {
+        let [brightest, darkest] = self.luminance;
+        self.primaries.as_flattened().iter().all(|part| (0.0..=1.0).contains(part))
+            && (0.0..=MOST_LUMINOUS).contains(&brightest)
+            && (0.0..brightest).contains(&darkest)
     }
 
     /// As x264, x265 and SVT-AV1 read it; their units differ.
@@ -65,9 +77,19 @@ impl Mastering {
     }
 }
 
-/// Whether an encoder of this name can be told of the light.
-pub(super) fn is_written_by(encoder: &str) -> bool {
+/// Whether an encoder of this name is told of all the light that is known of.
+pub(super) fn is_written_by(encoder: &str, side_data: &[SideData]) -> bool {
+    let has = |kind| side_data.iter().any(|(found, _)| *found == kind);
     ["libx264", "libx265", "libsvtav1"].contains(&encoder)
+        && (Mastering::of(side_data).is_some() || !has(Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA))
+        && (level(side_data).is_some() || !has(Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL))
+}
+
+/// The brightest pixel and the brightest frame, candela per square metre, where encoders take them.
+fn level(side_data: &[SideData]) -> Option<[u32; 2]> {
+    let light: LightMetadata = read(side_data, Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL)?;
+    let level = [light.max_content, light.max_frame_average];
+    level.iter().all(|&part| part <= u16::MAX.into()).then_some(level)
 }
 
 /// Tells an encoder of the light, if it can be told: by the options with which it is opened.
@@ -84,11 +106,10 @@ pub(super) unsafe fn write(
     let (name, is_bottom_first) =
         unsafe { (CStr::from_ptr((*codec).name), (*context).field_order == ffi::AVFieldOrder::AV_FIELD_BB) };
     let mastering = Mastering::of(side_data);
-    let light: Option<LightMetadata> = read(side_data, ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL);
     let in_steps =
         |value: f64, is_light: bool| (value * if is_light { LUMINANCE } else { CHROMATICITY }).round().to_string();
     let plainly = |value: f64, _: bool| format!("{value:.4}");
-    let (key, display, display_words, level) = match name.to_bytes() {
+    let (key, display, display_words, level_key) = match name.to_bytes() {
         b"libx264" => (c"x264-params", "mastering-display", mastering.map(|m| m.written(in_steps)), "cll"),
         b"libx265" => (c"x265-params", "master-display", mastering.map(|m| m.written(in_steps)), "max-cll"),
         b"libsvtav1" => (c"svtav1-params", "mastering-display", mastering.map(|m| m.written(plainly)), "content-light"),
@@ -96,7 +117,7 @@ pub(super) unsafe fn write(
     };
     let mut parts: Vec<String> = options.get(key).into_iter().collect();
     parts.extend(display_words.map(|words| format!("{display}={words}")));
-    parts.extend(light.map(|light| format!("{level}={},{}", light.max_content, light.max_frame_average)));
+    parts.extend(level(side_data).map(|[pixel, frame]| format!("{level_key}={pixel},{frame}")));
     if is_bottom_first && name == c"libx264" {
         // Else it takes the first frame's word for it, too late for what it has written by then.
         parts.push("bff=1".into());
@@ -109,8 +130,68 @@ pub(super) unsafe fn write(
 }
 
 /// FFmpeg's structure of that kind, if there is one.
-fn read<T: Copy>(side_data: &[SideData], kind: ffi::AVPacketSideDataType) -> Option<T> {
+fn read<T: Copy>(side_data: &[SideData], kind: Kind) -> Option<T> {
     let (_, bytes) = side_data.iter().find(|(found, _)| *found == kind)?;
     // SAFETY: FFmpeg's side data of a kind is its structure, which is plain numbers; it may be longer in later versions.
     (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    fn side_data(mastering: MasteringMetadata, light: LightMetadata) -> Vec<SideData> {
+        fn bytes<T>(data: &T) -> Vec<u8> {
+            // SAFETY: plain numbers without gaps.
+            unsafe { std::slice::from_raw_parts(ptr::from_ref(data).cast::<u8>(), size_of::<T>()) }.to_vec()
+        }
+        vec![
+            (Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA, bytes(&mastering)),
+            (Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL, bytes(&light)),
+        ]
+    }
+
+    /// The option that `encoder` gets.
+    fn told(encoder: &str, option: &CStr, side_data: &[SideData]) -> Option<String> {
+        super::super::init();
+        let codec = ffmpeg::encoder::find_by_name(encoder)?;
+        let mut options = Options::new();
+        let mut context = ffmpeg::codec::Context::new_with_codec(codec);
+        // SAFETY: a new context for this codec.
+        unsafe { write(codec.as_ptr(), context.as_mut_ptr(), side_data, &mut options) };
+        options.get(option)
+    }
+
+    #[test]
+    fn light_is_told_in_steps_and_only_where_it_is_possible() {
+        let q = |num: i32, den: i32| ffi::AVRational { num, den };
+        let mastering = MasteringMetadata {
+            primaries: [[q(34000, 50000), q(16000, 50000)], [q(13250, 50000), q(34500, 50000)], [q(3, 20), q(3, 50)]],
+            white: [q(15635, 50000), q(16450, 50000)],
+            darkest: q(50, 10000),
+            brightest: q(1000, 1),
+            has_primaries: 1,
+            has_luminance: 1,
+        };
+        let light = LightMetadata { max_content: 1000, max_frame_average: 400 };
+        let good = side_data(mastering, light);
+        let display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)";
+        assert_eq!(
+            told("libx264", c"x264-params", &good).unwrap(),
+            format!("mastering-display={display}:cll=1000,400")
+        );
+        assert!(is_written_by("libx264", &good) && !is_written_by("libvpx-vp9", &good));
+        // Numbers at which x264 would not start.
+        let bad = side_data(
+            MasteringMetadata { brightest: q(5, 1), darkest: q(5, 1), ..mastering },
+            LightMetadata { max_content: 100_000, ..light },
+        );
+        assert_eq!(told("libx264", c"x264-params", &bad), None);
+        assert!(!is_written_by("libx264", &bad));
+        let partly = side_data(MasteringMetadata { has_luminance: 0, ..mastering }, light);
+        assert_eq!(told("libx264", c"x264-params", &partly).unwrap(), "cll=1000,400");
+        assert!(!is_written_by("libx264", &partly));
+    }
 }

@@ -1,5 +1,6 @@
 //! Compressed video into a file, with everything else that the source had.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
@@ -9,7 +10,7 @@ use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
-use super::encode::{EncodeSettings, Encoder, Packet, container};
+use super::encode::{EncodeSettings, Encoder, Packet, container, is_quicktime};
 use super::side_streams::{LeftOut, SideStreams};
 use super::{ClockJump, MediaError, VideoInfo};
 
@@ -95,7 +96,7 @@ impl Muxer {
         // SAFETY: the header is written once, after all streams were added.
         unsafe {
             let mut options = Options::new();
-            if is_quicktime(&output) && has_key(&output, "com.") {
+            if is_quicktime(format) && has_key(&output, c"com.") {
                 // Keys of any name instead of iTunes' few: where a telephone was, which camera it has.
                 options.set(c"movflags", c"use_metadata_tags");
             }
@@ -178,16 +179,13 @@ impl Muxer {
     }
 }
 
-/// Whether the muxer is one of the MP4 and QuickTime family.
-fn is_quicktime(output: &Output) -> bool {
-    // SAFETY: the output lives; names live for ever.
-    let name = unsafe { std::ffi::CStr::from_ptr((*(*output.as_ptr()).oformat).name) };
-    ["mp4", "mov", "3gp", "3g2", "ipod", "psp"].iter().any(|known| name.to_bytes() == known.as_bytes())
-}
-
 /// Whether the file's metadata has a key that begins so.
-fn has_key(output: &Output, begin: &str) -> bool {
-    output.metadata().iter().any(|(key, _)| key.starts_with(begin))
+fn has_key(output: &Output, begin: &CStr) -> bool {
+    // SAFETY: the metadata of a live output; null is for the first entry of those that begin with the key.
+    unsafe {
+        let metadata = (*output.as_ptr()).metadata;
+        !ffi::av_dict_get(metadata, begin.as_ptr(), ptr::null(), ffi::AV_DICT_IGNORE_SUFFIX).is_null()
+    }
 }
 
 /// When packets are decoded, from when they are shown: strictly rising, never after they are shown, also from one encoder's

@@ -29,6 +29,11 @@ impl Padding {
         Self { size, layout, at_start }
     }
 
+    /// The same with all rows added at the bottom, so that each stays in its field.
+    pub fn keeping_fields(self) -> Self {
+        Self { at_start: [self.at_start[0], false], ..self }
+    }
+
     /// The same for pictures that are shown as they are.
     pub fn upright(layout: Layout, size: [u32; 2]) -> Self {
         Self { size, layout, at_start: [false; 2] }

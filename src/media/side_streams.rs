@@ -15,8 +15,8 @@ use ffmpeg::media::Type;
 use ffmpeg::packet::{Mut as _, Ref as _};
 use ffmpeg_next as ffmpeg;
 
-use super::av::{Options, check, check_reads, copy_metadata, file_url, open_input};
-use super::decode::ClockJump;
+use super::av::{Options, check, check_reads, copy_metadata, file_url, open_input, tag};
+use super::decode::{ClockJump, SANE_JUMP};
 use super::encode::{MICROSECONDS, container, copy_stream_description};
 use super::transcode::Transcoder;
 use super::{MediaError, VideoInfo};
@@ -61,7 +61,7 @@ struct Route {
     to: Target,
     /// For messages: what it is.
     name: String,
-    stamps: Stamps,
+    clock: PacketClock,
 }
 
 /// Where a stream's packets go.
@@ -76,7 +76,7 @@ enum Target {
 
 /// The time stamps of one stream: as the source has them, and as they are written.
 #[derive(Default)]
-struct Stamps {
+struct PacketClock {
     /// How many jumps of the clock it is past.
     jumped: usize,
     /// When the packet before is decoded, in seconds of the source's clock.
@@ -126,7 +126,7 @@ impl SideStreams {
                 // SAFETY: a stream of the open input; the demuxer then skips its packets.
                 unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
             }
-            routes.push(Route { to, name: name.unwrap_or_default(), stamps: Stamps::default() });
+            routes.push(Route { to, name: name.unwrap_or_default(), clock: PacketClock::default() });
         }
         Ok(Self {
             path: source.path.clone(),
@@ -153,7 +153,11 @@ impl SideStreams {
         let chapters: Vec<_> = self
             .input
             .chapters()
-            .map(|c| (c.id(), c.time_base(), c.start(), c.end(), c.metadata().get("title").unwrap_or("").to_owned()))
+            .map(|c| {
+                // SAFETY: the metadata of a live chapter.
+                let title = unsafe { tag((*c.as_ptr()).metadata, c"title") }.unwrap_or_default();
+                (c.id(), c.time_base(), c.start(), c.end(), title)
+            })
             .collect();
         for (id, time_base, start, end, title) in chapters {
             // A container without chapters loses them; players do the same.
@@ -174,19 +178,19 @@ impl SideStreams {
     pub fn finish(&self) -> Result<Vec<String>, MediaError> {
         check_reads(&self.path, &self.input)?;
         let mut changes = Vec::new();
-        for Route { to, name, stamps } in &self.routes {
-            if stamps.moved > 0 {
-                let packets = if stamps.moved == 1 { "packet" } else { "packets" };
+        for Route { to, name, clock } in &self.routes {
+            if clock.moved > 0 {
+                let packets = if clock.moved == 1 { "packet" } else { "packets" };
                 changes.push(format!(
                     "{name}: {} {packets} with missing, repeated or backward time stamps got others",
-                    stamps.moved
+                    clock.moved
                 ));
             }
-            if stamps.out_of_place > 0 {
-                let packets = if stamps.out_of_place == 1 { "packet was" } else { "packets were" };
+            if clock.out_of_place > 0 {
+                let packets = if clock.out_of_place == 1 { "packet was" } else { "packets were" };
                 changes.push(format!(
                     "{name}: {} {packets} left out that had no time, or overlapped where recordings are joined",
-                    stamps.out_of_place
+                    clock.out_of_place
                 ));
             }
             if let Target::Convert(_, transcoder) = to
@@ -228,7 +232,7 @@ impl SideStreams {
                 let mut is_left_out = false;
                 if !self.held {
                     let is_sparse = (*(*stream).codecpar).codec_type != ffi::AVMediaType::AVMEDIA_TYPE_AUDIO;
-                    let shift = route.stamps.shift(p, (*stream).time_base, is_sparse, &self.jumps, &mut self.jumped);
+                    let shift = route.clock.shift(p, (*stream).time_base, is_sparse, &self.jumps, &mut self.jumped);
                     let shift = ffi::av_rescale_q(self.shift.saturating_add(shift), MICROSECONDS, (*stream).time_base);
                     for stamp in [&mut (*p).pts, &mut (*p).dts] {
                         if *stamp != ffi::AV_NOPTS_VALUE {
@@ -236,7 +240,7 @@ impl SideStreams {
                         }
                     }
                     is_left_out =
-                        !is_sparse && route.stamps.is_out_of_place(p, (*stream).time_base, self.begins_undated);
+                        !is_sparse && route.clock.is_out_of_place(p, (*stream).time_base, self.begins_undated);
                 }
                 ((*stream).time_base, is_left_out)
             };
@@ -245,21 +249,21 @@ impl SideStreams {
                 let p = self.packet.as_ptr();
                 if (*p).dts == ffi::AV_NOPTS_VALUE { (*p).pts } else { (*p).dts }
             };
+            if is_left_out {
+                continue;
+            }
             self.held = at != ffi::AV_NOPTS_VALUE && in_seconds(at, from) > seconds + AHEAD;
             if self.held {
                 return Ok(());
             }
-            if is_left_out {
-                continue;
-            }
-            let stamps = &mut route.stamps;
+            let clock = &mut route.clock;
             match &mut route.to {
                 Target::Nowhere => {}
-                Target::Copy(target) => write(output, *target, stamps, from, &mut self.packet)?,
+                Target::Copy(target) => write(output, *target, clock, from, &mut self.packet)?,
                 Target::Convert(target, transcoder) => {
                     let from = transcoder.time_base();
                     let packet = Some(&mut self.packet);
-                    transcoder.feed(packet, &mut |packet| write(output, *target, stamps, from, packet))?;
+                    transcoder.feed(packet, &mut |packet| write(output, *target, clock, from, packet))?;
                 }
             }
         }
@@ -270,7 +274,7 @@ impl SideStreams {
         for route in &mut self.routes {
             if let Target::Convert(target, transcoder) = &mut route.to {
                 let from = transcoder.time_base();
-                transcoder.feed(None, &mut |packet| write(output, *target, &mut route.stamps, from, packet))?;
+                transcoder.feed(None, &mut |packet| write(output, *target, &mut route.clock, from, packet))?;
             }
         }
         Ok(())
@@ -281,7 +285,7 @@ impl SideStreams {
 fn write(
     output: &mut Output,
     target: usize,
-    stamps: &mut Stamps,
+    clock: &mut PacketClock,
     from: ffi::AVRational,
     packet: &mut ffmpeg::Packet,
 ) -> Result<(), ffmpeg::Error> {
@@ -294,15 +298,15 @@ fn write(
         }
         ffi::av_packet_rescale_ts(p, from, (*stream).time_base);
         let may_repeat = (*(*output.as_ptr()).oformat).flags & ffi::AVFMT_TS_NONSTRICT != 0;
-        stamps.repair(p, may_repeat);
+        clock.repair(p, may_repeat);
         (*p).stream_index = target as i32;
         (*p).pos = -1;
         check(ffi::av_interleaved_write_frame(output.as_mut_ptr(), p)).map(drop)
     }
 }
 
-impl Stamps {
-    /// Microseconds to add to a packet's stamps, since the clock of the file jumped before it, and notes stamps that go back.
+impl PacketClock {
+    /// Microseconds to add to a packet's stamps, since the clock of the file jumped before it.
     /// `jumped`: how many jumps any stream is past; a sparse one follows it, the others show by themselves when they go back.
     ///
     /// # Safety
@@ -316,21 +320,21 @@ impl Stamps {
         jumped: &mut usize,
     ) -> i64 {
         // SAFETY: the caller's promise.
-        let (pts, dts, duration) = unsafe { ((*packet).pts, (*packet).dts, (*packet).duration) };
+        let (pts, dts) = unsafe { ((*packet).pts, (*packet).dts) };
         let at = if dts == ffi::AV_NOPTS_VALUE { pts } else { dts };
         if at != ffi::AV_NOPTS_VALUE {
             let at = in_seconds(at, time_base);
-            let goes_back = self.read.is_some_and(|before| before - at > JUMP);
-            let is_there = jumps.get(self.jumped).is_some_and(|jump| (jump.at - at).abs() < NEAR);
-            if goes_back && is_there {
-                self.jumped += 1;
-                self.joins = true;
-                *jumped = self.jumped.max(*jumped);
+            let by = self.read.map_or(0.0, |before| at - before);
+            let near = |jump: &ClockJump| (jump.at - at).abs() < NEAR;
+            let next = jumps[self.jumped..].iter().position(near).map(|skipped| self.jumped + skipped + 1);
+            if let Some(next) = next.filter(|_| by < -JUMP || by > SANE_JUMP) {
+                (self.jumped, self.joins) = (next, true);
+                *jumped = next.max(*jumped);
             } else if is_sparse && self.jumped < *jumped {
                 self.jumped = *jumped;
-            } else if self.read.is_some_and(|before| at < before || (at == before && !is_sparse && duration > 1)) {
-                // Where a packet is shorter than the unit of time, several have the same.
-                self.moved += 1;
+            } else if by < -JUMP {
+                // The picture goes on: what is heard a second time has no place.
+                self.joins = true;
             }
             self.read = Some(at);
         }
@@ -382,6 +386,9 @@ impl Stamps {
             (dts, pts) => dts.min(pts),
         };
         if let Some((before, _)) = self.written {
+            // Where packets are shorter than the unit of time, several have the same stamp; the next unit is no move then.
+            let is_move = p.dts < before || (p.dts == before && p.duration > 1 && !may_repeat);
+            self.moved += u64::from(is_move);
             p.dts = p.dts.max(before.saturating_add(i64::from(!may_repeat)));
         }
         p.pts = if p.pts == ffi::AV_NOPTS_VALUE { p.dts } else { p.pts.max(p.dts) };
@@ -406,24 +413,25 @@ fn name(input: &Input, index: usize) -> Option<String> {
         _ => "data",
     };
     // SAFETY: reads numbers of a live stream.
-    let (tag, is_skipped) = unsafe {
+    let (name_of_codec, is_skipped) = unsafe {
         let s = &*stream.as_ptr();
         ((*s.codecpar).codec_tag.to_le_bytes(), s.discard == ffi::AVDiscard::AVDISCARD_ALL)
     };
-    if kind == "data" && (tag == *b"tmcd" || is_skipped) {
+    if kind == "data" && (name_of_codec == *b"tmcd" || is_skipped) {
         return None;
     }
     let number = input.streams().take(index + 1).filter(|s| medium(s) == medium(&stream)).count();
     let codec = stream.parameters().id();
     let codec = match codec {
-        ffmpeg::codec::Id::None | ffmpeg::codec::Id::BIN_DATA if tag.iter().all(u8::is_ascii_graphic) => {
-            String::from_utf8_lossy(&tag).into_owned()
+        ffmpeg::codec::Id::None | ffmpeg::codec::Id::BIN_DATA if name_of_codec.iter().all(u8::is_ascii_graphic) => {
+            String::from_utf8_lossy(&name_of_codec).into_owned()
         }
         ffmpeg::codec::Id::None => "of an unknown kind".to_owned(),
         _ => codec.name().to_owned(),
     };
-    let metadata = stream.metadata();
-    let more = ["language", "filename"].into_iter().filter_map(|key| metadata.get(key)).filter(|text| *text != "und");
+    // SAFETY: the metadata of a live stream.
+    let told = |key: &std::ffi::CStr| unsafe { tag((*stream.as_ptr()).metadata, key) };
+    let more = [c"language", c"filename"].into_iter().filter_map(told).filter(|text| text != "und");
     let more = more.map(|text| format!(", {text}"));
     Some(format!("{kind} {number} ({codec}{})", more.collect::<String>()))
 }
@@ -521,7 +529,16 @@ unsafe fn is_taken(
         let template = output.as_ptr();
         (*raw).strict_std_compliance = (*template).strict_std_compliance;
         let mut is_described = true;
-        let known = (0..(*template).nb_streams as usize).map(|at| *(*template).streams.add(at));
+        // Attachments stand beside anything, and fonts are large: they are tried with the video alone.
+        let is_attachment = (*proposed.0).codec_type == ffi::AVMediaType::AVMEDIA_TYPE_ATTACHMENT;
+        let is_asked = |parameters: *const ffi::AVCodecParameters| match (*parameters).codec_type {
+            ffi::AVMediaType::AVMEDIA_TYPE_VIDEO => true,
+            ffi::AVMediaType::AVMEDIA_TYPE_ATTACHMENT => false,
+            _ => !is_attachment,
+        };
+        let known = (0..(*template).nb_streams as usize)
+            .map(|at| *(*template).streams.add(at))
+            .filter(|stream| is_asked((**stream).codecpar));
         for (parameters, described) in known.map(|s| ((*s).codecpar, s.cast_const())).chain([(proposed.0, from)]) {
             let stream = ffi::avformat_new_stream(raw, ptr::null());
             is_described &= !stream.is_null() && ffi::avcodec_parameters_copy((*stream).codecpar, parameters) >= 0;
@@ -597,7 +614,7 @@ mod tests {
     /// What becomes of packets of 20 ms of sound with these decoding stamps: when they are heard, `None` where one is left out; and
     /// how many were moved.
     fn written(stamps: &[Option<i64>], jumps: &[ClockJump], begins_undated: bool) -> (Vec<Option<i64>>, u64) {
-        let (mut state, mut jumped) = (Stamps::default(), 0);
+        let (mut state, mut jumped) = (PacketClock::default(), 0);
         let write = |stamp: &Option<i64>| {
             let mut packet = ffmpeg::Packet::empty();
             // SAFETY: a packet of our own.
@@ -626,6 +643,10 @@ mod tests {
         // Repeated, and backward: the next ones are where they were.
         assert_eq!(written(&some(&[0, 20, 20, 60]), &[], false), (some(&[0, 20, 21, 60]), 1));
         assert_eq!(written(&some(&[0, 20, 5, 60]), &[], false), (some(&[0, 20, 21, 60]), 1));
+        // Back for longer, though the picture goes on: what is heard a second time is left out.
+        let back = [0, 20, 40, 60, 80, 100, 120, 140, 20, 40, 60, 80, 100, 120, 140, 160];
+        let kept = back.iter().take(8).map(|&t| Some(t)).chain([None; 7]).chain([Some(160)]).collect::<Vec<_>>();
+        assert_eq!(written(&some(&back), &[], false), (kept, 0));
         // Missing: after the one before, or from the beginning.
         assert_eq!(written(&[None, None, Some(40)], &[], false), (some(&[0, 20, 40]), 0));
         assert_eq!(written(&[None, None, Some(10)], &[], true), (vec![None, None, Some(10)], 0));

@@ -61,9 +61,12 @@ struct Codec(*mut ffi::AVCodecContext);
 
 impl Codec {
     fn new(codec: *const ffi::AVCodec) -> Result<Self, ffmpeg::Error> {
-        // SAFETY: null or a codec, which lives for ever.
+        if codec.is_null() {
+            return Err(ffmpeg::Error::EncoderNotFound);
+        }
+        // SAFETY: a codec, which lives for ever.
         let context = unsafe { ffi::avcodec_alloc_context3(codec) };
-        if codec.is_null() || context.is_null() { Err(ffmpeg::Error::EncoderNotFound) } else { Ok(Self(context)) }
+        if context.is_null() { Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM))) } else { Ok(Self(context)) }
     }
 
     /// The open decoder of a stream.

@@ -10,7 +10,7 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::check;
 use super::convert::{self, Converter};
-use super::encode::container;
+use super::encode::{container, is_quicktime};
 use super::{Color, Layout, MediaError, VideoInfo};
 use crate::geometry::Orientation;
 
@@ -34,11 +34,9 @@ impl Turning {
     /// When the container is not known.
     pub fn needed(path: &Path, source: &VideoInfo) -> Result<Option<Self>, MediaError> {
         // SAFETY: a container's description lives for ever.
-        let name = unsafe { std::ffi::CStr::from_ptr((*container(path)?).name) };
-        // Those of the MP4 and QuickTime family have a matrix for it.
-        let keeps = ["mp4", "mov", "3gp", "3g2", "ipod", "psp", "f4v"].iter().any(|n| n.as_bytes() == name.to_bytes());
+        let has_matrix = unsafe { is_quicktime(container(path)?) };
         let orientation = source.orientation;
-        if keeps || orientation == Orientation::default() {
+        if has_matrix || orientation == Orientation::default() {
             return Ok(None);
         }
         let (mut pixel, mut layout, mut converter) = (source.source.pixel, source.layout, None);
@@ -63,6 +61,11 @@ impl Turning {
     /// Whether width and height are exchanged.
     pub fn is_sideways(&self) -> bool {
         self.orientation.quarter_turns % 2 == 1
+    }
+
+    /// Whether the first row comes last.
+    pub fn is_upside_down(&self) -> bool {
+        self.orientation.quarter_turns % 4 == 2
     }
 
     /// What comes out of a width and a height.
@@ -91,6 +94,10 @@ impl Turning {
             (*f).format = (*picture.as_ptr()).format;
             check(ffi::av_frame_get_buffer(f, 0))?;
             check(ffi::av_frame_copy_props(f, picture.as_ptr()))?;
+            if self.is_upside_down() && coded[1].is_multiple_of(2) {
+                // The last row of the bottom field is the first one now.
+                (*f).top_field_first = i32::from((*f).top_field_first == 0);
+            }
             // It is as it is shown now.
             ffi::av_frame_remove_side_data(f, ffi::AVFrameSideDataType::AV_FRAME_DATA_DISPLAYMATRIX);
         }

@@ -57,9 +57,12 @@ pub fn verify(
 fn lost(source: &VideoInfo, settings: &EncodeSettings, container: &str, has: impl Fn(Kind) -> bool) -> Vec<String> {
     let sentence = |kind: Kind| match kind {
         Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA | Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL
-            if !light::is_written_by(&settings.codec) =>
+            if !light::is_written_by(&settings.codec, &source.source.side_data) =>
         {
-            Some(format!("neither {} nor '{container}' files keep HDR10's light metadata; it is lost", settings.codec))
+            Some(format!(
+                "HDR10's light metadata is lost, in part at least: {} or '{container}' files do not take it",
+                settings.codec
+            ))
         }
         Kind::AV_PKT_DATA_STEREO3D => {
             Some(format!("'{container}' files do not say that a picture is made of two for both eyes; that is lost"))

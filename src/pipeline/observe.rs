@@ -225,6 +225,12 @@ impl Observing<'_> {
                     before = Some(self.keyframe(before, &mut between, &last)?);
                 }
                 self.scout.begin_anew();
+                (self.job.events)(Event::Progress {
+                    phase: Phase::Observe,
+                    done: frame.index + 1,
+                    total: self.total,
+                    people: 0,
+                });
                 continue;
             }
             if frame.index < self.scout.next_keyframe() {

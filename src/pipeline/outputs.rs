@@ -213,13 +213,17 @@ impl PartialOutputs {
     /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
     pub fn publish(self, report: &str) -> Result<(), JobError> {
         let Self { paths, source, overwrite, were_there, video, motion, journal: _journal } = self;
+        let failed = |source| JobError::Output { path: paths.video.clone(), source };
+        let folder = paths.video.parent().unwrap_or(Path::new("."));
+        let folder_file = File::open(folder).map_err(failed)?;
+        // One after the other: else two runs of one video could each remove what the other has put there. A file system without
+        // locks does without.
+        drop(folder_file.lock());
         // Before the check: what is there now and passes it is this video's. Whoever overwrites has seen what was there.
         let replaces = if overwrite { were_there } else { paths.are_there() };
         if let Some(path) = paths.in_the_way(&source, overwrite) {
             return Err(JobError::Taken { path: path.to_owned() });
         }
-        let failed = |source| JobError::Output { path: paths.video.clone(), source };
-        let folder = paths.video.parent().unwrap_or(Path::new("."));
         let report = written(folder, report).map_err(failed)?;
         motion.as_file().sync_all().map_err(failed)?;
         let files = [(report, &paths.report), (motion.into_temp_path(), &paths.motion), (video, &paths.video)];
@@ -234,7 +238,7 @@ impl PartialOutputs {
                 new.push(name);
             }
         }
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        folder_file.sync_all().map_err(failed)
     }
 }
 

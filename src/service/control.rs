@@ -287,8 +287,8 @@ pub fn look_at(config: &Config, look: &Look) -> Result<Snapshot, ControlError> {
 
 fn connect(config: &Config) -> Result<UnixStream, ControlError> {
     let not_running = || ControlError::NotRunning { state: config.state.clone() };
-    let socket = lock::socket(&config.state).ok_or_else(not_running)?;
-    UnixStream::connect(socket).map_err(|error| match error.kind() {
+    let (socket, owner) = lock::socket(&config.state).ok_or_else(not_running)?;
+    socket::connect(&socket, owner).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => not_running(),
         _ => error.into(),
     })

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{ServiceError, socket};
+use super::ServiceError;
 
 /// The file: the number of the process that holds it, and where that listens.
 const NAME: &str = "engine.lock";
@@ -44,14 +44,14 @@ pub fn note_socket(lock: &mut File, socket: &Path) -> io::Result<()> {
     lock.write_all(&line)
 }
 
-/// Where the last holder of a state folder's lock listens, or did; nowhere, if that is not its own any more.
-pub fn socket(state: &Path) -> Option<PathBuf> {
+/// Where the last holder of a state folder's lock listens, or did, and the number of the user whom the lock belongs to.
+pub fn socket(state: &Path) -> Option<(PathBuf, u32)> {
     let path = state.join(NAME);
     let contents = std::fs::read(&path).ok()?;
     let socket = contents.split(|byte| *byte == b'\n').nth(1).filter(|line| !line.is_empty())?;
     let socket = PathBuf::from(OsStr::from_bytes(socket));
     let owner = std::fs::metadata(path).ok()?.uid();
-    socket::is_trusted(&socket, owner).then_some(socket)
+    Some((socket, owner))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use crate::checksum;
@@ -94,12 +94,19 @@ fn check_private(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a socket may be spoken to: nobody but this user, the superuser and the `owner` of the state folder's lock made it.
-/// In a folder for temporary files anybody might have.
-pub fn is_trusted(socket: &Path, owner: u32) -> bool {
-    let made_by = std::fs::symlink_metadata(socket).map(|metadata| metadata.uid());
-    // Of one that cannot be seen, whoever tries to connect is told more.
-    made_by.map_or(true, |user| [0, owner, rustix::process::geteuid().as_raw()].contains(&user))
+/// Connects to a socket, and makes sure who listens there: this user, the superuser, or the `owner` of the state folder's lock. In a
+/// folder for temporary files anybody might.
+pub fn connect(socket: &Path, owner: u32) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(socket)?;
+    let listener = rustix::net::sockopt::socket_peercred(&stream)?.uid;
+    match is_trusted(listener.as_raw(), owner) {
+        true => Ok(stream),
+        false => Err(io::Error::other(format!("another user listens at {}", super::shown(socket)))),
+    }
+}
+
+fn is_trusted(listener: u32, owner: u32) -> bool {
+    [0, owner, rustix::process::geteuid().as_raw()].contains(&listener)
 }
 
 #[cfg(test)]
@@ -172,9 +179,6 @@ mod tests {
         std::os::unix::fs::chown(&runtime, Some(12345), None).unwrap();
         assert_eq!(first(&state, Some(&runtime), folder.path()).unwrap(), state.join("engine.sock"));
         assert!(std::fs::read_dir(&runtime).unwrap().next().is_none(), "nothing is made in it");
-        let socket = state.join("engine.sock");
-        assert!(is_trusted(&socket, 12345));
-        std::os::unix::fs::chown(&socket, Some(12345), None).unwrap();
-        assert!(is_trusted(&socket, 12345) && !is_trusted(&socket, 0));
+        assert!(is_trusted(0, 12345) && is_trusted(12345, 12345) && !is_trusted(54321, 12345));
     }
 }

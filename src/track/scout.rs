@@ -261,7 +261,10 @@ impl Scout {
     /// What the finder looks at on this keyframe: nothing on those that there are only because somebody turns, unless small people,
     /// who are seldom seen, are about.
     fn views(&mut self, index: u64, ways: &Ways) -> Vec<View> {
-        let Some(last) = self.last_keyframe.filter(|_| !self.begins) else { return Rounds::first(self.display) };
+        let Some(last) = self.last_keyframe.filter(|_| !self.begins) else {
+            self.last_find = index;
+            return Rounds::first(self.display);
+        };
         let is_needed = |k: &Known| self.is_lost(k, last) || is_small(&k.region(), self.display);
         if !self.known.iter().any(is_needed) && index - self.last_find < self.interval() {
             return Vec::new();
