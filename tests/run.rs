@@ -674,3 +674,32 @@ fn the_engine_is_found_again_after_its_runtime_folder_was_gone() {
     std::fs::remove_dir_all(&runtime).unwrap();
     assert_eq!(service.signal("-TERM"), Some(0), "{}", service.said);
 }
+
+#[test]
+fn a_video_that_went_away_is_taken_when_it_is_back_and_the_innermost_folder_decides() {
+    let place = Place::new("recursive = true\n[[watch]]\npath = \"in/far\"\noutput = \"out-far\"\n");
+    std::fs::create_dir(place.at("in/far")).unwrap();
+    let text = std::fs::read_to_string(place.at("config.toml")).unwrap();
+    // The outer folder stands last.
+    let (head, folders) = text.split_once("[[watch]]").unwrap();
+    let (outer, inner) = folders.split_once("[[watch]]").unwrap();
+    std::fs::write(place.at("config.toml"), format!("{head}[[watch]]{inner}[[watch]]{outer}")).unwrap();
+    let once = || {
+        let output = run(&mut place.command(&["run", "--once"]));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let all = |order: &str| assert!(run(&mut place.command(&[order, "--all"])).status.success());
+    once();
+    all("pause");
+    let (clip, away) = (place.at("in/far/a.mp4"), place.at("away.mp4"));
+    std::fs::copy(place.clip(2.0), &clip).unwrap();
+    once();
+    std::fs::rename(&clip, &away).unwrap();
+    all("resume");
+    once();
+    assert!(names(&place.at("out-far")).is_empty());
+    std::fs::rename(&away, &clip).unwrap();
+    once();
+    assert_eq!(names(&place.at("out-far")), ["a.motion.jsonl", "a.mp4", "a.report.json"]);
+    assert!(names(&place.at("out")).is_empty(), "the outer folder did not take it");
+}

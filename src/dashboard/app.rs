@@ -726,7 +726,8 @@ fn completed(text: &str) -> String {
         let same = common.char_indices().zip(name.chars()).find(|((_, a), b)| a != b).map(|((at, _), _)| at);
         &common[..same.unwrap_or(common.len().min(name.len()))]
     });
-    format!("{}{common}", &text[..text.len() - begin.len()])
+    // A name that the text does not end with is one that the path was brought to ("a/." to "a").
+    text.strip_suffix(&begin).map_or_else(|| text.into(), |folder| format!("{folder}{common}"))
 }
 
 #[cfg(test)]
@@ -745,6 +746,11 @@ mod tests {
         assert_eq!(completed(&at("clip t")), at("clip two.mp4"));
         assert_eq!(completed(&at("su")), at("sub/"));
         assert_eq!(completed(&at("nothing")), at("nothing"));
+        std::fs::create_dir(folder.path().join("日本")).unwrap();
+        for text in ["日本/.", "日", "日本/..", "日本/"] {
+            let before = at(text);
+            assert!(completed(&before).starts_with(&before), "{text}");
+        }
     }
 
     #[test]

@@ -207,9 +207,9 @@ impl Encoding<'_> {
         if (self.job.course)() == Course::Stop {
             return Err(JobError::Stopped);
         }
-        // Frames that stop coming early are told by who sends them.
+        // Frames that stop coming early are told by who sends them; more than there were before are counted, so that it shows.
         match begun {
-            Some(encoder) if done == self.total => self.complete(encoder, done),
+            Some(encoder) if done >= self.total => self.complete(encoder, done),
             _ => Ok(()),
         }
     }

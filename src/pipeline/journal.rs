@@ -82,9 +82,16 @@ impl Journal {
         Ok(Self { path: path.to_owned(), db: at(path, db)?, is_open: false })
     }
 
-    /// Makes the next [`Journal::open`] begin anew.
-    pub fn forget(&self) -> Result<(), JournalError> {
-        at(&self.path, self.db.execute("DELETE FROM about", []).map(drop).map_err(Cause::from))
+    /// Makes the next [`Journal::open`] begin anew. What is drawn of a segment that is not complete goes first: inside its
+    /// transaction nothing would be kept of this either.
+    pub fn forget(&mut self) -> Result<(), JournalError> {
+        let mut forget = || {
+            if std::mem::replace(&mut self.is_open, false) {
+                self.db.execute_batch("ROLLBACK")?;
+            }
+            Ok(self.db.execute("DELETE FROM about", []).map(drop)?)
+        };
+        at(&self.path, forget())
     }
 
     /// The segments of the observing pass so far, in order.
@@ -231,10 +238,13 @@ mod tests {
         drop(journal);
 
         assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.journal"))), (4, 0));
-        let journal = Journal::open(&path, "b").unwrap();
+        let mut journal = Journal::open(&path, "b").unwrap();
         assert_eq!((journal.drawn().unwrap(), journal.stamps().unwrap()), (0, Vec::new()));
         journal.add_observed(2, &1).unwrap();
+        // In the middle of a segment.
+        journal.add_packets(&[packet(0)]).unwrap();
         journal.forget().unwrap();
+        assert!(journal.stamps().unwrap().is_empty());
         drop(journal);
         assert!(Journal::open(&path, "b").unwrap().observed::<u8>().unwrap().is_empty());
         std::fs::write(&path, "no database").unwrap();

@@ -236,13 +236,20 @@ impl Queue {
                 params![bytes(&job.source), now],
             )?;
             // Nor is anything replaced that is there and was not made from this file.
+            let trouble = std::cell::OnceCell::new();
             let is_taken = |outputs: &OutputPaths| {
                 let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE motion = ?1 AND source <> ?2)";
                 let values = params![bytes(&outputs.motion), bytes(&job.source)];
-                t.query_row(query, values, |row| row.get(0)).unwrap_or(true)
-                    || outputs.in_the_way(&job.source, false).is_some()
+                match t.query_row(query, values, |row| row.get(0)) {
+                    Ok(is_named) => is_named || outputs.in_the_way(&job.source, false).is_some(),
+                    // It would fail for every other name as well.
+                    Err(error) => trouble.set(error).is_err(),
+                }
             };
             let outputs = OutputPaths::free(&job.source, &job.output, &job.settings.encode.container, is_taken);
+            if let Some(error) = trouble.into_inner() {
+                return Err(error);
+            }
             t.execute(
                 "INSERT INTO jobs (source, size, modified, content, video, motion, report_file, settings, priority,
                                    position, state, added)
@@ -348,6 +355,14 @@ impl Queue {
         self.write(|t| match state_of(t, id)? {
             Some(State::Cancelled) => Ok(()),
             _ => end(t, id, State::Failed, Some(reason), None, now),
+        })
+    }
+
+    /// The file is gone, so there will be no results. If it comes back it is taken as if it had never been there.
+    pub fn removed(&mut self, claim: &Claim, now: Millis) -> Result<(), QueueError> {
+        self.write(|t| {
+            t.execute("DELETE FROM seen WHERE source = ?1", [bytes(&claim.source)])?;
+            end(t, claim.id, State::Cancelled, Some("the file was removed before its turn"), None, now)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Looks at the watched folders and queues what is complete.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -98,8 +98,8 @@ impl<'a> Keeper<'a> {
     fn look(&mut self) -> Result<bool, ServiceError> {
         let config = self.shared.config;
         let candidates = self.candidates()?;
-        let of: HashMap<PathBuf, usize> = candidates.iter().map(|(i, e)| (e.path.clone(), *i)).collect();
-        let entries = candidates.into_iter().map(|(_, entry)| entry).collect();
+        let of: HashMap<PathBuf, usize> = candidates.iter().map(|(path, (i, _))| (path.clone(), *i)).collect();
+        let entries = candidates.into_values().map(|(_, entry)| entry).collect();
         let rest = Duration::from_secs_f64(config.jobs.settle);
         let watched = config.watch.iter().zip(&self.folders);
         let away: Vec<&Path> =
@@ -132,19 +132,33 @@ impl<'a> Keeper<'a> {
         Ok(self.settling.len() > self.stuck.len())
     }
 
-    /// Files that were not dealt with, in the watched folders and from elsewhere, each with the number of its folder.
-    fn candidates(&mut self) -> Result<Vec<(usize, Entry)>, ServiceError> {
+    /// Files that were not dealt with, in the watched folders and from elsewhere, each with the number of its folder: the innermost
+    /// of those that it lies in.
+    fn candidates(&mut self) -> Result<BTreeMap<PathBuf, (usize, Entry)>, ServiceError> {
         let config = self.shared.config;
         let folders = config.watch.iter().flat_map(|watch| [&watch.output, &watch.originals_folder]);
         let outputs: Vec<PathBuf> = folders.filter_map(|folder| folder.canonicalize().ok()).collect();
-        let mut candidates: Vec<(usize, Entry)> = Vec::new();
+        let mut found: BTreeMap<PathBuf, (usize, Entry)> = BTreeMap::new();
+        let depth = |index: usize| config.watch[index].path.components().count();
         for (index, watch) in config.watch.iter().enumerate() {
-            let found = scan(&watch.path, watch.recursive, &outputs);
-            self.tell_whether_available(index, watch, found.as_ref().err());
-            for entry in found.unwrap_or_default() {
-                if !self.is_known(&entry)? {
-                    candidates.push((index, entry));
+            let entries = scan(&watch.path, watch.recursive, &outputs);
+            self.tell_whether_available(index, watch, entries.as_ref().err());
+            for entry in entries.unwrap_or_default() {
+                if found.get(&entry.path).is_none_or(|(other, _)| depth(*other) < depth(index)) {
+                    found.insert(entry.path.clone(), (index, entry));
                 }
+            }
+        }
+        // What went away is asked for anew when it is back: the queue knows whether it was dealt with.
+        let is_away = |path: &Path| {
+            let folders = config.watch.iter().zip(&self.folders);
+            folders.filter(|(_, folder)| **folder == Folder::Away).any(|(watch, _)| path.starts_with(&watch.path))
+        };
+        self.known.retain(|path, _| found.contains_key(path) || is_away(path));
+        let mut candidates = BTreeMap::new();
+        for (path, (index, entry)) in found {
+            if !self.is_known(&entry)? {
+                candidates.insert(path, (index, entry));
             }
         }
         let watched = config.watch.iter().zip(&self.folders);
@@ -160,7 +174,7 @@ impl<'a> Keeper<'a> {
             let entry = Entry { path, stamp: Stamp::of(&metadata), refused: None };
             match self.is_known(&entry)? {
                 true => self.forget_added(&entry.path),
-                false => candidates.push((0, entry)),
+                false => drop(candidates.entry(entry.path.clone()).or_insert((0, entry))),
             }
         }
         Ok(candidates)

@@ -71,14 +71,14 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
             shared.queue().cancelled(claim.id, "the file changed before its turn", now())?;
             return Ok(());
         }
-        Err(_) if claim.source.parent().is_some_and(std::path::Path::is_dir) => {
-            shared.queue().cancelled(claim.id, "the file was removed before its turn", now())?;
+        Err(error) if is_removed(&claim.source, &error) => {
+            shared.queue().removed(claim, now())?;
             return Ok(());
         }
         Err(error) => {
-            // The whole folder is away, a network drive perhaps. That is not the file's fault: a service waits for as
-            // long as it takes.
-            let reason = format!("the folder is unavailable: {error}");
+            // The whole folder is away, a network drive perhaps, or the disk fails. That is not the file's fault: a service
+            // waits for as long as it takes.
+            let reason = format!("it is unavailable: {error}");
             let mut queue = shared.queue();
             match shared.is_complete.load(Ordering::SeqCst) && claim.attempts >= shared.config.jobs.attempts {
                 true => queue.failed(claim.id, &reason, now())?,
@@ -130,6 +130,11 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
     drop(at_work);
     locked(&shared.known).end(claim.id);
     settle(shared, claim, result, &show)
+}
+
+/// Whether a file is gone for certain: its folder is there, and does not have it. Any other error says nothing about it.
+fn is_removed(source: &std::path::Path, error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound && source.parent().is_some_and(std::path::Path::is_dir)
 }
 
 /// Notes the progress unless that was done a moment ago, or somebody else does it.
