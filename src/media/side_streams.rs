@@ -327,7 +327,7 @@ impl PacketClock {
             let by = self.read.map_or(0.0, |before| at - before);
             let near = |jump: &ClockJump| (jump.at - at).abs() < NEAR;
             let next = jumps[self.jumped..].iter().position(near).map(|skipped| self.jumped + skipped + 1);
-            if let Some(next) = next.filter(|_| by < -JUMP || by > SANE_JUMP) {
+            if let Some(next) = next.filter(|_| !(-JUMP..=SANE_JUMP).contains(&by)) {
                 (self.jumped, self.joins) = (next, true);
                 *jumped = next.max(*jumped);
             } else if is_sparse && self.jumped < *jumped {
