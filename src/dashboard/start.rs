@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::service::{ControlError, Look, look_at};
+use crate::service::{ControlError, Look, is_held, look_at};
 
 /// How long an engine may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +68,8 @@ pub fn start_engine(config: &Config, file: Option<&Path>, is_verbose: bool) -> R
     let mut child = command.spawn()?;
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if let Some(status) = child.try_wait()? {
+        // One that was started at the same time may have come first; then that one is waited for.
+        if let Some(status) = child.try_wait()?.filter(|_| !is_held(&config.state)) {
             let mut said = String::new();
             File::open(&words)?.take(10_000).read_to_string(&mut said)?;
             let said = said.lines().last().unwrap_or("it said nothing").trim_start_matches("meshreel: ").to_owned();

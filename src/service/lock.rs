@@ -37,6 +37,12 @@ pub fn hold(state: &Path) -> Result<File, ServiceError> {
     Ok(file)
 }
 
+/// Whether some process holds the lock of a state folder.
+pub fn is_held(state: &Path) -> bool {
+    let file = File::open(state.join(NAME));
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Notes in a lock that is held where its holder listens.
 pub fn note_socket(lock: &mut File, socket: &Path) -> io::Result<()> {
     let mut line = socket.as_os_str().as_bytes().to_vec();
@@ -61,10 +67,13 @@ mod tests {
     #[test]
     fn the_second_is_told_who_holds_it() {
         let folder = tempfile::tempdir().unwrap();
+        assert!(!is_held(folder.path()));
         let first = hold(folder.path()).unwrap();
+        assert!(is_held(folder.path()));
         let error = hold(folder.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
+        assert!(!is_held(folder.path()));
         hold(folder.path()).unwrap();
     }
 }

@@ -24,6 +24,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, look_at};
+pub use lock::is_held;
 pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
 pub use origin::Origin;
 pub use runner::JOBS;

@@ -2,14 +2,20 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::checksum;
 
 /// Bytes that a socket's path may have, by the system.
 const LONGEST: usize = 107;
+
+/// Who may wait to be heard.
+const BACKLOG: i32 = 128;
 
 /// There is none.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +81,12 @@ impl Place {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&self.socket)?;
-        std::fs::set_permissions(&self.socket, std::fs::Permissions::from_mode(0o600))?;
-        Ok(listener)
+        let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // Before it has a name, so that there is no moment in which others might open it.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        net::bind(&socket, &SocketAddrUnix::new(&self.socket)?)?;
+        net::listen(&socket, BACKLOG)?;
+        Ok(UnixListener::from(socket))
     }
 }
 
@@ -98,7 +107,7 @@ fn check_private(folder: &Path) -> io::Result<()> {
 /// folder for temporary files anybody might.
 pub fn connect(socket: &Path, owner: u32) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(socket)?;
-    let listener = rustix::net::sockopt::socket_peercred(&stream)?.uid;
+    let listener = net::sockopt::socket_peercred(&stream)?.uid;
     match is_trusted(listener.as_raw(), owner) {
         true => Ok(stream),
         false => Err(io::Error::other(format!("another user listens at {}", super::shown(socket)))),
@@ -111,6 +120,8 @@ fn is_trusted(listener: u32, owner: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn made(path: PathBuf, mode: u32) -> PathBuf {
@@ -160,6 +171,8 @@ mod tests {
         let own = temporary.join(format!("meshreel-{}", rustix::process::geteuid().as_raw()));
         assert_eq!(first(&far, None, &temporary).unwrap().parent(), Some(own.as_path()));
         assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        let socket = std::fs::read_dir(&own).unwrap().next().unwrap().unwrap();
+        assert_eq!(socket.metadata().unwrap().mode() & 0o777, 0o600);
         // Not where somebody else could take it away.
         std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o770)).unwrap();
         assert!(first(&far, None, &temporary).unwrap_err().contains("is open to others"));
