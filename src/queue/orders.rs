@@ -8,7 +8,7 @@ use super::{Flow, Millis, Order, Place, Queue, QueueError, State};
 impl Queue {
     /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
     /// priority, then those at work, then the oldest. None while everything is paused; only those at work while nothing is
-    /// to be begun.
+    /// to be begun. One that was at work when the program crashed is at work alone, so that it shows who is to blame.
     pub fn turns(&mut self, places: usize, is_draining: bool, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.read(|t| {
             let begins = match flow(t, now)? {
@@ -17,10 +17,16 @@ impl Queue {
                 Flow::Pause { .. } => return Ok(Vec::new()),
             };
             let mut first = t.prepare_cached(
-                "SELECT id FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3)
+                "SELECT id, crashes > 0 FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3)
                  ORDER BY priority DESC, state = 'running' DESC, position LIMIT ?2",
             )?;
-            first.query_map(params![now, places as i64, begins], |row| row.get(0))?.collect()
+            let first = first.query_map(params![now, places as i64, begins], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let first: Vec<(i64, bool)> = first.collect::<Sql<_>>()?;
+            let alone = match first[..] {
+                [(_, true), ..] => 1,
+                _ => first.iter().position(|(_, is_suspect)| *is_suspect).unwrap_or(first.len()),
+            };
+            Ok(first.into_iter().take(alone).map(|(id, _)| id).collect())
         })
     }
 

@@ -796,6 +796,37 @@ mod tests {
     }
 
     #[test]
+    fn after_a_crash_those_at_work_go_on_alone_until_the_guilty_one_is_known() {
+        let (_folder, mut queue) = queue();
+        let ids: Vec<i64> =
+            (0..4).map(|i| queue.add(&job(&format!("/in/{i}"), i + 1, 0), 0).unwrap().unwrap()).collect();
+        let begin = |queue: &mut Queue, places: usize| {
+            while queue.claim(places, 1).unwrap().is_some() {}
+            queue.turns(places, false, 1).unwrap()
+        };
+        assert_eq!(begin(&mut queue, 3), ids[..3]);
+        queue.recover(&ids[..3], |_| 0, 2).unwrap();
+        // The first does nothing wrong, the second does.
+        assert_eq!(begin(&mut queue, 3), ids[..1]);
+        queue.cancelled(ids[0], "over", 3).unwrap();
+        assert_eq!(begin(&mut queue, 3), ids[1..2]);
+        queue.recover(&ids[1..2], |_| 0, 4).unwrap();
+        assert_eq!(queue.state(ids[1]).unwrap(), Some(State::Failed));
+        assert_eq!(begin(&mut queue, 3), ids[2..3]);
+        queue.cancelled(ids[2], "over", 5).unwrap();
+        let more = queue.add(&job("/in/more", 9, 0), 6).unwrap().unwrap();
+        assert_eq!(begin(&mut queue, 3), [ids[3], more]);
+        // Whoever is suspected later waits for those at work, and nobody is begun before.
+        queue.recover(&[more], |_| 0, 7).unwrap();
+        let last = queue.add(&job("/in/last", 10, 0), 8).unwrap().unwrap();
+        assert_eq!(begin(&mut queue, 3), [ids[3]]);
+        queue.cancelled(ids[3], "over", 9).unwrap();
+        assert_eq!(begin(&mut queue, 3), [more]);
+        queue.cancelled(more, "over", 10).unwrap();
+        assert_eq!(begin(&mut queue, 3), [last]);
+    }
+
+    #[test]
     fn jobs_of_an_earlier_meshreel_have_the_settings_that_came_since() {
         let (folder, mut queue) = queue();
         let of =

@@ -15,6 +15,7 @@ const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, li
 
 /// Where the handler writes; open from the start, because a crashing process can open nothing.
 static FILE: AtomicI32 = AtomicI32::new(-1);
+/// Numbers of the jobs in hand; negative while one waits where it is, 0 where there is none.
 static AT_WORK: [AtomicI64; MOST] = [const { AtomicI64::new(0) }; MOST];
 
 /// The jobs that were at work when the last run crashed.
@@ -53,7 +54,7 @@ extern "C" fn note(signal: libc::c_int) {
     let file = FILE.load(Ordering::SeqCst);
     for job in &AT_WORK {
         let id = job.load(Ordering::SeqCst);
-        if id != 0 {
+        if id > 0 {
             let bytes = id.to_ne_bytes();
             // SAFETY: `write` may be called in a handler; the bytes live until it returns.
             unsafe { libc::write(file, bytes.as_ptr().cast(), bytes.len()) };
@@ -61,6 +62,15 @@ extern "C" fn note(signal: libc::c_int) {
     }
     // SAFETY: `raise` may be called in a handler; the signal waits until it returns.
     unsafe { libc::raise(signal) };
+}
+
+/// Says whether a job that is in hand waits where it is: then it is not to blame.
+pub fn hold(id: i64, is_held: bool) {
+    let (before, after) = if is_held { (id, -id) } else { (-id, id) };
+    for slot in &AT_WORK {
+        // Where it is another job's, or was told before, nothing changes.
+        drop(slot.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst));
+    }
 }
 
 /// Says that a job is at work, until it is dropped.
@@ -79,5 +89,28 @@ impl Drop for AtWork {
         if let Some(slot) = self.0 {
             AT_WORK[slot].store(0, Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_where_it_is_is_not_to_blame() {
+        // Numbers that no other test of this process has.
+        let [going, held] = [9_000_001, 9_000_002];
+        let blamed =
+            || AT_WORK.iter().map(|job| job.load(Ordering::SeqCst)).filter(|id| *id > 9_000_000).collect::<Vec<_>>();
+        let (_one, other) = (AtWork::new(going), AtWork::new(held));
+        hold(held, true);
+        hold(going, false);
+        assert_eq!(blamed(), [going]);
+        hold(held, false);
+        assert_eq!(blamed(), [going, held]);
+        hold(held, true);
+        drop(other);
+        hold(held, false);
+        assert_eq!(blamed(), [going]);
     }
 }

@@ -167,6 +167,7 @@ impl Shared<'_> {
                 Some(State::Running | State::Paused) if !is_draining => Course::Hold,
                 _ => Course::Stop,
             };
+            crash::hold(*id, *course == Course::Hold);
         }
         drop((queue, courses));
         self.wake();
