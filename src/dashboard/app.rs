@@ -431,7 +431,9 @@ impl App {
             self.message = Some((why.into(), Tone::Bad));
             return;
         };
-        typed.extend(text.chars().filter(|c| !c.is_control()));
+        // The first line of several: a name that goes on in the next one is none.
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        typed.extend(line.chars().filter(|c| !c.is_control()));
         if *what == Typing::Filter {
             self.filter.clone_from(typed);
             self.version = None;

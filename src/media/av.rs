@@ -100,6 +100,8 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
     options.set(c"format_whitelist", FORMATS);
     options.set(c"probesize", c"50000000");
     options.set(c"analyzeduration", c"20000000");
+    // Transport streams may have streams that begin later: in the second of two recordings, say.
+    options.set(c"scan_all_pmts", c"1");
     let mut context = ptr::null_mut();
     // SAFETY: `context` is null, so FFmpeg allocates it and frees it on failure; strings outlive the call.
     let code = unsafe { ffi::avformat_open_input(&mut context, url.as_ptr(), ptr::null(), &mut options.0) };

@@ -26,6 +26,8 @@ pub(super) const SANE_JUMP: f64 = 86400.0;
 const MOST_TICKS: u64 = 1 << 60;
 /// Frames without a time stamp that a file may begin with for those to be known from the first that has one.
 const MOST_UNDATED: usize = 16;
+/// Seconds by which a stamp has to be ahead for the next one to be asked whether it is damage.
+const LEAP: f64 = 1.0;
 /// Seconds after which pictures are taken for whole though none that stands alone has come.
 const HEALED: f64 = 10.0;
 /// Seconds by which a single frame may be too early without the clock having jumped.
@@ -103,8 +105,12 @@ impl Losses {
 /// A place where the clock of a file does not go on: two recordings that were joined, say.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ClockJump {
-    /// Time stamp of the first frame after it as the file has it, seconds.
+    /// Time stamp of the last frame before it as the file has it, seconds.
+    pub before: f64,
+    /// The same of the first frame after it.
     pub at: f64,
+    /// Where in the file the packets of these two frames begin, bytes; negative where that is not known.
+    pub positions: [i64; 2],
     /// What has to be added to the file's time stamps from there on, so that time goes on; seconds.
     pub shift: f64,
 }
@@ -112,6 +118,9 @@ pub struct ClockJump {
 /// Makes time stamps strictly increasing.
 struct Stamps {
     last: Option<i64>,
+    /// The last one that the file has, and where its packet begins.
+    read: i64,
+    position: i64,
     /// Added to what the file says after its clock jumped.
     shift: i64,
     /// Whether the last stamp was moved by itself, without a jump of the clock.
@@ -129,15 +138,32 @@ struct Stamps {
 
 impl Stamps {
     fn new(usual: i64, per_second: f64) -> Self {
-        Self { last: None, shift: 0, was_moved: false, before: None, jumps: Vec::new(), usual, per_second, step: usual }
+        Self {
+            last: None,
+            read: 0,
+            position: -1,
+            shift: 0,
+            was_moved: false,
+            before: None,
+            jumps: Vec::new(),
+            usual,
+            per_second,
+            step: usual,
+        }
     }
 
-    /// The stamp of the next frame, which lasts so long, and whether it was repaired.
+    /// Whether a stamp is so far ahead that the one after it has to be known as well.
+    fn leaps(&self, raw: i64) -> bool {
+        let ahead = |last: i64| raw.saturating_add(self.shift).saturating_sub(last) as f64 > LEAP * self.per_second;
+        self.last.is_some_and(ahead)
+    }
+
+    /// The stamp of the next frame, which lasts so long and whose packet begins there in the file, and whether it was repaired.
     ///
     /// Where all was in order before, a single frame whose stamp is a little too early is moved behind the one before, and time goes on as the file says,
     /// so that the sound stays where it belongs. If the next one is too early as well, or one is by much, the clock has jumped;
     /// unless the next one is back where it would have been without the jump.
-    fn next(&mut self, raw: Option<i64>, duration: i64) -> (i64, bool) {
+    fn next(&mut self, raw: Option<i64>, duration: i64, position: i64) -> (i64, bool) {
         let raw = raw.filter(|&t| is_sane(t, self.per_second));
         let (mut moved, mut jumped_from) = (false, None);
         let is_in_order = !self.was_moved && self.before.is_none();
@@ -161,13 +187,18 @@ impl Stamps {
                     (last + (self.step.min(self.usual) / 2).max(1), true)
                 } else {
                     jumped_from = Some(std::mem::replace(&mut self.shift, last + self.step - t));
-                    self.jumps
-                        .push(ClockJump { at: t as f64 / self.per_second, shift: self.shift as f64 / self.per_second });
+                    self.jumps.push(ClockJump {
+                        before: self.read as f64 / self.per_second,
+                        at: t as f64 / self.per_second,
+                        positions: [self.position, position],
+                        shift: self.shift as f64 / self.per_second,
+                    });
                     (last + self.step, false)
                 }
             }
         };
         (self.was_moved, self.before) = (moved, jumped_from);
+        (self.read, self.position) = (raw.unwrap_or(self.read), position);
         self.last = Some(stamp);
         self.step = duration;
         (stamp, repaired)
@@ -289,7 +320,10 @@ impl Decoder {
             )?,
         };
         match picture {
-            Some(picture) => self.deliver(picture).map(Some),
+            Some(picture) => {
+                let picture = self.without_leap(picture)?;
+                self.deliver(picture).map(Some)
+            }
             None => {
                 self.note_truncation();
                 Ok(None)
@@ -311,6 +345,28 @@ impl Decoder {
         }
     }
 
+    /// Takes a frame's time stamp away that is far ahead if the next one's is not: it is damage, and no break in the recording.
+    fn without_leap(&mut self, mut picture: Video) -> Result<Video, MediaError> {
+        let Some(stamp) = picture.timestamp().filter(|&stamp| self.stamps.leaps(stamp)) else { return Ok(picture) };
+        if self.ready.is_empty() {
+            let next = receive(
+                &self.path,
+                &mut self.input,
+                &mut self.context,
+                &mut self.packet,
+                self.info.source.stream,
+                &mut self.drained,
+                &mut self.losses,
+            )?;
+            self.ready.extend(next);
+        }
+        if self.ready.front().and_then(|next| next.timestamp()).is_some_and(|next| next < stamp) {
+            // SAFETY: a frame of our own.
+            unsafe { (*picture.as_mut_ptr()).best_effort_timestamp = ffi::AV_NOPTS_VALUE };
+        }
+        Ok(picture)
+    }
+
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
         let stands_alone = picture.is_key() || picture.kind() == ffmpeg::picture::Type::I;
         self.has_begun |= stands_alone;
@@ -318,8 +374,10 @@ impl Decoder {
         self.has_begun |= self.index as f64 > HEALED * self.info.frame_rate;
         let is_told = picture.is_corrupt() || (!self.has_begun && builds_on_others(self.context.id()));
         let has_errors = picture.has_decode_errors();
+        // SAFETY: a number of a live frame.
+        let position = unsafe { (*picture.as_ptr()).pkt_pos };
         let duration = usable(picture.packet().duration, self.stamps.usual, self.stamps.per_second);
-        let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration);
+        let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration, position);
         self.losses.clock_jumps = self.stamps.jumps.len() as u64;
         self.losses.repaired_stamps += u64::from(repaired);
         let mut picture = self.in_first_shape(picture)?;
@@ -747,7 +805,7 @@ mod tests {
     /// Stamps of frames that are 10 ticks of a millisecond apart, and where the clock jumped: the first stamp after it, and the shift.
     fn repaired(raw: &[i64]) -> (Vec<i64>, Vec<(i64, i64)>) {
         let mut stamps = Stamps::new(10, 1000.0);
-        let times = raw.iter().map(|&t| stamps.next((t >= 0).then_some(t), 10).0).collect();
+        let times = raw.iter().map(|&t| stamps.next((t >= 0).then_some(t), 10, -1).0).collect();
         let millis = |seconds: f64| (seconds * 1000.0).round() as i64;
         (times, stamps.jumps.iter().map(|jump| (millis(jump.at), millis(jump.shift))).collect())
     }

@@ -450,8 +450,9 @@ fn what_changes(
         ));
     }
     if running.is_seldom_shown(&to) {
+        let like = if from == to { " like the source" } else { "" };
         changes.push(format!(
-            "the result is {to} like the source, which many players do not show; set encode.pixel_format = \"yuv420p\" for one that all show"
+            "the result is {to}{like}, which many players do not show; set encode.pixel_format = \"yuv420p\" for one that all show"
         ));
     }
     changes
@@ -534,7 +535,10 @@ pub(super) fn container(path: &Path) -> Result<*const ffi::AVOutputFormat, Media
     let url = file_url(path).ok_or_else(unknown)?;
     // SAFETY: only the name is given; what comes back lives for ever.
     let format = unsafe { ffi::av_guess_format(ptr::null(), url.as_ptr(), ptr::null()) };
-    if format.is_null() { Err(unknown()) } else { Ok(format) }
+    // Those that write several files, or none: playlists, pictures, devices.
+    // SAFETY: null or a description that lives for ever.
+    let is_one_file = unsafe { format.as_ref() }.is_some_and(|format| format.flags & ffi::AVFMT_NOFILE == 0);
+    if is_one_file { Ok(format) } else { Err(unknown()) }
 }
 
 /// Whether a container is one of the MP4 and QuickTime family, by FFmpeg's name of it.

@@ -78,7 +78,10 @@ impl Muxer {
             }
             let is_turned = encoder.is_turning();
             encoder.describe(stream)?;
-            (*stream).time_base = source.source.time_base;
+            (*stream).time_base = match is_counted(format, source, stamps) {
+                true => ffi::av_inv_q(source.source.frame_rate),
+                false => source.source.time_base,
+            };
             (*stream).avg_frame_rate = source.source.frame_rate;
             let is_matrix = |kind| kind == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
             for (kind, bytes) in source.source.side_data.iter().filter(|(kind, _)| !(is_turned && is_matrix(*kind))) {
@@ -176,6 +179,18 @@ impl Muxer {
 
     fn seconds(&self, stamp: i64) -> f64 {
         stamp as f64 * f64::from(self.time_base.num) / f64::from(self.time_base.den)
+    }
+}
+
+/// Whether the frames of a file are best counted at their rate: AVI has no time stamps, and shows a frame a tick. Not where two
+/// frames would have the same tick.
+fn is_counted(format: *const ffi::AVOutputFormat, source: &VideoInfo, stamps: &[i64]) -> bool {
+    // SAFETY: a container's description lives for ever; the rest is plain arithmetic.
+    unsafe {
+        let rate = source.source.frame_rate;
+        let tick = |stamp: i64| ffi::av_rescale_q(stamp, source.source.time_base, ffi::av_inv_q(rate));
+        let ticks: std::collections::HashSet<i64> = stamps.iter().map(|&stamp| tick(stamp)).collect();
+        CStr::from_ptr((*format).name) == c"avi" && rate.num > 0 && rate.den > 0 && ticks.len() == stamps.len()
     }
 }
 

@@ -52,8 +52,6 @@ pub(super) struct SideStreams {
     begins_undated: bool,
     /// Where the clock of the video jumped.
     jumps: Vec<ClockJump>,
-    /// How many of `jumps` some stream is past.
-    jumped: usize,
 }
 
 /// What becomes of a stream.
@@ -138,7 +136,6 @@ impl SideStreams {
             shift: source.source.shift,
             begins_undated: source.source.begins_undated,
             jumps: jumps.to_vec(),
-            jumped: 0,
         })
     }
 
@@ -232,12 +229,16 @@ impl SideStreams {
                 let mut is_left_out = false;
                 if !self.held {
                     let is_sparse = (*(*stream).codecpar).codec_type != ffi::AVMediaType::AVMEDIA_TYPE_AUDIO;
-                    let shift = route.clock.shift(p, (*stream).time_base, is_sparse, &self.jumps, &mut self.jumped);
+                    let is_copied = matches!(route.to, Target::Copy(_));
+                    let shift = route.clock.shift(p, (*stream).time_base, is_sparse, is_copied, &self.jumps);
                     let shift = ffi::av_rescale_q(self.shift.saturating_add(shift), MICROSECONDS, (*stream).time_base);
                     for stamp in [&mut (*p).pts, &mut (*p).dts] {
                         if *stamp != ffi::AV_NOPTS_VALUE {
                             *stamp = stamp.saturating_add(shift);
                         }
+                    }
+                    if !is_copied && !is_sparse {
+                        route.clock.let_decoder_count(p, (*stream).time_base);
                     }
                     is_left_out =
                         !is_sparse && route.clock.is_out_of_place(p, (*stream).time_base, self.begins_undated);
@@ -307,7 +308,6 @@ fn write(
 
 impl PacketClock {
     /// Microseconds to add to a packet's stamps, since the clock of the file jumped before it.
-    /// `jumped`: how many jumps any stream is past; a sparse one follows it, the others show by themselves when they go back.
     ///
     /// # Safety
     /// `packet` must be a live packet.
@@ -316,8 +316,8 @@ impl PacketClock {
         packet: *const ffi::AVPacket,
         time_base: ffi::AVRational,
         is_sparse: bool,
+        is_copied: bool,
         jumps: &[ClockJump],
-        jumped: &mut usize,
     ) -> i64 {
         // SAFETY: the caller's promise.
         let (pts, dts) = unsafe { ((*packet).pts, (*packet).dts) };
@@ -325,14 +325,15 @@ impl PacketClock {
         if at != ffi::AV_NOPTS_VALUE {
             let at = in_seconds(at, time_base);
             let by = self.read.map_or(0.0, |before| at - before);
-            let near = |jump: &ClockJump| (jump.at - at).abs() < NEAR;
-            let next = jumps[self.jumped..].iter().position(near).map(|skipped| self.jumped + skipped + 1);
-            if let Some(next) = next.filter(|_| !(-JUMP..=SANE_JUMP).contains(&by)) {
-                (self.jumped, self.joins) = (next, true);
-                *jumped = next.max(*jumped);
-            } else if is_sparse && self.jumped < *jumped {
-                self.jumped = *jumped;
-            } else if by < -JUMP {
+            let before = self.jumped;
+            // SAFETY: the caller's promise.
+            let position = unsafe { (*packet).pos };
+            while jumps.get(self.jumped).is_some_and(|jump| is_past(jump, position, at, by)) {
+                self.jumped += 1;
+            }
+            if self.jumped > before {
+                self.joins = true;
+            } else if by < -JUMP && is_copied && !is_sparse {
                 // The picture goes on: what is heard a second time has no place.
                 self.joins = true;
             }
@@ -340,6 +341,23 @@ impl PacketClock {
         }
         let shift = self.jumped.checked_sub(1).map_or(0.0, |last| jumps[last].shift);
         (shift * 1e6).round() as i64
+    }
+
+    /// Takes the stamps away of a packet of sound that is to be decoded, its stamps in the output's clock, where they go back or are
+    /// repeated: what is decoded then follows what was before, and nothing of it is cut off.
+    ///
+    /// # Safety
+    /// `packet` must be a live packet.
+    unsafe fn let_decoder_count(&mut self, packet: *mut ffi::AVPacket, time_base: ffi::AVRational) {
+        // SAFETY: the caller's promise.
+        let p = unsafe { &mut *packet };
+        let known = [p.pts, p.dts].into_iter().find(|&stamp| stamp != ffi::AV_NOPTS_VALUE);
+        let (Some(begin), Some(end)) = (known.map(|stamp| in_seconds(stamp, time_base)), self.heard) else { return };
+        let long = in_seconds(p.duration, time_base);
+        if !self.joins && end - begin > (long / 2.0).max(2.0 * in_seconds(1, time_base)) {
+            (p.pts, p.dts) = (ffi::AV_NOPTS_VALUE, ffi::AV_NOPTS_VALUE);
+            self.moved += 1;
+        }
     }
 
     /// Whether a packet of sound, its stamps in the output's clock, is better left out: those around it would be heard late
@@ -393,6 +411,21 @@ impl PacketClock {
         }
         p.pts = if p.pts == ffi::AV_NOPTS_VALUE { p.dts } else { p.pts.max(p.dts) };
         self.written = Some((p.dts, p.duration));
+    }
+}
+
+/// Whether a packet is of the time after a jump of the clock: by where it begins in the file, and between the last frame before the
+/// jump and the first one after it by which clock it is nearer to. `at`: its stamp in seconds, which is `by` later than that of the
+/// stream's packet before.
+fn is_past(jump: &ClockJump, position: i64, at: f64, by: f64) -> bool {
+    let [before, after] = jump.positions;
+    match position {
+        _ if position < 0 || after < 0 => {
+            // Nothing is known but that it goes back itself.
+            !(-JUMP..=SANE_JUMP).contains(&by) && (jump.at - at).abs() < NEAR
+        }
+        _ if position >= after => true,
+        _ => position > before && (at - jump.at).abs() < (at - jump.before).abs(),
     }
 }
 
@@ -614,7 +647,7 @@ mod tests {
     /// What becomes of packets of 20 ms of sound with these decoding stamps: when they are heard, `None` where one is left out; and
     /// how many were moved.
     fn written(stamps: &[Option<i64>], jumps: &[ClockJump], begins_undated: bool) -> (Vec<Option<i64>>, u64) {
-        let (mut state, mut jumped) = (PacketClock::default(), 0);
+        let mut state = PacketClock::default();
         let write = |stamp: &Option<i64>| {
             let mut packet = ffmpeg::Packet::empty();
             // SAFETY: a packet of our own.
@@ -622,7 +655,7 @@ mod tests {
                 let p = packet.as_mut_ptr();
                 let stamp = stamp.unwrap_or(ffi::AV_NOPTS_VALUE);
                 ((*p).pts, (*p).dts, (*p).duration) = (stamp, stamp, 20);
-                let shift = state.shift(p, MILLISECOND, false, jumps, &mut jumped) / 1000;
+                let shift = state.shift(p, MILLISECOND, false, true, jumps) / 1000;
                 if stamp != ffi::AV_NOPTS_VALUE {
                     ((*p).pts, (*p).dts) = (stamp + shift, stamp + shift);
                 }
@@ -651,10 +684,20 @@ mod tests {
         assert_eq!(written(&[None, None, Some(40)], &[], false), (some(&[0, 20, 40]), 0));
         assert_eq!(written(&[None, None, Some(10)], &[], true), (vec![None, None, Some(10)], 0));
         // Two recordings: the sound moves with the picture, and what would overlap is left out.
-        let jump = [ClockJump { at: 0.2, shift: 0.05 }];
+        let jump = [ClockJump { before: 0.44, at: 0.2, shift: 0.05, positions: [-1; 2] }];
         assert_eq!(
             written(&some(&[400, 420, 440, 190, 210, 230]), &[ClockJump { shift: 0.25, ..jump[0] }], false),
             (vec![Some(400), Some(420), Some(440), None, Some(460), Some(480)], 0)
         );
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_is_found_by_the_place_in_the_file() {
+        let jump = ClockJump { before: 3.4, at: 1.4, shift: 2.0, positions: [1000, 2000] };
+        // Before and after, wherever the stream was; in between by the nearer clock.
+        assert!(!is_past(&jump, 900, 1.5, 0.0) && is_past(&jump, 2000, 1.5, 0.0));
+        assert!(is_past(&jump, 1500, 1.5, 0.0) && !is_past(&jump, 1500, 3.3, 0.0));
+        // Where no place is known, by going back to where the picture does.
+        assert!(is_past(&jump, -1, 1.5, -1.9) && !is_past(&jump, -1, 1.5, 0.02) && !is_past(&jump, -1, 9.0, -1.9));
     }
 }

@@ -57,7 +57,7 @@ pub fn verify(
 fn lost(source: &VideoInfo, settings: &EncodeSettings, container: &str, has: impl Fn(Kind) -> bool) -> Vec<String> {
     let sentence = |kind: Kind| match kind {
         Kind::AV_PKT_DATA_MASTERING_DISPLAY_METADATA | Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL
-            if !light::is_written_by(&settings.codec, &source.source.side_data) =>
+            if source.source.tags.is_hdr() && !light::is_written_by(&settings.codec, &source.source.side_data) =>
         {
             Some(format!(
                 "HDR10's light metadata is lost, in part at least: {} or '{container}' files do not take it",

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::media::Packet;
 
 /// Version of what is in the file, what the scout remembers included; another one's is begun anew.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL) STRICT;

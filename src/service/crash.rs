@@ -69,7 +69,7 @@ pub fn hold(id: i64, is_held: bool) {
     let (before, after) = if is_held { (id, -id) } else { (-id, id) };
     for slot in &AT_WORK {
         // Where it is another job's, or was told before, nothing changes.
-        drop(slot.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst));
+        let _ = slot.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
