@@ -324,7 +324,7 @@ impl PacketClock {
         let at = if dts == ffi::AV_NOPTS_VALUE { pts } else { dts };
         if at != ffi::AV_NOPTS_VALUE {
             let at = in_seconds(at, time_base);
-            let by = self.read.map_or(0.0, |before| at - before);
+            let by = self.read.map(|before| at - before);
             let before = self.jumped;
             // SAFETY: the caller's promise.
             let position = unsafe { (*packet).pos };
@@ -333,7 +333,7 @@ impl PacketClock {
             }
             if self.jumped > before {
                 self.joins = true;
-            } else if by < -JUMP && is_copied && !is_sparse {
+            } else if by.is_some_and(|by| by < -JUMP) && is_copied && !is_sparse {
                 // The picture goes on: what is heard a second time has no place.
                 self.joins = true;
             }
@@ -414,18 +414,18 @@ impl PacketClock {
     }
 }
 
-/// Whether a packet is of the time after a jump of the clock: by where it begins in the file, and between the last frame before the
-/// jump and the first one after it by which clock it is nearer to. `at`: its stamp in seconds, which is `by` later than that of the
-/// stream's packet before.
-fn is_past(jump: &ClockJump, position: i64, at: f64, by: f64) -> bool {
+/// Whether a packet is of the time after a jump of the clock: by where it begins in the file; between the last frame before the jump
+/// and the first one after it, by going back itself, or for a stream's first packet by which clock it is nearer to. `at`: its stamp in
+/// seconds, which is `by` later than that of the stream's packet before, if there is one.
+fn is_past(jump: &ClockJump, position: i64, at: f64, by: Option<f64>) -> bool {
     let [before, after] = jump.positions;
-    match position {
-        _ if position < 0 || after < 0 => {
-            // Nothing is known but that it goes back itself.
-            !(-JUMP..=SANE_JUMP).contains(&by) && (jump.at - at).abs() < NEAR
-        }
+    let goes_back = by.is_some_and(|by| !(-JUMP..=SANE_JUMP).contains(&by)) && (jump.at - at).abs() < NEAR;
+    match (position, by) {
+        _ if position < 0 || after < 0 => goes_back,
         _ if position >= after => true,
-        _ => position > before && (at - jump.at).abs() < (at - jump.before).abs(),
+        _ if position <= before => false,
+        (_, None) => before >= 0 && (at - jump.at).abs() < (at - jump.before).abs(),
+        (_, Some(_)) => goes_back,
     }
 }
 
@@ -694,10 +694,15 @@ mod tests {
     #[test]
     fn a_jump_of_the_clock_is_found_by_the_place_in_the_file() {
         let jump = ClockJump { before: 3.4, at: 1.4, shift: 2.0, positions: [1000, 2000] };
-        // Before and after, wherever the stream was; in between by the nearer clock.
-        assert!(!is_past(&jump, 900, 1.5, 0.0) && is_past(&jump, 2000, 1.5, 0.0));
-        assert!(is_past(&jump, 1500, 1.5, 0.0) && !is_past(&jump, 1500, 3.3, 0.0));
+        // Before and after, wherever the stream was; in between by going back, or by the nearer clock.
+        assert!(!is_past(&jump, 900, 1.5, None) && is_past(&jump, 2000, 1.5, Some(0.02)));
+        assert!(is_past(&jump, 1500, 1.5, Some(-1.9)) && !is_past(&jump, 1500, 1.5, Some(0.02)));
+        assert!(is_past(&jump, 1500, 1.5, None) && !is_past(&jump, 1500, 3.3, None));
         // Where no place is known, by going back to where the picture does.
-        assert!(is_past(&jump, -1, 1.5, -1.9) && !is_past(&jump, -1, 1.5, 0.02) && !is_past(&jump, -1, 9.0, -1.9));
+        let nowhere = ClockJump { positions: [-1; 2], ..jump };
+        for (jump, position) in [(&jump, -1), (&nowhere, 1500)] {
+            assert!(is_past(jump, position, 1.5, Some(-1.9)) && !is_past(jump, position, 1.5, Some(0.02)));
+            assert!(!is_past(jump, position, 9.0, Some(-1.9)) && !is_past(jump, position, 1.5, None));
+        }
     }
 }
