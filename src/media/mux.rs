@@ -19,6 +19,8 @@ use super::{ClockJump, MediaError, VideoInfo};
 pub struct Written {
     /// Frames of video.
     pub frames: u64,
+    /// Time stamp of the first frame, seconds.
+    pub start: f64,
     /// Seconds from the first frame to the end of the last.
     pub duration: f64,
     /// What could not be kept as it was, in sentences.
@@ -156,12 +158,13 @@ impl Muxer {
         let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
         check(code).map_err(|e| self.blame(e))?;
         let duration = if self.frames == 0 { 0.0 } else { self.seconds(self.end) - self.seconds(self.start) };
+        let start = if self.frames == 0 { 0.0 } else { self.seconds(self.start) };
         let Self { path, output, frames, mut warnings, .. } = self;
         warnings.extend(changes);
         drop(output);
         let file = std::fs::File::open(&path).map_err(|e| MediaError::write(&path, e))?;
         file.sync_all().map_err(|e| MediaError::write(&path, e))?;
-        Ok(Written { frames, duration, warnings })
+        Ok(Written { frames, start, duration, warnings })
     }
 
     /// What an error of writing is: the system's (the disk is full), or that a stream does not go into this container. Which one
