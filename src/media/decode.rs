@@ -309,15 +309,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Frame>, MediaError> {
         let picture = match self.ready.pop_front() {
             Some(ready) => Some(ready),
-            None => receive(
-                &self.path,
-                &mut self.input,
-                &mut self.context,
-                &mut self.packet,
-                self.info.source.stream,
-                &mut self.drained,
-                &mut self.losses,
-            )?,
+            None => self.receive()?,
         };
         match picture {
             Some(picture) => {
@@ -345,19 +337,18 @@ impl Decoder {
         }
     }
 
+    /// The next picture as the file has it.
+    fn receive(&mut self) -> Result<Option<Video>, MediaError> {
+        let stream = self.info.source.stream;
+        let Self { path, input, context, packet, drained, losses, .. } = self;
+        receive(path, input, context, packet, stream, drained, losses)
+    }
+
     /// Takes a frame's time stamp away that is far ahead if the next one's is not: it is damage, and no break in the recording.
     fn without_leap(&mut self, mut picture: Video) -> Result<Video, MediaError> {
         let Some(stamp) = picture.timestamp().filter(|&stamp| self.stamps.leaps(stamp)) else { return Ok(picture) };
         if self.ready.is_empty() {
-            let next = receive(
-                &self.path,
-                &mut self.input,
-                &mut self.context,
-                &mut self.packet,
-                self.info.source.stream,
-                &mut self.drained,
-                &mut self.losses,
-            )?;
+            let next = self.receive()?;
             self.ready.extend(next);
         }
         if self.ready.front().and_then(|next| next.timestamp()).is_some_and(|next| next < stamp) {
