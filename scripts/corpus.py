@@ -52,6 +52,7 @@ RUNS = {
     "mov": 'container = "mov"',
     "avi": 'container = "avi"',
     "flv": 'container = "flv"',
+    "ts": 'container = "ts"',
     "webm": 'codec = "libvpx-vp9"\ncontainer = "webm"',
     "x265": 'codec = "libx265"',
     "x265-mkv": 'codec = "libx265"\ncontainer = "mkv"',
@@ -293,6 +294,16 @@ def warned(*patterns):
     return check
 
 
+def lost(pattern):
+    """The report says this of what was lost, and nothing else."""
+
+    def check(outcome):
+        found = outcome.report["lost"]
+        expect(len(found) == 1 and re.search(pattern, found[0], re.I), f"a word about '{pattern}'", found or "none")
+
+    return check
+
+
 def warned_once(*patterns):
     """Exactly one warning of the report says all of this."""
 
@@ -445,6 +456,29 @@ def accounted_for(outcome):
         names = "|".join(map(re.escape, names))
         named = [w for w in outcome.warnings if re.search(names, w, re.I) and (language == "und" or language in w)]
         expect(named, f"a warning that names the {kind} '{codec}' ({language})", outcome.warnings or "no warning")
+
+
+def nothing_unsaid(outcome):
+    """Languages, purposes, tags, chapters, time codes and streams that the result does not have are named in warnings."""
+    said = " ".join(outcome.warnings)
+    # Time codes and chapters have streams of their own in QuickTime files.
+    kinds = lambda media: [s["codec_type"] for s in media.streams if s.get("codec_tag_string") not in ("tmcd", "text")]
+    facts = lambda media: (
+        {("language", s["tags"]["language"]) for s in media.streams
+         if s["codec_type"] in ("audio", "subtitle") and s.get("tags", {}).get("language", "und") != "und"}
+        | {("forced", "forced|subtitles .* left out") for s in media.streams if s["disposition"]["forced"]}
+        | {("cover", "mjpeg") for s in media.streams if s["disposition"]["attached_pic"]}
+        | {("title", value) for key, value in media.tags.items() if key == "title"}
+        | {("artist", value) for key, value in media.tags.items() if key == "artist"}
+        | {("chapters", len(media.described["chapters"]))}
+        | {("time code", value) for key, value in list(media.video.get("tags", {}).items()) + list(media.tags.items())
+           if key.lower() == "timecode"})
+    words = {"language": "{}", "forced": "{}", "cover": "cover|mjpeg", "title": "title", "artist": "artist", "chapters": "chapters",
+             "time code": "{}"}
+    for kind, value in facts(outcome.source) - facts(outcome.result):
+        expect(re.search(words[kind].format(value), said), f"a warning about the {kind} '{value}'", outcome.warnings)
+    expect(len(kinds(outcome.source)) == len(kinds(outcome.result)) or "left out" in said or "streams" in said,
+           f"{kinds(outcome.source)} or a warning", kinds(outcome.result))
 
 
 # What a codec may be called in a warning beside its name.
@@ -608,8 +642,7 @@ def attachment(name, kind, contents):
 def cover(outcome):
     """The cover picture is kept."""
     pictures = [s for s in outcome.result.streams if s["codec_type"] == "video"]
-    # FFmpeg writes no covers into Matroska; there it is another video.
-    is_cover = lambda s: s.get("disposition", {}).get("attached_pic") == 1 or outcome.container == "mkv"
+    is_cover = lambda s: s.get("disposition", {}).get("attached_pic") == 1
     expect(any(s["codec_name"] == "mjpeg" and is_cover(s) for s in pictures), "a cover picture",
            [s["codec_name"] for s in pictures])
 
@@ -698,6 +731,19 @@ def damage_told(outcome):
     expect(not any(row["people"] for row in marked), "nobody in corrupt frames", "people")
     told = marked or outcome.report["lost"] or outcome.warnings
     expect(told, "a word of the damage", "none in motion and report")
+
+
+def hole_marked(first, end):
+    """Frames between a hole and the next whole picture are marked corrupt; those before and after are not."""
+
+    def check(outcome):
+        marked = [row["frame"] for row in outcome.motion[1] if row.get("corrupt")]
+        expect(marked and marked[-1] == len(outcome.motion[1]) - (12 - end) - 1 and first <= marked[0]
+               and marked == list(range(marked[0], marked[-1] + 1)),
+               f"marks from a frame after {first} to the one before {end}", marked)
+        expect(not any(outcome.motion[1][at]["people"] for at in marked), "nobody in corrupt frames", "people")
+
+    return check
 
 
 def last_is_good(outcome):
@@ -844,6 +890,22 @@ def without_middle(first, last):
     return lambda data: data[:len(data) * first // 100 // 188 * 188] + data[len(data) * last // 100 // 188 * 188:]
 
 
+def without_packet(number):
+    """A transport stream that lacks a packet in the middle of its video, at about the fifth of twelve frames."""
+
+    def change(data):
+        packets = [data[at:at + 188] for at in range(0, len(data), 188)]
+        pid = lambda p: (p[1] & 0x1f) << 8 | p[2]
+        video = [at for at, p in enumerate(packets) if pid(p) == 256]
+        begins = [at for at in video if packets[at][1] & 0x40]
+        # The frame after the second whole picture, which is large.
+        inside = [at for at in video if begins[4] < at < begins[5]][number]
+        del packets[inside]
+        return b"".join(packets)
+
+    return change
+
+
 def overwritten(first, last):
     """Fills a part of the file (percent) with noise that is always the same."""
 
@@ -902,6 +964,8 @@ BASES = [
     ("few.mov", "-i noise.mov -t 0.6 -vf scale=320:180,fps=10/3 -c:v libx264 -preset ultrafast -crf 12 -c:a pcm_s16le"),
     # A few more frames, for what is cut and joined.
     ("ten.mov", "-i noise.mov -t 0.6 -vf scale=320:180,fps=10 -c:v libx264 -preset ultrafast -crf 12 -c:a pcm_s16le"),
+    # Its pictures can be cut at few places.
+    ("noise-aac.mp4", "-i noise.mov -vf scale=320:180,fps=10 -g 250 -force_key_frames 0.5 -c:v libx264 -preset ultrafast -crf 12 -c:a aac"),
     # A test pattern with nobody in it: its result is the source's picture. Without loss.
     ("pattern.mkv", "-f lavfi -i testsrc2=s=640x360:r=10:d=0.2 -c:v ffv1 -pix_fmt yuv444p"),
 ]
@@ -1143,6 +1207,15 @@ case("streams/dvbsub", "streams-dvbsub.mkv", ff(SQUARE.format(encoder="dvbsub"))
 case("streams/no-decoder", "no-decoder.mkv",
      changed(ff(LANGUAGES.format(codec="wavpack", text="srt")), lambda data: data.replace(b"A_WAVPACK4", b"A_WHATEVER")),
      "mp4", done, has("audio aac spa"), warned("sound|audio", "ger"))
+for codec, encoder, run in [("dts", "dca -ar 48000", "avi"), ("eac3", "eac3", "avi"), ("vorbis", "libvorbis", "avi"),
+                            ("adpcm", "adpcm_ima_wav", "avi"), ("ac3", "ac3", "avi"), ("mp3", "libmp3lame", "avi"),
+                            ("aac", "aac", "avi"), ("pcm", "pcm_s16le", "avi"), ("wide", "flac -ar 16000", "flv"),
+                            ("eight", "flac -ac 8", "flv"), ("surround", "flac -ac 6", "ts")]:
+    case(f"streams/{run}-{codec}", f"{run}-{codec}.mkv", ff(f"-i few.mov -c:v copy -c:a {encoder} -strict -2"), run, done,
+         accounted_for, streams("audio \\S+"), in_sync)
+case("streams/flv-two", "flv-two.mkv", ff("-i few.mov -map 0:v -map 0:a -map 0:a -c:v copy -c:a aac "
+                                          "-metadata:s:a:1 language=spa"), "flv", done, in_sync, streams("audio aac"),
+     warned("sound 2", "no more", "spa"))
 case("streams/only-other", "only-other.mkv", ff("-i few.mov -c:v copy -c:a wavpack -metadata:s:a language=ger"), "mp4 webm",
      *SOUND, warned("wavpack", "ger"))
 
@@ -1245,6 +1318,13 @@ case("beside/data", "data.ts", ff("-i few.mov -f data -i data.bin -map 0 -map 1 
 case("beside/timecode", "timecode.mov", ff("-i few.mov -c copy -timecode 01:02:03:04"), "mov mkv", done, in_sync, timecode)
 GOPRO = changed(ff("-i few.mov -i words.srt -map 0 -map 1 -c:v copy -c:a aac -c:s mov_text"),
                 lambda data: data.replace(b"tx3g", b"gpmd").replace(b"sbtl", b"meta"))
+RICH = ("-i few.mov -i words.srt -i chapters.txt -i base.mp4 -map 0 -map 1 -map 3:v -frames:v:1 1 -map_metadata 2 -c:v:0 copy "
+        "-c:a aac -c:s mov_text -c:v:1 mjpeg -disposition:v:1 attached_pic -timecode 01:02:03:04 -metadata artist=somebody "
+        "-metadata:s:a language=ger -metadata:s:s language=fre -disposition:s forced")
+case("beside/rich", "rich.mp4", ff(RICH), "mp4", done, in_sync, no_warning, cover, chapters("first", "second"))
+case("beside/rich", "rich.mp4", ff(RICH), "avi flv ts mov mkv", done, in_sync, nothing_unsaid)
+case("fields/webm", "fields-webm.mkv", ff("-r 25 -i pattern.mkv -vf scale=320:180,setfield=tff -c:v ffv1 -pix_fmt yuv420p"), "webm",
+     done, warned("fields"))
 case("beside/gpmd", "gpmd.mp4", GOPRO, "mp4", done, in_sync, accounted_for, same_packets("d:0", "d:0"))
 case("beside/gpmd", "gpmd.mp4", GOPRO, "mkv", done, in_sync, warned("gpmd"))
 case("beside/cover", "cover.mp4", ff("-i few.mov -i base.mp4 -map 0 -map 1:v -frames:v:1 1 -c:v:0 copy -c:a aac -c:v:1 mjpeg "
@@ -1259,6 +1339,13 @@ for ending, codec, runs in (("mov", "pcm_s16le", "mov"), ("mp4", "aac", "mp4 mkv
 case("clock/late-converted", "late-flac.mkv", ff(LATE.format("flac")), "mp4", *EARLY_SOUND)
 LATE_SOUND = "-i few.mov -itsoffset 0.3 -i few.mov -map 0:v -map 1:a -c:v copy -c:a {}"
 case("clock/sound-late", "sound-late.mkv", ff(LATE_SOUND.format("aac")), "mp4", done, clock_told, in_sync_at(0.36, 0.5))
+for codec in ("aac", "pcm_s16le", "flac", "ac3"):
+    case(f"clock/sound-late-avi-{codec}", f"sound-late-avi-{codec}.mkv", ff(LATE_SOUND.format(codec)), "avi", done,
+         in_sync_at(0.36, 0.5))
+case("clock/hidden", "hidden.mp4", elsewhere("-ss 0.8 -i noise-aac.mp4 -c copy", ".mp4"), "mkv mp4", done, in_sync_at(0.06))
+case("clock/later", "later.ts", joined(("later-a.ts", PART.format(encoder="ac3")),
+                                       ("later-b.ts", PART.format(encoder="ac3") + " -output_ts_offset 3000")), "mp4 mkv",
+     done_with(12), lost("jump"), not_warned("early|missing"), joined_in_sync("later-a.ts", 0), joined_in_sync("later-b.ts", 6))
 case("clock/sound-late-converted", "sound-late-flac.mkv", ff(LATE_SOUND.format("flac")), "mp4", done, clock_told,
      in_sync_at(0.36, 0.5))
 case("clock/five-hours", "five-hours.ts", ff("-i few.mov -c:v copy -c:a aac -output_ts_offset 18000"), "mp4 mkv", *SOUND,
@@ -1340,6 +1427,12 @@ case("corrupt/middle-ts", "broken-middle-ts.ts", changed(ff(FULL), overwritten(4
      last_is_good)
 case("corrupt/hole-ts", "broken-hole.ts", changed(ff(FULL), without_middle(40, 50)), "mp4", done_with(None), damage_told,
      last_is_good)
+for title, options in [("hevc", f"{HEVC}:bframes=0"), ("hevc-b", f"{HEVC}:bframes=3:open-gop=0"),
+                       ("mpeg2", "-c:v mpeg2video -q:v 3 -sc_threshold 1000000000")]:
+    case(f"corrupt/hole-{title}", f"hole-{title}.ts",
+         changed(ff(f"{GROUPS.replace('-force_key_frames 0.6', '-force_key_frames 0.4,0.8')} {options}".replace(
+             "keyint=6:min-keyint=6", "keyint=4:min-keyint=4")), without_packet(2)),
+         "mp4", done_with(None), hole_marked(4, 8))
 case("corrupt/end-cut", "broken-end.mkv",
      changed(ff("-i clip.mov -c:v copy -c:a aac"), lambda data: data[:len(data) * 70 // 100]), "mp4",
      done_with(None), in_sync_at(0.06), no_corrupt_mark)

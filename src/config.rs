@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::body::STATURE;
 use crate::clock::{self, Hours};
-use crate::media::EncodeSettings;
+use crate::media::{EncodeSettings, has_container};
 pub use crate::pose::Device;
 
 /// Which landmark networks look at a person.
@@ -91,6 +91,7 @@ pub struct Encode {
     #[serde(deserialize_with = "crf")]
     pub crf: u8,
     /// Container, as the extension of the output file.
+    #[serde(deserialize_with = "container")]
     pub container: String,
     /// Seconds of video that are finished and kept together; what is lost when the process dies is less.
     #[serde(deserialize_with = "segment")]
@@ -567,7 +568,17 @@ fn attempts<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
 }
 
 fn crf<'de, D: Deserializer<'de>>(input: D) -> Result<u8, D::Error> {
-    in_range(input, 0, 63, "crf")
+    in_range(input, 0, 63, "crf").map(|n: i64| n as u8)
+}
+
+fn container<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let name = String::deserialize(input)?;
+    match has_container(&name) {
+        true => Ok(name),
+        false => Err(serde::de::Error::custom(format!(
+            "container is \"{name}\"; it must be the ending of a kind of video file that FFmpeg writes, such as mp4, mov or mkv"
+        ))),
+    }
 }
 
 fn segment<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {

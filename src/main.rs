@@ -1,5 +1,6 @@
 //! The `meshreel` program: reads the command line and hands over.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -94,9 +95,13 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         Err(error) => return fail(FAILED, &error),
     };
     let course = || if stop.load(Ordering::Relaxed) { Course::Stop } else { Course::Go };
-    let outputs = OutputPaths::for_sources(&arguments.clips, &arguments.output, &config.encode.container);
+    // A file that is given twice, by whatever names, is one.
+    let mut known = HashSet::new();
+    let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
+    let clips: Vec<PathBuf> = arguments.clips.iter().filter(is_new).cloned().collect();
+    let outputs = OutputPaths::for_sources(&clips, &arguments.output, &config.encode.container);
     let mut failed = Vec::new();
-    for (source, outputs) in arguments.clips.iter().zip(outputs) {
+    for (source, outputs) in clips.iter().zip(outputs) {
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
         let timings = Arc::new(Timings::new(0, engine.live().clone()));
         let job = Job {
@@ -124,8 +129,8 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }
-    if arguments.clips.len() > 1 {
-        tell(format_args!("{} of {} files failed: {}", failed.len(), arguments.clips.len(), names(&failed)));
+    if clips.len() > 1 {
+        tell(format_args!("{} of {} files failed: {}", failed.len(), clips.len(), names(&failed)));
     }
     ExitCode::from(FAILED)
 }

@@ -118,7 +118,6 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
         ("preset = \"turbo\"", "preset turbo"),
         ("codec = \"libx256\"", "`ffmpeg -encoders` lists"),
         ("container = \"h264\"", "'h264' files do not take this video by 'libx264'"),
-        ("container = \"mp5\"", "use mp4, mkv, mov or webm"),
     ] {
         let configuration = format!("[encode]\n{settings}\n");
         let said = process(folder.path(), &[&source], &configuration, 1);
@@ -127,6 +126,13 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
         let doctor = run(meshreel(folder.path()).args(["doctor", "--config", "c.toml"]));
         let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
         assert!(told.contains(mend), "{settings}: {told}");
+    }
+    for container in ["mp5", "", "../x", "png"] {
+        let said = process(folder.path(), &[&source], &format!("[encode]\ncontainer = \"{container}\"\n"), 2);
+        assert!(
+            said.contains("c.toml:2: container is") && said.contains("such as mp4, mov or mkv"),
+            "{container}: {said}"
+        );
     }
 }
 

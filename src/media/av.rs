@@ -259,28 +259,40 @@ pub(super) fn stream_side_data(stream: &ffmpeg::Stream<'_>, kind: ffi::AVPacketS
         .map(|d| d.data().to_vec())
 }
 
+/// Shows `see` every key of a dictionary with its value.
+///
+/// # Safety
+/// `dictionary` must be null or alive, and is not to be changed meanwhile.
+pub(super) unsafe fn each_entry(dictionary: *const ffi::AVDictionary, mut see: impl FnMut(&CStr, &CStr)) {
+    let mut entry: *mut ffi::AVDictionaryEntry = ptr::null_mut();
+    loop {
+        // SAFETY: the caller's promise; `entry` is null or the last entry given.
+        unsafe {
+            entry = ffi::av_dict_get(dictionary, c"".as_ptr(), entry, ffi::AV_DICT_IGNORE_SUFFIX);
+            if entry.is_null() {
+                return;
+            }
+            see(CStr::from_ptr((*entry).key), CStr::from_ptr((*entry).value));
+        }
+    }
+}
+
 /// Copies all metadata but the keys that `skip` names (lower case).
 ///
 /// # Safety
-/// `to` must point to a dictionary pointer that FFmpeg allocated or null; `from` to a dictionary or null.
+/// `to` must point to a dictionary pointer that FFmpeg allocated or null; `from` to another dictionary or null.
 pub(super) unsafe fn copy_metadata(
     to: *mut *mut ffi::AVDictionary,
     from: *const ffi::AVDictionary,
     skip: impl Fn(&str) -> bool,
 ) {
-    let mut entry: *mut ffi::AVDictionaryEntry = ptr::null_mut();
-    loop {
-        // SAFETY: the caller's promise; `entry` is null or the last entry given; strings are copied by `av_dict_set`.
-        unsafe {
-            entry = ffi::av_dict_get(from, c"".as_ptr(), entry, ffi::AV_DICT_IGNORE_SUFFIX);
-            if entry.is_null() {
-                return;
+    // SAFETY: the caller's promise; strings are copied by `av_dict_set`.
+    unsafe {
+        each_entry(from, |key, value| {
+            if !skip(&key.to_string_lossy().to_lowercase()) {
+                ffi::av_dict_set(to, key.as_ptr(), value.as_ptr(), 0);
             }
-            let key = CStr::from_ptr((*entry).key).to_string_lossy().to_lowercase();
-            if !skip(&key) {
-                ffi::av_dict_set(to, (*entry).key, (*entry).value, 0);
-            }
-        }
+        });
     }
 }
 

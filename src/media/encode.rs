@@ -529,6 +529,14 @@ fn start(
     Ok((Running { context, begun: false, ended: false }, pixel))
 }
 
+/// Whether files with this ending are a kind of video file that this FFmpeg writes.
+pub fn has_container(ending: &str) -> bool {
+    let is_plain = !ending.is_empty() && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let format = || container(&Path::new("video").with_extension(ending));
+    // SAFETY: a description that lives for ever.
+    is_plain && format().is_ok_and(|format| unsafe { (*format).video_codec } != ffi::AVCodecID::AV_CODEC_ID_NONE)
+}
+
 /// FFmpeg's description of the container that a file name asks for.
 pub(super) fn container(path: &Path) -> Result<*const ffi::AVOutputFormat, MediaError> {
     let unknown = || MediaError::UnknownContainer { path: path.to_owned() };

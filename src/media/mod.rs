@@ -5,19 +5,28 @@
 //! packets into a file, and reads sound, subtitles and the like from the source a second time, packet by packet, so that
 //! nothing is held in memory.
 
+mod admit;
 mod av;
 mod color;
+mod continuity;
 mod convert;
+mod damage;
 mod decode;
+mod describe;
 mod effort;
 mod encode;
 mod error;
 mod frame;
+mod kept;
 mod light;
+mod losses;
 mod mux;
+mod packet_clock;
 mod pad;
 mod probe;
+mod reader;
 mod side_streams;
+mod stamps;
 mod thumbnail;
 mod transcode;
 mod turn;
@@ -25,12 +34,14 @@ mod verify;
 
 pub use av::{init, version};
 pub use color::{Color, Matrix, Range};
-pub use decode::{ClockJump, Decoder, Losses};
-pub use encode::{EncodeSettings, Encoder, Packet, has_encoder, try_encoder};
+pub use decode::Decoder;
+pub use encode::{EncodeSettings, Encoder, Packet, has_container, has_encoder, try_encoder};
 pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
+pub use losses::Losses;
 pub use mux::{Muxer, Written};
 pub use probe::{VideoInfo, probe};
 pub use side_streams::LeftOut;
+pub use stamps::ClockJump;
 pub use thumbnail::Thumbnail;
 pub use verify::{Verified, verify};

@@ -10,7 +10,8 @@ use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
-use super::encode::{EncodeSettings, Encoder, Packet, container, is_quicktime};
+use super::encode::{EncodeSettings, Encoder, MICROSECONDS, Packet, container, is_quicktime};
+use super::kept::Description;
 use super::side_streams::{LeftOut, SideStreams};
 use super::{ClockJump, MediaError, VideoInfo};
 
@@ -25,6 +26,8 @@ pub struct Written {
     pub duration: f64,
     /// What could not be kept as it was, in sentences.
     pub warnings: Vec<String>,
+    /// What the source says of itself and of the streams that were kept; times are counted from the first frame.
+    pub(super) described: Description,
 }
 
 /// Index of the video in the output; the other streams follow in the source's order.
@@ -72,6 +75,8 @@ impl Muxer {
             check(code).map_err(|e| MediaError::mux(path, e))?;
             output
         };
+        // By how much the first frame is shown later than its stamp says, microseconds.
+        let mut moved = 0;
         // SAFETY: the output and the encoder live; the new stream belongs to the output.
         unsafe {
             let stream = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
@@ -80,10 +85,16 @@ impl Muxer {
             }
             let is_turned = encoder.is_turning();
             encoder.describe(stream)?;
-            (*stream).time_base = match is_counted(format, source, stamps) {
-                true => ffi::av_inv_q(source.source.frame_rate),
-                false => source.source.time_base,
-            };
+            if is_counted(format, source, stamps) {
+                let tick = ffi::av_inv_q(source.source.frame_rate);
+                (*stream).time_base = tick;
+                let (start, time_base) = (stamps.iter().min().copied().unwrap_or(0), source.source.time_base);
+                let counted = ffi::av_rescale_q(start, time_base, tick);
+                moved =
+                    ffi::av_rescale_q(counted, tick, MICROSECONDS) - ffi::av_rescale_q(start, time_base, MICROSECONDS);
+            } else {
+                (*stream).time_base = source.source.time_base;
+            }
             (*stream).avg_frame_rate = source.source.frame_rate;
             let is_matrix = |kind| kind == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
             for (kind, bytes) in source.source.side_data.iter().filter(|(kind, _)| !(is_turned && is_matrix(*kind))) {
@@ -96,7 +107,7 @@ impl Muxer {
         // Boxes for stereo pictures and panoramas, which players know though no standard of MP4 has them.
         // SAFETY: a plain field of a live context.
         unsafe { (*output.as_mut_ptr()).strict_std_compliance = ffi::FF_COMPLIANCE_UNOFFICIAL };
-        let mut side = SideStreams::open(path, source, &mut output, jumps, left_out, &mut warnings)?;
+        let mut side = SideStreams::open(path, source, &mut output, (moved, jumps), left_out, &mut warnings)?;
         side.copy_file_metadata(&mut output);
         // SAFETY: the header is written once, after all streams were added.
         unsafe {
@@ -159,12 +170,16 @@ impl Muxer {
         check(code).map_err(|e| self.blame(e))?;
         let duration = if self.frames == 0 { 0.0 } else { self.seconds(self.end) - self.seconds(self.start) };
         let start = if self.frames == 0 { 0.0 } else { self.seconds(self.start) };
+        let mut described = self.side.described();
+        for span in described.streams.iter_mut().filter_map(|stream| stream.span.as_mut()) {
+            *span = span.map(|time| time - start);
+        }
         let Self { path, output, frames, mut warnings, .. } = self;
         warnings.extend(changes);
         drop(output);
         let file = std::fs::File::open(&path).map_err(|e| MediaError::write(&path, e))?;
         file.sync_all().map_err(|e| MediaError::write(&path, e))?;
-        Ok(Written { frames, start, duration, warnings })
+        Ok(Written { frames, start, duration, warnings, described })
     }
 
     /// What an error of writing is: the system's (the disk is full), or that a stream does not go into this container. Which one

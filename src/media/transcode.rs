@@ -9,11 +9,14 @@ use ffmpeg::format::context::Output;
 use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
+use super::admit::is_without_stamps;
 use super::av::{Options, check};
 use super::encode::MICROSECONDS;
 
 /// Bits a second for each channel of sound.
 const BIT_RATE: i64 = 96_000;
+/// Samples a second that every container with sound takes.
+const COMMON_RATE: i32 = 44_100;
 /// Samples a packet for encoders that take any number.
 const FRAME_SIZE: i32 = 1024;
 /// Most bytes of one encoded subtitle.
@@ -33,6 +36,36 @@ pub(super) struct Transcoder {
     sound: Option<Sound>,
     /// Pieces that the encoder did not take.
     failed: u64,
+}
+
+/// What sound is converted to.
+#[derive(Clone, Copy)]
+pub(super) struct SoundForm {
+    codec: ffi::AVCodecID,
+    /// Samples a second; `None`: as many as there are, or the nearest that the encoder takes.
+    rate: Option<i32>,
+    /// Whether it begins at zero: with silence, where the source's begins later.
+    from_zero: bool,
+}
+
+impl Default for SoundForm {
+    fn default() -> Self {
+        Self { codec: ffi::AVCodecID::AV_CODEC_ID_NONE, rate: None, from_zero: false }
+    }
+}
+
+impl SoundForm {
+    /// The forms that the output's container takes, the best first.
+    pub fn of(output: &Output) -> Vec<Self> {
+        let plain = Self::default();
+        if is_without_stamps(output) {
+            // No time stamps and no way to say that a codec needs some packets before the first sound: samples are exact.
+            return vec![Self { codec: ffi::AVCodecID::AV_CODEC_ID_PCM_S16LE, from_zero: true, ..plain }];
+        }
+        // SAFETY: a container's description lives for ever.
+        let codec = unsafe { (*(*output.as_ptr()).oformat).audio_codec };
+        vec![Self { codec, ..plain }, Self { codec, rate: Some(COMMON_RATE), ..plain }]
+    }
 }
 
 /// What sound needs beside its decoder and encoder.
@@ -100,17 +133,17 @@ impl Drop for Codec {
 unsafe impl Send for Transcoder {}
 
 impl Transcoder {
-    /// For the source's `stream` (sound or text subtitles), into what the container of `output` prefers.
+    /// For the source's `stream`: sound into `form`, or text subtitles into what the container of `output` prefers.
     ///
     /// # Safety
     /// `stream` must be a stream of an open input.
-    pub unsafe fn open(stream: *const ffi::AVStream, output: &Output) -> Result<Self, ffmpeg::Error> {
+    pub unsafe fn open(stream: *const ffi::AVStream, output: &Output, form: &SoundForm) -> Result<Self, ffmpeg::Error> {
         // SAFETY: the caller's promise.
         unsafe {
             let decoder = Codec::decoder(stream)?;
             let (encoder, sound) = match (*decoder.0).codec_type {
                 ffi::AVMediaType::AVMEDIA_TYPE_AUDIO => {
-                    let (encoder, sound) = open_sound(&decoder, output)?;
+                    let (encoder, sound) = open_sound(&decoder, output, form)?;
                     (encoder, Some(sound))
                 }
                 _ => (open_subtitles(&decoder, output)?, None),
@@ -243,7 +276,7 @@ impl Transcoder {
             let from = (&(*frame).ch_layout, sample_format((*frame).format), (*frame).sample_rate);
             sound.resampler = {
                 ffi::swr_free(&mut sound.resampler);
-                resampler(e, from)?
+                resampler(e, from, false)?
             };
             sound.form = form(frame);
             // The new one's clock begins where the samples that are queued end.
@@ -334,7 +367,7 @@ impl Transcoder {
 ///
 /// # Safety
 /// The output must be alive.
-unsafe fn open_sound(decoder: &Codec, output: &Output) -> Result<(Codec, Sound), ffmpeg::Error> {
+unsafe fn open_sound(decoder: &Codec, output: &Output, form: &SoundForm) -> Result<(Codec, Sound), ffmpeg::Error> {
     // SAFETY: the caller's promise, and that of `try_sound`.
     unsafe {
         let mut layout = (*decoder.0).ch_layout;
@@ -346,10 +379,10 @@ unsafe fn open_sound(decoder: &Codec, output: &Output) -> Result<(Codec, Sound),
             layout = (*decoder.0).ch_layout;
         }
         // Encoders that do not know an arrangement of many speakers know two.
-        try_sound(decoder, output, &layout).or_else(|_| {
+        try_sound(decoder, output, form, &layout).or_else(|_| {
             let mut stereo: ffi::AVChannelLayout = std::mem::zeroed();
             ffi::av_channel_layout_default(&mut stereo, layout.nb_channels.min(2));
-            try_sound(decoder, output, &stereo)
+            try_sound(decoder, output, form, &stereo)
         })
     }
 }
@@ -359,14 +392,15 @@ unsafe fn open_sound(decoder: &Codec, output: &Output) -> Result<(Codec, Sound),
 unsafe fn try_sound(
     decoder: &Codec,
     output: &Output,
+    wanted: &SoundForm,
     layout: &ffi::AVChannelLayout,
 ) -> Result<(Codec, Sound), ffmpeg::Error> {
     // SAFETY: the caller's promise; contexts are our own; the codec's lists end with the values told.
     unsafe {
-        let codec = ffi::avcodec_find_encoder((*(*output.as_ptr()).oformat).audio_codec);
+        let codec = ffi::avcodec_find_encoder(wanted.codec);
         let encoder = Codec::new(codec)?;
         let (d, e) = (decoder.0, encoder.0);
-        (*e).sample_rate = nearest_rate((*codec).supported_samplerates, (*d).sample_rate);
+        (*e).sample_rate = nearest_rate((*codec).supported_samplerates, wanted.rate.unwrap_or((*d).sample_rate));
         (*e).sample_fmt = if (*codec).sample_fmts.is_null() { (*d).sample_fmt } else { *(*codec).sample_fmts };
         check(ffi::av_channel_layout_copy(&mut (*e).ch_layout, layout))?;
         (*e).bit_rate = BIT_RATE * i64::from(layout.nb_channels);
@@ -380,7 +414,7 @@ unsafe fn try_sound(
         let samples = ffi::av_audio_fifo_alloc((*e).sample_fmt, (*e).ch_layout.nb_channels, frame_size);
         let form = [(*d).sample_rate, (*d).sample_fmt as i32, (*d).ch_layout.nb_channels];
         let mut sound = Sound { resampler: ptr::null_mut(), samples, frame_size, form, next: None };
-        sound.resampler = resampler(e, (&(*d).ch_layout, (*d).sample_fmt, (*d).sample_rate))?;
+        sound.resampler = resampler(e, (&(*d).ch_layout, (*d).sample_fmt, (*d).sample_rate), wanted.from_zero)?;
         if samples.is_null() {
             return Err(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM)));
         }
@@ -388,13 +422,14 @@ unsafe fn try_sound(
     }
 }
 
-/// What brings samples of a layout, format and rate into the form that an encoder takes.
+/// What brings samples of a layout, format and rate into the form that an encoder takes, if asked with silence from zero on.
 ///
 /// # Safety
 /// The encoder must be alive.
 unsafe fn resampler(
     encoder: *mut ffi::AVCodecContext,
     (layout, format, rate): (&ffi::AVChannelLayout, ffi::AVSampleFormat, i32),
+    from_zero: bool,
 ) -> Result<*mut ffi::SwrContext, ffmpeg::Error> {
     // SAFETY: the caller's promise; a new resampler, freed where it cannot be used.
     unsafe {
@@ -413,6 +448,9 @@ unsafe fn resampler(
             ))?;
             // Fill gaps and cut overlaps, without stretching.
             check(ffi::av_opt_set_double(swr.cast(), c"async".as_ptr(), 1.0, 0))?;
+            if from_zero {
+                check(ffi::av_opt_set_int(swr.cast(), c"first_pts".as_ptr(), 0, 0))?;
+            }
             check(ffi::swr_init(swr))
         };
         let started = start();

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use ffmpeg_next::ffi::AVFieldOrder::{AV_FIELD_PROGRESSIVE, AV_FIELD_UNKNOWN};
 use ffmpeg_next::ffi::AVPacketSideDataType as Kind;
 
 use super::av::{open_input, stream_side_data};
+use super::kept::Description;
 use super::{EncodeSettings, MediaError, VideoInfo, Written, light};
 
 /// What a finished file holds.
@@ -26,19 +28,32 @@ pub fn verify(
     let wrong = |reason: String| MediaError::Verify { path: path.to_owned(), reason };
     let mut input = open_input(path).map_err(|error| wrong(error.to_string()))?;
     let container = path.extension().unwrap_or_default().to_string_lossy();
-    let Some((index, time_base, lost)) = input.streams().best(ffmpeg_next::media::Type::Video).map(|stream| {
-        let lost = lost(source, settings, &container, |kind| stream_side_data(&stream, kind).is_some());
+    let Some((index, time_base, mut lost)) = input.streams().best(ffmpeg_next::media::Type::Video).map(|stream| {
+        let mut lost = lost(source, settings, &container, |kind| stream_side_data(&stream, kind).is_some());
+        // SAFETY: a number of a live stream.
+        let order = unsafe { (*stream.parameters().as_ptr()).field_order };
+        if source.interlaced && matches!(order, AV_FIELD_UNKNOWN | AV_FIELD_PROGRESSIVE) {
+            lost.push(format!(
+                "'{container}' files do not say here that pictures are made of two fields; that is lost"
+            ));
+        }
         (stream.index(), f64::from(stream.time_base()), lost)
     }) else {
         return Err(wrong("it has no video".into()));
     };
+    let mut described = Description::of(&input, index);
     let (mut frames, mut start, mut end) = (0u64, i64::MAX, i64::MIN);
     for (stream, packet) in input.packets() {
+        // AVI and ASF know only when a frame is decoded.
+        let stamp = packet.pts().or(packet.dts()).unwrap_or(0);
+        let ends = stamp.saturating_add(packet.duration());
         if stream.index() == index {
             frames += 1;
-            // AVI and ASF know only when a frame is decoded.
-            let stamp = packet.pts().or(packet.dts()).unwrap_or(0);
-            (start, end) = (start.min(stamp), end.max(stamp + packet.duration()));
+            (start, end) = (start.min(stamp), end.max(ends));
+        } else if let Some(other) = described.streams.get_mut(stream.index()) {
+            let [begins, ends] = [stamp, ends].map(|t| t as f64 * f64::from(stream.time_base()));
+            let [first, last] = other.span.unwrap_or([begins, ends]);
+            other.span = Some([first.min(begins), last.max(ends)]);
         }
     }
     if frames != written.frames {
@@ -49,13 +64,18 @@ pub fn verify(
     let slack = 0.1 + 2.0 * written.duration / written.frames.max(1) as f64;
     // AVI begins at zero: a picture that begins later has its first frame there, and the others where they belong.
     let lasts = |expected: f64| (duration - expected).abs() <= slack;
-    if frames > 0 && !lasts(written.duration) && lasts(written.start + written.duration) {
-        return Ok(Verified { start: written.start, lost });
+    let start = match frames {
+        0 => 0.0,
+        _ if lasts(written.duration) => start as f64 * time_base,
+        _ if lasts(written.start + written.duration) => written.start,
+        _ => return Err(wrong(format!("it lasts {duration:.2} instead of {:.2} seconds", written.duration))),
+    };
+    described.streams.remove(index);
+    for span in described.streams.iter_mut().filter_map(|stream| stream.span.as_mut()) {
+        *span = span.map(|time| time - start);
     }
-    if frames > 0 && !lasts(written.duration) {
-        return Err(wrong(format!("it lasts {duration:.2} instead of {:.2} seconds", written.duration)));
-    }
-    Ok(Verified { start: if frames > 0 { start as f64 * time_base } else { 0.0 }, lost })
+    lost.extend(written.described.lost_in(&described, &container));
+    Ok(Verified { start, lost })
 }
 
 /// Side data of the source's video that is in the result neither by the container's means nor by the encoder's.

@@ -182,7 +182,12 @@ impl PartialOutputs {
     /// `overwrite`: whatever lies there.
     pub fn create(paths: OutputPaths, source: &Path, overwrite: bool) -> io::Result<Self> {
         let folder = paths.video.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                io::Error::other(format!("{} is to be a folder, and is none", folder.display()))
+            }
+            _ => error,
+        })?;
         let extension = with(OsStr::new("."), &paths.video.extension().unwrap_or_default().to_string_lossy());
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
@@ -276,7 +281,13 @@ fn put(file: TempPath, name: &Path, replaces: bool) -> Result<(), JobError> {
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     // As a file made by any other program: the umask decides.
     let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder)
+    let made = tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder);
+    // Of the system's reason alone: the name that the file would have had for a while means nothing to the user.
+    made.map_err(|error| {
+        let inner =
+            error.get_ref().and_then(|inner| inner.source()).and_then(|cause| cause.downcast_ref::<io::Error>());
+        inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+    })
 }
 
 #[cfg(test)]

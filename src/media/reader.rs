@@ -1,0 +1,190 @@
+//! Pictures of a file as its decoder gives them.
+
+use std::path::{Path, PathBuf};
+
+use ffmpeg::codec::Context;
+use ffmpeg::ffi;
+use ffmpeg::format::context::Input;
+use ffmpeg::frame::Video;
+use ffmpeg::packet::{Mut as _, Ref as _};
+use ffmpeg_next as ffmpeg;
+
+use super::MediaError;
+use super::av::{self, MAX_SIDE, check};
+
+/// Reads packets of a file's video and decodes them.
+pub(super) struct Reader {
+    path: PathBuf,
+    pub input: Input,
+    pub context: Context,
+    /// Index of the video among the file's streams.
+    pub stream: usize,
+    /// Packets that could not be decoded at all.
+    pub corrupt_packets: u64,
+    /// Why reading ended before the end, if it did.
+    pub stopped: Option<String>,
+    packet: ffmpeg::Packet,
+    /// Whether no packets are left.
+    drained: bool,
+}
+
+impl Reader {
+    /// Opens the video of a file. `threads` is for frame threading; 0 lets FFmpeg choose.
+    pub fn open(path: &Path, threads: usize) -> Result<Self, MediaError> {
+        let input = av::open_input(path)?;
+        let stream = best_video(&input).ok_or_else(|| MediaError::NoVideo { path: path.to_owned() })?;
+        let context = open_codec(path, &stream, threads)?;
+        let stream = stream.index();
+        let packet = ffmpeg::Packet::empty();
+        Ok(Self {
+            path: path.to_owned(),
+            input,
+            context,
+            stream,
+            corrupt_packets: 0,
+            stopped: None,
+            packet,
+            drained: false,
+        })
+    }
+
+    /// Whether the container's clock may begin anywhere, and be another one after a while.
+    pub fn has_any_clock(&self) -> bool {
+        // SAFETY: a container's description lives for ever.
+        unsafe { (*(*self.input.as_ptr()).iformat).flags & ffi::AVFMT_TS_DISCONT != 0 }
+    }
+
+    /// Seconds of the file's clock at which the video ends by the container's word.
+    pub fn promised_end(&self) -> Option<f64> {
+        // These have no header that could promise something.
+        match self.input.format().name() {
+            "mpegts" | "mpeg" => None,
+            _ => promised_end(&self.input, &self.input.stream(self.stream)?),
+        }
+    }
+
+    /// Goes to the key frame before a time in microseconds; gives whether the file can be gone through.
+    pub fn seek(&mut self, time: i64) -> bool {
+        let is_there = self.input.seek(time, ..time).is_ok();
+        if is_there {
+            // SAFETY: the decoder is open.
+            unsafe { ffi::avcodec_flush_buffers(self.context.as_mut_ptr()) };
+            self.drained = false;
+        }
+        is_there
+    }
+
+    /// The next picture of the decoder, which is fed as it asks for packets; `None` at the end.
+    pub fn receive(&mut self) -> Result<Option<Video>, MediaError> {
+        let Self { path, input, context, stream, corrupt_packets, stopped, packet, drained } = self;
+        let again = ffi::AVERROR(ffi::EAGAIN);
+        loop {
+            let mut picture = Video::empty();
+            // SAFETY: an open decoder and a frame of our own.
+            let code = unsafe { ffi::avcodec_receive_frame(context.as_mut_ptr(), picture.as_mut_ptr()) };
+            match code {
+                0 => {
+                    let [width, height] = [picture.width(), picture.height()].map(i64::from);
+                    if width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE {
+                        return Err(MediaError::TooLarge { path: path.clone(), width, height, limit: MAX_SIDE });
+                    }
+                    return Ok(Some(picture));
+                }
+                ffi::AVERROR_EOF => return Ok(None),
+                code if code == again && *drained => return Ok(None),
+                code if code == again => {}
+                code if code == ffi::AVERROR(ffi::ENOMEM) => {
+                    return Err(MediaError::Decode { path: path.clone(), source: ffmpeg::Error::from(code) });
+                }
+                // Damage: counted, and the next packet tried.
+                _ => *corrupt_packets += 1,
+            }
+            if *drained {
+                continue;
+            }
+            // SAFETY: the packet is ours; reading fills it anew.
+            let code = unsafe {
+                ffi::av_packet_unref(packet.as_mut_ptr());
+                ffi::av_read_frame(input.as_mut_ptr(), packet.as_mut_ptr())
+            };
+            if code == again {
+                continue;
+            }
+            if code < 0 {
+                av::check_reads(path, input)?;
+                if code != ffi::AVERROR_EOF && stopped.is_none() {
+                    *stopped = Some(format!("reading stopped before the end: {}", ffmpeg::Error::from(code)));
+                }
+                *drained = true;
+                // SAFETY: a null packet asks for the frames that are held back.
+                unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), std::ptr::null()) };
+                continue;
+            }
+            if packet.stream() != *stream {
+                continue;
+            }
+            // SAFETY: an open decoder that has just said that it takes a packet.
+            let code = unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), packet.as_ptr()) };
+            if code < 0 && code != again {
+                *corrupt_packets += 1;
+            }
+        }
+    }
+}
+
+/// The main video stream; cover art is none.
+fn best_video(input: &Input) -> Option<ffmpeg::Stream<'_>> {
+    let is_video = |s: &ffmpeg::Stream<'_>| {
+        s.parameters().medium() == ffmpeg::media::Type::Video
+            // SAFETY: reads a number of a live stream.
+            && unsafe { (*s.as_ptr()).disposition } & ffi::AV_DISPOSITION_ATTACHED_PIC == 0
+    };
+    input.streams().best(ffmpeg::media::Type::Video).filter(is_video).or_else(|| input.streams().find(is_video))
+}
+
+fn open_codec(path: &Path, stream: &ffmpeg::Stream<'_>, threads: usize) -> Result<Context, MediaError> {
+    let id = stream.parameters().id();
+    let fail = |reason: String| MediaError::Undecodable {
+        path: path.to_owned(),
+        what: format!("{} video", id.name()),
+        reason,
+    };
+    let codec = ffmpeg::decoder::find(id).ok_or_else(|| fail("this FFmpeg has no decoder for it".to_owned()))?;
+    let mut context = Context::new_with_codec(codec);
+    // SAFETY: the context is new; parameters are copied; the codec lives for ever.
+    unsafe {
+        let c = context.as_mut_ptr();
+        check(ffi::avcodec_parameters_to_context(c, stream.parameters().as_ptr())).map_err(|e| fail(e.to_string()))?;
+        (*c).pkt_timebase = stream.time_base().into();
+        (*c).thread_count = i32::try_from(threads).unwrap_or(0);
+        (*c).max_pixels = MAX_SIDE * MAX_SIDE;
+        // Damaged frames are shown as players show them; dropping them would lose their time.
+        (*c).flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as i32;
+        check(ffi::avcodec_open2(c, codec.as_ptr(), std::ptr::null_mut())).map_err(|e| fail(e.to_string()))?;
+    }
+    Ok(context)
+}
+
+/// Seconds of the file's clock at which the video ends by the container's word.
+fn promised_end(input: &Input, stream: &ffmpeg::Stream<'_>) -> Option<f64> {
+    let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t as f64);
+    let seconds = f64::from(stream.time_base());
+    // Matroska keeps a stream's end as a tag. What FFmpeg gives as the video's duration is the whole file's there.
+    // SAFETY: the metadata of a live stream.
+    let tag = unsafe { av::tag((*stream.as_ptr()).metadata, c"DURATION") }.and_then(|text| {
+        let mut parts = text.split(':').map(|p| p.trim().parse::<f64>().ok());
+        Some(parts.next()?? * 3600.0 + parts.next()?? * 60.0 + parts.next()??)
+    });
+    if tag.is_some() {
+        return tag;
+    }
+    if let Some(duration) = known(stream.duration()).filter(|&d| d > 0.0) {
+        return Some((known(stream.start_time()).unwrap_or(0.0) + duration) * seconds);
+    }
+    // The whole file's length tells the video's only when there is nothing else in it.
+    let alone = input.nb_streams() == 1;
+    // SAFETY: reads a live context.
+    let start = unsafe { (*input.as_ptr()).start_time };
+    let duration = known(input.duration())? / f64::from(ffi::AV_TIME_BASE);
+    alone.then_some(known(start).unwrap_or(0.0) / f64::from(ffi::AV_TIME_BASE) + duration)
+}
