@@ -4,6 +4,7 @@
 //! `cargo bench`, or `cargo bench -- landmarks` for some. What the whole makes of it: `make bench`.
 #![allow(clippy::unwrap_used, missing_docs)] // a bench fails by panicking; criterion writes functions without comments
 
+use meshreel::models::Network;
 use std::path::{Path, PathBuf};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -12,7 +13,7 @@ use meshreel::geometry::Geometry;
 use meshreel::media::{Color, Decoder, Frame, VideoInfo};
 use meshreel::models::Models;
 use meshreel::pipeline::runtime_library;
-use meshreel::pose::{Detector, Device, Finder, Landmarker, Network, Picture, Region, Runtime, View, Window};
+use meshreel::pose::{Detector, Device, Finder, Landmarker, Picture, Region, Runtime, View, Window};
 use meshreel::render::{self, Mesh, MeshData, Person, RenderThread, Scene, Shape, Style};
 use meshreel::track::Stabilizer;
 

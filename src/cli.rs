@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::clock;
+use crate::clock::{Millis, now};
 use crate::config::{Config, Device, Model, STATURES, Style};
-use crate::queue::{Flow, Millis, Order, Place, now};
-use crate::service::Request;
+use crate::progress::ProgressStyle;
+use crate::queue::{Flow, Order, Place};
+use crate::service::{Request, RunOptions};
 
 /// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
 #[derive(Debug, Parser)]
@@ -110,7 +112,7 @@ pub struct Process {
 }
 
 /// Arguments of `meshreel run`.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, Clone, Copy, clap::Args)]
 pub struct Run {
     /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
     #[arg(long)]
@@ -118,6 +120,13 @@ pub struct Run {
     /// No dashboard and no lines of progress: a log with times, as the configuration says under "log"
     #[arg(long)]
     pub headless: bool,
+}
+
+impl Run {
+    /// What that means for the service.
+    pub fn options(self) -> RunOptions {
+        RunOptions { once: self.once, headless: self.headless }
+    }
 }
 
 /// Jobs by number.
@@ -179,22 +188,6 @@ pub struct Status {
     /// Jobs to list at most
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: usize,
-}
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ProgressStyle {
-    /// A bar on a terminal, lines otherwise
-    #[default]
-    Auto,
-    /// A bar a file
-    Bar,
-    /// A line now and then
-    Plain,
-    /// One JSON object a line on standard output, for programs
-    Json,
-    /// Nothing but warnings and errors
-    None,
 }
 
 impl Command {

@@ -3,7 +3,14 @@
 use jiff::{SignedDuration, Timestamp, ZonedDateTime, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Deserializer};
 
-use crate::queue::Millis;
+/// Milliseconds since 1970.
+pub type Millis = i64;
+
+/// Now.
+pub fn now() -> Millis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// A moment in the local time zone, to the second.
 pub fn local(moment: Millis) -> String {

@@ -1,5 +1,6 @@
 //! `meshreel doctor`: one line for everything meshreel needs: there or missing, and the mend.
 
+use crate::models::Network;
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,9 +10,9 @@ use serde::Deserialize;
 use crate::checksum;
 use crate::config::Config;
 use crate::models::Models;
-use crate::pose::{Device, GPU_MEND, Network, Runtime, Worker};
-use crate::progress::printable;
+use crate::pose::{Device, GPU_MEND, Runtime, Worker};
 use crate::render::{RenderThread, self_test};
+use crate::text::printable;
 
 /// How one thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

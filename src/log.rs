@@ -8,16 +8,14 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
-use tracing_subscriber::fmt::{self, MakeWriter, format::Writer, time::FormatTime};
+use tracing_subscriber::fmt::{self, MakeWriter, format, time::FormatTime};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::cli::Run;
 use crate::clock;
+use crate::clock::{Millis, now};
 use crate::config::{Config, LogFormat};
-use crate::queue::{Millis, now};
-use crate::service::JOBS;
 use crate::terminal;
 
 /// Why there is no log.
@@ -30,21 +28,36 @@ pub struct LogError {
     source: InitError,
 }
 
-/// Starts it; `run`: for a service.
+/// Where the log speaks of jobs: with bars or lines of progress on the terminal, it is silent there.
+pub const JOBS: &str = "meshreel::jobs";
+
+/// Who writes a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A command that ends soon: warnings on the terminal.
+    Command,
+    /// The service: files, too.
+    Service,
+    /// The service where nothing but the log is shown.
+    HeadlessService,
+}
+
+/// Starts it.
 ///
 /// # Errors
 /// When the files cannot be written.
-pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(), LogError> {
-    let level = match run {
+pub fn start(config: &Config, writer: Writer, is_verbose: bool) -> Result<(), LogError> {
+    let is_service = writer != Writer::Command;
+    let level = match is_service {
         _ if is_verbose => "meshreel=debug,warn",
-        Some(_) => "meshreel=info,warn",
-        None => "warn",
+        true => "meshreel=info,warn",
+        false => "warn",
     };
-    let is_headless = run.is_some_and(|run| run.headless);
+    let is_headless = writer == Writer::HeadlessService;
     let terminal = if is_headless { level.to_owned() } else { format!("{level},{JOBS}=off") };
     let filter = |level: &str| EnvFilter::try_from_env("MESHREEL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let mut layers: Layers = Vec::new();
-    if run.is_some() && config.log.days > 0 {
+    if is_service && config.log.days > 0 {
         let files = files(&config.state, config.log.days)?;
         layers.push(timed(config.log.format, files, false).with_filter(filter(level)).boxed());
     }
@@ -56,7 +69,7 @@ pub fn start(config: &Config, run: Option<&Run>, is_verbose: bool) -> Result<(),
             plain.with_filter(filter(&terminal)).boxed()
         }
     });
-    if run.is_some() {
+    if is_service {
         layers.push(Ring.with_filter(filter(level)).boxed());
     }
     tracing_subscriber::registry().with(layers).init();
@@ -169,7 +182,7 @@ impl tracing::field::Visit for Said {
 struct LocalTime;
 
 impl FormatTime for LocalTime {
-    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+    fn format_time(&self, writer: &mut format::Writer<'_>) -> std::fmt::Result {
         write!(writer, "{}", clock::local(now()))
     }
 }

@@ -1,5 +1,6 @@
 //! The `meshreel` program: reads the command line and hands over.
 
+use meshreel::control::Control;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,11 +12,12 @@ use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
-use meshreel::pipeline::{Course, Engine, Event, Job, JobSettings, OutputPaths};
-use meshreel::progress::{FileProgress, printable};
+use meshreel::pipeline::{Engine, Event, Job, JobSettings, OutputPaths};
+use meshreel::progress::FileProgress;
 use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
 use meshreel::terminal::{self, tell};
+use meshreel::text::printable;
 use meshreel::{doctor, log, media, service, status};
 
 /// Some file failed.
@@ -49,7 +51,12 @@ fn main() -> ExitCode {
         tell(format_args!("meshreel: {why}, so there is no dashboard but lines of progress; Ctrl-C ends the engine"));
     }
     let service = service.filter(|_| !shows);
-    if let Err(error) = log::start(&config, service, cli.verbose) {
+    let writer = match service {
+        None => log::Writer::Command,
+        Some(run) if run.headless => log::Writer::HeadlessService,
+        Some(_) => log::Writer::Service,
+    };
+    if let Err(error) = log::start(&config, writer, cli.verbose) {
         return fail(FAILED, &error);
     }
     media::init();
@@ -61,11 +68,11 @@ fn main() -> ExitCode {
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
         Command::Attach { read_only } => attach(&cli, &config, *read_only),
-        Command::Status(arguments) => match status::show(&config, arguments) {
+        Command::Status(arguments) => match status::show(&config, arguments.limit, arguments.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
-        Command::Log(arguments) => match status::log(&config, arguments) {
+        Command::Log(arguments) => match status::log(&config, arguments.job, arguments.limit, arguments.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
@@ -94,7 +101,7 @@ fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
         Ok(engine) => engine,
         Err(error) => return fail(FAILED, &error),
     };
-    let course = || if stop.load(Ordering::Relaxed) { Course::Stop } else { Course::Go };
+    let course = || if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go };
     // A file that is given twice, by whatever names, is one.
     let mut known = HashSet::new();
     let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
@@ -188,7 +195,7 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    let result = service::run(config, arguments, &stop);
+    let result = service::run(config, arguments.options(), &stop);
     if let (true, Ok(summary)) = (arguments.once, &result) {
         tracing::info!("{} done, {} failed; `meshreel status` lists all", summary.done, summary.failed);
     }

@@ -2,6 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+/// Which landmark network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Network {
+    /// Fastest.
+    Lite,
+    /// MediaPipe's default.
+    Full,
+    /// Most accurate, about four times the cost of full.
+    Heavy,
+}
+
 /// The folder of run-time files that `make setup` builds.
 #[derive(Debug, Clone)]
 pub struct Models {
@@ -42,8 +55,8 @@ impl Models {
     }
 
     /// A landmark network, without its segmentation head.
-    pub fn landmarker(&self, network: crate::pose::Network) -> PathBuf {
-        use crate::pose::Network::*;
+    pub fn landmarker(&self, network: Network) -> PathBuf {
+        use Network::*;
         let name = match network {
             Lite => "lite",
             Full => "full",

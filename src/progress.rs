@@ -6,14 +6,30 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 
-use crate::cli::ProgressStyle;
 use crate::clock;
 use crate::pipeline::{Event, Phase};
 use crate::terminal::{self, fit, tell};
+use crate::text::{people, printable};
 
 /// At most this often, a line or a JSON object about a file at work.
 const EVERY: Duration = Duration::from_secs(2);
 const EVERY_JSON: Duration = Duration::from_millis(200);
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ProgressStyle {
+    /// A bar on a terminal, lines otherwise
+    #[default]
+    Auto,
+    /// A bar a file
+    Bar,
+    /// A line now and then
+    Plain,
+    /// One JSON object a line on standard output, for programs
+    Json,
+    /// Nothing but warnings and errors
+    None,
+}
 
 /// Shows the events of one file.
 pub struct FileProgress {
@@ -75,7 +91,7 @@ impl FileProgress {
                     "{} {done}/{} frames, {fps:.1} fps, {}{eta}",
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
-                    self::people(*people)
+                    crate::text::people(*people)
                 ));
             }
             Event::Warning(text) => bar.println(fit(&format!("{}: warning: {}", self.name, printable(text)))),
@@ -102,7 +118,7 @@ impl FileProgress {
                     phase.verb(),
                     total.map_or("?".into(), |t| t.to_string()),
                     frames_per_second(*phase, *done, *total, state.started),
-                    self::people(*people),
+                    crate::text::people(*people),
                     eta(*phase, *done, *total, state.started).map_or(String::new(), |s| format!(", {s} left")),
                 ));
             }
@@ -182,32 +198,4 @@ fn eta(phase: Phase, done: u64, total: Option<u64>, started: Instant) -> Option<
     let left = elapsed / frames * (total? as f64 - frames);
     // The first frames wait for the networks and are searched for people of every size.
     (frames >= 5.0 && elapsed > 1.0 && left.is_finite() && left >= 0.0).then(|| clock::span(left))
-}
-
-/// So many people, in words.
-pub fn people(count: usize) -> String {
-    match count {
-        0 => "nobody".into(),
-        1 => "1 person".into(),
-        n => format!("{n} people"),
-    }
-}
-
-/// Names and messages come from files: control characters (escape sequences, line breaks) are shown, not obeyed.
-pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn names_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\nc\u{202e}d\u{9b}e"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}e");
-        assert_eq!(printable("été 人.mp4"), "été 人.mp4");
-    }
 }

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::cli::{Log, Status};
 use crate::clock;
+use crate::clock::now;
 use crate::config::Config;
 use crate::pipeline::Phase;
-use crate::progress::printable;
-use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State, now};
+use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State};
 use crate::terminal;
+use crate::text::printable;
 
 /// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +29,17 @@ pub enum StatusError {
     Write(#[from] io::Error),
 }
 
-/// Writes the list to standard output.
+/// Writes the list of at most `limit` jobs to standard output; `is_json`: for programs.
 ///
 /// # Errors
 /// When the queue cannot be read or the list not be written.
-pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
+pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusError> {
     let mut rows = Vec::new();
     let mut counts = Vec::new();
     // No queue yet: no jobs. Looking does not make one.
     if queue::file(&config.state).exists() {
         let mut queue = Queue::open(&config.state)?;
-        rows = queue.rows(arguments.limit)?;
+        rows = queue.rows(limit)?;
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.flow(now())? {
             Flow::Go => {}
@@ -51,23 +51,23 @@ pub fn show(config: &Config, arguments: &Status) -> Result<(), StatusError> {
         }
     }
     let mut out = terminal::stdout();
-    let written = match arguments.json {
+    let written = match is_json {
         true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
         false => table(&mut out, &rows, &counts),
     };
     told(written)
 }
 
-/// Writes a job's log, or that of all jobs, to standard output.
+/// Writes the last `limit` lines of a job's log, or of that of all jobs, to standard output.
 ///
 /// # Errors
 /// As [`show`], and when there is no such job.
-pub fn log(config: &Config, arguments: &Log) -> Result<(), StatusError> {
+pub fn log(config: &Config, job: Option<i64>, limit: usize, is_json: bool) -> Result<(), StatusError> {
     let mut lines = Vec::new();
     if queue::file(&config.state).exists() {
         let mut queue = Queue::open(&config.state)?;
-        lines = queue.log(arguments.job, arguments.limit)?;
-        if let Some(id) = arguments.job
+        lines = queue.log(job, limit)?;
+        if let Some(id) = job
             && lines.is_empty()
             && queue.state(id)?.is_none()
         {
@@ -75,10 +75,10 @@ pub fn log(config: &Config, arguments: &Log) -> Result<(), StatusError> {
         }
     }
     let mut out = terminal::stdout();
-    let line = |Entry { job, time, text }: &Entry| match (arguments.json, arguments.job) {
-        (true, _) => json!({ "job": job, "time_ms": time, "text": text }).to_string(),
+    let line = |Entry { job: of, time, text }: &Entry| match (is_json, job) {
+        (true, _) => json!({ "job": of, "time_ms": time, "text": text }).to_string(),
         (false, Some(_)) => format!("{}  {}", clock::local(*time), printable(text)),
-        (false, None) => format!("{}  job {job}: {}", clock::local(*time), printable(text)),
+        (false, None) => format!("{}  job {of}: {}", clock::local(*time), printable(text)),
     };
     told(lines.iter().try_for_each(|entry| writeln!(out, "{}", line(entry))))
 }

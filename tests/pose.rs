@@ -7,13 +7,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use meshreel::models::Network;
 use meshreel::{
     geometry::{Geometry, Orientation},
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
     pose::{
-        Detection, Device, Figure, Found, Landmarker, Network, Picture, PoseError, Region, Runtime, Sight, Spot, View,
-        Window, Work, Worker,
+        Detection, Device, Figure, Found, Landmarker, Picture, PoseError, Region, Runtime, Sight, Spot, View, Window,
+        Work, Worker,
     },
 };
 

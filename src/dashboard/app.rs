@@ -15,9 +15,9 @@ use super::keys::{Action, Keys, Pane};
 use super::theme::Theme;
 use crate::log::Line;
 use crate::pipeline::Phase;
-use crate::progress::printable;
 use crate::queue::{Flow, Order, Place, Row, State};
 use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Shown, Snapshot};
+use crate::text::printable;
 
 /// Lines of the log that are kept.
 const LINES: usize = 5000;

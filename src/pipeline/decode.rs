@@ -1,10 +1,11 @@
 //! The decode thread of either pass.
 
+use crate::control::Control;
 use std::time::{Duration, Instant};
 
 use flume::Sender;
 
-use super::{Course, JobError};
+use super::JobError;
 use crate::media::{Decoder, Frame};
 use crate::telemetry::{Buffer, Stage, Timings};
 
@@ -19,17 +20,17 @@ pub fn decode(
     mut decoder: Decoder,
     from: u64,
     frames: Sender<Frame>,
-    course: &(dyn Fn() -> Course + Sync),
+    course: &(dyn Fn() -> Control + Sync),
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
     loop {
         match course() {
-            Course::Go => {}
-            Course::Hold => {
+            Control::Go => {}
+            Control::Hold => {
                 std::thread::sleep(NAP);
                 continue;
             }
-            Course::Stop => return Err(JobError::Stopped),
+            Control::Stop => return Err(JobError::Stopped),
         }
         let start = Instant::now();
         let Some(frame) = decoder.next()? else { return Ok(decoder) };

@@ -3,6 +3,7 @@
 //! Threads at work on one job: decode -> this one (poses the bodies, asks for drawings) -> render (of the process) ->
 //! encode (blends first). Each segment has an encoder of its own, and is in the journal as a whole or not at all.
 
+use crate::control::Control;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use flume::{Receiver, Sender};
 use super::cast::{Cast, Scenes};
 use super::decode::decode;
 use super::journal::Journal;
-use super::{Course, Event, Job, JobError, Phase, join, spawn};
+use super::{Event, Job, JobError, Phase, join, spawn};
 use crate::config::Style;
 use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
-use crate::progress::printable;
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
+use crate::text::printable;
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -85,8 +86,8 @@ pub fn mux(
     let attempt = |left_out: &LeftOut| -> Result<Written, JobError> {
         let mut muxer = Muxer::create(path, info, &settings, &stamps, jumps, left_out)?;
         journal.each_packet(|packet| match (job.course)() {
-            Course::Stop => Err(JobError::Stopped),
-            Course::Go | Course::Hold => Ok(muxer.write(&packet)?),
+            Control::Stop => Err(JobError::Stopped),
+            Control::Go | Control::Hold => Ok(muxer.write(&packet)?),
         })?;
         Ok(muxer.finish()?)
     };
@@ -204,7 +205,7 @@ impl Encoding<'_> {
             });
         }
         batch.tell();
-        if (self.job.course)() == Course::Stop {
+        if (self.job.course)() == Control::Stop {
             return Err(JobError::Stopped);
         }
         // Frames that stop coming early are told by who sends them; more than there were before are counted, so that it shows.

@@ -1,5 +1,6 @@
 //! What all jobs share: the detection workers, the render thread and the body; and the course of one job.
 
+use crate::models::Network;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::config::{Config, Limits, Model};
 use crate::export::{Report, stages};
 use crate::media::{self, Decoder, LeftOut, MediaError, Muxer};
 use crate::models::Models;
-use crate::pose::{Device, Network, PoseError, Runtime, Worker};
+use crate::pose::{Device, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
 use crate::telemetry::Live;
 

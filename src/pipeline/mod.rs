@@ -28,6 +28,7 @@ pub use outputs::{OutputPaths, remove_leftovers};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Encode, Limits, Model, Style};
+use crate::control::Control;
 use crate::export::Report;
 use crate::media::VideoInfo;
 use crate::telemetry::Timings;
@@ -79,17 +80,6 @@ impl Phase {
     }
 }
 
-/// Whether a job goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Course {
-    /// It does.
-    Go,
-    /// It waits where it is, with the few frames that are on their way.
-    Hold,
-    /// It ends, and leaves nothing.
-    Stop,
-}
-
 /// What happens to a job.
 #[derive(Debug)]
 pub enum Event {
@@ -128,7 +118,7 @@ pub struct Job<'a> {
     /// Where its times go.
     pub timings: Arc<Timings>,
     /// Asked before each frame whether the job goes on.
-    pub course: &'a (dyn Fn() -> Course + Sync),
+    pub course: &'a (dyn Fn() -> Control + Sync),
     /// Hears of everything that happens; called from the job's threads.
     pub events: &'a (dyn Fn(Event) + Sync),
 }

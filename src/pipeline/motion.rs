@@ -1,10 +1,11 @@
 //! The motion file of a clip.
 
+use crate::control::Control;
 use std::fs::File;
 use std::io::{self, BufWriter};
 
 use super::cast::Cast;
-use super::{Course, Job, JobError};
+use super::{Job, JobError};
 use crate::body::Body;
 use crate::export::{Header, MotionWriter};
 use crate::media::VideoInfo;
@@ -43,7 +44,7 @@ pub fn write_motion(job: &Job, header: &Header, cast: &Cast, times: &[f64], file
     let mut writer = MotionWriter::new(BufWriter::new(file), header).map_err(unwritable)?;
     let mut counts = Counts::default();
     for (frame, time) in times.iter().enumerate() {
-        if (job.course)() == Course::Stop {
+        if (job.course)() == Control::Stop {
             return Err(JobError::Stopped);
         }
         let people = cast.rows(frame as u64);

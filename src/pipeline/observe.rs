@@ -6,6 +6,8 @@
 //!
 //! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout and what follows the camera as they are then.
 
+use crate::control::Control;
+use crate::models::Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,13 +20,13 @@ use super::decode::decode;
 use super::engine::every_frame;
 use super::journal::Journal;
 use super::pool::{DetectionPool, Lane};
-use super::{Course, Event, Job, JobError, Phase, check_length, join, spawn};
+use super::{Event, Job, JobError, Phase, check_length, join, spawn};
 use crate::config::{Limits, Model};
 use crate::geometry::Geometry;
 use crate::media::{ClockJump, Color, Decoder, Frame};
-use crate::pose::{Found, Network, Picture, PoseError, Sight, Work, Worker};
-use crate::progress::printable;
+use crate::pose::{Found, Picture, PoseError, Sight, Work, Worker};
 use crate::telemetry::{Stage, Timings};
+use crate::text::printable;
 use crate::track::{
     Expected, Keyframe, Scout, Seen, Stabilizer, TOLERANCE, Track, Tracked, Trajectory, drop_glitches, link,
     repair_sides, settle,
@@ -197,7 +199,7 @@ impl Observing<'_> {
             decoder
         })?;
         self.collect_all()?;
-        if course() == Course::Stop {
+        if course() == Control::Stop {
             return Err(JobError::Stopped);
         }
         let (lost, jumps) = (decoder.losses().sentences(), decoder.clock_jumps().to_vec());

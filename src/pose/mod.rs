@@ -116,17 +116,6 @@ pub struct Landmarks {
     pub world: [[f32; 3]; LANDMARKS],
 }
 
-/// Which landmark network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Network {
-    /// Fastest.
-    Lite,
-    /// MediaPipe's default.
-    Full,
-    /// Most accurate, about four times the cost of full.
-    Heavy,
-}
-
 impl Landmarks {
     /// The region that the landmarks themselves ask for.
     pub fn region(&self) -> Region {

@@ -1,13 +1,14 @@
 //! The stateless work of detection workers: a picture and a [`Work`] in, a [`Found`] out, whoever does it.
 
+use crate::models::Network;
 use std::collections::BTreeMap;
 
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Network, Picture, PoseError, Runtime, Spot,
-    View, Window, optimized,
+    Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Picture, PoseError, Runtime, Spot, View,
+    Window, optimized,
 };
 use crate::models::Models;
 

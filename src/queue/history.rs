@@ -7,7 +7,8 @@ use rusqlite::{OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
 
 use super::store::{Sql, note, path};
-use super::{Millis, Queue, QueueError, State};
+use super::{Queue, QueueError, State};
+use crate::clock::Millis;
 use crate::pipeline::Phase;
 
 /// A job as it is shown.

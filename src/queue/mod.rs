@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use crate::clock::{self, Millis};
 
 pub use history::{Entry, Row};
 pub use store::{Claim, NewJob, Queue, QueueError};
@@ -150,15 +150,6 @@ pub enum Flow {
         /// When the pause ends by itself.
         until: Option<Millis>,
     },
-}
-
-/// Milliseconds since 1970.
-pub type Millis = i64;
-
-/// Now, as the queue counts time.
-pub fn now() -> Millis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The queue's file in the state folder.

@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::store::{Sql, end, note, state_of};
-use super::{Flow, Millis, Order, Place, Queue, QueueError, State};
+use super::{Flow, Order, Place, Queue, QueueError, State};
+use crate::clock::Millis;
 
 impl Queue {
     /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest

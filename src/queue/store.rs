@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, TransactionBehavior, params};
 
-use super::{Millis, Stamp, State};
+use super::{Stamp, State};
 use crate::checksum::Sum;
+use crate::clock::Millis;
 use crate::export::Report;
 use crate::pipeline::{JobSettings, OutputPaths, Phase};
 

@@ -16,10 +16,11 @@ use super::origin::Origin;
 use super::socket::{self, Place};
 use super::{ServiceError, Shared, lock, locked, shown};
 use crate::clock;
+use crate::clock::now;
 use crate::config::Config;
 use crate::pipeline::Engine;
-use crate::progress::printable;
-use crate::queue::{Flow, Order, Queue, QueueError, now};
+use crate::queue::{Flow, Order, Queue, QueueError};
+use crate::text::printable;
 
 /// Version of what is said on the socket.
 const VERSION: u32 = 2;

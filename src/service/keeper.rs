@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::{ServiceError, Shared, locked, shown};
 use crate::checksum::{self, Sum};
+use crate::clock::now;
 use crate::config::{Config, ConfigError, Preset, Watch};
 use crate::media;
 use crate::pipeline::{JobSettings, check_limits};
-use crate::progress::printable;
-use crate::queue::{NewJob, Stamp, now};
+use crate::queue::{NewJob, Stamp};
+use crate::text::printable;
 use crate::watch::{Changes, Entry, Settling, is_on_network, is_open_for_writing, scan};
 
 /// Look again after this long although nothing was reported: network folders report nothing, and events get lost.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
 use super::{Shared, free_megabytes, locked, shown};
+use crate::clock::{Millis, now};
 use crate::log::{self, Line};
 use crate::media::Thumbnail;
 use crate::pipeline::{Engine, Phase};
-use crate::queue::{Entry, Flow, Millis, QueueError, Row, State, now};
+use crate::queue::{Entry, Flow, QueueError, Row, State};
 use crate::telemetry::{Buffer, Chart, Depth, Figures, Live, Preview, Stage, Timings, WorkerFigures};
 
 /// Finished jobs whose times are kept for charts.

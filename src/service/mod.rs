@@ -17,6 +17,7 @@ mod originals;
 mod runner;
 mod socket;
 
+use crate::control::Control;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,17 +28,16 @@ pub use control::{Answer, ControlError, Request, ask, look_at};
 pub use lock::is_held;
 pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
 pub use origin::Origin;
-pub use runner::JOBS;
 
 use look::Known;
 
-use crate::cli::Run;
+use crate::clock::{Millis, now};
 use crate::config::{Config, Originals};
 use crate::export::Report;
-use crate::pipeline::{Course, Engine, StartError, frames_written_down, remove_leftovers};
-use crate::progress::printable;
-use crate::queue::{Millis, Queue, QueueError, State, now};
+use crate::pipeline::{Engine, StartError, frames_written_down, remove_leftovers};
+use crate::queue::{Queue, QueueError, State};
 use crate::status;
+use crate::text::printable;
 use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
@@ -85,6 +85,15 @@ pub enum ServiceError {
     Start(#[from] StartError),
 }
 
+/// How the service runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// What is there is processed, and then it ends.
+    pub once: bool,
+    /// Jobs are told of by the log, and by nothing else.
+    pub headless: bool,
+}
+
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -105,7 +114,7 @@ struct Shared<'a> {
     config: &'a Config,
     queue: Mutex<Queue>,
     /// Whether each job that a runner has in hand goes on.
-    courses: Mutex<HashMap<i64, Course>>,
+    courses: Mutex<HashMap<i64, Control>>,
     /// Counts changes of the queue, and wakes who waits for one.
     changes: Mutex<u64>,
     changed: Condvar,
@@ -148,10 +157,10 @@ impl Shared<'_> {
     }
 
     /// Whether a job in hand goes on.
-    fn course(&self, id: i64) -> Course {
+    fn course(&self, id: i64) -> Control {
         match self.is_stopped() {
-            true => Course::Stop,
-            false => locked(&self.courses).get(&id).copied().unwrap_or(Course::Hold),
+            true => Control::Stop,
+            false => locked(&self.courses).get(&id).copied().unwrap_or(Control::Hold),
         }
     }
 
@@ -163,11 +172,11 @@ impl Shared<'_> {
         let turns = queue.turns(self.places(), is_draining, now())?;
         for (id, course) in courses.iter_mut() {
             *course = match queue.state(*id)? {
-                Some(State::Running) if turns.contains(id) => Course::Go,
-                Some(State::Running | State::Paused) if !is_draining => Course::Hold,
-                _ => Course::Stop,
+                Some(State::Running) if turns.contains(id) => Control::Go,
+                Some(State::Running | State::Paused) if !is_draining => Control::Hold,
+                _ => Control::Stop,
             };
-            crash::hold(*id, *course == Course::Hold);
+            crash::hold(*id, *course == Control::Hold);
         }
         drop((queue, courses));
         self.wake();
@@ -261,7 +270,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// # Errors
 /// When it cannot begin, and when the queue fails: what a single video does is in the queue.
-pub fn run(config: &Config, run: &Run, stop: &AtomicBool) -> Result<Summary, ServiceError> {
+pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summary, ServiceError> {
     if config.watch.is_empty() {
         return Err(ServiceError::NoFolders);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::printable;
+use crate::text::printable;
 
 /// A command or a dashboard, with its process and terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Takes jobs from the queue, one after another.
 
+use crate::control::Control;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -7,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
 use super::{ServiceError, Shared, free_megabytes, journals, locked, originals, shown};
-use crate::cli::ProgressStyle;
+use crate::clock::{Millis, now};
 use crate::export::Report;
-use crate::pipeline::{Course, Engine, Event, Job, JobError, Phase};
-use crate::progress::{FileProgress, people, printable};
-use crate::queue::{Claim, Flow, Millis, Stamp, State, now};
+use crate::log::JOBS;
+use crate::pipeline::{Engine, Event, Job, JobError, Phase};
+use crate::progress::{FileProgress, ProgressStyle};
+use crate::queue::{Claim, Flow, Stamp, State};
 use crate::telemetry::Timings;
+use crate::text::{people, printable};
 
-/// Where the log speaks of jobs: with bars or lines of progress on the terminal, it is silent there.
-pub const JOBS: &str = "meshreel::jobs";
 /// How long a job waits before it is looked again whether there is room.
 const ROOM_WAIT: Millis = 10_000;
 /// How often a job's progress is noted in the queue.
@@ -36,7 +37,7 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
             let mut queue = shared.queue();
             let claim = queue.claim(shared.places(), now())?;
             if let Some(claim) = &claim {
-                locked(&shared.courses).insert(claim.id, Course::Go);
+                locked(&shared.courses).insert(claim.id, Control::Go);
             }
             (claim, queue.next_ready()?, queue.flow(now())?)
         };

@@ -4,6 +4,7 @@
 //! The scout sees keyframes in order and is the only state of the observing pass; the expensive questions leave it as
 //! [`Work`] in batches whose order and executor do not matter. Between keyframes, [`Scout::expected`] says where to look.
 
+use crate::models::Network;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +16,7 @@ use super::likeness::{
     assign, is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
 use crate::geometry::quarter_turns;
-use crate::pose::{
-    Detection, Figure, Found, Landmarks, Network, Region, Sight, Spot, View, Window, Work, overlap, wrap_angle,
-};
+use crate::pose::{Detection, Figure, Found, Landmarks, Region, Sight, Spot, View, Window, Work, overlap, wrap_angle};
 
 /// One person on a keyframe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

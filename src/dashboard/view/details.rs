@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::draw_popup;
 use crate::clock;
 use crate::dashboard::app::App;
-use crate::progress::{people, printable};
+use crate::text::{people, printable};
 
 /// Draws it over the panes.
 pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) {

@@ -6,9 +6,9 @@ use ratatui::text::{Line, Span};
 
 use crate::clock;
 use crate::dashboard::app::App;
-use crate::progress::printable;
 use crate::queue::{Flow, State};
 use crate::service::Snapshot;
+use crate::text::printable;
 
 /// Lines it takes.
 pub fn height(whole: Rect) -> u16 {

@@ -8,10 +8,11 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState, Wrap
 
 use super::pane;
 use crate::clock;
+use crate::clock::Millis;
 use crate::dashboard::app::{App, name};
 use crate::dashboard::keys::Pane;
-use crate::progress::printable;
-use crate::queue::{Millis, Row, State};
+use crate::queue::{Row, State};
+use crate::text::printable;
 
 /// Draws the pane.
 pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {

@@ -9,7 +9,7 @@ use super::pane;
 use crate::clock;
 use crate::dashboard::app::App;
 use crate::dashboard::keys::Pane;
-use crate::progress::printable;
+use crate::text::printable;
 
 /// Draws the pane.
 pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {

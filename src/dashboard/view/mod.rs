@@ -58,7 +58,7 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
             };
             let cursor = app.theme.sign("▏", "_");
             let lines = vec![
-                Line::from(vec![Span::raw(crate::progress::printable(&text)), Span::raw(cursor)]),
+                Line::from(vec![Span::raw(crate::text::printable(&text)), Span::raw(cursor)]),
                 Line::from(""),
                 Line::from(hint).style(app.theme.faint()),
             ];
@@ -175,8 +175,8 @@ fn draw_help(frame: &mut Frame, body: Rect, app: &App, scrolled: usize) {
 /// The last message, or the most useful keys.
 fn draw_footer(frame: &mut Frame, place: Rect, app: &App) {
     let line = match &app.message {
-        Some((text, Tone::Good)) => Line::from(Span::styled(crate::progress::printable(text), app.theme.good())),
-        Some((text, Tone::Bad)) => Line::from(Span::styled(crate::progress::printable(text), app.theme.bad())),
+        Some((text, Tone::Good)) => Line::from(Span::styled(crate::text::printable(text), app.theme.good())),
+        Some((text, Tone::Bad)) => Line::from(Span::styled(crate::text::printable(text), app.theme.bad())),
         None => {
             let here = TABLE.iter().filter(|entry| entry.place == Place::In(app.pane));
             let everywhere = TABLE.iter().filter(|entry| entry.place == Place::Anywhere);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use meshreel::pipeline::OutputPaths;
-use meshreel::progress::printable;
+use meshreel::text::printable;
 
 fuzz_target!(|name: &[u8]| {
     if name.contains(&b'/') || name.contains(&0) || name.is_empty() || name == b"." || name == b".." || name.len() > 255 {
