@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::clock;
 use crate::clock::{Millis, now};
-use crate::config::{Config, Device, Model, STATURES, Style};
+use crate::config::Config;
+use crate::job::Overrides;
+use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Flow, Order, Place};
 use crate::service::{Request, RunOptions};
@@ -91,18 +93,9 @@ pub struct Process {
     /// Detection worker threads (0: one per processor core)
     #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
-    /// What is drawn
-    #[arg(long)]
-    pub style: Option<Style>,
-    /// Opacity of the body over the video, 0 to 1
-    #[arg(long, value_parser = opacity)]
-    pub opacity: Option<f32>,
-    /// How tall the people are, in metres
-    #[arg(long, value_parser = stature)]
-    pub stature: Option<f64>,
-    /// Which networks find the body points
-    #[arg(long)]
-    pub model: Option<Model>,
+    /// What is said of how videos are processed
+    #[command(flatten)]
+    pub overrides: Overrides,
     /// Where the networks run
     #[arg(long)]
     pub device: Option<Device>,
@@ -224,34 +217,9 @@ impl Process {
         if let Some(workers) = self.workers {
             config.workers = workers.into();
         }
-        if let Some(style) = self.style {
-            config.style = style;
-        }
-        if let Some(opacity) = self.opacity {
-            config.opacity = opacity;
-        }
-        if let Some(stature) = self.stature {
-            config.stature = stature;
-        }
-        if let Some(model) = self.model {
-            config.model = model;
-        }
         if let Some(device) = self.device {
             config.device = device;
         }
-    }
-}
-
-fn stature(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if STATURES.contains(&value) => Ok(value),
-        _ => Err(format!("it must be a number of metres from {} to {}", STATURES.start(), STATURES.end())),
-    }
-}
-
-fn opacity(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("it must be a number from 0 to 1".into()),
+        config.set_overrides(self.overrides.or(config.overrides()));
     }
 }

@@ -11,8 +11,9 @@ use clap::Parser;
 use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
+use meshreel::executor::{Executor as _, Local};
+use meshreel::job::{Event, JobContext, JobSpec, OutputNames};
 use meshreel::models::Models;
-use meshreel::pipeline::{Engine, Event, Job, JobSettings, OutputPaths};
 use meshreel::progress::FileProgress;
 use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     match &command {
         Command::Process(arguments) => {
             arguments.apply(&mut config);
-            process(arguments, config, cli.verbose)
+            process(arguments, &config, cli.verbose)
         }
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
@@ -85,50 +86,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn process(arguments: &Process, config: Config, verbose: bool) -> ExitCode {
+fn process(arguments: &Process, config: &Config, verbose: bool) -> ExitCode {
     let stop = match stop_on_signals() {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    let settings = JobSettings {
-        model: config.model,
-        style: config.style,
-        opacity: config.opacity,
-        stature: config.stature,
-        encode: config.encode.clone(),
-    };
-    let engine = match Engine::start(&config) {
-        Ok(engine) => engine,
+    let executor = match Local::start(config) {
+        Ok(executor) => executor,
         Err(error) => return fail(FAILED, &error),
     };
-    let course = || if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go };
+    let control = || if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go };
     // A file that is given twice, by whatever names, is one.
     let mut known = HashSet::new();
     let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
     let clips: Vec<PathBuf> = arguments.clips.iter().filter(is_new).cloned().collect();
-    let outputs = OutputPaths::for_sources(&clips, &arguments.output, &config.encode.container);
+    let settings = config.job_settings();
+    let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
     let mut failed = Vec::new();
     for (source, outputs) in clips.iter().zip(outputs) {
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let timings = Arc::new(Timings::new(0, engine.live().clone()));
-        let job = Job {
-            source,
-            outputs,
-            overwrite: arguments.overwrite,
-            settings: settings.clone(),
-            journal: None,
-            timings,
-            course: &course,
-            events: &|e| progress.event(&e),
+        let spec =
+            JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings: settings.clone() };
+        let context = JobContext {
+            checkpoint: None,
+            timings: Arc::new(Timings::new(0, executor.live().clone())),
+            control: &control,
+            events: &|event| progress.event(&event),
         };
-        match engine.process(&job) {
+        match executor.work(&spec, &context) {
             Ok(report) => progress.event(&Event::Done(Box::new(report))),
             Err(_) if stop.load(Ordering::Relaxed) => {
                 progress.event(&Event::Failed("stopped; nothing was written".into()));
                 return ExitCode::from(INTERRUPTED);
             }
-            Err(error) => {
-                progress.event(&Event::Failed(error.to_string()));
+            Err(failure) => {
+                progress.event(&Event::Failed(failure.reason));
                 failed.push(source);
             }
         }

@@ -70,6 +70,12 @@ impl Models {
         self.folder.join("body.safetensors")
     }
 
+    /// Networks and body: the files that results depend on.
+    pub fn all(&self) -> Vec<PathBuf> {
+        let landmarkers = [Network::Lite, Network::Full, Network::Heavy].map(|network| self.landmarker(network));
+        [self.finder(), self.detector(), self.body()].into_iter().chain(landmarkers).collect()
+    }
+
     /// The ONNX Runtime library for CPUs.
     pub fn runtime(&self) -> PathBuf {
         self.folder.join("libonnxruntime.so")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 
 use crate::clock;
-use crate::pipeline::{Event, Phase};
+use crate::job::{Event, Phase};
 use crate::terminal::{self, fit, tell};
 use crate::text::{people, printable};
 
@@ -157,7 +157,7 @@ impl FileProgress {
         }
     }
 
-    fn done(&self, report: &crate::export::Report) -> String {
+    fn done(&self, report: &crate::job::Report) -> String {
         format!(
             "{}: done, {} frames, {}, {:.1} s ({:.1} fps) -> {}",
             self.name,

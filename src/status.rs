@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::clock;
 use crate::clock::now;
 use crate::config::Config;
-use crate::pipeline::Phase;
-use crate::queue::{self, Entry, Flow, Queue, QueueError, Row, State};
+use crate::job::JobState;
+use crate::job::Phase;
+use crate::queue::{self, Entry, Flow, Queue, QueueError, Row};
 use crate::terminal;
 use crate::text::printable;
 
@@ -98,9 +99,9 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
     writeln!(out, "{:>5} {:>4} {:<9} {:>9}  VIDEO", "JOB", "PRIO", "STATE", "PROGRESS")?;
     for row in rows {
         let progress = match (row.state, &row.phase, row.total) {
-            (State::Running, Some(phase), Some(_)) => format!("{:.0}%", 100.0 * phase.share(row.frames, row.total)),
-            (State::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
-            (State::Paused, ..) => {
+            (JobState::Running, Some(phase), Some(_)) => format!("{:.0}%", 100.0 * phase.share(row.frames, row.total)),
+            (JobState::Queued, ..) if row.ready > now() => format!("in {} s", (row.ready - now()) / 1000),
+            (JobState::Paused, ..) => {
                 row.resume.map_or(String::new(), |at| format!("in {} s", (at - now()).max(0) / 1000))
             }
             _ => String::new(),

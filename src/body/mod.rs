@@ -23,6 +23,7 @@ pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
 
 use glam::{DQuat, DVec3};
+use serde::{Deserialize, Serialize};
 
 /// A pinhole camera without distortion, in displayed pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +49,7 @@ impl Camera {
 }
 
 /// Where a body stands and how it is bent in one frame.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pose {
     /// Position of the root joint in camera axes, metres.
     pub position: DVec3,
@@ -59,7 +60,7 @@ pub struct Pose {
 }
 
 /// One person's body through the clip.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedTrack {
     /// As [`crate::track::Track::id`].
     pub id: u32,
@@ -72,7 +73,7 @@ pub struct FittedTrack {
 }
 
 /// One frame of a [`FittedTrack`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FittedPose {
     /// The body.
     pub pose: Pose,

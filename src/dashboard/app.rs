@@ -13,9 +13,10 @@ use ratatui_image::protocol::Protocol;
 
 use super::keys::{Action, Keys, Pane};
 use super::theme::Theme;
+use crate::job::JobState;
+use crate::job::Phase;
 use crate::log::Line;
-use crate::pipeline::Phase;
-use crate::queue::{Flow, Order, Place, Row, State};
+use crate::queue::{Flow, Order, Place, Row};
 use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Shown, Snapshot};
 use crate::text::printable;
 
@@ -65,7 +66,7 @@ pub enum Sort {
     /// By name.
     Name,
     /// By state.
-    State,
+    JobState,
     /// The newest first.
     Age,
     /// Those at work first, by their frames a second.
@@ -78,7 +79,7 @@ impl Sort {
         match self {
             Sort::Turn => "turn",
             Sort::Name => "name",
-            Sort::State => "state",
+            Sort::JobState => "state",
             Sort::Age => "age",
             Sort::Speed => "fps",
         }
@@ -87,8 +88,8 @@ impl Sort {
     fn next(self) -> Self {
         match self {
             Sort::Turn => Sort::Name,
-            Sort::Name => Sort::State,
-            Sort::State => Sort::Age,
+            Sort::Name => Sort::JobState,
+            Sort::JobState => Sort::Age,
             Sort::Age => Sort::Speed,
             Sort::Speed => Sort::Turn,
         }
@@ -252,7 +253,7 @@ impl App {
     /// The job of which pictures are shown: the selected one if it is at work or done, or else one that is at work.
     pub fn previewed(&self) -> Option<i64> {
         let at_work = &self.snapshot.as_ref()?.at_work;
-        let is_done = |id: &i64| self.rows.iter().any(|row| row.id == *id && row.state == State::Done);
+        let is_done = |id: &i64| self.rows.iter().any(|row| row.id == *id && row.state == JobState::Done);
         let selected = self.selected.filter(|id| at_work.iter().any(|job| job.id == *id) || is_done(id));
         let drawn = || at_work.iter().find(|job| job.phase == Phase::Draw).or(at_work.first()).map(|job| job.id);
         selected.or_else(drawn)
@@ -342,14 +343,14 @@ impl App {
         match self.sort {
             Sort::Turn => {
                 let rank = |row: &Row| match row.state {
-                    State::Running => 0,
-                    State::Queued | State::Paused => 1,
-                    State::Done | State::Failed | State::Cancelled => 2,
+                    JobState::Running => 0,
+                    JobState::Queued | JobState::Paused => 1,
+                    JobState::Done | JobState::Failed | JobState::Cancelled => 2,
                 };
                 self.rows.sort_by_key(rank);
             }
             Sort::Name => self.rows.sort_by_key(name),
-            Sort::State => self.rows.sort_by_key(|row| State::ALL.iter().position(|state| *state == row.state)),
+            Sort::JobState => self.rows.sort_by_key(|row| JobState::ALL.iter().position(|state| *state == row.state)),
             Sort::Age => self.rows.sort_by_key(|row| std::cmp::Reverse(row.added)),
             Sort::Speed => {
                 let at_work = self.snapshot.iter().flat_map(|snapshot| &snapshot.at_work);
@@ -613,12 +614,13 @@ impl App {
         let rows = self.meant();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let one = |order: Order, jobs: Vec<i64>| Request::Order { order, jobs };
-        let split =
-            |state: fn(State) -> bool| rows.iter().filter(|row| state(row.state)).map(|row| row.id).collect::<Vec<_>>();
+        let split = |state: fn(JobState) -> bool| {
+            rows.iter().filter(|row| state(row.state)).map(|row| row.id).collect::<Vec<_>>()
+        };
         let (mut requests, mut undo) = (Vec::new(), Vec::new());
         match action {
             Action::Pause => {
-                let (paused, others) = (split(|s| s == State::Paused), split(|s| s != State::Paused));
+                let (paused, others) = (split(|s| s == JobState::Paused), split(|s| s != JobState::Paused));
                 // Several at once all go the same way.
                 match others.is_empty() {
                     true => {

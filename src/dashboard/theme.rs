@@ -3,7 +3,7 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-use crate::queue::State;
+use crate::job::JobState;
 use crate::telemetry::Stage;
 use crate::terminal;
 
@@ -68,14 +68,14 @@ impl Theme {
     }
 
     /// A job's state.
-    pub fn state(self, state: State) -> Style {
+    pub fn state(self, state: JobState) -> Style {
         match state {
-            State::Queued => Style::new(),
-            State::Running => self.accent(),
-            State::Paused => self.warning(),
-            State::Done => self.good(),
-            State::Failed => self.bad(),
-            State::Cancelled => self.faint(),
+            JobState::Queued => Style::new(),
+            JobState::Running => self.accent(),
+            JobState::Paused => self.warning(),
+            JobState::Done => self.good(),
+            JobState::Failed => self.bad(),
+            JobState::Cancelled => self.faint(),
         }
     }
 

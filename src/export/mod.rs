@@ -1,7 +1,5 @@
-//! Files beside the video: the motion (`NAME.motion.jsonl`) and the report (`NAME.report.json`).
+//! The motion of a clip as files that other programs open.
 
 mod motion;
-mod report;
 
 pub use motion::{Header, MotionWriter, Person};
-pub use report::{Report, stages};

@@ -1,23 +1,21 @@
 //! Pass 2: decode again, draw the bodies, blend them in, compress; in the end put all into a file.
 //!
 //! Threads at work on one job: decode -> this one (poses the bodies, asks for drawings) -> render (of the process) ->
-//! encode (blends first). Each segment has an encoder of its own, and is in the journal as a whole or not at all.
+//! encode (blends first). Each segment has an encoder of its own, and is in the checkpoint as a whole or not at all.
 
-use crate::control::Control;
 use std::path::Path;
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
 use super::cast::{Cast, Scenes};
+use super::checkpoint::Checkpoint;
 use super::decode::decode;
-use super::journal::Journal;
-use super::{Event, Job, JobError, Phase, join, spawn};
-use crate::config::Style;
+use super::{Job, JobError, join, spawn};
+use crate::job::{Event, Phase, Style};
 use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
 use crate::render::{self, Overlay, Pending, Rendered, Renderer};
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
-use crate::text::printable;
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -33,7 +31,7 @@ struct Asked {
     drawing: Option<Pending>,
 }
 
-/// Draws `cast` into the `frames` of the video, from where the journal ends, and compresses them. `path`: where the video
+/// Draws `cast` into the `frames` of the video, from where the checkpoint ends, and compresses them. `path`: where the video
 /// will be.
 pub fn draw(
     job: &Job,
@@ -41,25 +39,25 @@ pub fn draw(
     frames: u64,
     renderer: &Renderer,
     timings: &Timings,
-    journal: &mut Journal,
+    checkpoint: &mut Checkpoint,
     path: &Path,
 ) -> Result<(), JobError> {
-    let from = journal.drawn()?;
+    let from = checkpoint.drawn()?;
     if from > 0 {
-        tracing::info!("{}: {from} frames were drawn before", printable(&job.source.to_string_lossy()));
+        tracing::info!("{}: {from} frames were drawn before", job.name());
     }
     if from == frames {
         return Ok(());
     }
-    let decoder = Decoder::open(job.source, 0)?;
+    let decoder = Decoder::open(job.source(), 0)?;
     let info = decoder.info().clone();
     std::thread::scope(|scope| {
         let (decoded, to_draw) = flume::bounded(DECODED);
         let (asked, to_encode) = flume::bounded(DRAWN);
-        let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job.course, timings))?;
+        let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, info, timings, total: frames, people: cast.len(), path, journal, renderer }
+            Encoding { job, info, timings, total: frames, people: cast.len(), path, checkpoint, renderer }
                 .run(from, &to_encode)
         })?;
         let asking = ask(job, cast, info, renderer, timings, &to_draw, asked);
@@ -78,22 +76,22 @@ pub fn draw(
 pub fn mux(
     job: &Job,
     info: &VideoInfo,
-    journal: &Journal,
+    checkpoint: &Checkpoint,
     jumps: &[ClockJump],
     path: &Path,
 ) -> Result<Written, JobError> {
-    let (settings, stamps) = (job.settings.encode.settings(), journal.stamps()?);
+    let (settings, stamps) = (job.settings().encode.settings(), checkpoint.stamps()?);
     let attempt = |left_out: &LeftOut| -> Result<Written, JobError> {
         let mut muxer = Muxer::create(path, info, &settings, &stamps, jumps, left_out)?;
-        journal.each_packet(|packet| match (job.course)() {
-            Control::Stop => Err(JobError::Stopped),
-            Control::Go | Control::Hold => Ok(muxer.write(&packet)?),
+        checkpoint.each_packet(|packet| {
+            job.context.proceed()?;
+            Ok::<_, JobError>(muxer.write(&packet)?)
         })?;
         Ok(muxer.finish()?)
     };
     let streams = match attempt(&LeftOut::new()) {
         Err(JobError::Media(MediaError::SideStream { streams, source, .. })) => {
-            let name = printable(&job.source.to_string_lossy());
+            let name = job.name();
             tracing::info!("{name}: a stream beside the video cannot be written ({source}); each is tried now");
             streams
         }
@@ -127,7 +125,7 @@ fn ask(
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
-    let style = match job.settings.style {
+    let style = match job.settings().style {
         Style::Overlay => render::Style::Overlay,
         Style::Mask => render::Style::Mask,
     };
@@ -161,14 +159,14 @@ struct Encoding<'a> {
     total: u64,
     people: usize,
     path: &'a Path,
-    journal: &'a mut Journal,
+    checkpoint: &'a mut Checkpoint,
     renderer: &'a Renderer,
 }
 
 impl Encoding<'_> {
     /// Takes the frames from number `from` on.
     fn run(mut self, from: u64, frames: &Receiver<Asked>) -> Result<(), JobError> {
-        let segment = self.job.settings.encode.segment_frames(self.info.frame_rate);
+        let segment = self.job.settings().encode.segment_frames(self.info.frame_rate);
         let mut done = from;
         let mut begun: Option<Encoder> = None;
         let mut batch = Batch::default();
@@ -187,25 +185,20 @@ impl Encoding<'_> {
             self.show(&frame);
             let mut encoder = match begun.take() {
                 Some(encoder) => encoder,
-                None => Encoder::open(self.path, self.info, &self.job.settings.encode.settings())?,
+                None => Encoder::open(self.path, self.info, &self.job.settings().encode.settings())?,
             };
             let packets = self.timings.time(Stage::Encode, index, || encoder.write(frame))?;
-            self.journal.add_packets(&packets)?;
+            self.checkpoint.add_packets(&packets)?;
             done = index + 1;
             match done % segment {
                 0 => self.complete(encoder, done)?,
                 _ => begun = Some(encoder),
             }
             self.timings.live().frame(self.timings.job());
-            (self.job.events)(Event::Progress {
-                phase: Phase::Draw,
-                done,
-                total: Some(self.total),
-                people: self.people,
-            });
+            self.job.tell(Event::Progress { phase: Phase::Draw, done, total: Some(self.total), people: self.people });
         }
         batch.tell();
-        if (self.job.course)() == Control::Stop {
+        if self.job.is_stopped() {
             return Err(JobError::Stopped);
         }
         // Frames that stop coming early are told by who sends them; more than there were before are counted, so that it shows.
@@ -218,8 +211,8 @@ impl Encoding<'_> {
     /// Records a segment that ends after `done` frames of the video.
     fn complete(&mut self, encoder: Encoder, done: u64) -> Result<(), JobError> {
         let packets = self.timings.time(Stage::Encode, done.saturating_sub(1), || encoder.finish())?;
-        self.journal.add_packets(&packets)?;
-        self.journal.complete_drawn(done)?;
+        self.checkpoint.add_packets(&packets)?;
+        self.checkpoint.complete_drawn(done)?;
         tracing::debug!("frames to {done}: drawn and written down");
         Ok(())
     }
@@ -237,7 +230,7 @@ impl Encoding<'_> {
     }
 
     fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {
-        let settings = &self.job.settings;
+        let settings = &self.job.settings();
         let overlay = rendered.map(|r| &r.overlay);
         self.timings.time(Stage::Blend, frame.index, || match (settings.style, overlay) {
             (Style::Overlay, Some(overlay)) => render::blend(frame, overlay, self.info.color, settings.opacity),

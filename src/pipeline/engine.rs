@@ -1,25 +1,25 @@
 //! What all jobs share: the detection workers, the render thread and the body; and the course of one job.
 
-use crate::models::Network;
-use std::fs::Metadata;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::cast::Cast;
+use super::checkpoint::Checkpoint;
 use super::draw::{draw, mux};
-use super::journal::Journal;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
-use super::outputs::{PartialOutputs, whole};
+use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
-use super::solve::solve;
-use super::{Event, Job, JobError, check_limits, join, spawn};
+use super::solve::{joined, pieces, solve};
+use super::{Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
-use crate::config::{Config, Limits, Model};
-use crate::export::{Report, stages};
-use crate::media::{self, Decoder, LeftOut, MediaError, Muxer};
-use crate::models::Models;
+use crate::checksum;
+use crate::config::{Config, Limits};
+use crate::job::{Event, JobContext, JobSpec, Model, Report, Stamp, stages, whole};
+use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
+use crate::models::{Models, Network};
 use crate::pose::{Device, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
 use crate::telemetry::Live;
@@ -32,6 +32,10 @@ pub struct Engine {
     mesh: Mesh,
     limits: Limits,
     inference: String,
+    /// SHA-256 of each network and of the body, by the file's name.
+    models: BTreeMap<String, String>,
+    /// ONNX Runtime's version.
+    runtime: String,
     live: Arc<Live>,
 }
 
@@ -60,12 +64,12 @@ impl Engine {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
-        let body_path = models.body();
+        let (body_path, files) = (models.body(), models.all());
         let drawing = std::thread::Builder::new().name("start".into()).spawn(move || -> Result<_, StartError> {
             let render = RenderThread::start()?;
             let body = Body::load(&body_path)?;
             let mesh = Mesh::new(MeshData::from(&body))?;
-            Ok((render, body, mesh))
+            Ok((render, body, mesh, sums(&files)))
         })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
         let mut workers = Vec::new();
@@ -73,11 +77,11 @@ impl Engine {
             let mut worker = Worker::new(runtime.clone(), models.clone());
             if index == 0 {
                 // A missing or broken network is told before any video is touched.
-                worker.open(every_frame(config.model))?;
+                worker.open(every_frame(config.job_settings().model))?;
             }
             workers.push(worker);
         }
-        let (render, body, mesh) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (render, body, mesh, sums) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let live = Arc::new(Live::new(workers.len()));
         let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {
@@ -87,6 +91,8 @@ impl Engine {
             mesh,
             limits: config.limits,
             inference: format!("{:?}", runtime.device()).to_lowercase(),
+            models: sums,
+            runtime: runtime.version().to_owned(),
             live,
         })
     }
@@ -107,59 +113,42 @@ impl Engine {
     }
 
     /// Processes one video.
-    pub fn process(&self, job: &Job) -> Result<Report, JobError> {
+    ///
+    /// # Errors
+    /// Why there are no results.
+    pub fn process(&self, spec: &JobSpec, context: &JobContext<'_>) -> Result<Report, JobError> {
+        let job = &Job { spec, context };
         let started = Instant::now();
-        let timings = &job.timings;
-        let warn = |text: String| (job.events)(Event::Warning(text));
-        let before = identify(job.source)?;
-        refuse_over_source(job)?;
-        if let Some(path) = job.outputs.in_the_way(job.source, job.overwrite) {
-            return Err(JobError::Taken { path: path.to_owned() });
+        let before = stamp(job.source())?;
+        refuse_over_source(spec)?;
+        if let Some(path) = spec.outputs.in_the_way(job.source(), spec.overwrite) {
+            return Err(JobError::Taken { path });
         }
-
-        let decoder = Decoder::open(job.source, 0)?;
+        let decoder = Decoder::open(job.source(), 0)?;
         let info = decoder.info().clone();
         check_limits(&self.limits, &info)?;
-        let output_error = |source| JobError::Output { path: job.outputs.video.clone(), source };
-        let partial = PartialOutputs::create(job.outputs.clone(), job.source, job.overwrite).map_err(output_error)?;
+        let output_error = |source| JobError::Output { path: spec.outputs.video(), source };
+        let partial =
+            PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
         // What cannot be compressed or put together as the settings say is told before the long work.
-        drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[], &[], &LeftOut::new())?);
-        let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
-
-        let Observed { times, corrupt, tracks, mut lost, jumps } =
-            observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
+        drop(Muxer::create(partial.video(), &info, &job.settings().encode.settings(), &[], &[], &LeftOut::new())?);
+        let path = context.checkpoint.unwrap_or(partial.checkpoint());
+        let identity = self.identity(job, before)?;
+        let mut checkpoint = Checkpoint::open(path, &identity)?;
+        let result = self.carry_out(job, decoder, &info, &partial, &mut checkpoint);
+        if let Err(JobError::Checkpoint(error)) = &result
+            && Checkpoint::is_beyond_use(error)
+        {
+            // The next try finds nothing to go on from.
+            checkpoint.forget()?;
+        }
+        let Outcome { written, verified, counts, people, mut lost } = result?;
+        if stamp(job.source())? != before {
+            return Err(JobError::Changed);
+        }
         let mut warnings = info.warnings.clone();
-        let camera = Camera::guess(info.geometry.display);
-        let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };
-        let fitted = solve(&self.body, &camera, &times, tracks, options, timings);
-        if fitted.is_empty() {
+        if people == 0 {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
-        }
-        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
-        let frames = times.len() as u64;
-        let source = job.source.to_string_lossy();
-        let mut header = header(&source, &info, &self.body, &cast, &times);
-        let counts = std::thread::scope(|scope| {
-            let motion = spawn(scope, "motion", || write_motion(job, &header, &cast, &times, partial.motion()))?;
-            let renderer = self.render.renderer();
-            let drawn = draw(job, &cast, frames, &renderer, timings, &mut journal, partial.video());
-            let counts = join(motion);
-            drawn.and(counts)
-        })?;
-        if journal.drawn()? != frames {
-            // The passes saw different videos, and who knows which was right.
-            journal.forget()?;
-            return Err(JobError::Changed);
-        }
-        let written = mux(job, &info, &journal, &jumps, partial.video())?;
-        let verified = media::verify(partial.video(), &info, &job.settings.encode.settings(), &written)?;
-        // Some containers move the whole clock, since their time cannot be negative.
-        header.video_start = verified.start;
-        header
-            .rewrite(partial.motion())
-            .map_err(|source| JobError::Output { path: job.outputs.motion.clone(), source })?;
-        if identify(job.source)? != before {
-            return Err(JobError::Changed);
         }
         let Counts { bodies, uncertain_frames } = counts;
         warnings.extend(written.warnings);
@@ -168,31 +157,113 @@ impl Engine {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
         }
         lost.dedup();
-        lost.iter().chain(&warnings).cloned().for_each(warn);
+        lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
         let seconds = started.elapsed().as_secs_f64();
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
         let report = Report {
             meshreel: 1,
-            source: whole(job.source),
-            output: whole(&job.outputs.video),
+            source: whole(job.source()),
+            output: whole(&spec.outputs.video()),
             frames: written.frames,
-            people: fitted.len(),
+            people,
             bodies,
             uncertain_frames,
             seconds: round(seconds),
             fps: round(written.frames as f64 / seconds),
-            model: format!("{:?}", job.settings.model).to_lowercase(),
+            model: format!("{:?}", job.settings().model).to_lowercase(),
             inference: self.inference.clone(),
             renderer: self.render.description().renderer.clone(),
             lost,
             warnings,
-            stages: stages(timings),
+            stages: stages(&context.timings),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
         partial.publish(&(text + "\n"))?;
         Ok(report)
     }
+
+    /// From the open video to a file that was verified, by way of the checkpoint.
+    fn carry_out(
+        &self,
+        job: &Job<'_>,
+        decoder: Decoder,
+        info: &VideoInfo,
+        partial: &PartialOutputs,
+        checkpoint: &mut Checkpoint,
+    ) -> Result<Outcome, JobError> {
+        let timings = &job.context.timings;
+        let Observed { times, corrupt, tracks, lost, jumps } =
+            observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
+        let camera = Camera::guess(info.geometry.display);
+        let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
+        let fitted = match checkpoint.solved()? {
+            Some(pieces) => joined(pieces),
+            None => {
+                let fitted = solve(job, &self.body, &camera, &times, tracks, options)?;
+                checkpoint.add_solved(pieces(&fitted))?;
+                fitted
+            }
+        };
+        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
+        let frames = times.len() as u64;
+        let source = job.source().to_string_lossy();
+        let mut header = header(&source, info, &self.body, &cast, &times);
+        let counts = std::thread::scope(|scope| {
+            let motion = spawn(scope, "motion", || write_motion(job, &header, &cast, &times, partial.motion()))?;
+            let renderer = self.render.renderer();
+            let drawn = draw(job, &cast, frames, &renderer, timings, checkpoint, partial.video());
+            let counts = join(motion);
+            drawn.and(counts)
+        })?;
+        if checkpoint.drawn()? != frames {
+            // The passes saw different videos, and who knows which was right.
+            checkpoint.forget()?;
+            return Err(JobError::Changed);
+        }
+        let written = mux(job, info, checkpoint, &jumps, partial.video())?;
+        let verified = media::verify(partial.video(), info, &job.settings().encode.settings(), &written)?;
+        // Some containers move the whole clock, since their time cannot be negative.
+        header.video_start = verified.start;
+        let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
+        header.rewrite(partial.motion()).map_err(unwritable)?;
+        Ok(Outcome { written, verified, counts, people: fitted.len(), lost })
+    }
+
+    /// What the results follow from, all of it: where it is the same, so are they. A checkpoint of anything else is not gone on from.
+    fn identity(&self, job: &Job<'_>, source: Stamp) -> Result<String, JobError> {
+        let identity = serde_json::json!({
+            "meshreel": env!("CARGO_PKG_VERSION"),
+            "source": job.source().as_os_str().as_encoded_bytes(),
+            "stamp": source,
+            "settings": job.settings(),
+            "models": self.models,
+            "runtime": self.runtime,
+            "device": self.inference,
+            "ffmpeg": media::version(),
+        });
+        serde_json::to_string(&identity).map_err(|e| JobError::Internal(e.to_string()))
+    }
+}
+
+/// What became of a job but for its report.
+struct Outcome {
+    written: Written,
+    verified: Verified,
+    counts: Counts,
+    /// People with a mesh, over the whole clip.
+    people: usize,
+    /// What could not be decoded, in sentences.
+    lost: Vec<String>,
+}
+
+/// SHA-256 of those of the files that are there, by their names.
+fn sums(files: &[PathBuf]) -> BTreeMap<String, String> {
+    let sum = |path: &PathBuf| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some((name, checksum::hex(&checksum::of_file(path).ok()?)))
+    };
+    files.iter().filter_map(sum).collect()
 }
 
 /// The inference library that the configuration asks for.
@@ -213,27 +284,19 @@ pub fn every_frame(model: Model) -> Network {
     }
 }
 
-/// What the results follow from: where all of it is the same, so are they.
-fn describe(job: &Job, source: &impl std::fmt::Debug) -> Result<String, JobError> {
-    let settings = serde_json::to_string(&job.settings).map_err(|e| JobError::Internal(e.to_string()))?;
-    Ok(format!("{} {:?} {source:?} {settings}", env!("CARGO_PKG_VERSION"), job.source))
-}
-
 /// Size and time: enough to notice a file that is still being written.
-fn identify(source: &Path) -> Result<(u64, Option<std::time::SystemTime>), JobError> {
-    let metadata = |m: Metadata| (m.len(), m.modified().ok());
+fn stamp(source: &Path) -> Result<Stamp, JobError> {
     let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
-    Ok(std::fs::metadata(source).map(metadata).map_err(failed)?)
+    Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
 }
 
 /// Results may replace earlier results, never the source (or another source that happens to have the name).
-fn refuse_over_source(job: &Job) -> Result<(), JobError> {
-    let same = |path: &Path| match (path.canonicalize(), job.source.canonicalize()) {
+fn refuse_over_source(spec: &JobSpec) -> Result<(), JobError> {
+    let same = |path: &Path| match (path.canonicalize(), spec.source.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,
     };
-    let outputs = &job.outputs;
-    match [&outputs.video, &outputs.motion, &outputs.report].into_iter().any(|path| same(path)) {
+    match spec.outputs.all().iter().any(|path| same(path)) {
         true => Err(JobError::OverSource),
         false => Ok(()),
     }

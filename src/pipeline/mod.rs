@@ -3,14 +3,14 @@
 //! Two passes over the file. `observe` decodes it, finds people on keyframes and their landmarks on every frame; the
 //! whole clip is then solved at once (who is who, left and right, shape and pose of each body); `draw` decodes it again,
 //! draws the bodies into it and compresses it; in the end all is put into one file. Both passes stream through bounded queues,
-//! and write down in the `journal` what they have done; what is kept of a whole clip in memory is about a kilobyte per
+//! and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a kilobyte per
 //! person and frame.
 
 mod cast;
+mod checkpoint;
 mod decode;
 mod draw;
 mod engine;
-mod journal;
 mod motion;
 mod observe;
 mod outputs;
@@ -18,124 +18,47 @@ mod pool;
 mod solve;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
+pub use checkpoint::frames_written_down;
 pub use engine::{Engine, StartError, runtime_library};
-pub use journal::frames_written_down;
-pub use outputs::{OutputPaths, remove_leftovers};
+pub use outputs::remove_leftovers;
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::{Encode, Limits, Model, Style};
-use crate::control::Control;
-use crate::export::Report;
+use crate::config::Limits;
+use crate::control::{Control, Stopped};
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
 use crate::media::VideoInfo;
-use crate::telemetry::Timings;
+use crate::render::RenderError;
+use crate::text::printable;
 
-/// Which pass a job is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Finding people and their landmarks.
-    Observe,
-    /// Drawing the bodies and writing the video.
-    Draw,
+/// The job that the threads of the pipeline work on.
+struct Job<'a> {
+    spec: &'a JobSpec,
+    context: &'a JobContext<'a>,
 }
 
-impl Phase {
-    /// Frames that are done when `done` of `total` are through this pass: half of a frame is done in each.
-    pub fn frames_done(self, done: u64, total: Option<u64>) -> f64 {
-        match self {
-            Phase::Observe => done as f64 / 2.0,
-            Phase::Draw => (total.unwrap_or(done) + done) as f64 / 2.0,
-        }
+impl Job<'_> {
+    fn source(&self) -> &Path {
+        &self.spec.source
     }
 
-    /// The same as a share of all, 0..=1.
-    pub fn share(self, done: u64, total: Option<u64>) -> f64 {
-        let total = total.unwrap_or(0).max(done).max(1);
-        self.frames_done(done, Some(total)) / total as f64
+    fn settings(&self) -> &JobSettings {
+        &self.spec.settings
     }
 
-    /// From [`Phase::name`].
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Phase::Observe, Phase::Draw].into_iter().find(|phase| phase.name() == name)
+    /// For messages.
+    fn name(&self) -> String {
+        printable(&self.spec.source.to_string_lossy())
     }
 
-    /// For programs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Observe => "observe",
-            Phase::Draw => "draw",
-        }
+    /// Tells whoever listens.
+    fn tell(&self, event: Event) {
+        (self.context.events)(event);
     }
 
-    /// For people.
-    pub fn verb(self) -> &'static str {
-        match self {
-            Phase::Observe => "watching",
-            Phase::Draw => "drawing",
-        }
+    fn is_stopped(&self) -> bool {
+        (self.context.control)() == Control::Stop
     }
-}
-
-/// What happens to a job.
-#[derive(Debug)]
-pub enum Event {
-    /// A frame is through a pass.
-    Progress {
-        /// Which pass.
-        phase: Phase,
-        /// Frames through it.
-        done: u64,
-        /// Frames in the video, as far as known.
-        total: Option<u64>,
-        /// People in the clip (when drawing) or in view (when watching).
-        people: usize,
-    },
-    /// Something the user should know.
-    Warning(String),
-    /// The results are in place.
-    Done(Box<Report>),
-    /// There are no results, and this is why.
-    Failed(String),
-}
-
-/// One video to process.
-pub struct Job<'a> {
-    /// The video.
-    pub source: &'a Path,
-    /// Where the results go.
-    pub outputs: OutputPaths,
-    /// Whatever lies there is replaced, not only earlier results of the same video.
-    pub overwrite: bool,
-    /// How.
-    pub settings: JobSettings,
-    /// Where what is done is written down, to go on from when the process dies; it is the caller's to remove. `None`: beside
-    /// the results while they are made.
-    pub journal: Option<&'a Path>,
-    /// Where its times go.
-    pub timings: Arc<Timings>,
-    /// Asked before each frame whether the job goes on.
-    pub course: &'a (dyn Fn() -> Control + Sync),
-    /// Hears of everything that happens; called from the job's threads.
-    pub events: &'a (dyn Fn(Event) + Sync),
-}
-
-/// The part of the configuration that one job depends on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JobSettings {
-    /// Which landmark networks.
-    pub model: Model,
-    /// What is drawn.
-    pub style: Style,
-    /// Opacity of the mesh, 0..=1.
-    pub opacity: f32,
-    /// How the output video is written.
-    pub encode: Encode,
-    /// How tall people are taken to be, metres.
-    pub stature: f64,
 }
 
 /// Why a job has no results.
@@ -146,7 +69,7 @@ pub enum JobError {
     Media(#[from] crate::media::MediaError),
     /// Nothing can be drawn.
     #[error(transparent)]
-    Render(#[from] crate::render::RenderError),
+    Render(#[from] RenderError),
     /// A network failed.
     #[error(transparent)]
     Pose(#[from] crate::pose::PoseError),
@@ -171,7 +94,7 @@ pub enum JobError {
     },
     /// What is done cannot be written down.
     #[error(transparent)]
-    Journal(#[from] journal::JournalError),
+    Checkpoint(#[from] checkpoint::CheckpointError),
     /// There is something in the place of a result.
     #[error(
         "{} is there already, and meshreel did not make it from this video; move it away, let the results go into another folder, or replace it with `meshreel process --overwrite`",
@@ -195,29 +118,52 @@ pub enum JobError {
     Stopped,
 }
 
+impl From<Stopped> for JobError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        let kind = match &error {
+            JobError::Stopped => FailureKind::Stopped,
+            JobError::Checkpoint(_) if error.is_disk_full() => FailureKind::CheckpointFull,
+            _ if error.is_disk_full() => FailureKind::OutputFull,
+            _ if error.is_permanent() => FailureKind::Permanent,
+            _ => FailureKind::Passing,
+        };
+        Self { reason: error.to_string(), kind }
+    }
+}
+
 impl JobError {
     /// Whether trying again is pointless: the video itself is the trouble. What the system did to a job may pass.
-    pub fn is_permanent(&self) -> bool {
+    fn is_permanent(&self) -> bool {
         match self {
             _ if self.is_disk_full() => false,
             Self::Media(error) => error.is_permanent(),
-            Self::Taken { .. } | Self::OverSource | Self::Limit { .. } | Self::Internal(_) => true,
+            Self::Render(RenderError::TooLarge { .. })
+            | Self::Taken { .. }
+            | Self::OverSource
+            | Self::Limit { .. }
+            | Self::Internal(_) => true,
             Self::Render(_)
             | Self::Pose(_)
             | Self::Worker(_)
             | Self::Output { .. }
-            | Self::Journal(_)
+            | Self::Checkpoint(_)
             | Self::Changed
             | Self::Stopped => false,
         }
     }
 
     /// Whether there is no room for the results, or for what is done of them.
-    pub fn is_disk_full(&self) -> bool {
+    fn is_disk_full(&self) -> bool {
         match self {
             Self::Media(error) => error.is_disk_full(),
             Self::Output { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-            Self::Journal(error) => error.is_disk_full(),
+            Self::Checkpoint(error) => error.is_disk_full(),
             _ => false,
         }
     }

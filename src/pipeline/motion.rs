@@ -1,6 +1,5 @@
 //! The motion file of a clip.
 
-use crate::control::Control;
 use std::fs::File;
 use std::io::{self, BufWriter};
 
@@ -40,13 +39,11 @@ pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, cast: &Cast, 
 
 /// Writes the motion of `cast` for frames at these `times` (seconds).
 pub fn write_motion(job: &Job, header: &Header, cast: &Cast, times: &[f64], file: &File) -> Result<Counts, JobError> {
-    let unwritable = |source: io::Error| JobError::Output { path: job.outputs.motion.clone(), source };
+    let unwritable = |source: io::Error| JobError::Output { path: job.spec.outputs.motion(), source };
     let mut writer = MotionWriter::new(BufWriter::new(file), header).map_err(unwritable)?;
     let mut counts = Counts::default();
     for (frame, time) in times.iter().enumerate() {
-        if (job.course)() == Control::Stop {
-            return Err(JobError::Stopped);
-        }
+        job.context.proceed()?;
         let people = cast.rows(frame as u64);
         writer.write(*time, &people, cast.is_corrupt(frame as u64)).map_err(unwritable)?;
         counts.bodies += people.len() as u64;

@@ -4,9 +4,8 @@
 //! between) -> detection workers (of the process). What comes back is put in its place by frame number, so the workers'
 //! timing leaves no trace.
 //!
-//! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout and what follows the camera as they are then.
+//! Now and then, on a keyframe, all that was seen up to it goes into the checkpoint, with the scout and what follows the camera as they are then.
 
-use crate::control::Control;
 use crate::models::Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,17 +15,17 @@ use flume::{Receiver, Sender};
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::Checkpoint;
 use super::decode::decode;
 use super::engine::every_frame;
-use super::journal::Journal;
 use super::pool::{DetectionPool, Lane};
-use super::{Event, Job, JobError, Phase, check_length, join, spawn};
-use crate::config::{Limits, Model};
+use super::{Job, JobError, check_length, join, spawn};
+use crate::config::Limits;
 use crate::geometry::Geometry;
+use crate::job::{Event, Model, Phase};
 use crate::media::{ClockJump, Color, Decoder, Frame};
 use crate::pose::{Found, Picture, PoseError, Sight, Work, Worker};
 use crate::telemetry::{Stage, Timings};
-use crate::text::printable;
 use crate::track::{
     Expected, Keyframe, Scout, Seen, Stabilizer, TOLERANCE, Track, Tracked, Trajectory, drop_glitches, link,
     repair_sides, settle,
@@ -49,7 +48,7 @@ pub struct Observed {
     pub jumps: Vec<ClockJump>,
 }
 
-/// A stretch of the clip that was seen, as the journal keeps it.
+/// A stretch of the clip that was seen, as the checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
 struct Segment {
     times: Vec<f64>,
@@ -76,21 +75,21 @@ struct State {
     stabilizer: Stabilizer,
 }
 
-/// Finds everybody in a video, from where the journal ends.
+/// Finds everybody in a video, from where the checkpoint ends.
 pub fn observe(
-    job: &Job,
+    job: &Job<'_>,
     decoder: Decoder,
     limits: &Limits,
     pool: &DetectionPool,
     timings: &Arc<Timings>,
-    journal: &Journal,
+    checkpoint: &Checkpoint,
 ) -> Result<Observed, JobError> {
     let info = decoder.info().clone();
-    let network = every_frame(job.settings.model);
-    let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings.model == Model::Auto);
+    let network = every_frame(job.settings().model);
+    let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto);
     let (mut times, mut places, mut seen, mut before, mut end) = (Vec::new(), Vec::new(), BTreeMap::new(), None, None);
     let (mut stabilizer, mut corrupt) = (Stabilizer::default(), BTreeSet::new());
-    for segment in journal.observed::<Segment>()? {
+    for segment in checkpoint.observed::<Segment>()? {
         times.extend(segment.times);
         places.extend(segment.places);
         seen.extend(segment.seen);
@@ -103,7 +102,7 @@ pub fn observe(
         }
     }
     if !times.is_empty() {
-        tracing::info!("{}: {} frames were watched before", printable(&job.source.to_string_lossy()), times.len());
+        tracing::info!("{}: {} frames were watched before", job.name(), times.len());
     }
     let (looked, looks) = flume::unbounded();
     let mut observing = Observing {
@@ -125,8 +124,8 @@ pub fn observe(
         looked: Some(looked),
         looks,
         asked: BTreeSet::new(),
-        journal,
-        segment: job.settings.encode.segment_frames(info.frame_rate),
+        checkpoint,
+        segment: job.settings().encode.segment_frames(info.frame_rate),
         ripe: None,
     };
     let (lost, jumps) = match end {
@@ -176,7 +175,7 @@ struct Observing<'a> {
     looks: Receiver<Reply>,
     /// Frames that workers have and did not give back.
     asked: BTreeSet<u64>,
-    journal: &'a Journal,
+    checkpoint: &'a Checkpoint,
     /// Frames that are recorded.
     recorded: u64,
     /// Frames after which a segment is recorded, at the next keyframe.
@@ -188,18 +187,18 @@ struct Observing<'a> {
 impl Observing<'_> {
     /// Everything from the end of what is known on. Gives what could not be decoded, and where the clock of the file jumped.
     fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<(Vec<String>, Vec<ClockJump>), JobError> {
-        let (course, timings, from) = (self.job.course, self.timings, self.recorded);
+        let (job, timings, from) = (self.job, self.timings, self.recorded);
         let _in_use = self.pool.in_use();
         let decoder = std::thread::scope(|scope| {
             let (decoded, frames) = flume::bounded(DECODED);
-            let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, course, timings))?;
+            let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
             let result = self.run(frames, before);
             let decoder = join(decoding);
             result?;
             decoder
         })?;
         self.collect_all()?;
-        if course() == Control::Stop {
+        if job.is_stopped() {
             return Err(JobError::Stopped);
         }
         let (lost, jumps) = (decoder.losses().sentences(), decoder.clock_jumps().to_vec());
@@ -227,7 +226,7 @@ impl Observing<'_> {
                     before = Some(self.keyframe(before, &mut between, &last)?);
                 }
                 self.scout.begin_anew();
-                (self.job.events)(Event::Progress {
+                self.job.tell(Event::Progress {
                     phase: Phase::Observe,
                     done: frame.index + 1,
                     total: self.total,
@@ -304,7 +303,7 @@ impl Observing<'_> {
         self.seen.insert(keyframe.index, seen.collect());
         self.ask_opinions(frame, &keyframe)?;
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
-        (self.job.events)(Event::Progress {
+        self.job.tell(Event::Progress {
             phase: Phase::Observe,
             done: frame.index + 1,
             total: self.total,
@@ -405,14 +404,14 @@ impl Observing<'_> {
         }
     }
 
-    /// Puts into the journal what was seen since the last time, up to frame number `end`.
+    /// Puts into the checkpoint what was seen since the last time, up to frame number `end`.
     fn record(&mut self, end: u64, after: After) -> Result<(), JobError> {
         let start = std::mem::replace(&mut self.recorded, end);
         let times = self.times[start as usize..end as usize].to_vec();
         let places = self.trajectory.places()[start as usize..end as usize].to_vec();
         let seen = self.seen.range(start..end).map(|(&frame, seen)| (frame, seen.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
-        self.journal.add_observed(end, &Segment { times, places, seen, corrupt, after })?;
+        self.checkpoint.add_observed(end, &Segment { times, places, seen, corrupt, after })?;
         tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }

@@ -123,6 +123,11 @@ type Sessions = Arc<Mutex<Vec<(Shape, Loaded)>>>;
 pub(super) type Shape = [usize; 4];
 
 impl Runtime {
+    /// What the library says of its version and how it was built.
+    pub fn version(&self) -> &'static str {
+        ort::info()
+    }
+
     /// Loads the library. The first path that loads stays for the life of the process.
     ///
     /// # Errors

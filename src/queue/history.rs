@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
 
-use super::store::{Sql, note, path};
-use super::{Queue, QueueError, State};
+use super::store::{Sql, names, note, path};
+use super::{Queue, QueueError};
 use crate::clock::Millis;
-use crate::pipeline::Phase;
+use crate::job::{JobState, Phase};
 
 /// A job as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Row {
     #[serde(with = "lossy")]
     pub video: PathBuf,
     /// What it is at.
-    pub state: State,
+    pub state: JobState,
     /// Higher comes first.
     pub priority: i64,
     /// Tries so far.
@@ -63,18 +63,18 @@ pub struct Entry {
 
 impl Queue {
     /// How many jobs there are in each state.
-    pub fn counts(&mut self) -> Result<Vec<(State, u64)>, QueueError> {
+    pub fn counts(&mut self) -> Result<Vec<(JobState, u64)>, QueueError> {
         self.read(|t| {
             let mut all = t.prepare_cached("SELECT state, COUNT(*) FROM jobs GROUP BY state")?;
             let counts = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let counts = counts.collect::<Sql<HashMap<String, i64>>>()?;
-            let of = |state: State| counts.get(state.name()).map_or(0, |count| count.unsigned_abs());
-            Ok(State::ALL.map(|state| (state, of(state))).to_vec())
+            let of = |state: JobState| counts.get(state.name()).map_or(0, |count| count.unsigned_abs());
+            Ok(JobState::ALL.map(|state| (state, of(state))).to_vec())
         })
     }
 
     /// How many jobs came to this end since a time.
-    pub fn ended(&mut self, state: State, since: Millis) -> Result<u64, QueueError> {
+    pub fn ended(&mut self, state: JobState, since: Millis) -> Result<u64, QueueError> {
         self.read(|t| {
             let sql = "SELECT COUNT(*) FROM jobs WHERE state = ?1 AND ended >= ?2";
             t.query_row(sql, params![state.name(), since], |row| row.get::<_, i64>(0))
@@ -178,16 +178,16 @@ mod lossy {
 
 /// What [`row_from`] reads.
 const COLUMNS: &str =
-    "id, source, video, state, priority, attempts, ready, added, started, ended, phase, frames, total, people,
-    error, resume";
+    "id, source, folder, state, priority, attempts, ready, added, started, ended, phase, frames, total, people,
+    error, resume, stem, container";
 
 fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
     let state: String = row.get(3)?;
     Ok(Row {
         id: row.get(0)?,
         source: path(row.get(1)?),
-        video: path(row.get(2)?),
-        state: State::from_name(&state).unwrap_or(State::Failed),
+        video: names(row, [2, 16, 17])?.video(),
+        state: JobState::from_name(&state).unwrap_or(JobState::Failed),
         priority: row.get(4)?,
         attempts: row.get(5)?,
         ready: row.get(6)?,

@@ -1,8 +1,13 @@
 //! The queue of jobs: what was dropped, what became of it, and what comes next. It outlives the program.
 
 mod history;
+mod ingest;
+mod life;
 mod orders;
+mod schema;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -11,70 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{self, Millis};
 
 pub use history::{Entry, Row};
-pub use store::{Claim, NewJob, Queue, QueueError};
-
-/// What a file looked like when it was taken: enough to notice that it is another one now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// Bytes.
-    pub size: u64,
-    /// Time of the last change, nanoseconds since 1970.
-    pub modified: i64,
-}
-
-impl Stamp {
-    /// Of a file's metadata.
-    pub fn of(metadata: &std::fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let modified = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-        Self { size: metadata.len(), modified }
-    }
-}
-
-/// What a job is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Waits for its turn, or for the time of its next try.
-    Queued,
-    /// Being processed.
-    Running,
-    /// Waits for the user.
-    Paused,
-    /// Results are in place.
-    Done,
-    /// Given up, with a reason.
-    Failed,
-    /// Given up because the user said so.
-    Cancelled,
-}
-
-impl State {
-    /// All of them.
-    pub const ALL: [State; 6] =
-        [State::Queued, State::Running, State::Paused, State::Done, State::Failed, State::Cancelled];
-
-    /// As stored and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Done => "done",
-            State::Failed => "failed",
-            State::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether nothing more becomes of the job by itself.
-    pub fn is_over(self) -> bool {
-        matches!(self, State::Done | State::Failed | State::Cancelled)
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-}
+pub use ingest::NewJob;
+pub use life::Claim;
+pub use store::{Queue, QueueError};
 
 /// What the user wants of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,9 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::store::{Sql, end, note, state_of};
-use super::{Flow, Order, Place, Queue, QueueError, State};
+use super::{Flow, Order, Place, Queue, QueueError};
 use crate::clock::Millis;
+use crate::job::JobState;
 
 impl Queue {
     /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
@@ -40,13 +41,13 @@ impl Queue {
         by: &str,
         is_live: bool,
         now: Millis,
-    ) -> Result<Result<State, String>, QueueError> {
+    ) -> Result<Result<JobState, String>, QueueError> {
         self.write(|t| {
             let Some(state) = state_of(t, id)? else { return Ok(Err(format!("there is no job {id}"))) };
-            let set = |state: State, resume: Option<Millis>| {
+            let set = |state: JobState, resume: Option<Millis>| {
                 let values = params![id, state.name(), resume];
                 t.execute("UPDATE jobs SET state = ?2, resume = ?3 WHERE id = ?1", values)?;
-                let what = if state == State::Paused { "paused" } else { "resumed" };
+                let what = if state == JobState::Paused { "paused" } else { "resumed" };
                 note(t, id, now, &format!("{what} by {by}"))?;
                 Ok(Ok(state))
             };
@@ -55,34 +56,34 @@ impl Queue {
                 Ok(Err(why))
             };
             match (order, state) {
-                (Order::Pause { until }, State::Queued | State::Running) => set(State::Paused, until),
-                (Order::Pause { until }, State::Paused) if until.is_some() => set(State::Paused, until),
-                (Order::Resume, State::Paused) => set(if is_live { State::Running } else { State::Queued }, None),
-                (Order::Cancel, State::Queued | State::Running | State::Paused) => {
-                    end(t, id, State::Cancelled, Some(&format!("cancelled by {by}")), None, now)?;
-                    Ok(Ok(State::Cancelled))
+                (Order::Pause { until }, JobState::Queued | JobState::Running) => set(JobState::Paused, until),
+                (Order::Pause { until }, JobState::Paused) if until.is_some() => set(JobState::Paused, until),
+                (Order::Resume, JobState::Paused) => set(if is_live { JobState::Running } else { JobState::Queued }, None),
+                (Order::Cancel, JobState::Queued | JobState::Running | JobState::Paused) => {
+                    end(t, id, JobState::Cancelled, Some(&format!("cancelled by {by}")), None, now)?;
+                    Ok(Ok(JobState::Cancelled))
                 }
-                (Order::Retry, State::Failed | State::Cancelled) if is_live => {
+                (Order::Retry, JobState::Failed | JobState::Cancelled) if is_live => {
                     refuse(format!("job {id} is still ending; try again in a moment"))
                 }
-                (Order::Retry, State::Failed | State::Cancelled | State::Queued) => {
+                (Order::Retry, JobState::Failed | JobState::Cancelled | JobState::Queued) => {
                     let changed = t.execute(
                         "UPDATE jobs SET state = 'queued', ready = 0, attempts = 0, crashes = 0, kills = 0, error = NULL, ended = NULL
-                         WHERE id = ?1 AND video <> x''",
+                         WHERE id = ?1 AND stem <> x''",
                         [id],
                     )?;
                     if changed != 1 {
                         return refuse(format!("job {id} was never taken; mend the file, and it is looked at again"));
                     }
                     note(t, id, now, &format!("to be tried again, by {by}"))?;
-                    Ok(Ok(State::Queued))
+                    Ok(Ok(JobState::Queued))
                 }
-                (Order::Priority(value), State::Queued | State::Running | State::Paused) => {
+                (Order::Priority(value), JobState::Queued | JobState::Running | JobState::Paused) => {
                     t.execute("UPDATE jobs SET priority = ?2 WHERE id = ?1", [id, value])?;
                     note(t, id, now, &format!("priority {value}, by {by}"))?;
                     Ok(Ok(state))
                 }
-                (Order::Move(place), State::Queued | State::Running | State::Paused) => {
+                (Order::Move(place), JobState::Queued | JobState::Running | JobState::Paused) => {
                     shift(t, id, place)?;
                     note(t, id, now, &format!("moved {}, by {by}", place.name()))?;
                     Ok(Ok(state))
@@ -111,7 +112,7 @@ impl Queue {
             let mut due = t.prepare_cached("SELECT id FROM jobs WHERE state = 'paused' AND resume <= ?1")?;
             let due: Vec<i64> = due.query_map([now], |row| row.get(0))?.collect::<Sql<_>>()?;
             for &id in &due {
-                let state = if is_live(id) { State::Running } else { State::Queued };
+                let state = if is_live(id) { JobState::Running } else { JobState::Queued };
                 t.execute("UPDATE jobs SET state = ?2, resume = NULL WHERE id = ?1", params![id, state.name()])?;
                 note(t, id, now, "the pause is over")?;
             }

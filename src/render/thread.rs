@@ -227,9 +227,11 @@ fn begin(
             true
         }
         Err(error) => {
+            // A picture that is too large says nothing against the device.
+            let is_well = matches!(error, RenderError::TooLarge { .. });
             // A job that was stopped no longer listens.
             drop(reply.send(Err(error)));
-            false
+            is_well
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{ServiceError, Shared, lock, locked, shown};
 use crate::clock;
 use crate::clock::now;
 use crate::config::Config;
-use crate::pipeline::Engine;
+use crate::executor::Executor;
 use crate::queue::{Flow, Order, Queue, QueueError};
 use crate::text::printable;
 
@@ -113,19 +113,19 @@ impl Listener {
     pub fn open(state: &Path, lock: &mut File) -> Result<Self, ServiceError> {
         let (listener, place) = socket::open(state)?;
         lock::note_socket(lock, &place.socket)
-            .map_err(|source| ServiceError::State { path: state.to_owned(), source })?;
+            .map_err(|source| ServiceError::StateFolder { path: state.to_owned(), source })?;
         Ok(Self { listener: Mutex::new(Arc::new(listener)), place })
     }
 
     /// Answers until `is_over`, and [`Listener::wake`] is called after that.
-    pub(super) fn serve(&self, shared: &Shared<'_>, engine: &Engine, is_over: &AtomicBool) {
+    pub(super) fn serve(&self, shared: &Shared<'_>, executor: &dyn Executor, is_over: &AtomicBool) {
         // A partner that says nothing keeps nobody waiting but itself.
         std::thread::scope(|scope| {
             while !is_over.load(Ordering::SeqCst) {
                 let listener = locked(&self.listener).clone();
                 match listener.accept() {
                     Ok((stream, _)) => drop(scope.spawn(move || {
-                        if let Err(error) = answer(shared, engine, &stream) {
+                        if let Err(error) = answer(shared, executor, &stream) {
                             tracing::debug!("an order was not understood: {error}");
                         }
                     })),
@@ -168,11 +168,11 @@ impl Drop for Listener {
     }
 }
 
-fn answer(shared: &Shared<'_>, engine: &Engine, stream: &UnixStream) -> io::Result<()> {
+fn answer(shared: &Shared<'_>, executor: &dyn Executor, stream: &UnixStream) -> io::Result<()> {
     let asked: Versioned<serde_json::Value> = receive(stream)?;
     let answer = match serde_json::from_value::<Asked>(asked.what) {
         _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
-        Ok(Asked { request: Request::Look(wanted), .. }) => match look::look(shared, engine, &wanted) {
+        Ok(Asked { request: Request::Look(wanted), .. }) => match look::look(shared, executor, &wanted) {
             Ok(snapshot) => return send(stream, &Versioned { meshreel: VERSION, what: snapshot }),
             Err(error) => Err(error.to_string()),
         },

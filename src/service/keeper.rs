@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use super::{ServiceError, Shared, locked, shown};
 use crate::checksum::{self, Sum};
 use crate::clock::now;
-use crate::config::{Config, ConfigError, Preset, Watch};
+use crate::config::{ConfigError, Preset, Watch};
+use crate::job::Overrides;
+use crate::job::Stamp;
 use crate::media;
-use crate::pipeline::{JobSettings, check_limits};
-use crate::queue::{NewJob, Stamp};
+use crate::pipeline::check_limits;
+use crate::queue::NewJob;
 use crate::text::printable;
 use crate::watch::{Changes, Entry, Settling, is_on_network, is_open_for_writing, scan};
 
@@ -199,8 +201,8 @@ impl<'a> Keeper<'a> {
     /// Deals with a file at rest: queues it, or says why not.
     fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<Taken, ServiceError> {
         let path = &entry.path;
-        let preset = match preset_for(watch, path) {
-            Ok(preset) => preset,
+        let (priority, overrides) = match said_of(watch, path) {
+            Ok(said) => said,
             Err(error) => return Ok(Taken::WhenChanged(error.to_string())),
         };
         let mut job = NewJob {
@@ -208,8 +210,8 @@ impl<'a> Keeper<'a> {
             stamp: entry.stamp,
             content: Sum::default(),
             output: folder_for(watch, path),
-            settings: settings_for(self.shared.config, preset),
-            priority: preset.priority.unwrap_or(0),
+            settings: self.shared.config.job_settings().with(&overrides),
+            priority: priority.unwrap_or(0),
         };
         if let Some(reason) = &entry.refused {
             self.refuse(&job, reason)?;
@@ -322,22 +324,14 @@ fn folder_for(watch: &Watch, path: &Path) -> PathBuf {
     below.map_or_else(|| watch.output.clone(), |below| watch.output.join(below).components().collect())
 }
 
-/// What the files [`Preset::FILE`] say in the watched folder and those below it on the way to a video, the nearest first.
-fn preset_for(watch: &Watch, path: &Path) -> Result<Preset, ConfigError> {
-    let folders = path.ancestors().skip(1).take_while(|folder| folder.starts_with(&watch.path));
-    let mut preset = Preset::default();
-    for folder in folders {
-        preset = preset.over(Preset::of(folder)?);
+/// Priority and settings that the files [`Preset::FILE`] say in the watched folder and those below it on the way to a video, the nearest
+/// first, and then the watched folder's own.
+fn said_of(watch: &Watch, path: &Path) -> Result<(Option<i64>, Overrides), ConfigError> {
+    let folders: Vec<&Path> = path.ancestors().skip(1).take_while(|folder| folder.starts_with(&watch.path)).collect();
+    let mut said = (watch.priority, watch.overrides());
+    // From the outermost on, so that the nearest has the last word.
+    for folder in folders.into_iter().rev() {
+        said = Preset::of(folder)?.or(said);
     }
-    Ok(preset.over(watch.preset()))
-}
-
-fn settings_for(config: &Config, preset: Preset) -> JobSettings {
-    JobSettings {
-        model: preset.model.unwrap_or(config.model),
-        style: preset.style.unwrap_or(config.style),
-        opacity: preset.opacity.unwrap_or(config.opacity),
-        stature: preset.stature.unwrap_or(config.stature),
-        encode: config.encode.clone(),
-    }
+    Ok(said)
 }

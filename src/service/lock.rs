@@ -14,7 +14,7 @@ const NAME: &str = "engine.lock";
 
 /// Takes the lock of a state folder; it is let go of when the file is dropped, and when the process ends in whatever way.
 pub fn hold(state: &Path) -> Result<File, ServiceError> {
-    let failed = |source| ServiceError::State { path: state.to_owned(), source };
+    let failed = |source| ServiceError::StateFolder { path: state.to_owned(), source };
     let path = state.join(NAME);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
     match file.try_lock() {

@@ -13,10 +13,12 @@ use sysinfo::System;
 
 use super::{Shared, free_megabytes, locked, shown};
 use crate::clock::{Millis, now};
+use crate::executor::Executor;
+use crate::job::JobState;
+use crate::job::Phase;
 use crate::log::{self, Line};
 use crate::media::Thumbnail;
-use crate::pipeline::{Engine, Phase};
-use crate::queue::{Entry, Flow, QueueError, Row, State};
+use crate::queue::{Entry, Flow, QueueError, Row};
 use crate::telemetry::{Buffer, Chart, Depth, Figures, Live, Preview, Stage, Timings, WorkerFigures};
 
 /// Finished jobs whose times are kept for charts.
@@ -75,7 +77,7 @@ pub struct Snapshot {
     /// Whether it is within the hours of work.
     pub is_open: bool,
     /// How many jobs there are in each state.
-    pub counts: Vec<(State, u64)>,
+    pub counts: Vec<(JobState, u64)>,
     /// The machine.
     pub machine: Machine,
     /// Where the networks run.
@@ -314,8 +316,8 @@ fn picture(live: &Live, job: i64, known: Option<Shown>, result: Option<PathBuf>)
 }
 
 /// Looks at the engine.
-pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<Snapshot, QueueError> {
-    let live = engine.live();
+pub(super) fn look(shared: &Shared<'_>, executor: &dyn Executor, look: &Look) -> Result<Snapshot, QueueError> {
+    let live = executor.live();
     let version = shared.version();
     let (flow, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
@@ -332,7 +334,7 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
             None => None,
         };
         let pictured = look.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
-        let result = pictured.filter(|row| row.state == State::Done).map(|row| row.video);
+        let result = pictured.filter(|row| row.state == JobState::Done).map(|row| row.video);
         (queue.flow(now())?, counts, jobs, detail, result)
     };
     let preview = look.preview.and_then(|(job, known)| picture(live, job, known, result));
@@ -350,7 +352,6 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         let output = shared.config.watch.first().map(|watch| &watch.output);
         (at_work, known.machine(output), look.chart.and_then(|of| Some((of, known.timings(of.job)?))))
     };
-    let render = engine.renderer();
     Ok(Snapshot {
         now: now(),
         since: shared.since,
@@ -361,8 +362,8 @@ pub(super) fn look(shared: &Shared<'_>, engine: &Engine, look: &Look) -> Result<
         is_open: shared.places() > 0,
         counts,
         machine,
-        inference: engine.inference().to_owned(),
-        renderer: render.renderer.clone(),
+        inference: executor.inference().to_owned(),
+        renderer: executor.renderer().to_owned(),
         fps: live.frames_per_second(None),
         fps_hour: live.frames_per_second_in_hour(),
         stages: Stage::ALL.into_iter().map(|stage| live.stage(stage)).collect(),

@@ -33,9 +33,11 @@ use look::Known;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Originals};
-use crate::export::Report;
-use crate::pipeline::{Engine, StartError, frames_written_down, remove_leftovers};
-use crate::queue::{Queue, QueueError, State};
+use crate::executor::Local;
+use crate::job::JobState;
+use crate::job::Report;
+use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
+use crate::queue::{Queue, QueueError};
 use crate::status;
 use crate::text::printable;
 use crate::watch::is_open_for_writing;
@@ -68,7 +70,7 @@ pub enum ServiceError {
     },
     /// The state folder cannot be used.
     #[error("the state folder {}: {source}", path.display())]
-    State {
+    StateFolder {
         /// The folder.
         path: PathBuf,
         /// What the system said.
@@ -172,8 +174,8 @@ impl Shared<'_> {
         let turns = queue.turns(self.places(), is_draining, now())?;
         for (id, course) in courses.iter_mut() {
             *course = match queue.state(*id)? {
-                Some(State::Running) if turns.contains(id) => Control::Go,
-                Some(State::Running | State::Paused) if !is_draining => Control::Hold,
+                Some(JobState::Running) if turns.contains(id) => Control::Go,
+                Some(JobState::Running | JobState::Paused) if !is_draining => Control::Hold,
                 _ => Control::Stop,
             };
             crash::hold(*id, *course == Control::Hold);
@@ -291,7 +293,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
         }
     }
     let state = &config.state;
-    let state_error = |source| ServiceError::State { path: state.clone(), source };
+    let state_error = |source| ServiceError::StateFolder { path: state.clone(), source };
     std::fs::create_dir_all(state).map_err(state_error)?;
     let mut lock = lock::hold(state)?;
     crash::ignore_lease_breaks();
@@ -314,7 +316,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     journals::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
     crash::watch(state).map_err(state_error)?;
-    let engine = Engine::start(config)?;
+    let executor = Local::start(config)?;
     let shared = Shared {
         config,
         queue: Mutex::new(queue),
@@ -336,10 +338,10 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     let listener = control::Listener::open(state, &mut lock)?;
     let is_over = AtomicBool::new(false);
     let result = std::thread::scope(|scope| {
-        scope.spawn(|| listener.serve(&shared, &engine, &is_over));
+        scope.spawn(|| listener.serve(&shared, &executor, &is_over));
         let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&listener, &is_over)));
         let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
-            .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &engine))))
+            .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &executor))))
             .collect();
         let kept = shared.or_stop(keeper::keep(&shared, run.once));
         shared.is_complete.store(true, Ordering::SeqCst);
@@ -360,7 +362,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     shared.hooks.finish(shared.is_stopped());
     let unread = result?;
     let mut queue = shared.queue();
-    Ok(Summary { done: queue.ended(State::Done, since)?, failed: queue.ended(State::Failed, since)? + unread })
+    Ok(Summary { done: queue.ended(JobState::Done, since)?, failed: queue.ended(JobState::Failed, since)? + unread })
 }
 
 /// What is free on the disk of a folder, for who is no superuser.

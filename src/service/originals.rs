@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Originals, Watch};
-use crate::queue::Stamp;
+use crate::job::Stamp;
 
 /// The watched folder that a video lies in: the innermost.
 pub fn watch_of<'a>(config: &'a Config, source: &Path) -> Option<&'a Watch> {

@@ -1,7 +1,6 @@
 //! Takes jobs from the queue, one after another.
 
 use crate::control::Control;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::crash::AtWork;
 use super::{ServiceError, Shared, free_megabytes, journals, locked, originals, shown};
 use crate::clock::{Millis, now};
-use crate::export::Report;
+use crate::executor::Executor;
+use crate::job::{Event, Failure, FailureKind, JobContext, JobState, Phase, Report, Stamp};
 use crate::log::JOBS;
-use crate::pipeline::{Engine, Event, Job, JobError, Phase};
 use crate::progress::{FileProgress, ProgressStyle};
-use crate::queue::{Claim, Flow, Stamp, State};
+use crate::queue::{Claim, Flow};
 use crate::telemetry::Timings;
 use crate::text::{people, printable};
 
@@ -25,7 +24,7 @@ const NOTED: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_secs(5);
 
 /// Works until the run is stopped, or everything is done and nothing more will come.
-pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
+pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceError> {
     loop {
         // Both before asking, so that a job that is added in between is not missed.
         let is_complete = shared.is_complete.load(Ordering::SeqCst);
@@ -44,7 +43,7 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
         match (claim, next) {
             (Some(claim), _) => {
                 shared.reschedule()?;
-                let result = one(shared, engine, &claim);
+                let result = one(shared, executor, &claim);
                 shared.let_go(claim.id)?;
                 result?;
                 shared.clean()?;
@@ -65,14 +64,14 @@ pub fn work(shared: &Shared<'_>, engine: &Engine) -> Result<(), ServiceError> {
     }
 }
 
-fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), ServiceError> {
-    match std::fs::metadata(&claim.source) {
+fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<(), ServiceError> {
+    match std::fs::metadata(&claim.spec.source) {
         Ok(metadata) if Stamp::of(&metadata) != claim.stamp => {
             // The keeper sees the change too, and queues the file again when it is at rest.
             shared.queue().cancelled(claim.id, "the file changed before its turn", now())?;
             return Ok(());
         }
-        Err(error) if is_removed(&claim.source, &error) => {
+        Err(error) if is_removed(&claim.spec.source, &error) => {
             shared.queue().removed(claim, now())?;
             return Ok(());
         }
@@ -93,7 +92,7 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         return short_of_room(shared, claim, &reason);
     }
     let style = if shared.config.jobs.concurrent > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
-    let progress = FileProgress::new(&claim.source.to_string_lossy(), style, false);
+    let progress = FileProgress::new(&claim.spec.source.to_string_lossy(), style, false);
     // Without a terminal the log tells it all.
     let show = |event: &Event| {
         if !shared.is_headless {
@@ -112,22 +111,17 @@ fn one(shared: &Shared<'_>, engine: &Engine, claim: &Claim) -> Result<(), Servic
         }
         show(&event);
     };
-    let timings = Arc::new(Timings::new(claim.id, engine.live().clone()));
-    let journal = journals::path(&shared.config.state, claim.id);
-    let job = Job {
-        source: &claim.source,
-        outputs: claim.outputs.clone(),
-        overwrite: false,
-        settings: claim.settings.clone(),
-        journal: Some(&journal),
+    let timings = Arc::new(Timings::new(claim.id, executor.live().clone()));
+    let checkpoint = journals::path(&shared.config.state, claim.id);
+    let context = JobContext {
+        checkpoint: Some(&checkpoint),
         timings: timings.clone(),
-        course: &|| shared.course(claim.id),
+        control: &|| shared.course(claim.id),
         events: &events,
     };
     locked(&shared.known).begin(&timings);
     let at_work = AtWork::new(claim.id);
-    let result = catch_unwind(AssertUnwindSafe(|| engine.process(&job)))
-        .unwrap_or_else(|_| Err(JobError::Internal("the job panicked".into())));
+    let result = executor.work(&claim.spec, &context);
     drop(at_work);
     locked(&shared.known).end(claim.id);
     settle(shared, claim, result, &show)
@@ -153,7 +147,7 @@ fn note(shared: &Shared<'_>, id: i64, noted: &Mutex<Instant>, at: (Phase, u64, O
 
 /// For those who read the log of the program, or of the job.
 fn tell(shared: &Shared<'_>, claim: &Claim, text: &str) {
-    tracing::warn!(target: JOBS, job = claim.id, "{}: {}", shown(&claim.source), printable(text));
+    tracing::warn!(target: JOBS, job = claim.id, "{}: {}", shown(&claim.spec.source), printable(text));
     if let Err(error) = shared.queue().note(claim.id, text, now()) {
         tracing::warn!("{error}");
     }
@@ -162,7 +156,7 @@ fn tell(shared: &Shared<'_>, claim: &Claim, text: &str) {
 /// Why there is too little room for a job to begin, if there is.
 fn lack_of_room(shared: &Shared<'_>, claim: &Claim) -> Option<String> {
     let needed = shared.config.jobs.room;
-    let folders = [claim.outputs.video.parent()?, &shared.config.state];
+    let folders = [&*claim.spec.outputs.folder, &shared.config.state];
     folders.into_iter().find_map(|folder| {
         // What is not there yet is made where its nearest parent is.
         let there = folder.ancestors().find(|folder| folder.exists())?;
@@ -182,7 +176,7 @@ fn short_of_room(shared: &Shared<'_>, claim: &Claim, reason: &str) -> Result<(),
     } else if !queue.wait_for_room(claim.id, reason, now() + ROOM_WAIT, now())? {
         return Ok(());
     }
-    tracing::warn!("{}: {}", shown(&claim.source), printable(reason));
+    tracing::warn!("{}: {}", shown(&claim.spec.source), printable(reason));
     Ok(())
 }
 
@@ -190,71 +184,71 @@ fn short_of_room(shared: &Shared<'_>, claim: &Claim, reason: &str) -> Result<(),
 fn settle(
     shared: &Shared<'_>,
     claim: &Claim,
-    result: Result<Report, JobError>,
+    result: Result<Report, Failure>,
     show: &dyn Fn(&Event),
 ) -> Result<(), ServiceError> {
-    let name = shown(&claim.source);
-    if let Err(error) = &result
-        && error.is_disk_full()
-        && !shared.is_stopped()
-    {
-        show(&Event::Failed(error.to_string()));
-        let folder = match error {
-            JobError::Journal(_) => &shared.config.state,
-            _ => claim.outputs.video.parent().unwrap_or(&claim.outputs.video),
-        };
-        return short_of_room(
-            shared,
-            claim,
-            &format!("the disk of {} is full; it goes on when there is room", shown(folder)),
-        );
+    let name = shown(&claim.spec.source);
+    let Failure { reason, kind } = match result {
+        Ok(report) => return done(shared, claim, report, show),
+        Err(failure) => failure,
+    };
+    if shared.is_stopped() || kind == FailureKind::Stopped {
+        let mut queue = shared.queue();
+        queue.put_back(claim.id, now())?;
+        show(&Event::Failed(match queue.state(claim.id)? {
+            Some(JobState::Queued) => "stopped; it goes on at the next start".into(),
+            state => state.map_or("stopped", JobState::name).to_owned(),
+        }));
+        return Ok(());
     }
-    let mut queue = shared.queue();
-    match result {
-        Ok(report) => {
-            queue.done(claim.id, &report, now())?;
-            tracing::info!(
-                target: JOBS, job = claim.id, "{name}: done, {} frames, {}, {} s", report.frames, people(report.people),
-                report.seconds
-            );
-            match originals::settle(shared.config, &claim.source, claim.stamp) {
-                Ok(None) => {}
-                Ok(Some(what)) => queue.note(claim.id, &what, now())?,
-                Err(error) => {
-                    let trouble = format!("the original stays where it is: {error}");
-                    tracing::warn!("{name}: {trouble}");
-                    queue.note(claim.id, &trouble, now())?;
-                }
-            }
-            drop(queue);
-            shared.run_hook(claim.id, Some(&report))?;
-            show(&Event::Done(Box::new(report)));
+    let full = match kind {
+        FailureKind::CheckpointFull => Some(&shared.config.state),
+        FailureKind::OutputFull => Some(&claim.spec.outputs.folder),
+        _ => None,
+    };
+    if let Some(folder) = full {
+        show(&Event::Failed(reason));
+        let reason = format!("the disk of {} is full; it goes on when there is room", shown(folder));
+        return short_of_room(shared, claim, &reason);
+    }
+    if kind == FailureKind::Permanent || claim.attempts >= shared.config.jobs.attempts {
+        let mut queue = shared.queue();
+        queue.failed(claim.id, &reason, now())?;
+        tracing::error!(target: JOBS, job = claim.id, "{name}: {}", printable(&reason));
+        let is_failed = queue.state(claim.id)? == Some(JobState::Failed);
+        drop(queue);
+        if is_failed {
+            shared.run_hook(claim.id, None)?;
         }
-        Err(error) if shared.is_stopped() || matches!(error, JobError::Stopped) => {
-            queue.put_back(claim.id, now())?;
-            show(&Event::Failed(match queue.state(claim.id)? {
-                Some(State::Queued) => "stopped; it goes on at the next start".into(),
-                state => state.map_or("stopped", State::name).to_owned(),
-            }));
-        }
-        Err(error) if error.is_permanent() || claim.attempts >= shared.config.jobs.attempts => {
-            queue.failed(claim.id, &error.to_string(), now())?;
-            tracing::error!(target: JOBS, job = claim.id, "{name}: {}", printable(&error.to_string()));
-            let is_failed = queue.state(claim.id)? == Some(State::Failed);
-            drop(queue);
-            if is_failed {
-                shared.run_hook(claim.id, None)?;
-            }
-            show(&Event::Failed(error.to_string()));
-        }
+        show(&Event::Failed(reason));
+        return Ok(());
+    }
+    let at = shared.queue().try_later(claim, &reason, now())?;
+    let seconds = (at - now()).max(0) / 1000;
+    tracing::warn!(target: JOBS, job = claim.id, "{name}: {}; tried again in {seconds} s", printable(&reason));
+    show(&Event::Failed(format!("{reason}; tried again in {seconds} s")));
+    Ok(())
+}
+
+/// Writes down that the results of a job are in place, and does with its video what the folder's settings say.
+fn done(shared: &Shared<'_>, claim: &Claim, report: Report, show: &dyn Fn(&Event)) -> Result<(), ServiceError> {
+    let name = shown(&claim.spec.source);
+    shared.queue().done(claim.id, &report, now())?;
+    tracing::info!(
+        target: JOBS, job = claim.id, "{name}: done, {} frames, {}, {} s", report.frames, people(report.people),
+        report.seconds
+    );
+    // To another disk this takes as long as a copy does: everybody else needs the queue meanwhile.
+    match originals::settle(shared.config, &claim.spec.source, claim.stamp) {
+        Ok(None) => {}
+        Ok(Some(what)) => shared.queue().note(claim.id, &what, now())?,
         Err(error) => {
-            let at = queue.try_later(claim, &error.to_string(), now())?;
-            let seconds = (at - now()).max(0) / 1000;
-            tracing::warn!(
-                target: JOBS, job = claim.id, "{name}: {}; tried again in {seconds} s", printable(&error.to_string())
-            );
-            show(&Event::Failed(format!("{error}; tried again in {seconds} s")));
+            let trouble = format!("the original stays where it is: {error}");
+            tracing::warn!("{name}: {trouble}");
+            shared.queue().note(claim.id, &trouble, now())?;
         }
     }
+    shared.run_hook(claim.id, Some(&report))?;
+    show(&Event::Done(Box::new(report)));
     Ok(())
 }

@@ -12,10 +12,10 @@ pub use live::{Buffer, Depth, Figures, Live, SPAN, WorkerFigures};
 pub use preview::Preview;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A stage of the data flow, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Compressed packets to a picture, in both passes.
@@ -51,7 +51,7 @@ impl Stage {
 }
 
 /// What the report says of one stage. Times in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Times recorded.
     pub count: u64,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use crate::queue::Stamp;
+use crate::job::Stamp;
 
 /// Endings of files that are still being downloaded or copied.
 const PARTIAL: [&str; 9] = [".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp", ".!ut", "~"];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::scan::Entry;
-use crate::queue::Stamp;
+use crate::job::Stamp;
 
 /// Files that are not known to be complete yet.
 #[derive(Debug, Default)]

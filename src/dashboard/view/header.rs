@@ -6,7 +6,8 @@ use ratatui::text::{Line, Span};
 
 use crate::clock;
 use crate::dashboard::app::App;
-use crate::queue::{Flow, State};
+use crate::job::JobState;
+use crate::queue::Flow;
 use crate::service::Snapshot;
 use crate::text::printable;
 
@@ -85,7 +86,7 @@ fn counts_line(app: &App, snapshot: &Snapshot, width: u16) -> Line<'static> {
         let space = if is_narrow { " " } else { "   " };
         spans.push(Span::styled(format!("{count} {}{space}", state.name()), style));
     }
-    let has_failed = snapshot.counts.iter().any(|(state, count)| *state == State::Failed && *count > 0);
+    let has_failed = snapshot.counts.iter().any(|(state, count)| *state == JobState::Failed && *count > 0);
     if has_failed && width >= 110 {
         spans.push(Span::styled("Enter on a failed job tells why", app.theme.faint()));
     }

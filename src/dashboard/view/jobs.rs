@@ -11,7 +11,8 @@ use crate::clock;
 use crate::clock::Millis;
 use crate::dashboard::app::{App, name};
 use crate::dashboard::keys::Pane;
-use crate::queue::{Row, State};
+use crate::job::JobState;
+use crate::queue::Row;
 use crate::text::printable;
 
 /// Draws the pane.
@@ -69,7 +70,7 @@ enum Column {
     Mark,
     Job,
     Name,
-    State,
+    JobState,
     Priority,
     /// A bar of so many cells, if any, and the share in percent.
     Progress(u16),
@@ -89,7 +90,7 @@ impl Column {
             Column::Priority => 4,
             Column::Job | Column::Fps | Column::Age => 5,
             Column::Left => 7,
-            Column::State => 9,
+            Column::JobState => 9,
             Column::Progress(0) => 4,
             Column::Progress(bar) => bar + 5,
         }
@@ -104,7 +105,7 @@ impl Column {
             Column::Mark => "",
             Column::Job => "  JOB",
             Column::Name => "NAME",
-            Column::State => "STATE",
+            Column::JobState => "STATE",
             Column::Priority => "PRIO",
             Column::Progress(0) => "   %",
             Column::Progress(_) => "PROGRESS",
@@ -127,7 +128,7 @@ fn columns(width: u16) -> Vec<Column> {
         let others: u16 = columns.iter().filter(|column| **column != Name).map(|column| column.width() + 1).sum();
         width.saturating_sub(others)
     };
-    let wanted = [(State, 8), (Progress(0), 14), (Left, NAME), (Fps, NAME), (Priority, NAME), (People, NAME)];
+    let wanted = [(JobState, 8), (Progress(0), 14), (Left, NAME), (Fps, NAME), (Priority, NAME), (People, NAME)];
     for (column, least) in wanted.into_iter().chain([(Progress(8), NAME), (Age, NAME + 15), (Progress(16), NAME + 15)])
     {
         let mut more: Vec<Column> = columns.iter().copied().filter(|other| !column.replaces(*other)).collect();
@@ -137,7 +138,7 @@ fn columns(width: u16) -> Vec<Column> {
         }
         columns = more;
     }
-    let order = [Mark, Job, Name, State, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
+    let order = [Mark, Job, Name, JobState, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
     order.into_iter().filter(|column| columns.contains(column)).collect()
 }
 
@@ -148,19 +149,19 @@ fn first_row(before: usize, selected: usize, height: usize, count: usize) -> usi
 
 fn reason_line(app: &App, row: &Row) -> Option<Line<'static>> {
     let error = row.error.as_ref()?;
-    let style = if row.state == State::Failed { app.theme.bad() } else { app.theme.warning() };
+    let style = if row.state == JobState::Failed { app.theme.bad() } else { app.theme.warning() };
     Some(Line::from(Span::styled(format!(" {} ", printable(error)), style)))
 }
 
 fn line(app: &App, row: &Row, now: Millis, columns: &[Column]) -> TableRow<'static> {
-    let style = if row.state == State::Cancelled { app.theme.faint() } else { Style::new() };
+    let style = if row.state == JobState::Cancelled { app.theme.faint() } else { Style::new() };
     TableRow::new(columns.iter().map(|column| cell(app, row, now, *column)).collect::<Vec<_>>()).style(style)
 }
 
 fn cell(app: &App, row: &Row, now: Millis, column: Column) -> Cell<'static> {
     let theme = app.theme;
     let at_work = app.at_work(row.id);
-    let moves = at_work.filter(|_| row.state == State::Running);
+    let moves = at_work.filter(|_| row.state == JobState::Running);
     let right = |text: String| Cell::from(format!("{text:>0$}", usize::from(column.width())));
     match column {
         Column::Mark => {
@@ -169,9 +170,9 @@ fn cell(app: &App, row: &Row, now: Millis, column: Column) -> Cell<'static> {
         }
         Column::Job => right(row.id.to_string()),
         Column::Name => Cell::from(Text::from(Line::from(title(app, row)))),
-        Column::State => {
+        Column::JobState => {
             let state = match (row.state, at_work) {
-                (State::Running, Some(job)) if job.fps > 0.0 => job.phase.verb(),
+                (JobState::Running, Some(job)) if job.fps > 0.0 => job.phase.verb(),
                 (state, _) => state.name(),
             };
             Cell::from(Span::styled(state, theme.state(row.state)))
@@ -197,16 +198,16 @@ fn cell(app: &App, row: &Row, now: Millis, column: Column) -> Cell<'static> {
 /// How far a job is, with a bar of so many cells, if any.
 fn progress(app: &App, row: &Row, now: Millis, bar: usize) -> String {
     let share = match (row.state, app.at_work(row.id)) {
-        (State::Done, _) => Some(1.0),
+        (JobState::Done, _) => Some(1.0),
         (_, Some(job)) => Some(job.phase.share(job.done, job.total)),
-        (State::Queued | State::Paused, None) if row.frames > 0 => {
+        (JobState::Queued | JobState::Paused, None) if row.frames > 0 => {
             row.phase.map(|phase| phase.share(row.frames, row.total))
         }
         _ => None,
     };
     match (row.state, share) {
-        (State::Failed | State::Cancelled, _) => String::new(),
-        (State::Queued, None) if row.ready > now && bar > 0 => format!("in {} s", (row.ready - now) / 1000),
+        (JobState::Failed | JobState::Cancelled, _) => String::new(),
+        (JobState::Queued, None) if row.ready > now && bar > 0 => format!("in {} s", (row.ready - now) / 1000),
         (_, Some(share)) if bar == 0 => format!("{:3.0}%", 100.0 * share),
         (_, Some(share)) => format!("{} {:3.0}%", app.theme.bar(share as f32, bar), 100.0 * share),
         (_, None) => String::new(),
@@ -216,7 +217,7 @@ fn progress(app: &App, row: &Row, now: Millis, bar: usize) -> String {
 /// A job's name, and why it failed.
 fn title(app: &App, row: &Row) -> Vec<Span<'static>> {
     let mut spans = vec![Span::raw(name(row))];
-    if let (State::Failed, Some(error)) = (row.state, &row.error) {
+    if let (JobState::Failed, Some(error)) = (row.state, &row.error) {
         spans.push(Span::styled(format!("  {}", printable(error)), app.theme.bad()));
     }
     spans

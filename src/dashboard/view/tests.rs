@@ -10,15 +10,16 @@ use super::draw;
 use crate::dashboard::app::{App, Popup, Typing};
 use crate::dashboard::keys::{Keys, Pane};
 use crate::dashboard::theme::Theme;
+use crate::job::JobState;
+use crate::job::Phase;
 use crate::log::Line;
-use crate::pipeline::Phase;
-use crate::queue::{Flow, Row, State};
+use crate::queue::{Flow, Row};
 use crate::service::{AtWork, Detail, Gpu, Machine, Snapshot};
 use crate::telemetry::{Chart, Depth, Figures, Stage, WorkerFigures};
 
 const NOW: i64 = 1_800_000_000_000;
 
-fn row(id: i64, name: &str, state: State) -> Row {
+fn row(id: i64, name: &str, state: JobState) -> Row {
     Row {
         id,
         source: PathBuf::from("/in").join(name),
@@ -33,7 +34,7 @@ fn row(id: i64, name: &str, state: State) -> Row {
         phase: None,
         frames: 0,
         total: None,
-        people: if state == State::Done { 2 } else { 0 },
+        people: if state == JobState::Done { 2 } else { 0 },
         error: None,
         resume: None,
     }
@@ -53,7 +54,7 @@ fn idle() -> Snapshot {
         flow: Flow::Go,
         is_draining: false,
         is_open: true,
-        counts: State::ALL.into_iter().map(|state| (state, 0)).collect(),
+        counts: JobState::ALL.into_iter().map(|state| (state, 0)).collect(),
         machine: Machine {
             cpu: 0.02,
             cores: 2,
@@ -83,21 +84,27 @@ fn idle() -> Snapshot {
 fn busy() -> Snapshot {
     let failed = Row {
         error: Some("it is not a readable video: Invalid data found when processing input".into()),
-        ..row(4, "broken.mp4", State::Failed)
+        ..row(4, "broken.mp4", JobState::Failed)
     };
     let rows = vec![
-        row(1, "serve left \u{1b}[2J.mp4", State::Running),
-        row(2, "長い名前のビデオ 人.mp4", State::Running),
-        row(3, "قفزة عالية.mov", State::Queued),
-        Row { resume: Some(NOW + 60_000), ..row(5, "waits.mkv", State::Paused) },
-        row(6, "a name that is far too long for the column of a terminal that is not wide.mp4", State::Done),
+        row(1, "serve left \u{1b}[2J.mp4", JobState::Running),
+        row(2, "長い名前のビデオ 人.mp4", JobState::Running),
+        row(3, "قفزة عالية.mov", JobState::Queued),
+        Row { resume: Some(NOW + 60_000), ..row(5, "waits.mkv", JobState::Paused) },
+        row(6, "a name that is far too long for the column of a terminal that is not wide.mp4", JobState::Done),
         failed,
     ];
     let mut snapshot = Snapshot {
         fps: 11.5,
         fps_hour: 10.25,
         machine: Machine { cpu: 0.99, ..idle().machine },
-        counts: vec![(State::Running, 2), (State::Queued, 1), (State::Paused, 1), (State::Done, 1), (State::Failed, 1)],
+        counts: vec![
+            (JobState::Running, 2),
+            (JobState::Queued, 1),
+            (JobState::Paused, 1),
+            (JobState::Done, 1),
+            (JobState::Failed, 1),
+        ],
         stages: [5.2, 15.5, 14.25, 0.8, 0.4, 14.0, 2.5, 26.0]
             .into_iter()
             .zip([0.1, 0.5, 1.4, 0.02, 0.0, 0.3, 0.05, 0.5])
@@ -257,7 +264,7 @@ fn what_is_pasted_is_typed_or_nothing() {
 #[test]
 fn a_long_history_is_scrolled_through() {
     let mut snapshot = idle();
-    let rows = (1..=10_000).map(|id| row(id, &format!("clip {id}.mp4"), State::Done)).collect();
+    let rows = (1..=10_000).map(|id| row(id, &format!("clip {id}.mp4"), JobState::Done)).collect();
     snapshot.jobs = Some((1, rows));
     let mut app = app(snapshot);
     press(&mut app, "G");
@@ -270,19 +277,19 @@ fn a_long_history_is_scrolled_through() {
 
 #[test]
 fn what_is_at_work_is_selected_until_the_user_selects() {
-    let with = |states: [State; 2]| {
+    let with = |states: [JobState; 2]| {
         let mut snapshot = idle();
         snapshot.jobs = Some((1, vec![row(1, "a.mp4", states[0]), row(2, "b.mp4", states[1])]));
         snapshot
     };
-    let mut app = app(with([State::Done, State::Done]));
+    let mut app = app(with([JobState::Done, JobState::Done]));
     assert_eq!(app.selected, Some(1));
-    app.see(with([State::Done, State::Running]));
+    app.see(with([JobState::Done, JobState::Running]));
     assert_eq!(app.selected, Some(2));
-    app.see(with([State::Running, State::Queued]));
+    app.see(with([JobState::Running, JobState::Queued]));
     assert_eq!(app.selected, Some(2), "what waits is not passed over");
     press(&mut app, "G");
-    app.see(with([State::Running, State::Done]));
+    app.see(with([JobState::Running, JobState::Done]));
     assert_eq!(app.selected, Some(2), "it was chosen");
 }
 

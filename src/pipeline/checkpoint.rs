@@ -1,7 +1,7 @@
 //! What is done of a job, on disk segment by segment: who dies loses a few seconds of work.
 //!
 //! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. What
-//! follows from it is made again: whoever goes on from a journal gets the same results, byte for byte, as who never stopped.
+//! follows from it is made again: whoever goes on from a checkpoint gets the same results, byte for byte, as who never stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Packet;
 
-/// Version of what is in the file, what the scout remembers included; another one's is begun anew.
-const FORMAT: u32 = 7;
+/// Version of what is in the file, what tracking remembers included; another one's is begun anew.
+const FORMAT: u32 = 8;
 
 const SCHEMA: &str = "
-    CREATE TABLE about (job TEXT NOT NULL) STRICT;
+    CREATE TABLE about (job TEXT NOT NULL, is_solved INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE solved (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
     CREATE TABLE observed (frames INTEGER PRIMARY KEY, segment BLOB NOT NULL) STRICT;
     CREATE TABLE drawn (frames INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE packets (
@@ -27,17 +28,17 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
-/// Why a journal cannot be kept.
+/// Why a checkpoint cannot be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("what is done cannot be written down in {}: {source}", path.display())]
-pub struct JournalError {
+pub struct CheckpointError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong.
     pub source: Cause,
 }
 
-/// What is wrong with a journal.
+/// What is wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// SQLite or the disk.
@@ -48,7 +49,7 @@ pub enum Cause {
     Form(#[from] postcard::Error),
 }
 
-impl JournalError {
+impl CheckpointError {
     /// Whether there is no room.
     pub fn is_disk_full(&self) -> bool {
         matches!(&self.source, Cause::Database(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
@@ -56,35 +57,72 @@ impl JournalError {
 }
 
 /// Names the file in an error.
-fn at<T>(path: &Path, result: Result<T, Cause>) -> Result<T, JournalError> {
-    result.map_err(|source| JournalError { path: path.to_owned(), source })
+fn at<T>(path: &Path, result: Result<T, Cause>) -> Result<T, CheckpointError> {
+    result.map_err(|source| CheckpointError { path: path.to_owned(), source })
 }
 
-/// The journal of one job.
-pub struct Journal {
+/// The checkpoint of one job.
+pub struct Checkpoint {
     path: PathBuf,
     db: Connection,
     /// Whether packets were stored since the last complete segment.
     is_open: bool,
 }
 
-impl Journal {
-    /// Opens or makes the journal of what `job` describes: the same words mean the same results. Another job's is emptied,
-    /// and so is what cannot be read.
+impl Checkpoint {
+    /// Opens or makes the checkpoint of what `job` describes: the same words mean the same results. Another job's is emptied,
+    /// and so is what cannot be understood.
     ///
     /// # Errors
-    /// Those of SQLite and the disk; so have all methods below.
-    pub fn open(path: &Path, job: &str) -> Result<Self, JournalError> {
+    /// Those of SQLite and the disk, which may pass; so have all methods below.
+    pub fn open(path: &Path, job: &str) -> Result<Self, CheckpointError> {
         let db = match continued(path, job) {
             Ok(Some(db)) => Ok(db),
-            Ok(None) | Err(_) => begun(path, job),
+            Ok(None) => begun(path, job),
+            Err(error) if is_damaged(&error) => begun(path, job),
+            Err(error) => Err(error.into()),
         };
         Ok(Self { path: path.to_owned(), db: at(path, db)?, is_open: false })
     }
 
-    /// Makes the next [`Journal::open`] begin anew. What is drawn of a segment that is not complete goes first: inside its
+    /// Whether what is in it cannot be understood, by an error of one of the methods below.
+    pub fn is_beyond_use(error: &CheckpointError) -> bool {
+        match &error.source {
+            Cause::Database(error) => is_damaged(error),
+            Cause::Form(_) => true,
+        }
+    }
+
+    /// Writes down what was made of all that was observed, piece by piece.
+    pub fn add_solved<T: Serialize>(&mut self, pieces: impl Iterator<Item = T>) -> Result<(), CheckpointError> {
+        let write = || {
+            let transaction = self.db.transaction()?;
+            for piece in pieces {
+                let bytes = postcard::to_allocvec(&piece)?;
+                transaction.prepare_cached("INSERT INTO solved (piece) VALUES (?1)")?.execute(params![bytes])?;
+            }
+            transaction.execute("UPDATE about SET is_solved = 1", [])?;
+            Ok(transaction.commit()?)
+        };
+        at(&self.path, write())
+    }
+
+    /// What was made of all that was observed, in order; `None` where that is not done yet.
+    pub fn solved<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, CheckpointError> {
+        let read = || {
+            if !self.db.query_row("SELECT is_solved FROM about", [], |row| row.get::<_, bool>(0))? {
+                return Ok(None);
+            }
+            let mut all = self.db.prepare("SELECT piece FROM solved ORDER BY number")?;
+            let pieces = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            pieces.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect::<Result<_, Cause>>().map(Some)
+        };
+        at(&self.path, read())
+    }
+
+    /// Makes the next [`Checkpoint::open`] begin anew. What is drawn of a segment that is not complete goes first: inside its
     /// transaction nothing would be kept of this either.
-    pub fn forget(&mut self) -> Result<(), JournalError> {
+    pub fn forget(&mut self) -> Result<(), CheckpointError> {
         let mut forget = || {
             if std::mem::replace(&mut self.is_open, false) {
                 self.db.execute_batch("ROLLBACK")?;
@@ -95,7 +133,7 @@ impl Journal {
     }
 
     /// The segments of the observing pass so far, in order.
-    pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, JournalError> {
+    pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, CheckpointError> {
         let read = || {
             let mut all = self.db.prepare("SELECT segment FROM observed ORDER BY frames")?;
             let segments = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
@@ -105,7 +143,7 @@ impl Journal {
     }
 
     /// Adds a segment of the observing pass, which has now seen `frames`.
-    pub fn add_observed<T: Serialize>(&self, frames: u64, segment: &T) -> Result<(), JournalError> {
+    pub fn add_observed<T: Serialize>(&self, frames: u64, segment: &T) -> Result<(), CheckpointError> {
         let write = || {
             let bytes = postcard::to_allocvec(segment)?;
             self.db.execute("INSERT OR REPLACE INTO observed VALUES (?1, ?2)", params![frames as i64, bytes])?;
@@ -115,13 +153,13 @@ impl Journal {
     }
 
     /// Frames in the segments of the drawing pass so far.
-    pub fn drawn(&self) -> Result<u64, JournalError> {
+    pub fn drawn(&self) -> Result<u64, CheckpointError> {
         let frames = self.db.query_row("SELECT COALESCE(MAX(frames), 0) FROM drawn", [], |row| row.get::<_, i64>(0));
         at(&self.path, frames.map(i64::unsigned_abs).map_err(Cause::from))
     }
 
     /// Adds packets to the segment that is being drawn.
-    pub fn add_packets(&mut self, packets: &[Packet]) -> Result<(), JournalError> {
+    pub fn add_packets(&mut self, packets: &[Packet]) -> Result<(), CheckpointError> {
         let mut write = || {
             for packet in packets {
                 if !std::mem::replace(&mut self.is_open, true) {
@@ -137,7 +175,7 @@ impl Journal {
     }
 
     /// Completes the segment that is being drawn: `frames` are drawn now.
-    pub fn complete_drawn(&mut self, frames: u64) -> Result<(), JournalError> {
+    pub fn complete_drawn(&mut self, frames: u64) -> Result<(), CheckpointError> {
         let mut write = || {
             if !std::mem::replace(&mut self.is_open, false) {
                 self.db.execute_batch("BEGIN IMMEDIATE")?;
@@ -149,7 +187,7 @@ impl Journal {
     }
 
     /// Stamps of all packets, in order.
-    pub fn stamps(&self) -> Result<Vec<i64>, JournalError> {
+    pub fn stamps(&self) -> Result<Vec<i64>, CheckpointError> {
         let read = || {
             let mut all = self.db.prepare("SELECT stamp FROM packets ORDER BY number")?;
             let stamps = all.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
@@ -159,7 +197,10 @@ impl Journal {
     }
 
     /// Gives all packets in order.
-    pub fn each_packet<E: From<JournalError>>(&self, mut take: impl FnMut(Packet) -> Result<(), E>) -> Result<(), E> {
+    pub fn each_packet<E: From<CheckpointError>>(
+        &self,
+        mut take: impl FnMut(Packet) -> Result<(), E>,
+    ) -> Result<(), E> {
         let sql = "SELECT stamp, duration, flags, data FROM packets ORDER BY number";
         let mut all = at(&self.path, self.db.prepare(sql).map_err(Cause::from))?;
         let packets = all.query_map([], |row| {
@@ -172,7 +213,7 @@ impl Journal {
     }
 }
 
-/// Frames in the segments of both passes in a journal, whatever job it is of; none when it cannot be read.
+/// Frames in the segments of both passes in a checkpoint, whatever job it is of; none when it cannot be read.
 pub fn frames_written_down(path: &Path) -> u64 {
     let count = || {
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -185,7 +226,23 @@ pub fn frames_written_down(path: &Path) -> u64 {
     count().map_or(0, i64::unsigned_abs)
 }
 
-fn continued(path: &Path, job: &str) -> Result<Option<Connection>, Cause> {
+/// Whether an error says that a file is no checkpoint, and not that the disk is busy or fails.
+fn is_damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
+    match error {
+        // A table or column that is missing is an unknown error to SQLite.
+        rusqlite::Error::SqliteFailure(error, _) => {
+            matches!(error.code, DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
+        }
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        _ => false,
+    }
+}
+
+fn continued(path: &Path, job: &str) -> rusqlite::Result<Option<Connection>> {
     let db = Connection::open(path)?;
     let format: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if format != FORMAT {
@@ -200,7 +257,7 @@ fn begun(path: &Path, job: &str) -> Result<Connection, Cause> {
     drop(std::fs::remove_file(path));
     let db = Connection::open(path)?;
     db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT};"))?;
-    db.execute("INSERT INTO about VALUES (?1)", [job])?;
+    db.execute("INSERT INTO about (job) VALUES (?1)", [job])?;
     db.execute_batch("COMMIT")?;
     Ok(db)
 }
@@ -216,38 +273,38 @@ mod tests {
     #[test]
     fn only_whole_segments_of_the_same_job_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.journal");
-        let mut journal = Journal::open(&path, "a").unwrap();
-        journal.add_observed(2, &("first", 1.5f32)).unwrap();
-        journal.add_packets(&[packet(0), packet(2)]).unwrap();
-        journal.complete_drawn(2).unwrap();
-        journal.add_packets(&[packet(3)]).unwrap();
-        drop(journal);
+        let path = folder.path().join("1.checkpoint");
+        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        checkpoint.add_observed(2, &("first", 1.5f32)).unwrap();
+        checkpoint.add_packets(&[packet(0), packet(2)]).unwrap();
+        checkpoint.complete_drawn(2).unwrap();
+        checkpoint.add_packets(&[packet(3)]).unwrap();
+        drop(checkpoint);
 
-        let journal = Journal::open(&path, "a").unwrap();
-        assert_eq!(journal.observed::<(String, f32)>().unwrap(), [("first".to_owned(), 1.5)]);
-        assert_eq!(journal.drawn().unwrap(), 2);
-        assert_eq!(journal.stamps().unwrap(), [0, 2]);
+        let checkpoint = Checkpoint::open(&path, "a").unwrap();
+        assert_eq!(checkpoint.observed::<(String, f32)>().unwrap(), [("first".to_owned(), 1.5)]);
+        assert_eq!(checkpoint.drawn().unwrap(), 2);
+        assert_eq!(checkpoint.stamps().unwrap(), [0, 2]);
         let mut packets = Vec::new();
         let take = |packet| {
             packets.push(packet);
-            Ok::<_, JournalError>(())
+            Ok::<_, CheckpointError>(())
         };
-        journal.each_packet(take).unwrap();
+        checkpoint.each_packet(take).unwrap();
         assert_eq!(packets, [packet(0), packet(2)]);
-        drop(journal);
+        drop(checkpoint);
 
-        assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.journal"))), (4, 0));
-        let mut journal = Journal::open(&path, "b").unwrap();
-        assert_eq!((journal.drawn().unwrap(), journal.stamps().unwrap()), (0, Vec::new()));
-        journal.add_observed(2, &1).unwrap();
+        assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.checkpoint"))), (4, 0));
+        let mut checkpoint = Checkpoint::open(&path, "b").unwrap();
+        assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (0, Vec::new()));
+        checkpoint.add_observed(2, &1).unwrap();
         // In the middle of a segment.
-        journal.add_packets(&[packet(0)]).unwrap();
-        journal.forget().unwrap();
-        assert!(journal.stamps().unwrap().is_empty());
-        drop(journal);
-        assert!(Journal::open(&path, "b").unwrap().observed::<u8>().unwrap().is_empty());
+        checkpoint.add_packets(&[packet(0)]).unwrap();
+        checkpoint.forget().unwrap();
+        assert!(checkpoint.stamps().unwrap().is_empty());
+        drop(checkpoint);
+        assert!(Checkpoint::open(&path, "b").unwrap().observed::<u8>().unwrap().is_empty());
         std::fs::write(&path, "no database").unwrap();
-        assert_eq!(Journal::open(&path, "b").unwrap().drawn().unwrap(), 0);
+        assert_eq!(Checkpoint::open(&path, "b").unwrap().drawn().unwrap(), 0);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::telemetry::{Stage, Summary, Timings};
 
 /// `NAME.report.json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Version of this file's layout.
     pub meshreel: u32,
@@ -38,20 +38,10 @@ pub struct Report {
     /// What else the user should know.
     pub warnings: Vec<String>,
     /// Times of each stage, in the order of the data flow.
-    pub stages: BTreeMap<StageName, Summary>,
-}
-
-/// A [`Stage`] as a key, ordered as the data flows.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct StageName(usize);
-
-impl Serialize for StageName {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Stage::ALL[self.0].serialize(serializer)
-    }
+    pub stages: BTreeMap<Stage, Summary>,
 }
 
 /// The figures of every stage.
-pub fn stages(timings: &Timings) -> BTreeMap<StageName, Summary> {
-    Stage::ALL.iter().enumerate().map(|(i, stage)| (StageName(i), timings.summary(*stage))).collect()
+pub fn stages(timings: &Timings) -> BTreeMap<Stage, Summary> {
+    Stage::ALL.into_iter().map(|stage| (stage, timings.summary(stage))).collect()
 }

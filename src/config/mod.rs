@@ -1,0 +1,290 @@
+//! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
+
+mod folders;
+mod paths;
+mod read;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use folders::{Originals, Preset, Watch};
+pub use read::ConfigError;
+
+use crate::clock::{self, Hours};
+use crate::job::range::ranged;
+use crate::job::{Encode, JobSettings, with_overrides};
+use crate::pose::Device;
+use paths::{absolute, default_state, home, user_folder};
+use read::parse;
+
+with_overrides! {
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder for what meshreel remembers between runs.
+    pub state: PathBuf,
+    /// Detection worker threads; 0 is one per processor core.
+    #[serde(deserialize_with = "workers")]
+    pub workers: usize,
+    /// Where the networks run.
+    pub device: Device,
+    /// How the output video is written.
+    pub encode: Encode,
+    /// Where the networks, the body and the runtime library are.
+    pub models: Folder,
+    /// The inference library.
+    pub onnxruntime: OnnxRuntime,
+    /// How the queue is worked through.
+    pub jobs: Jobs,
+    /// What a video may be at most.
+    pub limits: Limits,
+    /// Programs that are told what became of a video.
+    pub hooks: Hooks,
+    /// The files that `meshreel run` writes its log to.
+    pub log: Log,
+    /// What the dashboard looks like.
+    pub dashboard: Dashboard,
+    /// Other keys for what the dashboard can do, by the names of the actions.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// Folders that `meshreel` takes videos from.
+    pub watch: Vec<Watch>,
+}
+}
+
+/// `[models]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Folder {
+    /// Empty: looked for beside the program.
+    pub folder: PathBuf,
+}
+
+/// `[onnxruntime]`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnnxRuntime {
+    /// `libonnxruntime.so`; empty: the one in the models folder.
+    pub library: PathBuf,
+}
+
+/// `[jobs]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jobs {
+    /// Videos at a time.
+    #[serde(deserialize_with = "concurrent")]
+    pub concurrent: usize,
+    /// Seconds for which a dropped file's size and time must not change before it is taken.
+    #[serde(deserialize_with = "settle")]
+    pub settle: f64,
+    /// How often a job is tried when something fails that may pass.
+    #[serde(deserialize_with = "attempts")]
+    pub attempts: u32,
+    /// Megabytes that must be free where results and state go for a job to begin; it waits for them.
+    pub room: u64,
+    /// Hours of the day in which jobs are worked on; always when not given.
+    #[serde(deserialize_with = "clock::hours")]
+    pub hours: Option<Hours>,
+    /// Days for which finished jobs are kept in the history; 0 is for ever.
+    pub history_days: u32,
+}
+
+/// `[limits]`: what is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Seconds of a video; 0 is no limit.
+    #[serde(deserialize_with = "seconds")]
+    pub seconds: f64,
+    /// Pixels of a frame; 0 is no limit but that of 16384 pixels a side.
+    pub pixels: u64,
+    /// Megabytes of a file; 0 is no limit.
+    pub megabytes: u64,
+}
+
+/// `[hooks]`: programs and their arguments, run without a shell, with the job as JSON on standard input.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hooks {
+    /// After results are in place.
+    pub done: Vec<String>,
+    /// After a video was given up or refused.
+    pub failed: Vec<String>,
+    /// Seconds after which a hook is ended.
+    #[serde(deserialize_with = "timeout")]
+    pub timeout: f64,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How lines look, in the files and with `--headless`.
+    pub format: LogFormat,
+    /// Days, a file each, that are kept; 0 writes no files.
+    pub days: u16,
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// `[dashboard]`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dashboard {
+    /// How often it is drawn at most, times a second.
+    #[serde(deserialize_with = "fps")]
+    pub fps: f64,
+    /// Whether the mouse selects and scrolls.
+    pub mouse: Switch,
+    /// Whether pictures are shown from the start.
+    pub preview: Switch,
+}
+
+/// Whether something is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+    /// It is, but not over SSH.
+    Auto,
+}
+
+impl Switch {
+    /// What that is in this terminal.
+    pub fn is_on(self) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+            Self::Auto => std::env::var_os("SSH_CONNECTION").is_none(),
+        }
+    }
+}
+
+impl Default for Dashboard {
+    fn default() -> Self {
+        Self { fps: 10.0, mouse: Switch::Auto, preview: Switch::Auto }
+    }
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self { done: Vec::new(), failed: Vec::new(), timeout: 60.0 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, days: 14 }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            state: default_state(),
+            workers: 0,
+            device: Device::Auto,
+            encode: Encode::default(),
+            models: Folder::default(),
+            onnxruntime: OnnxRuntime::default(),
+            jobs: Jobs::default(),
+            limits: Limits::default(),
+            hooks: Hooks::default(),
+            log: Log::default(),
+            dashboard: Dashboard::default(),
+            keys: BTreeMap::new(),
+            watch: Vec::new(),
+            model: None,
+            style: None,
+            opacity: None,
+            stature: None,
+        }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { concurrent: 1, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
+    }
+}
+
+impl Config {
+    /// Reads `file`, or the user's own configuration file where there is one, or takes the defaults.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let own = user_folder("XDG_CONFIG_HOME", ".config").join("config.toml");
+        let path = match file {
+            Some(path) => path,
+            None if own.exists() => &own,
+            None => return Ok(Self::default()),
+        };
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config = Self::parse(&text, path)?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses the text of a configuration; `path` is for messages alone.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        parse(text, path)
+    }
+
+    /// How jobs are done where nothing else is said.
+    pub fn job_settings(&self) -> JobSettings {
+        JobSettings { encode: self.encode.clone(), ..JobSettings::default() }.with(&self.overrides())
+    }
+
+    /// Detection worker threads with 0 replaced by the number of cores.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+
+    /// Relative paths are relative to the configuration file; `~/` is the home folder.
+    fn resolve_paths(&mut self, base: &Path) {
+        let resolve = |path: &mut PathBuf| {
+            if path.as_os_str().is_empty() {
+                return;
+            }
+            let joined = match path.strip_prefix("~") {
+                Ok(rest) => home().join(rest),
+                Err(_) => base.join(&*path),
+            };
+            *path = absolute(&joined);
+        };
+        resolve(&mut self.state);
+        resolve(&mut self.models.folder);
+        resolve(&mut self.onnxruntime.library);
+        for watch in &mut self.watch {
+            resolve(&mut watch.path);
+            resolve(&mut watch.output);
+            resolve(&mut watch.originals_folder);
+        }
+    }
+}
+
+ranged! {
+    workers: usize = 0..=256;
+    concurrent: usize = 0..=64;
+    settle: f64 = 0.0..=86_400.0;
+    attempts: u32 = 1..=1000;
+    seconds: f64 = 0.0..=1e9;
+    fps: f64 = 0.1..=60.0;
+    timeout: f64 = 0.1..=86_400.0;
+}

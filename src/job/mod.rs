@@ -1,0 +1,20 @@
+//! What a job is, in words that queue, service, pipeline and dashboard share: its specification, its settings, the names of its
+//! results, what happens to it, and its report. Nothing here works on anything; all of it can be written down and read again.
+
+mod context;
+mod event;
+mod outputs;
+pub mod range;
+mod report;
+mod settings;
+mod spec;
+mod state;
+
+pub use context::JobContext;
+pub use event::{Event, Phase};
+pub use outputs::{OutputNames, whole};
+pub use report::{Report, stages};
+pub(crate) use settings::with_overrides;
+pub use settings::{Encode, JobSettings, Model, Overrides, Style};
+pub use spec::{Failure, FailureKind, JobSpec};
+pub use state::{JobState, Stamp};
