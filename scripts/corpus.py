@@ -424,6 +424,23 @@ def has(wanted):
     return check
 
 
+def channels(count):
+    """The sound has so many channels."""
+    return lambda outcome: expect(outcome.result.of_kind("audio")[0]["channels"] == count, f"{count} channels",
+                                  outcome.result.of_kind("audio")[0]["channels"])
+
+
+def channels_or_told(count):
+    """The sound has so many channels, or a warning says how many it has."""
+
+    def check(outcome):
+        came = outcome.result.of_kind("audio")[0]["channels"]
+        if came != count:
+            warned(f"{came} channels instead of {count}")(outcome)
+
+    return check
+
+
 def same_packets(source, result):
     """A stream was copied byte for byte. Streams are called as ffmpeg calls them, such as a:1."""
 
@@ -733,6 +750,24 @@ def damage_told(outcome):
     expect(told, "a word of the damage", "none in motion and report")
 
 
+def begins_near_the_picture(outcome):
+    """No sound that an edit list hides comes before the first picture."""
+    packets = outcome.result.packets(outcome.result.of_kind("audio")[0])
+    early = outcome.result.times[0] - float(packets[0]["pts_time"])
+    expect(early < 0.05, "sound from the first picture on", f"{early:.3f} s before it")
+
+
+def damage_reaches(first):
+    """Marks go on after a damaged whole picture, to the next one."""
+
+    def check(outcome):
+        marked = [row["frame"] for row in outcome.motion[1] if row.get("corrupt")]
+        expect(len(marked) >= 4 and set(range(first, first + 4)) & set(marked), f"marks from frame {first} on for a group", marked)
+        expect(marked == list(range(marked[0], marked[-1] + 1)), "marks in a row", marked)
+
+    return check
+
+
 def hole_marked(first, end):
     """Frames between a hole and the next whole picture are marked corrupt; those before and after are not."""
 
@@ -890,6 +925,31 @@ def without_middle(first, last):
     return lambda data: data[:len(data) * first // 100 // 188 * 188] + data[len(data) * last // 100 // 188 * 188:]
 
 
+def cut_without_loss(options):
+    """By ffmpeg's copying from the middle of a group: the key frame is there, and hidden by an edit list."""
+
+    def make(folder, path):
+        whole = path + ".whole.mp4"
+        ffmpeg(folder, f"-i base.mp4 -an -t 1.6 -vf scale=320:180,fps=10 {options}", whole)
+        ffmpeg(folder, "-ss 0.45", "-i", whole, "-c", "copy", path)
+        os.remove(whole)
+
+    return make
+
+
+def without_part_of_key_frame(data):
+    """A transport stream that lacks a packet in the middle of its second whole picture."""
+    packets = [data[at:at + 188] for at in range(0, len(data), 188)]
+    video = [at for at, p in enumerate(packets) if (p[1] & 0x1f) << 8 | p[2] == 256]
+    begins = [at for at in video if packets[at][1] & 0x40]
+    # The adaptation field says where one can begin to play.
+    whole = [at for at in begins if packets[at][3] & 0x20 and packets[at][4] and packets[at][5] & 0x40]
+    after = next(at for at in begins if at > whole[1])
+    inside = [at for at in video if whole[1] < at < after]
+    del packets[inside[len(inside) // 2]]
+    return b"".join(packets)
+
+
 def without_packet(number):
     """A transport stream that lacks a packet in the middle of its video, at about the fifth of twelve frames."""
 
@@ -975,6 +1035,9 @@ TEXTS = [("words.srt", WORDS), ("chapters.txt", CHAPTERS), ("square.sup", pgs())
 # As ffmpeg's options: H.264 made quickly; the sound's 13th stamp repeats the 12th.
 X264 = "-c:v libx264 -preset ultrafast -crf 12"
 REPEAT = "-bsf:a \"setts=pts='if(eq(N,12),PREV_OUTPTS,PTS)':dts='if(eq(N,12),PREV_OUTDTS,DTS)'\""
+GROUPS = "-i base.mp4 -an -t 1.2 -vf scale=320:180,fps=10 -g 250 -force_key_frames 0.6"
+HEVC = "-c:v libx265 -preset ultrafast -x265-params log-level=none:repeat-headers=1:keyint=6:min-keyint=6:scenecut=0"
+MPEG2 = "-i base.mp4 -an -t 1.2 -vf scale=320:180,fps=25 -g 15 -sc_threshold 1000000000 -c:v mpeg2video -q:v 3"
 HDR = "-color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc"
 HDR10 = (f"{HDR} -c:v libx265 -preset ultrafast -x265-params log-level=none:hdr10=1:"
          "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400")
@@ -1213,6 +1276,18 @@ for codec, encoder, run in [("dts", "dca -ar 48000", "avi"), ("eac3", "eac3", "a
                             ("eight", "flac -ac 8", "flv"), ("surround", "flac -ac 6", "ts")]:
     case(f"streams/{run}-{codec}", f"{run}-{codec}.mkv", ff(f"-i few.mov -c:v copy -c:a {encoder} -strict -2"), run, done,
          accounted_for, streams("audio \\S+"), in_sync)
+for codec, encoder in (("aac", "aac"), ("pcm", "pcm_s16le"), ("mp3", "libmp3lame"), ("ac3", "ac3")):
+    case(f"clock/gap-avi-{codec}", f"gap-avi-{codec}.mkv",
+         ff(f"-i noise.mov -t 1.2 -vf scale=320:180,fps=10/3 {X264} -af \"aselect='lt(t,0.3)+gt(t,0.6)'\" -c:a {encoder}"), "avi", done,
+         in_sync_at(0.06, 0.7))
+for rate, count in ((8000, 1), (16000, 2)):
+    case(f"streams/flv-pcm-{rate}", f"flv-pcm-{rate}.mkv", ff(f"-i few.mov -c:v copy -c:a pcm_s16le -ar {rate} -ac {count}"), "flv",
+         done, in_sync, accounted_for)
+case("streams/surround-ts", "surround-ts.mkv", ff("-i few.mov -c:v copy -c:a flac -ac 6"), "ts flv", done, in_sync, channels(6))
+case("streams/surround-8", "surround-8.mkv", ff("-i few.mov -c:v copy -c:a flac -ac 8"), "flv ts", done, in_sync, channels_or_told(8))
+case("beside/video-language", "video-language.mkv",
+     ff("-i few.mov -c:v copy -an -metadata:s:v language=jpn -metadata:s:v title='a view'"), "flv", done, warned("language", "video"),
+     warned("a view"))
 case("streams/flv-two", "flv-two.mkv", ff("-i few.mov -map 0:v -map 0:a -map 0:a -c:v copy -c:a aac "
                                           "-metadata:s:a:1 language=spa"), "flv", done, in_sync, streams("audio aac"),
      warned("sound 2", "no more", "spa"))
@@ -1342,6 +1417,11 @@ case("clock/sound-late", "sound-late.mkv", ff(LATE_SOUND.format("aac")), "mp4", 
 for codec in ("aac", "pcm_s16le", "flac", "ac3"):
     case(f"clock/sound-late-avi-{codec}", f"sound-late-avi-{codec}.mkv", ff(LATE_SOUND.format(codec)), "avi", done,
          in_sync_at(0.36, 0.5))
+case("clock/hidden-silent", "hidden-silent.mp4", elsewhere("-ss 0.8 -i noise-aac.mp4 -c copy", ".mp4"), "mkv ts", done,
+     begins_near_the_picture)
+for title, options in (("hevc", f"{HEVC}:bframes=0 -tag:v hvc1".replace("keyint=6:min-keyint=6", "keyint=8:min-keyint=8")),
+                       ("mpeg4", "-c:v mpeg4 -q:v 3 -g 8"), ("h264", f"{X264} -g 8")):
+    case(f"corrupt/none-cut-{title}", f"cut-{title}.mp4", cut_without_loss(options), "mp4", done, no_corrupt_mark, people)
 case("clock/hidden", "hidden.mp4", elsewhere("-ss 0.8 -i noise-aac.mp4 -c copy", ".mp4"), "mkv mp4", done, in_sync_at(0.06))
 case("clock/later", "later.ts", joined(("later-a.ts", PART.format(encoder="ac3")),
                                        ("later-b.ts", PART.format(encoder="ac3") + " -output_ts_offset 3000")), "mp4 mkv",
@@ -1401,9 +1481,6 @@ for codec, ending, options in (("x264", "mkv", X264), ("prores", "mov", "-c:v pr
          "mp4", done, fields("progressive"))
 
 # 11. Frames that are garbage. A whole picture comes at 0.6 s; the file begins after the one before it.
-GROUPS = "-i base.mp4 -an -t 1.2 -vf scale=320:180,fps=10 -g 250 -force_key_frames 0.6"
-HEVC = "-c:v libx265 -preset ultrafast -x265-params log-level=none:repeat-headers=1:keyint=6:min-keyint=6:scenecut=0"
-MPEG2 = "-i base.mp4 -an -t 1.2 -vf scale=320:180,fps=25 -g 15 -sc_threshold 1000000000 -c:v mpeg2video -q:v 3"
 for title, file, options, cut, runs, least in [
     ("h264", "garbage.ts", f"{GROUPS} {X264}", 33, "mp4", 1),
     ("h264-b", "garbage-b.ts", f"{GROUPS} -c:v libx264 -preset veryfast -crf 20", 25, "mp4 mkv", 1),
@@ -1433,6 +1510,13 @@ for title, options in [("hevc", f"{HEVC}:bframes=0"), ("hevc-b", f"{HEVC}:bframe
          changed(ff(f"{GROUPS.replace('-force_key_frames 0.6', '-force_key_frames 0.4,0.8')} {options}".replace(
              "keyint=6:min-keyint=6", "keyint=4:min-keyint=4")), without_packet(2)),
          "mp4", done_with(None), hole_marked(4, 8))
+for title, options, first in [
+    ("open-hevc", "-c:v libx265 -preset ultrafast -x265-params log-level=none:repeat-headers=1:keyint=4:min-keyint=4:scenecut=0:bframes=2:"
+                  "b-adapt=0:open-gop=1", 4),
+    ("open-h264", "-c:v libx264 -preset fast -x264-params keyint=4:min-keyint=4:bframes=2:b-adapt=0:open-gop=1:scenecut=0", 4),
+]:
+    case(f"corrupt/hole-{title}", f"hole-{title}.ts", changed(ff(f"{GROUPS.replace('-force_key_frames 0.6', '')} {options}"),
+                                                             without_part_of_key_frame), "mp4", done_with(None), damage_reaches(first))
 case("corrupt/end-cut", "broken-end.mkv",
      changed(ff("-i clip.mov -c:v copy -c:a aac"), lambda data: data[:len(data) * 70 // 100]), "mp4",
      done_with(None), in_sync_at(0.06), no_corrupt_mark)

@@ -117,7 +117,8 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
         ("codec = \"h264_vaapi\"", "choose another, such as libx264 or h264_nvenc"),
         ("preset = \"turbo\"", "preset turbo"),
         ("codec = \"libx256\"", "`ffmpeg -encoders` lists"),
-        ("container = \"h264\"", "'h264' files do not take this video by 'libx264'"),
+        ("container = \"webm\"", "'webm' files do not take this video by 'libx264'"),
+        ("container = \"ts\"\ncodec = \"libsvtav1\"", "'ts' files do not take this video by 'libsvtav1'"),
     ] {
         let configuration = format!("[encode]\n{settings}\n");
         let said = process(folder.path(), &[&source], &configuration, 1);
@@ -130,7 +131,7 @@ fn an_encoder_or_container_that_will_not_do_is_told_before_the_work() {
     for container in ["mp5", "", "../x", "png"] {
         let said = process(folder.path(), &[&source], &format!("[encode]\ncontainer = \"{container}\"\n"), 2);
         assert!(
-            said.contains("c.toml:2: container is") && said.contains("such as mp4, mov or mkv"),
+            said.contains("c.toml:2: container is") && said.contains("one of mp4, m4v, mov, mkv,"),
             "{container}: {said}"
         );
     }
@@ -264,7 +265,7 @@ fn side_streams_are_copied_or_converted() {
     for (container, kept, warning) in [
         ("flv", "h264 aac", "sound 2 (pcm_s16le, deu) was left out: 'flv' files"),
         ("ts", "h264 aac mp2", "subtitles 1 (ass) was left out: 'mpegts' files"),
-        ("avi", "h264 aac pcm_s16le", "subtitles 1 (ass) was left out: 'avi' files"),
+        ("avi", "h264 pcm_s16le pcm_s16le", "subtitles 1 (ass) was left out: 'avi' files"),
     ] {
         let said = process(folder.path(), &[&clip], &format!("[encode]\ncontainer = \"{container}\"\n"), 0);
         assert!(said.contains(warning), "{container}: {said}");
@@ -274,7 +275,9 @@ fn side_streams_are_copied_or_converted() {
         // Transport streams list theirs once more by programme.
         streams.truncate(kept.split(' ').count());
         assert_eq!(streams.join(" "), kept, "{container}");
-        assert_eq!(stream_md5(&result, "a:0", false), stream_md5(&clip, "a:0", false), "{container}");
+        if container != "avi" {
+            assert_eq!(stream_md5(&result, "a:0", false), stream_md5(&clip, "a:0", false), "{container}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, OPACITY, STATURE, ranged};
 use crate::body;
-use crate::media::{EncodeSettings, has_container};
+use crate::media::{CONTAINERS, EncodeSettings};
 
 /// Which landmark networks look at a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -203,10 +203,11 @@ impl Encode {
 
 fn container<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let name = String::deserialize(input)?;
-    match has_container(&name) {
+    match CONTAINERS.contains(&&*name) {
         true => Ok(name),
         false => Err(serde::de::Error::custom(format!(
-            "container is \"{name}\"; it must be the ending of a kind of video file that FFmpeg writes, such as mp4, mov or mkv"
+            "container is \"{name}\"; it must be one of {}",
+            CONTAINERS.join(", ")
         ))),
     }
 }

@@ -12,13 +12,13 @@ use ffmpeg_next as ffmpeg;
 
 use super::MediaError;
 use super::av::{Options, check, file_url, tag};
-use super::encode::{container, copy_stream_description};
-use super::packet_clock::in_seconds;
+use super::container::container;
+use super::encode::copy_stream_description;
 use super::side_streams::Target;
 use super::transcode::{SoundForm, Transcoder};
 
-/// Seconds by which sound may be heard early or late before anybody notices.
-const IN_STEP: f64 = 0.02;
+/// Samples a second that FLV has for sound that is not compressed; others would be played at one of these.
+const FLV_RATES: [i32; 3] = [11_025, 22_050, 44_100];
 
 /// What transport streams carry under a name that players know; FFmpeg has no list of it.
 const TRANSPORTED: [&str; 12] =
@@ -60,28 +60,27 @@ pub(super) fn name(input: &Input, index: usize) -> Option<String> {
     Some(format!("{kind} {number} ({codec}{})", more.collect::<String>()))
 }
 
-/// Adds a stream to the output: as it is if its container takes it, else converted if it can be. `shift`: added to the source's
-/// time stamps, microseconds.
+/// Adds a stream to the output: as it is if its container takes it, else converted if it can be.
 pub(super) fn add_stream(
     path: &Path,
     input: &mut Input,
     index: usize,
     name: &str,
-    shift: i64,
     output: &mut Output,
     warnings: &mut Vec<String>,
 ) -> Result<Target, MediaError> {
     // SAFETY: a stream of the open input.
     let from = unsafe { *(*input.as_mut_ptr()).streams.add(index) };
     // SAFETY: as above; the output lives.
-    let (medium, id, container, start) = unsafe {
+    let (medium, id, container, rate) = unsafe {
         let parameters = &*(*from).codecpar;
         let container = std::ffi::CStr::from_ptr((*(*output.as_ptr()).oformat).name).to_string_lossy();
-        let start = match (*from).start_time {
-            ffi::AV_NOPTS_VALUE => 0.0,
-            start => in_seconds(start, (*from).time_base) + shift as f64 / 1e6,
-        };
-        (Type::from(parameters.codec_type), ffmpeg::codec::Id::from(parameters.codec_id), container, start)
+        (
+            Type::from(parameters.codec_type),
+            ffmpeg::codec::Id::from(parameters.codec_id),
+            container,
+            parameters.sample_rate,
+        )
     };
     // SAFETY: a number of a stream of the open input.
     let is_cover = unsafe { (*from).disposition } & ffi::AV_DISPOSITION_ATTACHED_PIC != 0;
@@ -98,10 +97,12 @@ pub(super) fn add_stream(
             (*proposed.0).codec_tag = 0;
         }
     }
-    let can_be_named = is_known(&container, medium, id, output);
-    let can_be_copied = can_be_named
+    // Without stamps nothing can be silent for a while. Sound that had none before is as it was.
+    let loses_time = medium == Type::Audio && is_without_stamps(output) && input.format().name() != "avi";
+    let can_be_copied = is_known(&container, medium, id, output)
         && (!is_cover || container == "mp4")
-        && (!is_without_stamps(output) || medium != Type::Audio || is_counted_right(id, start));
+        && (container != "flv" || !id.name().starts_with("pcm_") || FLV_RATES.contains(&rate))
+        && !loses_time;
     let mut reason = format!("'{container}' files do not take it");
     // SAFETY: streams and contexts live.
     unsafe {
@@ -118,7 +119,7 @@ pub(super) fn add_stream(
             }
         }
         let forms = match medium {
-            Type::Audio => SoundForm::of(output),
+            Type::Audio => SoundForm::of(output, channels(from)),
             Type::Subtitle => vec![SoundForm::default()],
             _ => Vec::new(),
         };
@@ -132,8 +133,12 @@ pub(super) fn add_stream(
                 continue;
             }
             let Some(to) = proposed.add_to(output, from, transcoder.time_base()) else { break };
-            let why = if can_be_named { "cannot say when its packets are heard" } else { "do not take it as it is" };
-            warnings.push(format!("{name} was converted to {}: '{container}' files {why}", transcoder.codec()));
+            let why = if loses_time { "cannot say when sound is silent" } else { "do not take it as it is" };
+            let fewer = match (channels(from), transcoder.channels()) {
+                (had, has) if has > 0 && had > has => format!(" with {has} channels instead of {had}"),
+                _ => String::new(),
+            };
+            warnings.push(format!("{name} was converted to {}{fewer}: '{container}' files {why}", transcoder.codec()));
             return Ok(Target::Convert(to, Box::new(transcoder)));
         }
     }
@@ -148,9 +153,13 @@ pub(super) fn is_without_stamps(output: &Output) -> bool {
     unsafe { std::ffi::CStr::from_ptr((*(*output.as_ptr()).oformat).name) == c"avi" }
 }
 
-/// Whether sound of a codec that begins at a time (seconds) is in step where there are no time stamps. What is before zero is left out.
-fn is_counted_right(id: ffmpeg::codec::Id, start: f64) -> bool {
-    (id.name().starts_with("pcm_") || ["mp3", "mp2", "ac3", "aac"].contains(&id.name())) && start <= IN_STEP
+/// Channels of a stream of sound.
+///
+/// # Safety
+/// `stream` must be alive.
+unsafe fn channels(stream: *const ffi::AVStream) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe { (*(*stream).codecpar).ch_layout.nb_channels }
 }
 
 /// Attaches a cover picture to a Matroska file, which is how its players know one; gives whether it can be.

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use ffmpeg::codec::Id;
-use ffmpeg::format::context::Input;
 use ffmpeg_next as ffmpeg;
 
 use super::Frame;
 use super::continuity::Continuity;
+use super::reader::Reader;
 
 /// Seconds after which pictures are taken for whole though none that stands alone has come: some are refreshed part by part.
 const HEALED: f64 = 10.0;
@@ -19,6 +19,8 @@ pub(super) struct Damage {
     healed: u64,
     /// Since which frame something is missing, if anything is.
     since: Option<u64>,
+    /// Where the last frame begins in the file that is damaged itself, bytes.
+    hole: Option<i64>,
     /// Whether the last frame that stands alone was gray, so that a gray one after it is no sign of damage.
     may_be_gray: bool,
     /// Packets of the video that could not be decoded so far.
@@ -39,14 +41,18 @@ pub(super) struct Seen {
 }
 
 impl Damage {
-    /// For the video of this codec and rate (frames a second) in a file.
-    pub fn new(path: &Path, input: &Input, stream: usize, codec: Id, frame_rate: f64) -> Self {
-        let pid = input.stream(stream).map_or(-1, |stream| stream.id());
-        let is_transported = input.format().name() == "mpegts" && is_silent(codec);
+    /// For the video of this rate (frames a second) in a file whose first frame was decoded.
+    pub fn new(path: &Path, reader: &Reader, frame_rate: f64) -> Self {
+        let codec = reader.context.id();
+        let pid = reader.input.stream(reader.stream).map_or(-1, |stream| stream.id());
+        let is_transported = reader.input.format().name() == "mpegts" && (is_silent(codec) || codec == Id::H264);
+        // The key frame may be hidden by an edit list: then it is decoded, and not delivered.
+        let begins_whole = reader.begins_whole.unwrap_or(true) || !is_silent(codec);
         Self {
             codec,
             healed: (HEALED * frame_rate) as u64,
-            since: Some(0),
+            since: (!begins_whole).then_some(0),
+            hole: None,
             may_be_gray: false,
             corrupt_packets: 0,
             continuity: is_transported.then(|| Continuity::open(path, pid)).flatten(),
@@ -63,10 +69,13 @@ impl Damage {
         let Seen { stands_alone, is_corrupt, position, corrupt_packets } = *seen;
         let missing = self.continuity.as_mut().and_then(|continuity| continuity.damage_until(position));
         let is_damaged = corrupt_packets > std::mem::replace(&mut self.corrupt_packets, corrupt_packets);
-        if missing.is_some() || is_damaged {
+        self.hole = missing.or(self.hole);
+        if missing.is_some() || (is_damaged && is_silent(self.codec)) {
             self.since = Some(frame.index);
         }
-        if (stands_alone && missing != Some(position)) || self.since.is_some_and(|at| frame.index > at + self.healed) {
+        // A frame that stands alone heals, unless it is the damaged one: those that are shown before it may come after it in the file.
+        let heals = stands_alone && self.hole.is_none_or(|hole| position > hole || position < 0);
+        if heals || self.since.is_some_and(|at| frame.index > at + self.healed) {
             self.since = None;
         }
         if self.codec == Id::HEVC {
@@ -78,7 +87,7 @@ impl Damage {
                 return true;
             }
         }
-        is_corrupt || (self.since.is_some() && is_silent(self.codec))
+        is_corrupt || self.since.is_some()
     }
 }
 

@@ -69,7 +69,7 @@ impl Decoder {
         info.source_start = if source_start.abs() < SANE_SECONDS { source_start } else { 0.0 };
         // Players leave out what comes before the clock's zero: the first frames, where they are damaged and the sound begins later.
         info.source.shift = info.source.shift.max((-info.source_start * 1e6).round() as i64);
-        let damage = Damage::new(path, &reader.input, reader.stream, reader.context.id(), info.frame_rate);
+        let damage = Damage::new(path, &reader, info.frame_rate);
         Ok(Self {
             path: path.to_owned(),
             reader,

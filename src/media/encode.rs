@@ -9,7 +9,8 @@ use ffmpeg::format::Pixel;
 use ffmpeg::frame::Video;
 use ffmpeg_next as ffmpeg;
 
-use super::av::{Options, check, copy_metadata, file_url};
+use super::av::{Options, check, copy_metadata};
+use super::container::{container, takes_video};
 use super::convert::Converter;
 use super::pad::Padding;
 use super::probe::SideData;
@@ -479,15 +480,11 @@ fn start(
         return Err(MediaError::UnknownEncoder { name });
     };
     let format = container(path)?;
-    // SAFETY: formats and codecs live for ever.
-    let (pixel, is_contained) = unsafe {
-        let contained = ffi::avformat_query_codec(format, codec.id().into(), ffi::FF_COMPLIANCE_UNOFFICIAL);
-        let keeps_time = (*format).flags & ffi::AVFMT_NOTIMESTAMPS == 0;
-        (nearest_taken(codec.as_ptr(), pixel), contained != 0 && keeps_time)
-    };
-    if !is_contained {
+    if !takes_video(format, codec.id()) {
         return Err(MediaError::wrong_container(path, &name));
     }
+    // SAFETY: codecs live for ever.
+    let pixel = unsafe { nearest_taken(codec.as_ptr(), pixel) };
     if convert::is_of_hardware(pixel) {
         return Err(MediaError::EncoderOfHardware { name });
     }
@@ -527,36 +524,6 @@ fn start(
         })?;
     }
     Ok((Running { context, begun: false, ended: false }, pixel))
-}
-
-/// Whether files with this ending are a kind of video file that this FFmpeg writes.
-pub fn has_container(ending: &str) -> bool {
-    let is_plain = !ending.is_empty() && ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let format = || container(&Path::new("video").with_extension(ending));
-    // SAFETY: a description that lives for ever.
-    is_plain && format().is_ok_and(|format| unsafe { (*format).video_codec } != ffi::AVCodecID::AV_CODEC_ID_NONE)
-}
-
-/// FFmpeg's description of the container that a file name asks for.
-pub(super) fn container(path: &Path) -> Result<*const ffi::AVOutputFormat, MediaError> {
-    let unknown = || MediaError::UnknownContainer { path: path.to_owned() };
-    let url = file_url(path).ok_or_else(unknown)?;
-    // SAFETY: only the name is given; what comes back lives for ever.
-    let format = unsafe { ffi::av_guess_format(ptr::null(), url.as_ptr(), ptr::null()) };
-    // Those that write several files, or none: playlists, pictures, devices.
-    // SAFETY: null or a description that lives for ever.
-    let is_one_file = unsafe { format.as_ref() }.is_some_and(|format| format.flags & ffi::AVFMT_NOFILE == 0);
-    if is_one_file { Ok(format) } else { Err(unknown()) }
-}
-
-/// Whether a container is one of the MP4 and QuickTime family, by FFmpeg's name of it.
-///
-/// # Safety
-/// `format` must be a container's description.
-pub(super) unsafe fn is_quicktime(format: *const ffi::AVOutputFormat) -> bool {
-    // SAFETY: the caller's promise; names live for ever.
-    let name = unsafe { std::ffi::CStr::from_ptr((*format).name) };
-    ["mp4", "mov", "3gp", "3g2", "ipod", "psp", "f4v"].iter().any(|known| name.to_bytes() == known.as_bytes())
 }
 
 /// The pixel format of those an encoder takes that loses least of `pixel`.

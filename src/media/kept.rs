@@ -34,6 +34,9 @@ const PURPOSES: [(i32, &str); 7] = [
 /// What a file says of itself beside its pictures.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Description {
+    /// The video.
+    video: StreamDescription,
+    /// All of them at first; those beside the video that were kept, later.
     pub streams: Vec<StreamDescription>,
     /// Names in small letters.
     tags: BTreeMap<String, String>,
@@ -85,8 +88,15 @@ impl Description {
                 disposition: unsafe { (*stream.as_ptr()).disposition },
                 span: None,
             })
-            .collect();
-        Self { streams, tags, time_code, chapters: input.nb_chapters() as usize }
+            .collect::<Vec<StreamDescription>>();
+        let video = streams.get(video).cloned().unwrap_or_default();
+        Self {
+            video: StreamDescription { name: "the video".to_owned(), ..video },
+            streams,
+            tags,
+            time_code,
+            chapters: input.nb_chapters() as usize,
+        }
     }
 
     /// What `result`, a file of the kind `container`, does not have of this, in sentences. `source` and `result` have the streams
@@ -94,7 +104,8 @@ impl Description {
     pub fn lost_in(&self, result: &Self, container: &str) -> Vec<String> {
         let mut lost = Vec::new();
         let counterparts = self.counterparts(result);
-        let pairs = || counterparts.iter().filter_map(|(from, to)| Some((*from, (*to)?)));
+        let found = || counterparts.iter().filter_map(|(from, to)| Some((*from, (*to)?)));
+        let pairs = || [(&self.video, &result.video)].into_iter().chain(found());
         let mut tell = |what: &str, names: Vec<String>| {
             if !names.is_empty() {
                 lost.push(format!("'{container}' files do not hold {what}; that is lost: {}", listed(&names)));

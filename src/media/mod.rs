@@ -8,6 +8,7 @@
 mod admit;
 mod av;
 mod color;
+mod container;
 mod continuity;
 mod convert;
 mod damage;
@@ -34,8 +35,9 @@ mod verify;
 
 pub use av::{init, version};
 pub use color::{Color, Matrix, Range};
+pub use container::CONTAINERS;
 pub use decode::Decoder;
-pub use encode::{EncodeSettings, Encoder, Packet, has_container, has_encoder, try_encoder};
+pub use encode::{EncodeSettings, Encoder, Packet, has_encoder, try_encoder};
 pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
 pub use losses::Losses;

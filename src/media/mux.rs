@@ -10,7 +10,8 @@ use ffmpeg::packet::Mut as _;
 use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
-use super::encode::{EncodeSettings, Encoder, MICROSECONDS, Packet, container, is_quicktime};
+use super::container::{container, is_quicktime};
+use super::encode::{EncodeSettings, Encoder, MICROSECONDS, Packet};
 use super::kept::Description;
 use super::side_streams::{LeftOut, SideStreams};
 use super::{ClockJump, MediaError, VideoInfo};

@@ -21,6 +21,8 @@ pub(super) struct Reader {
     pub stream: usize,
     /// Packets that could not be decoded at all.
     pub corrupt_packets: u64,
+    /// Whether the first packet of the video stands alone; `None` before it was read.
+    pub begins_whole: Option<bool>,
     /// Why reading ended before the end, if it did.
     pub stopped: Option<String>,
     packet: ffmpeg::Packet,
@@ -42,6 +44,7 @@ impl Reader {
             context,
             stream,
             corrupt_packets: 0,
+            begins_whole: None,
             stopped: None,
             packet,
             drained: false,
@@ -76,7 +79,7 @@ impl Reader {
 
     /// The next picture of the decoder, which is fed as it asks for packets; `None` at the end.
     pub fn receive(&mut self) -> Result<Option<Video>, MediaError> {
-        let Self { path, input, context, stream, corrupt_packets, stopped, packet, drained } = self;
+        let Self { path, input, context, stream, corrupt_packets, begins_whole, stopped, packet, drained } = self;
         let again = ffi::AVERROR(ffi::EAGAIN);
         loop {
             let mut picture = Video::empty();
@@ -123,6 +126,7 @@ impl Reader {
             if packet.stream() != *stream {
                 continue;
             }
+            begins_whole.get_or_insert(packet.is_key());
             // SAFETY: an open decoder that has just said that it takes a packet.
             let code = unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), packet.as_ptr()) };
             if code < 0 && code != again {

@@ -26,9 +26,6 @@ const AHEAD: f64 = 0.5;
 /// Longest time in seconds that a packet lasts; more says that its length is not known.
 const LONGEST: f64 = 86_400.0;
 
-/// Seconds by which sound may begin before the picture where an edit list hides what is before: decoders need some of it.
-const LEAD_IN: f64 = 0.1;
-
 /// Streams of the source that are not asked to go into the output, by their index: writing them has failed.
 pub type LeftOut = BTreeSet<usize>;
 
@@ -107,7 +104,7 @@ impl SideStreams {
                     warnings.push(format!("{name} was left out: it could not be written; the other streams are kept"));
                     Target::Nowhere
                 }
-                Some(ref name) => add_stream(path, &mut input, index, name, shift, output, warnings)?,
+                Some(ref name) => add_stream(path, &mut input, index, name, output, warnings)?,
                 None => Target::Nowhere,
             };
             let route = Route { to, name: name.unwrap_or_default(), clock: PacketClock::default() };
@@ -248,9 +245,11 @@ impl SideStreams {
                         route.clock.let_decoder_count(p, (*stream).time_base);
                     }
                     let end = in_seconds((*p).pts.saturating_add((*p).duration), (*stream).time_base);
-                    let is_hidden = ((*p).flags & ffi::AV_PKT_FLAG_DISCARD != 0 && end < -LEAD_IN)
-                        // What is first in AVI is heard first.
-                        || (is_copied && self.begins_at_zero && end - in_seconds((*p).duration, (*stream).time_base) / 2.0 < 0.0);
+                    let half = in_seconds((*p).duration, (*stream).time_base) / 2.0;
+                    // Of what an edit list hides decoders need the last packet.
+                    let is_hidden = ((*p).flags & ffi::AV_PKT_FLAG_DISCARD != 0 && end < -half)
+                        // What is first where there are no time stamps is heard first.
+                        || (is_copied && self.begins_at_zero && end < half);
                     is_left_out = !is_sparse
                         && (is_hidden || route.clock.is_out_of_place(p, (*stream).time_base, self.begins_undated));
                 }

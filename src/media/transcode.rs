@@ -55,8 +55,8 @@ impl Default for SoundForm {
 }
 
 impl SoundForm {
-    /// The forms that the output's container takes, the best first.
-    pub fn of(output: &Output) -> Vec<Self> {
+    /// The forms that the output's container may take, the best first, for sound of so many channels.
+    pub fn of(output: &Output, channels: i32) -> Vec<Self> {
         let plain = Self::default();
         if is_without_stamps(output) {
             // No time stamps and no way to say that a codec needs some packets before the first sound: samples are exact.
@@ -64,7 +64,10 @@ impl SoundForm {
         }
         // SAFETY: a container's description lives for ever.
         let codec = unsafe { (*(*output.as_ptr()).oformat).audio_codec };
-        vec![Self { codec, ..plain }, Self { codec, rate: Some(COMMON_RATE), ..plain }]
+        let usual = [Self { codec, ..plain }, Self { codec, rate: Some(COMMON_RATE), ..plain }];
+        // The older codecs that some containers prefer have two channels at most.
+        let aac = Self { codec: ffi::AVCodecID::AV_CODEC_ID_AAC, ..plain };
+        (channels > 2).then_some(aac).into_iter().chain(usual).collect()
     }
 }
 
@@ -170,6 +173,12 @@ impl Transcoder {
     /// Pieces of sound or text that the encoder did not take.
     pub fn failed(&self) -> u64 {
         self.failed
+    }
+
+    /// Channels of the new sound; 0 for subtitles.
+    pub fn channels(&self) -> i32 {
+        // SAFETY: a field of an open encoder.
+        unsafe { (*self.encoder.0).ch_layout.nb_channels }
     }
 
     /// FFmpeg's name of the new codec.

@@ -9,8 +9,8 @@ use ffmpeg::frame::Video;
 use ffmpeg_next as ffmpeg;
 
 use super::av::check;
+use super::container::{container, is_quicktime};
 use super::convert::{self, Converter};
-use super::encode::{container, is_quicktime};
 use super::{Color, Layout, MediaError, VideoInfo};
 use crate::geometry::Orientation;
 
