@@ -76,6 +76,9 @@ pub enum Command {
     },
     /// Say what is there and what is missing, with the mend for each
     Doctor,
+    /// Look at a file for the service, which starts this itself
+    #[command(hide = true)]
+    Inspect,
 }
 
 /// Arguments of `meshreel process`; what is not given comes from the configuration.
@@ -204,7 +207,13 @@ impl Command {
             Self::Priority { job, value } => ("priority", order(Order::Priority(*value), &[*job])),
             Self::Move { job, place } => ("move", order(Order::Move(*place), &[*job])),
             Self::Stop { drain } => ("stop", Request::Stop { drain: *drain }),
-            Self::Process(_) | Self::Run(_) | Self::Attach { .. } | Self::Status(_) | Self::Log(_) | Self::Doctor => {
+            Self::Process(_)
+            | Self::Run(_)
+            | Self::Attach { .. }
+            | Self::Status(_)
+            | Self::Log(_)
+            | Self::Doctor
+            | Self::Inspect => {
                 return None;
             }
         })

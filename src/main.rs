@@ -38,6 +38,11 @@ fn main() -> ExitCode {
         unsafe { std::env::set_var(SVT_LOG, "0") };
     }
     let mut cli = Cli::parse();
+    if let Some(Command::Inspect) = cli.command {
+        media::init();
+        let answered = service::inspect::serve(std::io::stdin(), std::io::stdout());
+        return ExitCode::from(if answered.is_ok() { 0 } else { FAILED });
+    }
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,

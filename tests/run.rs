@@ -320,6 +320,46 @@ fn a_video_that_crashes_the_program_twice_is_set_aside_and_the_others_go_on() {
     assert!(reason.contains("brought meshreel down 2 times"), "{reason}");
 }
 
+/// The process that a service has look at a file, once there is one.
+fn looker(service: &mut Child) -> u32 {
+    let parent = service.id().to_string();
+    let is_looker = |pid: &u32| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        read("cmdline").contains("inspect") && read("stat").split(' ').nth(3) == Some(&parent)
+    };
+    loop {
+        let pids =
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        if let Some(found) = pids.into_iter().find(is_looker) {
+            return found;
+        }
+        assert_eq!(service.try_wait().unwrap(), None, "the service ended");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_file_that_brings_down_whoever_looks_at_it_costs_that_file_alone() {
+    let place = Place::new("");
+    let mut service = place.service();
+    // So large that its checksum takes minutes; nothing of it is on disk.
+    std::fs::copy(place.clip(1.0), place.at("bad.mp4")).unwrap();
+    // Closed at once: what somebody writes to is not taken.
+    OpenOptions::new().write(true).open(place.at("bad.mp4")).unwrap().set_len(1 << 39).unwrap();
+    std::fs::rename(place.at("bad.mp4"), place.at("in/bad.mp4")).unwrap();
+    let looker = looker(&mut service.child);
+    assert!(common::signal("-SEGV", looker));
+    service.until("bad.mp4: not taken: looking at it brought a process of meshreel down (signal 11)");
+    std::fs::copy(place.clip(1.0), place.at("in/good.mp4")).unwrap();
+    service.until("good.mp4: done");
+    assert_eq!(place.jobs(), owned(&[("bad.mp4", "failed", 0), ("good.mp4", "done", 1)]));
+    // A stop is not kept waiting by a file that is being looked at.
+    std::fs::rename(place.at("in/bad.mp4"), place.at("in/again.mp4")).unwrap();
+    self::looker(&mut service.child);
+    assert_eq!(place.order(&["stop"]), (0, "the engine ends".into()));
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_job_that_waits_goes_on_where_it_was_and_others_overtake_it() {
     let place = Place::new("");

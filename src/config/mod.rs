@@ -7,7 +7,7 @@ mod read;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use folders::{Originals, Preset, Watch};
 pub use read::ConfigError;
@@ -93,7 +93,7 @@ pub struct Jobs {
 }
 
 /// `[limits]`: what is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Seconds of a video; 0 is no limit.

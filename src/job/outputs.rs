@@ -221,37 +221,37 @@ mod tests {
             assert_eq!(in_the_way(true), None);
             std::fs::remove_file(&path).unwrap();
         }
-        std::fs::write(&paths.video(), "a video").unwrap();
+        std::fs::write(paths.video(), "a video").unwrap();
         let other = report(&at("in/other.mov"), &paths.video());
         let elsewhere = report(&source, &at("in/clip.mp4"));
         let later = report(&source, &paths.video()).replace(":1", ":2");
         for text in ["", "{}", "[1]", "{\"meshreel\": 1}", &other[..], &elsewhere, &later] {
-            std::fs::write(&paths.report(), text).unwrap();
+            std::fs::write(paths.report(), text).unwrap();
             assert_eq!(in_the_way(false), Some(paths.video()), "{text}");
         }
-        std::fs::write(&paths.report(), report(&source, &paths.video())).unwrap();
+        std::fs::write(paths.report(), report(&source, &paths.video())).unwrap();
         assert_eq!(in_the_way(false), None, "its own");
         // With another ending, its motion and report are its own, and a video is not.
         let other = OutputNames::new(folder.path(), OsStr::new("clip"), "mkv");
         assert_eq!(other.in_the_way(&source, false), None);
-        std::fs::write(&other.video(), "mine").unwrap();
+        std::fs::write(other.video(), "mine").unwrap();
         assert_eq!(other.in_the_way(&source, false), Some(other.video()));
-        std::fs::remove_file(&other.video()).unwrap();
+        std::fs::remove_file(other.video()).unwrap();
         // By another way to the same folder; not for a video of the same name in another one.
         std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
         assert_eq!(paths.in_the_way(&at("link/clip.mov"), false), None);
         assert_eq!(paths.in_the_way(&at("in/../in/clip.mov"), false), None);
         assert!(paths.in_the_way(&at("clip.mov"), false).is_some());
         // Links are not followed, and folders never replaced.
-        std::fs::remove_file(&paths.video()).unwrap();
-        std::os::unix::fs::symlink(at("nowhere"), &paths.video()).unwrap();
+        std::fs::remove_file(paths.video()).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), paths.video()).unwrap();
         assert_eq!((in_the_way(false), in_the_way(true)), (Some(paths.video()), None));
-        std::fs::remove_file(&paths.video()).unwrap();
-        std::fs::create_dir(&paths.video()).unwrap();
+        std::fs::remove_file(paths.video()).unwrap();
+        std::fs::create_dir(paths.video()).unwrap();
         assert_eq!([in_the_way(false), in_the_way(true)], [Some(paths.video()), Some(paths.video())]);
-        std::fs::remove_dir(&paths.video()).unwrap();
-        std::fs::rename(&paths.report(), at("moved.json")).unwrap();
-        std::os::unix::fs::symlink(at("moved.json"), &paths.report()).unwrap();
+        std::fs::remove_dir(paths.video()).unwrap();
+        std::fs::rename(paths.report(), at("moved.json")).unwrap();
+        std::os::unix::fs::symlink(at("moved.json"), paths.report()).unwrap();
         assert_eq!(in_the_way(false), Some(paths.report()), "a report behind a link says nothing");
     }
 }

@@ -205,14 +205,14 @@ mod tests {
                 std::fs::remove_file(folder.path().join(put)).unwrap();
             }
             // Killed between two of the names, it goes on with its own.
-            std::fs::write(&paths.report(), &text).unwrap();
-            std::fs::write(&paths.motion(), "earlier").unwrap();
+            std::fs::write(paths.report(), &text).unwrap();
+            std::fs::write(paths.motion(), "earlier").unwrap();
             begin(false).publish(&text).unwrap();
             // Two at once make the same.
             let both = [begin(false), begin(false)];
             both.into_iter().for_each(|partial| partial.publish(&text).unwrap());
             assert_eq!(names(folder.path()), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
-            assert_eq!(std::fs::read_to_string(&paths.motion()).unwrap(), "");
+            assert_eq!(std::fs::read_to_string(paths.motion()).unwrap(), "");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let paths = OutputNames::new(folder.path(), OsStr::new("clip"), "mp4");
         let precious = folder.path().join("precious");
         std::fs::write(&precious, "p").unwrap();
-        std::os::unix::fs::symlink(&precious, &paths.video()).unwrap();
+        std::os::unix::fs::symlink(&precious, paths.video()).unwrap();
         let partial = PartialOutputs::create(paths.clone(), Path::new("/in/clip.mov"), true).unwrap();
         std::fs::write(partial.video(), "v").unwrap();
         partial.publish("{}").unwrap();

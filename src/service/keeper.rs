@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::inspect::{Inspection, inspect};
 use super::{ServiceError, Shared, locked, shown};
-use crate::checksum::{self, Sum};
+use crate::checksum::Sum;
 use crate::clock::now;
 use crate::config::{ConfigError, Preset, Watch};
 use crate::job::Overrides;
 use crate::job::Stamp;
-use crate::media;
-use crate::pipeline::check_limits;
 use crate::queue::NewJob;
 use crate::text::printable;
 use crate::watch::{Changes, Entry, Settling, is_on_network, is_open_for_writing, scan};
@@ -225,34 +224,27 @@ impl<'a> Keeper<'a> {
             tracing::debug!("{}: not yet: it is still being written", shown(path));
             return Ok(Taken::Later);
         }
-        match media::probe(path) {
-            Ok(info) => {
-                if let Err(error) = check_limits(&self.shared.config.limits, &info) {
-                    self.refuse(&job, &error.to_string())?;
-                    return Ok(Taken::Yes);
-                }
+        let is_stopped = || self.shared.is_stopped();
+        match inspect(path, &self.shared.config.limits, is_stopped) {
+            Ok(Inspection::Video(content)) => job.content = content,
+            Ok(Inspection::Stopped) => return Ok(Taken::Later),
+            Ok(Inspection::Unreadable(why)) => return Ok(Taken::WhenChanged(why)),
+            Err(error) => return Ok(Taken::WhenChanged(format!("nobody can look at it: {error}"))),
+            Ok(Inspection::Crashed(why)) => {
+                self.refuse(&job, &why)?;
+                return Ok(Taken::Yes);
             }
-            // Demuxers also blame the system for what is in a file: it is to blame if nobody can read that.
-            Err(error) if error.is_empty() || (!error.is_permanent() && checksum::of_file(path).is_err()) => {
-                return Ok(Taken::WhenChanged(error.to_string()));
-            }
-            Err(error) => {
+            Ok(Inspection::Refused(why)) => {
                 let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
                 if is_video {
-                    self.refuse(&job, &error.to_string())?;
+                    self.refuse(&job, &why)?;
                 } else {
                     self.shared.queue().remember(path, entry.stamp)?;
-                    tracing::info!("{}: not taken: {}", shown(path), printable(&error.to_string()));
+                    tracing::info!("{}: not taken: {}", shown(path), printable(&why));
                 }
                 return Ok(Taken::Yes);
             }
         }
-        job.content = match checksum::of_file(path) {
-            Ok(content) => content,
-            Err(error) => {
-                return Ok(Taken::WhenChanged(error.to_string()));
-            }
-        };
         if std::fs::metadata(path).map(|m| Stamp::of(&m)).ok() != Some(entry.stamp) {
             return Ok(Taken::Later);
         }

@@ -8,6 +8,7 @@
 mod control;
 mod crash;
 mod hooks;
+pub mod inspect;
 mod journals;
 mod keeper;
 mod lock;
