@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod export;
 pub mod geometry;
 pub mod log;
+pub mod manual;
 pub mod media;
 pub mod memory;
 pub mod models;

@@ -18,7 +18,7 @@ use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
-use meshreel::{doctor, log, media, service, status};
+use meshreel::{doctor, log, manual, media, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -38,6 +38,12 @@ fn main() -> ExitCode {
     }
     let mut cli = Cli::parse();
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
+    // These need no configuration, so that a wrong one is no hindrance.
+    match &command {
+        Command::Completions { shell } => return print(&manual::completions(*shell)),
+        Command::Man { folder } => return man(folder.as_deref()),
+        _ => {}
+    }
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
@@ -72,7 +78,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
-        Command::Log(arguments) => match status::log(&config, arguments.job, arguments.limit, arguments.json) {
+        Command::Log(arguments) => match status::log(&config, arguments.which.job, arguments.limit, arguments.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
@@ -210,6 +216,37 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
             | ServiceError::NoOriginalsFolder { .. }),
         ) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn man(folder: Option<&Path>) -> ExitCode {
+    let Some(folder) = folder else {
+        return match manual::page() {
+            Ok(page) => print(&page),
+            Err(error) => fail(FAILED, &error),
+        };
+    };
+    match manual::write_pages(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!(
+                "meshreel: the manual pages cannot be written into {}: {error}",
+                printable(&folder.to_string_lossy())
+            ));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Writes a text to standard output.
+fn print(text: &[u8]) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tell(format_args!("meshreel: standard output cannot be written: {error}"));
+            ExitCode::from(FAILED)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 
