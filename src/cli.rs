@@ -19,7 +19,7 @@ configuration, 130 when it was stopped by Ctrl-C or a signal.";
 
 /// Draws a 3D body mesh over every person in a video, and writes their motion as data.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Configuration file [default: ~/.config/meshreel/config.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
