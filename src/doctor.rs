@@ -108,7 +108,8 @@ struct BuiltFile {
 }
 
 fn model_files(models: &Models) -> Vec<Finding> {
-    const MEND: &str = "run `make setup` in the checkout and `make install` if it is installed from there, or set models.folder";
+    const MEND: &str =
+        "run `make setup` in the checkout and `make install` if it is installed from there, or set models.folder";
     let folder = models.folder();
     let list =
         std::fs::read(folder.join("built.json")).ok().and_then(|text| serde_json::from_slice::<Built>(&text).ok());
@@ -141,7 +142,11 @@ fn runtime(config: &Config, models: &Models) -> Vec<Finding> {
     let found = match Runtime::load(&library, config.device) {
         Ok(runtime) => runtime,
         Err(error) => {
-            return vec![bad("ONNX Runtime", error.to_string(), "run `make setup` in the checkout, or set onnxruntime.library")];
+            return vec![bad(
+                "ONNX Runtime",
+                error.to_string(),
+                "run `make setup` in the checkout, or set onnxruntime.library",
+            )];
         }
     };
     let place = if found.device() == Device::Cuda { "an NVIDIA GPU" } else { "the processor" };

@@ -219,21 +219,30 @@ impl App {
         }
     }
 
-    /// What to look at next; `columns` fit into the chart of frames.
+    /// What to look at next, of what is on the screen; `columns` fit into the chart of frames.
     pub fn look(&self, columns: usize) -> Look {
         let detail = if let Some(Popup::Details(id, _)) = self.popup { Some(id) } else { None };
-        let chart = self.charted().map(|job| {
+        let chart = self.charted().filter(|_| columns > 0).map(|job| {
             let all = self.snapshot.as_ref().and_then(|s| s.chart.as_ref()).map_or(0, |chart| chart.frames).max(1);
             let count = self.frames.zoom.map_or(all, |zoom| (columns as u64) << zoom);
             let from = self.frames.from.unwrap_or_else(|| all.saturating_sub(count));
             ChartOf { job, from, count, columns }
         });
-        let log_seen = self.lines.back().map_or(0, |line| line.number);
+        let log_seen = match self.is_shown(Pane::Log) {
+            true => self.lines.back().map_or(0, |line| line.number),
+            // What is not on the screen is asked for when it comes there.
+            false => u64::MAX,
+        };
         let known = |job: i64| self.picture.as_ref().filter(|picture| picture.job == job).map(|picture| picture.shown);
         let is_due =
             self.pictured.is_none_or(|(job, when)| Some(job) != self.previewed() || when.elapsed() >= self.pause());
-        let preview = self.previewed().filter(|_| self.has_preview && is_due).map(|job| (job, known(job)));
+        let preview = self.previewed().filter(|_| self.is_shown(Pane::Preview) && is_due).map(|job| (job, known(job)));
         Look { jobs_seen: self.version, filter: self.filter.clone(), log_seen, chart, detail, preview }
+    }
+
+    /// Whether a pane was on the screen when that was drawn last.
+    fn is_shown(&self, pane: Pane) -> bool {
+        self.places.iter().any(|(shown, _)| *shown == pane)
     }
 
     /// The job whose frames are shown: the selected one, or else one that is at work.
@@ -514,7 +523,7 @@ impl App {
             Action::PreviewPane => (self.pane, self.has_preview) = (Pane::Preview, true),
             Action::Preview => {
                 self.has_preview = !self.has_preview;
-                let is_seen = self.places.iter().any(|(pane, _)| *pane == Pane::Preview);
+                let is_seen = self.is_shown(Pane::Preview);
                 match self.has_preview {
                     // On a small screen it needs the place of another.
                     true if self.places.len() < Pane::ALL.len() - 1 => self.pane = Pane::Preview,

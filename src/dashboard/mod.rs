@@ -36,6 +36,8 @@ use crate::terminal;
 pub use self::keys::Keys;
 pub use self::start::{StartEngineError, start_engine};
 
+/// Keys and news that wait to be handled at most; then keys wait in the terminal, and the client does not go on.
+const WAITING: usize = 64;
 /// How soon a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -83,11 +85,11 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, ended.clone())?;
     }
-    let (sender, events) = flume::unbounded();
+    let (sender, events) = flume::bounded(WAITING);
     let news = sender.clone();
     // Per second so many at most; the engine is looked at half as often.
     let least = Duration::from_secs_f64(1.0 / config.dashboard.fps);
-    let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| {
+    let client = Client::start(config.clone(), 2 * least.max(Duration::from_millis(50)), move |what| {
         news.send(Event::News(what)).is_ok()
     });
     // Who selects text with the mouse over SSH would lose that.
@@ -146,6 +148,8 @@ fn show(
         if is_stale && drawn.is_none_or(|drawn| drawn.elapsed() >= least) {
             draw(terminal, app)?;
             (drawn, is_stale) = (Some(Instant::now()), false);
+            // Only now: what the terminal does not take is not asked for.
+            client.look((!app.is_frozen).then(|| app.look(view::chart_columns(&app.places))));
         }
         let patience = if is_stale { least } else { NAP };
         let first = match events.recv_timeout(patience) {
@@ -164,8 +168,6 @@ fn show(
             }
             is_stale = true;
         }
-        let columns = terminal.size().map(|size| view::chart_columns(size.into(), app.pane, app.has_preview))?;
-        client.look((!app.is_frozen).then(|| app.look(columns)));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ mod log;
 mod pipeline;
 mod preview;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -75,11 +75,9 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
     }
 }
 
-/// How wide the chart of frames is on this screen.
-pub fn chart_columns(whole: Rect, pane: Pane, has_preview: bool) -> usize {
-    let body = Rect { height: whole.height.saturating_sub(header::height(whole) + 1), ..whole };
-    let place = arrange(body, pane, has_preview).into_iter().find(|(pane, _)| *pane == Pane::Frames);
-    place.map_or(0, |(_, place)| frames::columns(place))
+/// How wide the chart of frames is where the panes are in these places; 0 when it is not shown.
+pub fn chart_columns(places: &[(Pane, Rect)]) -> usize {
+    places.iter().find(|(pane, _)| *pane == Pane::Frames).map_or(0, |(_, place)| frames::columns(*place))
 }
 
 /// Which panes are shown, and where: all on a large screen, the focused one on a small one.

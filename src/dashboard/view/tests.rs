@@ -44,7 +44,8 @@ fn figures(ms: f32, busy: f32) -> Figures {
     Figures { count: 100, p50: ms, p95: 2.0 * ms, max: 3.0 * ms, busy, course }
 }
 
-fn idle() -> Snapshot {
+/// An engine without work.
+pub fn idle() -> Snapshot {
     Snapshot {
         now: NOW,
         since: NOW - 3_600_000,
