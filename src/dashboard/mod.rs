@@ -13,13 +13,14 @@ mod start;
 mod theme;
 mod view;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::clipboard::CopyToClipboard;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event as Input,
@@ -212,7 +213,8 @@ fn handle(
         match effect {
             Effect::Ask(request) => client.ask(request),
             Effect::Leave => return Ok(true),
-            Effect::Copy(text) => copy(&text)?,
+            // Of the machine that the terminal runs on, also over SSH.
+            Effect::Copy(text) => execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?,
             Effect::Suspend => {
                 drop(Leave);
                 // Until the shell's `fg`.
@@ -232,13 +234,4 @@ fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> io::Result<()> {
     execute!(io::stdout(), BeginSynchronizedUpdate)?;
     terminal.draw(|frame| view::draw(frame, app))?;
     execute!(io::stdout(), EndSynchronizedUpdate)
-}
-
-/// OSC 52: to the clipboard of the machine that the terminal runs on.
-fn copy(text: &str) -> io::Result<()> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    let mut out = io::stdout();
-    write!(out, "\x1b]52;c;{encoded}\x07")?;
-    out.flush()
 }
