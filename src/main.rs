@@ -184,7 +184,7 @@ fn attach(cli: &Cli, config: &Config, read_only: bool) -> ExitCode {
                 // With what it takes to reach the same engine.
                 let file = cli.config.as_ref().map_or(String::new(), |file| format!(" --config {}", file.display()));
                 say(format!(
-                    "The engine goes on. `meshreel attach{file}` shows it again, `meshreel stop{file}` ends it."
+                    "The engine keeps running. `meshreel attach{file}` shows it again, `meshreel stop{file}` stops it."
                 ));
             }
             ExitCode::SUCCESS

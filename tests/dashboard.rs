@@ -166,7 +166,7 @@ impl Terminal {
         // What was said last, after the dashboard gave the screen back.
         while !screen.is_over && begun.elapsed() < Duration::from_secs(10) {
             screen = self.screen.1.wait_timeout(screen, Duration::from_secs(1)).unwrap().0;
-            if screen.parser.screen().contents().contains("The engine goes on") {
+            if screen.parser.screen().contents().contains("The engine keeps running") {
                 break;
             }
         }
@@ -183,7 +183,7 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // `run` starts the engine and shows it.
     let mut terminal = Terminal::open(place.folder.path(), &["run"], 30, 100);
     terminal.shows("1 Jobs");
-    terminal.until("at work", |screen| screen.contains("first.mp4") && screen.contains("watching"));
+    terminal.until("at work", |screen| screen.contains("first.mp4") && screen.contains("analysing"));
     // Pausing is seen on the screen and in the queue, and can be undone.
     terminal.press(" ");
     terminal.until("paused", |screen| screen.contains("job 1 is paused") && screen.contains("1 paused"));
@@ -198,11 +198,11 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // What is pasted is no key, and no answer.
     terminal.until_screen("asked to tell", |screen| screen.bracketed_paste());
     terminal.paste("c\ny\n");
-    terminal.until("ignored", |screen| screen.contains("pasted text ignored") && !screen.contains("Cancel job"));
+    terminal.until("ignored", |screen| screen.contains("pasted text is ignored") && !screen.contains("Cancel job"));
     terminal.press("c");
     terminal.shows("Cancel job");
     terminal.paste("y\n");
-    terminal.until("not answered", |screen| screen.contains("pasted text ignored") && screen.contains("Cancel job"));
+    terminal.until("not answered", |screen| screen.contains("pasted text is ignored") && screen.contains("Cancel job"));
     terminal.press("n");
     terminal.until("answered", |screen| !screen.contains("Cancel job"));
     assert_eq!(place.rows()[0]["state"], "running");
@@ -218,13 +218,13 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.until("in the list", |screen| screen.contains("1 queued") && screen.contains("other.mp4"));
     // Every pane has something to show.
     for (key, text) in
-        [("2", "landmarks"), ("3", "draw and read"), ("4", "Frames"), ("5", "queued as job 1"), ("1", "PRIO")]
+        [("2", "landmarks"), ("3", "render and read"), ("4", "Frames"), ("5", "queued as job 1"), ("1", "PRIO")]
     {
         terminal.press(key);
         terminal.shows(text);
     }
     terminal.press("?");
-    terminal.shows("pause the job, or let it go on");
+    terminal.shows("pause or resume the job");
     terminal.press("\x1b");
     // Resized, it fills the screen again.
     // (The emulator first, or it might get what is drawn for the new size while it has the old one.)
@@ -236,12 +236,12 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.press("q");
     assert_eq!(terminal.ends(), 0);
 
-    // The engine goes on; an onlooker sees it and changes nothing.
+    // The engine keeps running; an onlooker sees it and changes nothing.
     assert_eq!(place.rows().len(), 2);
     let mut onlooker = Terminal::open(place.folder.path(), &["attach", "--read-only"], 24, 80);
     onlooker.until("the same", |screen| screen.contains("PAUSED") && screen.contains("other.mp4"));
     onlooker.press("P");
-    onlooker.shows("for looking only");
+    onlooker.shows("is read-only");
     let mut terminal = Terminal::open(place.folder.path(), &[], 24, 80);
     terminal.shows("PAUSED");
     terminal.press("5");
@@ -323,9 +323,9 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
         screen.alternate_screen() && screen.bracketed_paste() && screen.contents().contains("2 done")
     });
     terminal.press("?");
-    terminal.shows("pause the job, or let it go on");
+    terminal.shows("pause or resume the job");
     terminal.press("\x1b");
-    terminal.until("the list", |screen| !screen.contains("pause the job, or let it go on"));
+    terminal.until("the list", |screen| !screen.contains("pause or resume the job"));
     terminal.press("q");
     terminal.until_screen("left", |s| !s.alternate_screen() && s.contents().trim_end().ends_with("ready>"));
     terminal.press("exit\r");

@@ -212,7 +212,7 @@ fn handle(
     for effect in effects {
         match effect {
             Effect::Ask(request) => client.ask(request),
-            Effect::Leave => return Ok(true),
+            Effect::Quit => return Ok(true),
             // Of the machine that the terminal runs on, also over SSH.
             Effect::Copy(text) => execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?,
             Effect::Suspend => {

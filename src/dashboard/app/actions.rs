@@ -22,7 +22,7 @@ pub enum Effect {
     /// Back to the shell for a while.
     Suspend,
     /// The end of the dashboard.
-    Leave,
+    Quit,
 }
 impl App {
     /// What a key does.
@@ -42,7 +42,7 @@ impl App {
         }
         let Some(entry) = self.keys.action(key, self.pane) else { return Vec::new() };
         if entry.changes && self.read_only {
-            self.message = Some(("this dashboard is for looking only".into(), Tone::Bad));
+            self.message = Some(("this dashboard is read-only".into(), Tone::Bad));
             return Vec::new();
         }
         self.act(entry.action)
@@ -70,7 +70,13 @@ impl App {
                 requests.into_iter().map(Effect::Ask).collect()
             }
             Popup::Confirm(..) => Vec::new(),
-            Popup::Typing(..) if leaves && key.code != KeyCode::Char('q') => Vec::new(),
+            Popup::Typing(what, _) if leaves && key.code != KeyCode::Char('q') => {
+                if what == Typing::Filter {
+                    self.filter.clear();
+                    self.version = None;
+                }
+                Vec::new()
+            }
             Popup::Typing(what, mut text) => {
                 match key.code {
                     KeyCode::Enter => return self.typed(what, text),
@@ -92,7 +98,7 @@ impl App {
     /// What pasted text does: it is typed where text is typed, and is no key anywhere.
     pub fn paste(&mut self, text: &str) {
         let Some(Popup::Typing(what, typed)) = &mut self.popup else {
-            let why = "pasted text ignored; press / or a first";
+            let why = "pasted text is ignored here; press / or a first";
             self.message = Some((why.into(), Tone::Bad));
             return;
         };
@@ -210,10 +216,10 @@ impl App {
             Action::OneJob => self.log = LogView { one_job: !self.log.one_job, back: 0, ..self.log },
             Action::Earlier | Action::Later | Action::ZoomIn | Action::ZoomOut => self.turn_chart(action),
             Action::Suspend => return vec![Effect::Suspend],
-            Action::Leave => return vec![Effect::Leave],
+            Action::Quit => return vec![Effect::Quit],
             Action::Output => return self.tell_output(),
             Action::Stop => {
-                let text = "Stop the engine? What is at work goes on at its next start.";
+                let text = "Stop the engine? Unfinished jobs continue at its next start.";
                 self.popup = Some(Popup::Confirm(text.into(), vec![Request::Stop { drain: false }]));
             }
             Action::Pause
@@ -234,7 +240,7 @@ impl App {
         let Some(row) = self.row() else { return Vec::new() };
         let path = row.video.to_string_lossy().into_owned();
         if path.is_empty() {
-            self.message = Some(("it was never taken, so there is no result".into(), Tone::Bad));
+            self.message = Some(("this job has no result: its file was not accepted".into(), Tone::Bad));
             return Vec::new();
         }
         self.message = Some((format!("result: {}", printable(&path)), Tone::Good));

@@ -43,7 +43,7 @@ impl Sort {
     /// As it is shown.
     pub fn name(self) -> &'static str {
         match self {
-            Sort::Turn => "turn",
+            Sort::Turn => "queue order",
             Sort::Name => "name",
             Sort::State => "state",
             Sort::Age => "age",

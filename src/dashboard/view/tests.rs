@@ -248,6 +248,8 @@ fn what_is_pasted_is_typed_or_nothing() {
     filtered.paste("\u{1b}[2Jb é\r\n");
     assert_eq!(filtered.popup, Some(Popup::Typing(Typing::Filter, "a[2Jb é".into())));
     assert_eq!(filtered.filter, "a[2Jb é");
+    filtered.press(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+    assert_eq!((filtered.popup, filtered.filter.as_str()), (None, ""), "escape removes it");
     let mut added = app(busy());
     press(&mut added, "a");
     added.paste("/in/a b.mp4\n/in/c.mp4\n");
@@ -308,7 +310,7 @@ fn by_fps_the_fastest_at_work_come_first() {
     app.see(snapshot);
     assert_eq!(order(&app)[..3], [1, 2, 3], "it follows their speed");
     press(&mut app, "s");
-    assert_eq!(app.sort.name(), "turn");
+    assert_eq!(app.sort.name(), "queue order");
 }
 
 #[test]
