@@ -83,7 +83,9 @@ fn manual_pages_are_clean_and_there_is_one_for_each_command() {
     for name in expected {
         let page = std::fs::read_to_string(pages.join(&name)).unwrap();
         told("groff", &["-man", "-Tutf8", "-ww", "-z"], &page);
-        if let Some(shown) = told("man", &["--warnings", "-l", "-"], &page) {
+        // Where the manual was left out of the system, `man` only says so.
+        let is_there = |shown: &String| !shown.contains("has been minimized");
+        if let Some(shown) = told("man", &["--warnings", "-l", "-"], &page).filter(is_there) {
             assert!(shown.contains("SYNOPSIS") && shown.contains("--config"), "{name}:\n{shown}");
         }
     }

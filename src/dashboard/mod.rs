@@ -39,6 +39,8 @@ pub use self::start::{StartEngineError, start_engine};
 
 /// Keys and news that wait to be handled at most; then keys wait in the terminal, and the client does not go on.
 const WAITING: usize = 64;
+/// The exit code after a second signal.
+const INTERRUPTED: i32 = 130;
 /// How soon a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -84,6 +86,8 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     let mut app = App::new(Theme::of_terminal(), keys, read_only);
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+        // The second one ends it also where the terminal takes nothing, so that the first is never seen.
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, ended.clone())?;
         signal_hook::flag::register(signal, ended.clone())?;
     }
     let (sender, events) = flume::bounded(WAITING);
