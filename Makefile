@@ -1,5 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu build run test lint bench corpus accuracy clean
+.PHONY: help setup setup-gpu build run install uninstall deb test lint bench corpus accuracy clean
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+export PREFIX DESTDIR
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/'
@@ -16,6 +20,15 @@ build: setup     ## build the program: target/release/meshreel
 run: build       ## run on demo/in, which holds the sample clip (without a terminal: process what is there and exit)
 	@mkdir -p demo/in && { test -e demo/in/demo.mp4 || cp fixtures/media/demo.mp4 demo/in/; }
 	@test -t 1 && once= || once=--once; target/release/meshreel run $$once --config fixtures/demo.toml
+
+install:         ## install what `make build` made: [PREFIX=/usr/local] [DESTDIR=]
+	@bash scripts/install.sh install
+
+uninstall:       ## remove what `make install` installed: with the same PREFIX and DESTDIR
+	@bash scripts/install.sh uninstall
+
+deb:             ## make a package for Debian or Ubuntu of what `make build` made: target/meshreel_*.deb
+	@bash scripts/deb.sh
 
 test: setup      ## run all tests
 	cargo test --profile ci --locked

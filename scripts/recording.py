@@ -131,10 +131,14 @@ def animated(screens, columns, rows):
         low, high = 100 * begun / total, 100 * (begun + seconds) / total
         parts.append(f"@keyframes k{number} {{ 0%, {max(low - 0.01, 0):.2f}% {{ visibility: {'visible' if number == 0 else 'hidden'} }} "
                      f"{low:.2f}%, {high - 0.01:.2f}% {{ visibility: visible }} {high:.2f}%, 100% {{ visibility: hidden }} }}")
-        parts.append(f"#f{number} {{ visibility: hidden; animation: k{number} {total}s infinite step-end }}")
+        parts.append(f"#f{number} {{ animation: k{number} {total}s infinite step-end }}")
         begun += seconds
+    # Where nothing moves, the first picture stays.
+    parts.append("@media (prefers-reduced-motion: reduce) { g { animation: none !important } }")
     parts.append("</style>")
-    parts += [f'<g id="f{number}">\n{picture(screen)}\n</g>' for number, (_, screen) in enumerate(screens)]
+    for number, (_, screen) in enumerate(screens):
+        hidden = "" if number == 0 else ' visibility="hidden"'
+        parts.append(f'<g id="f{number}"{hidden}>\n{picture(screen)}\n</g>')
     return "\n".join(parts) + "\n</svg>\n"
 
 

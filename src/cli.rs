@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 
 use crate::clock;
 use crate::clock::{Millis, now};
@@ -13,88 +14,104 @@ use crate::progress::ProgressStyle;
 use crate::queue::{Flow, Order, Place};
 use crate::service::{Request, RunOptions};
 
-/// Videos of people in, the same videos with a 3D body mesh on every person out, plus the motion as data.
+/// Exit codes, under the help and in the manual page.
+const EXIT_CODES: &str = "\
+Exit codes: 0 when everything succeeded, 1 when something failed (standard error names it), 2 for wrong usage or a wrong \
+configuration, 130 when it was stopped by Ctrl-C or a signal.";
+
+/// Draws a 3D body mesh over every person in a video, and writes their motion as data.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Configuration file [default: ~/.config/meshreel/config.toml where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file [default: ~/.config/meshreel/config.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Say more: each frame's render and its times
+    /// Log more, for example how long each frame took to draw
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// What to do [default: run]
+    /// The command [default: run]
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Process video files and exit
     Process(Process),
-    /// Take what is dropped into the watched folders, and work through the queue; shows the dashboard on a terminal
+    /// Process what is dropped into the watched folders; on a terminal, show the dashboard
     Run(Run),
-    /// Show the dashboard of the engine that runs
+    /// Show the dashboard of the engine that is running
     Attach {
-        /// Look, and change nothing
+        /// Only watch: no key changes anything
         #[arg(long)]
         read_only: bool,
     },
     /// List the jobs in the queue
     Status(Status),
-    /// Let jobs wait where they are
+    /// Pause jobs, or the whole queue
     Pause(Pause),
-    /// Let paused jobs go on
+    /// Resume paused jobs, or the whole queue
     Resume(JobsOrAll),
-    /// Give jobs up; what there is of their results goes
+    /// Cancel jobs and remove their unfinished results
     Cancel(Jobs),
-    /// Try failed or cancelled jobs again, or now those that wait for their next try
+    /// Retry failed or cancelled jobs, and start waiting retries now
     Retry(Jobs),
-    /// Change a job's priority: higher comes first, and overtakes what is at work
+    /// Change the priority of a job: higher numbers come first, also before jobs that are running
     Priority {
-        /// Number of the job
+        /// Number of the job, as `meshreel status` lists it
         job: i64,
-        /// The new priority
+        /// The new priority; new jobs have 0
         #[arg(allow_hyphen_values = true)]
         value: i64,
     },
-    /// Move jobs among those of the same priority
+    /// Move a job among the jobs of the same priority
     Move {
-        /// Number of the job
+        /// Number of the job, as `meshreel status` lists it
         job: i64,
-        /// Where to
+        /// Where to move it
         place: Place,
     },
-    /// Say what happened to a job, or to all
+    /// Show the log of a job, or with --all of all jobs
     Log(Log),
-    /// End the running engine; what is at work goes on at the next start
+    /// Stop the engine; unfinished jobs continue at its next start
     Stop {
-        /// After what is at work
+        /// Finish the running jobs first
         #[arg(long)]
         drain: bool,
     },
-    /// Say what is there and what is missing, with the mend for each
+    /// Check the installation: what is there, what is missing, and how to fix it
     Doctor,
     /// Look at a file for the service, which starts this itself
     #[command(hide = true)]
     Inspect,
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder
+    Man {
+        /// Folder for the pages; created if missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `meshreel process`; what is not given comes from the configuration.
 #[derive(Debug, clap::Args)]
 pub struct Process {
     /// Video files
-    #[arg(required = true, value_name = "CLIP")]
+    #[arg(required = true, value_name = "CLIP", value_hint = ValueHint::FilePath)]
     pub clips: Vec<PathBuf>,
-    /// Folder for the results; made if missing
-    #[arg(short, long, value_name = "DIR", default_value = "meshreel-out")]
+    /// Folder for the results; created if missing
+    #[arg(short, long, value_name = "DIR", default_value = "meshreel-out", value_hint = ValueHint::DirPath)]
     pub output: PathBuf,
-    /// Replace files that have the names of the results, whatever they are
+    /// Overwrite any files that have the names of the results; otherwise only earlier results of the same video are replaced
     #[arg(long)]
     pub overwrite: bool,
-    /// Detection worker threads (0: one per processor core)
-    #[arg(long, value_parser = clap::value_parser!(u16).range(0..=256))]
+    /// Number of detection threads; 0: one per processor core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
     /// What is said of how videos are processed
     #[command(flatten)]
@@ -102,7 +119,7 @@ pub struct Process {
     /// Where the networks run
     #[arg(long)]
     pub device: Option<Device>,
-    /// How progress is shown
+    /// How to show progress
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,
 }
@@ -110,10 +127,10 @@ pub struct Process {
 /// Arguments of `meshreel run`.
 #[derive(Debug, Default, Clone, Copy, clap::Args)]
 pub struct Run {
-    /// Process what is there and exit: 0 when everything succeeded, 1 when something failed
+    /// Process the files that are there now, then exit
     #[arg(long)]
     pub once: bool,
-    /// No dashboard and no lines of progress: a log with times, as the configuration says under "log"
+    /// Run without a dashboard and write a log to standard error, for systemd and the like
     #[arg(long)]
     pub headless: bool,
 }
@@ -136,13 +153,13 @@ pub struct Jobs {
 /// Arguments of `meshreel pause`.
 #[derive(Debug, clap::Args)]
 pub struct Pause {
-    /// Which
+    /// Which jobs.
     #[command(flatten)]
     pub which: JobsOrAll,
-    /// For so long: 30m, 2h, 1h30m
+    /// Resume by itself after this time, such as 30m, 2h or 1h30m
     #[arg(long = "for", value_name = "TIME", value_parser = clock::parse_length)]
     pub length: Option<Millis>,
-    /// With --all: finish what is at work, and begin nothing
+    /// With --all: finish the running jobs, but start no new ones
     #[arg(long, requires = "all", conflicts_with = "length")]
     pub drain: bool,
 }
@@ -150,27 +167,37 @@ pub struct Pause {
 /// Arguments of `meshreel log`.
 #[derive(Debug, clap::Args)]
 pub struct Log {
-    /// Number of the job, as `meshreel status` lists it
-    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
-    pub job: Option<i64>,
-    /// Of all jobs
-    #[arg(long)]
-    pub all: bool,
-    /// One JSON object a line, for programs
+    /// Which jobs.
+    #[command(flatten)]
+    pub which: JobOrAll,
+    /// Print one JSON object per line, for programs
     #[arg(long)]
     pub json: bool,
-    /// Lines to show at most, the last ones
+    /// Show only the last N lines
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub limit: usize,
 }
 
-/// Some jobs or everything.
+/// One job or all of them; as a group, so that an error names both.
 #[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct JobOrAll {
+    /// Number of the job, as `meshreel status` lists it
+    #[arg(value_name = "JOB")]
+    pub job: Option<i64>,
+    /// Show the log of all jobs
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Some jobs or everything; as a group, so that an error names both.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
 pub struct JobsOrAll {
     /// Numbers of the jobs, as `meshreel status` lists them
-    #[arg(value_name = "JOB", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "JOB")]
     pub jobs: Vec<i64>,
-    /// Everything, also what comes later
+    /// The whole queue, including jobs that are added later
     #[arg(long)]
     pub all: bool,
 }
@@ -178,10 +205,10 @@ pub struct JobsOrAll {
 /// Arguments of `meshreel status`.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// One JSON object a job, for programs
+    /// Print one JSON object per job, for programs
     #[arg(long)]
     pub json: bool,
-    /// Jobs to list at most
+    /// List at most N jobs
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: usize,
 }
@@ -213,9 +240,9 @@ impl Command {
             | Self::Status(_)
             | Self::Log(_)
             | Self::Doctor
-            | Self::Inspect => {
-                return None;
-            }
+            | Self::Inspect
+            | Self::Completions { .. }
+            | Self::Man { .. } => return None,
         })
     }
 }

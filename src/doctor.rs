@@ -1,4 +1,4 @@
-//! `meshreel doctor`: one line for everything meshreel needs: there or missing, and the mend.
+//! `meshreel doctor`: one line for everything meshreel needs: there or missing, and how to fix it.
 
 use crate::models::Network;
 use std::fmt;
@@ -35,7 +35,7 @@ pub struct Finding {
     /// What was found.
     pub found: String,
     /// What to do about it.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl fmt::Display for Finding {
@@ -46,23 +46,23 @@ impl fmt::Display for Finding {
             State::Bad => "BAD ",
         };
         write!(f, "{state} {:<14} {}", self.what, printable(&self.found))?;
-        match &self.mend {
-            Some(mend) => write!(f, " -> {}", printable(mend)),
+        match &self.fix {
+            Some(fix) => write!(f, " -> {}", printable(fix)),
             None => Ok(()),
         }
     }
 }
 
 fn good(what: &'static str, found: impl Into<String>) -> Finding {
-    Finding { state: State::Good, what, found: found.into(), mend: None }
+    Finding { state: State::Good, what, found: found.into(), fix: None }
 }
 
-fn poor(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { state: State::Poor, what, found: found.into(), mend: Some(mend.into()) }
+fn poor(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding { state: State::Poor, what, found: found.into(), fix: Some(fix.into()) }
 }
 
-fn bad(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
-    Finding { state: State::Bad, what, found: found.into(), mend: Some(mend.into()) }
+fn bad(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding { state: State::Bad, what, found: found.into(), fix: Some(fix.into()) }
 }
 
 /// Looks at everything, telling each finding as soon as it is made. True when nothing is bad.
@@ -108,7 +108,8 @@ struct BuiltFile {
 }
 
 fn model_files(models: &Models) -> Vec<Finding> {
-    const MEND: &str = "run `make setup` in the meshreel folder, or set models.folder";
+    const FIX: &str =
+        "run `make setup` in the checkout and `make install` if it is installed from there, or set models.folder";
     let folder = models.folder();
     let list =
         std::fs::read(folder.join("built.json")).ok().and_then(|text| serde_json::from_slice::<Built>(&text).ok());
@@ -125,12 +126,12 @@ fn model_files(models: &Models) -> Vec<Finding> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let listed = list.as_ref().and_then(|list| list.files.iter().find(|file| file.name == name));
         findings.push(match (checksum::of_file(&path), listed) {
-            (Err(error), _) => bad("model", format!("{name}: {error}"), MEND),
+            (Err(error), _) => bad("model", format!("{name}: {error}"), FIX),
             (Ok(sum), Some(file)) if checksum::hex(&sum) == file.sha256 => {
                 good("model", format!("{name}, checksum as built"))
             }
-            (Ok(_), Some(_)) => bad("model", format!("{name} is not the file that was built"), MEND),
-            (Ok(_), None) => poor("model", format!("{name} is there, its checksum is not known"), MEND),
+            (Ok(_), Some(_)) => bad("model", format!("{name} is not the file that was built"), FIX),
+            (Ok(_), None) => poor("model", format!("{name} is there, its checksum is not known"), FIX),
         });
     }
     findings
@@ -141,7 +142,11 @@ fn runtime(config: &Config, models: &Models) -> Vec<Finding> {
     let found = match Runtime::load(&library, config.device) {
         Ok(runtime) => runtime,
         Err(error) => {
-            return vec![bad("ONNX Runtime", error.to_string(), "run `make setup`, or set onnxruntime.library")];
+            return vec![bad(
+                "ONNX Runtime",
+                error.to_string(),
+                "run `make setup` in the checkout, or set onnxruntime.library",
+            )];
         }
     };
     let place = if found.device() == Device::Cuda { "an NVIDIA GPU" } else { "the processor" };
@@ -159,8 +164,8 @@ fn opengl() -> Vec<Finding> {
     let thread = match RenderThread::start() {
         Ok(thread) => thread,
         Err(error) => {
-            let mend = "install libegl1 libegl-mesa0 libgl1-mesa-dri (or your GPU vendor's EGL driver)";
-            return vec![bad("OpenGL", error.to_string(), mend)];
+            let fix = "install libegl1 libegl-mesa0 libgl1-mesa-dri (or your GPU vendor's EGL driver)";
+            return vec![bad("OpenGL", error.to_string(), fix)];
         }
     };
     let description = thread.description();
@@ -187,7 +192,7 @@ fn folders(config: &Config) -> Vec<Finding> {
         findings.push(match std::fs::read_dir(&watch.path) {
             Ok(_) => good("watch folder", watch.path.display().to_string()),
             Err(error) => {
-                bad("watch folder", format!("{}: {error}", watch.path.display()), "make it, or mend watch.path")
+                bad("watch folder", format!("{}: {error}", watch.path.display()), "create it, or correct watch.path")
             }
         });
         findings.push(writable("output folder", &watch.output));
@@ -200,7 +205,7 @@ fn writable(what: &'static str, folder: &Path) -> Finding {
     let existing = folder.ancestors().find(|f| f.is_dir()).unwrap_or(Path::new("/"));
     match tempfile::tempfile_in(existing) {
         Ok(_) if existing == folder => good(what, format!("{} can be written", folder.display())),
-        Ok(_) => good(what, format!("{} will be made", folder.display())),
+        Ok(_) => good(what, format!("{} will be created", folder.display())),
         Err(error) => bad(
             what,
             format!("{}: {error}", existing.display()),

@@ -23,6 +23,7 @@ pub mod export;
 pub mod geometry;
 pub mod job;
 pub mod log;
+pub mod manual;
 pub mod media;
 pub mod memory;
 pub mod models;

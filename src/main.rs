@@ -19,7 +19,7 @@ use meshreel::service::{Look, Origin, Request, ServiceError};
 use meshreel::telemetry::Timings;
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
-use meshreel::{doctor, log, media, service, status};
+use meshreel::{doctor, log, manual, media, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -44,6 +44,12 @@ fn main() -> ExitCode {
         return ExitCode::from(if answered.is_ok() { 0 } else { FAILED });
     }
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
+    // These need no configuration, so that a wrong one is no hindrance.
+    match &command {
+        Command::Completions { shell } => return print(&manual::completions(*shell)),
+        Command::Man { folder } => return man(folder.as_deref()),
+        _ => {}
+    }
     let mut config = match Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
@@ -78,7 +84,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
-        Command::Log(arguments) => match status::log(&config, arguments.job, arguments.limit, arguments.json) {
+        Command::Log(arguments) => match status::log(&config, arguments.which.job, arguments.limit, arguments.json) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
@@ -175,7 +181,7 @@ fn attach(cli: &Cli, config: &Config, read_only: bool) -> ExitCode {
                 // With what it takes to reach the same engine.
                 let file = cli.config.as_ref().map_or(String::new(), |file| format!(" --config {}", file.display()));
                 say(format!(
-                    "The engine goes on. `meshreel attach{file}` shows it again, `meshreel stop{file}` ends it."
+                    "The engine keeps running. `meshreel attach{file}` shows it again, `meshreel stop{file}` stops it."
                 ));
             }
             ExitCode::SUCCESS
@@ -207,6 +213,37 @@ fn run(arguments: &Run, config: &Config) -> ExitCode {
             | ServiceError::NoOriginalsFolder { .. }),
         ) => fail(USAGE, &error),
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn man(folder: Option<&Path>) -> ExitCode {
+    let Some(folder) = folder else {
+        return match manual::page() {
+            Ok(page) => print(&page),
+            Err(error) => fail(FAILED, &error),
+        };
+    };
+    match manual::write_pages(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!(
+                "meshreel: the manual pages cannot be written into {}: {error}",
+                printable(&folder.to_string_lossy())
+            ));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Writes a text to standard output.
+fn print(text: &[u8]) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tell(format_args!("meshreel: standard output cannot be written: {error}"));
+            ExitCode::from(FAILED)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

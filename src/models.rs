@@ -27,16 +27,14 @@ impl Models {
         Self { folder: folder.into() }
     }
 
-    /// Files are in `folder`, or when that is empty in the first `models` folder found beside or above the program
-    /// (beside it when installed, two folders up when run from a build).
+    /// Files are in `folder`, or when that is empty where they are found from the program's own place: in `models` beside or above
+    /// it (a build is two folders below it), or in `share/meshreel/models` above it, where `make install` puts them.
     pub fn find(folder: &Path) -> Self {
         if !folder.as_os_str().is_empty() {
             return Self::new(folder);
         }
         let program = std::env::current_exe().unwrap_or_default();
-        let candidates = program.ancestors().skip(1).map(|f| f.join("models"));
-        let found = candidates.take(4).find(|f| f.join("body.safetensors").is_file());
-        Self::new(found.unwrap_or_else(|| PathBuf::from("models")))
+        Self::new(near(&program).unwrap_or_else(|| PathBuf::from("models")))
     }
 
     /// The folder itself.
@@ -88,7 +86,38 @@ impl Models {
     }
 }
 
+/// The folder of run-time files that belongs to a program.
+fn near(program: &Path) -> Option<PathBuf> {
+    let above = program.ancestors().skip(1).take(4);
+    above
+        .flat_map(|folder| [folder.join("models"), folder.join("share/meshreel/models")])
+        .find(|folder| folder.join("body.safetensors").is_file())
+}
+
 /// `libonnxruntime.so` and a version.
 fn is_runtime(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("libonnxruntime.so"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_from_a_build_an_unpacked_folder_and_an_installation() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let cases = [
+            ("checkout/target/release/meshreel", "checkout/models"),
+            ("unpacked/meshreel", "unpacked/models"),
+            ("usr/local/bin/meshreel", "usr/local/share/meshreel/models"),
+        ];
+        for (program, folder) in cases {
+            assert_eq!(near(&at(program)), None);
+            std::fs::create_dir_all(at(folder)).unwrap();
+            assert_eq!(near(&at(program)), None, "a folder without the files is none");
+            std::fs::write(at(folder).join("body.safetensors"), "").unwrap();
+            assert_eq!(near(&at(program)), Some(at(folder)));
+        }
+    }
 }

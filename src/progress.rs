@@ -21,13 +21,13 @@ pub enum ProgressStyle {
     /// A bar on a terminal, lines otherwise
     #[default]
     Auto,
-    /// A bar a file
+    /// One bar per file
     Bar,
-    /// A line now and then
+    /// A line every few seconds
     Plain,
-    /// One JSON object a line on standard output, for programs
+    /// One JSON object per line on standard output, for programs
     Json,
-    /// Nothing but warnings and errors
+    /// Only warnings and errors
     None,
 }
 

@@ -3,15 +3,17 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZero;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{ffmpeg, meshreel, run, sample, signal};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What does not come in this time never comes.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -73,6 +75,8 @@ struct Screen {
     parser: vt100::Parser,
     bytes: usize,
     is_over: bool,
+    /// Nothing is read of what the dashboard writes.
+    is_stalled: bool,
 }
 
 impl Terminal {
@@ -94,7 +98,8 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).unwrap();
         let mut output = pair.master.try_clone_reader().unwrap();
         let parser = vt100::Parser::new(cells(rows), cells(cols), 0);
-        let screen = Arc::new((Mutex::new(Screen { parser, bytes: 0, is_over: false }), Condvar::new()));
+        let screen =
+            Arc::new((Mutex::new(Screen { parser, bytes: 0, is_over: false, is_stalled: false }), Condvar::new()));
         let filled = screen.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -108,6 +113,7 @@ impl Terminal {
                 if count == 0 {
                     return;
                 }
+                drop(filled.1.wait_while(screen, |screen| screen.is_stalled).unwrap());
             }
         });
         let keys = pair.master.take_writer().unwrap();
@@ -122,6 +128,12 @@ impl Terminal {
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
+    }
+
+    /// Stops reading what is written, or goes on.
+    fn stall(&self, is_stalled: bool) {
+        self.screen.0.lock().unwrap().is_stalled = is_stalled;
+        self.screen.1.notify_all();
     }
 
     /// Waits until the text on the screen is so.
@@ -154,7 +166,7 @@ impl Terminal {
         // What was said last, after the dashboard gave the screen back.
         while !screen.is_over && begun.elapsed() < Duration::from_secs(10) {
             screen = self.screen.1.wait_timeout(screen, Duration::from_secs(1)).unwrap().0;
-            if screen.parser.screen().contents().contains("The engine goes on") {
+            if screen.parser.screen().contents().contains("The engine keeps running") {
                 break;
             }
         }
@@ -171,7 +183,7 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // `run` starts the engine and shows it.
     let mut terminal = Terminal::open(place.folder.path(), &["run"], 30, 100);
     terminal.shows("1 Jobs");
-    terminal.until("at work", |screen| screen.contains("first.mp4") && screen.contains("watching"));
+    terminal.until("at work", |screen| screen.contains("first.mp4") && screen.contains("analysing"));
     // Pausing is seen on the screen and in the queue, and can be undone.
     terminal.press(" ");
     terminal.until("paused", |screen| screen.contains("job 1 is paused") && screen.contains("1 paused"));
@@ -186,11 +198,11 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     // What is pasted is no key, and no answer.
     terminal.until_screen("asked to tell", |screen| screen.bracketed_paste());
     terminal.paste("c\ny\n");
-    terminal.until("ignored", |screen| screen.contains("pasted text ignored") && !screen.contains("Cancel job"));
+    terminal.until("ignored", |screen| screen.contains("pasted text is ignored") && !screen.contains("Cancel job"));
     terminal.press("c");
     terminal.shows("Cancel job");
     terminal.paste("y\n");
-    terminal.until("not answered", |screen| screen.contains("pasted text ignored") && screen.contains("Cancel job"));
+    terminal.until("not answered", |screen| screen.contains("pasted text is ignored") && screen.contains("Cancel job"));
     terminal.press("n");
     terminal.until("answered", |screen| !screen.contains("Cancel job"));
     assert_eq!(place.rows()[0]["state"], "running");
@@ -206,13 +218,13 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.until("in the list", |screen| screen.contains("1 queued") && screen.contains("other.mp4"));
     // Every pane has something to show.
     for (key, text) in
-        [("2", "landmarks"), ("3", "draw and read"), ("4", "Frames"), ("5", "queued as job 1"), ("1", "PRIO")]
+        [("2", "landmarks"), ("3", "render and read"), ("4", "Frames"), ("5", "queued as job 1"), ("1", "PRIO")]
     {
         terminal.press(key);
         terminal.shows(text);
     }
     terminal.press("?");
-    terminal.shows("pause the job, or let it go on");
+    terminal.shows("pause or resume the job");
     terminal.press("\x1b");
     // Resized, it fills the screen again.
     // (The emulator first, or it might get what is drawn for the new size while it has the old one.)
@@ -224,12 +236,12 @@ fn keys_steer_the_engine_which_goes_on_without_the_dashboard() {
     terminal.press("q");
     assert_eq!(terminal.ends(), 0);
 
-    // The engine goes on; an onlooker sees it and changes nothing.
+    // The engine keeps running; an onlooker sees it and changes nothing.
     assert_eq!(place.rows().len(), 2);
     let mut onlooker = Terminal::open(place.folder.path(), &["attach", "--read-only"], 24, 80);
     onlooker.until("the same", |screen| screen.contains("PAUSED") && screen.contains("other.mp4"));
     onlooker.press("P");
-    onlooker.shows("for looking only");
+    onlooker.shows("is read-only");
     let mut terminal = Terminal::open(place.folder.path(), &[], 24, 80);
     terminal.shows("PAUSED");
     terminal.press("5");
@@ -311,9 +323,9 @@ fn a_stopped_terminal_holds_nobody_up_and_the_mouse_works() {
         screen.alternate_screen() && screen.bracketed_paste() && screen.contents().contains("2 done")
     });
     terminal.press("?");
-    terminal.shows("pause the job, or let it go on");
+    terminal.shows("pause or resume the job");
     terminal.press("\x1b");
-    terminal.until("the list", |screen| !screen.contains("pause the job, or let it go on"));
+    terminal.until("the list", |screen| !screen.contains("pause or resume the job"));
     terminal.press("q");
     terminal.until_screen("left", |s| !s.alternate_screen() && s.contents().trim_end().ends_with("ready>"));
     terminal.press("exit\r");
@@ -366,4 +378,92 @@ fn what_cannot_be_shown_is_told() {
     std::fs::write(place.at("config.toml"), "[keys]\nquit = [\"x\"]\n").unwrap();
     let output = run(meshreel(place.folder.path()).args(["run", "--once", "--config", "config.toml"]));
     assert!(output.status.code() == Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Stands between a dashboard and an engine, and has the engine say far more than it does.
+struct Talker {
+    state: PathBuf,
+    looks: Receiver<u64>,
+}
+
+/// Lines that are in each answer.
+const LINES: u64 = 200;
+
+impl Talker {
+    /// Listens for the state folder `state`, in front of the engine of the state folder `engine`.
+    fn start(engine: &Path, state: PathBuf) -> Self {
+        std::fs::create_dir(&state).unwrap();
+        let lock = std::fs::read_to_string(engine.join("engine.lock")).unwrap();
+        let behind = PathBuf::from(lock.lines().nth(1).unwrap());
+        let socket = state.join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::fs::write(state.join("engine.lock"), format!("{}\n{}\n", std::process::id(), socket.display())).unwrap();
+        let (told, looks) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for number in 1.. {
+                let (mut dashboard, _) = listener.accept().unwrap();
+                let mut line = String::new();
+                BufReader::new(&dashboard).read_line(&mut line).unwrap();
+                let mut engine = UnixStream::connect(&behind).unwrap();
+                engine.write_all(line.as_bytes()).unwrap();
+                line.clear();
+                BufReader::new(engine).read_line(&mut line).unwrap();
+                let mut answer: Value = serde_json::from_str(&line).unwrap();
+                // Other letters each time, so that all of it is written to the terminal.
+                let letter = char::from(b'a' + (number % 26) as u8).to_string().repeat(180);
+                let line = |at| {
+                    let number = LINES * number + at;
+                    json!({"number": number, "time": 0, "level": 3, "job": null, "text": format!("line {number} {letter}")})
+                };
+                answer["log"] = (0..LINES).map(line).collect();
+                // Who has left does not listen.
+                let _ = dashboard.write_all(format!("{answer}\n").as_bytes());
+                if told.send(number).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { state, looks }
+    }
+}
+
+#[test]
+fn nothing_piles_up_for_a_terminal_that_takes_nothing() {
+    let place = Place::new();
+    drop(Terminal::open(place.folder.path(), &["run"], 24, 80).shows("1 Jobs"));
+    let talker = Talker::start(&place.at("state"), place.at("talker"));
+    let settings = format!("state = {:?}\n[dashboard]\nfps = 60\n", talker.state);
+    std::fs::write(place.at("talker.toml"), settings).unwrap();
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_meshreel"));
+    command.args(["attach", "--config", "talker.toml"]);
+    let mut terminal = Terminal::with(command, place.folder.path(), 60, 200);
+    terminal.press("5");
+    terminal.shows("info  line ");
+
+    // Ten times a second it looked while it could write. Once the terminal is full, it looks no more.
+    let stall = || {
+        terminal.stall(true);
+        let begun = Instant::now();
+        let mut last = 0;
+        while let Ok(number) = talker.looks.recv_timeout(Duration::from_secs(3)) {
+            last = number;
+            assert!(begun.elapsed() < LONGEST, "it still looks, for the {number}th time");
+        }
+        last
+    };
+    let last = stall();
+    // What it knows then is what it saw last: the lines on the screen go on, and there they end.
+    terminal.stall(false);
+    terminal.shows(&format!("line {}", LINES * (last + 1) - 1));
+    assert!(talker.looks.recv_timeout(LONGEST).is_ok(), "it looks again");
+    // It can be ended even so: the second signal does not wait for the terminal.
+    stall();
+    let process = terminal.child.process_id().unwrap();
+    let begun = Instant::now();
+    let mut ended = None;
+    while ended.is_none() {
+        assert!(signal("-TERM", process) && begun.elapsed() < LONGEST, "it does not end");
+        ended = terminal.child.try_wait().unwrap();
+    }
+    assert_eq!(ended.unwrap().exit_code(), 130);
 }

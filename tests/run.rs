@@ -309,7 +309,7 @@ fn a_video_that_crashes_the_program_twice_is_set_aside_and_the_others_go_on() {
     std::fs::copy(place.clip(3.0), place.at("in/a.mp4")).unwrap();
     for _ in 0..2 {
         let mut service = place.service();
-        service.until("a.mp4: watching");
+        service.until("a.mp4: analysing");
         assert_eq!(service.signal("-SEGV"), None, "{}", service.said);
     }
     std::fs::copy(place.clip(2.0), place.at("in/b.mp4")).unwrap();
@@ -365,7 +365,7 @@ fn a_job_that_waits_goes_on_where_it_was_and_others_overtake_it() {
     let place = Place::new("");
     std::fs::copy(place.clip_of(2.0, 4), place.at("in/a.mp4")).unwrap();
     let mut service = place.service();
-    service.until("a.mp4: watching");
+    service.until("a.mp4: analysing");
     assert_eq!(place.order(&["pause", "1"]), (0, "job 1 is paused".into()));
     std::fs::copy(place.clip(1.0), place.at("in/b.mp4")).unwrap();
     service.until("b.mp4: done");

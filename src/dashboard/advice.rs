@@ -43,7 +43,7 @@ fn busy(snapshot: &Snapshot, stage: Stage) -> f32 {
 /// The sentence.
 pub fn advice(snapshot: &Snapshot) -> String {
     if snapshot.at_work.is_empty() {
-        return "Nothing is at work.".into();
+        return "No job is running.".into();
     }
     let percent = |share: f32| format!("{:.0}%", 100.0 * share);
     let render = busy(snapshot, Stage::Render);
@@ -60,12 +60,15 @@ pub fn advice(snapshot: &Snapshot) -> String {
         Some(Stage::Detect | Stage::Landmarks) => {
             let workers = snapshot.workers.len();
             let busy = snapshot.workers.iter().map(|worker| worker.figures.busy).sum::<f32>() / workers.max(1) as f32;
-            format!("Detection limits: {workers} workers busy {}; {beside}; {more}.", percent(busy))
+            format!(
+                "Detection is the bottleneck: its {workers} workers are busy {} of the time; {beside}; {more}.",
+                percent(busy)
+            )
         }
         Some(Stage::Render) => {
             let wait = snapshot.stage(Stage::RenderWait).p50;
             format!(
-                "Rendering limits: the one render thread is busy {}, and frames wait {wait:.1} ms for it.",
+                "Rendering is the bottleneck: the one render thread is busy {} of the time, and frames wait {wait:.1} ms for it.",
                 percent(render)
             )
         }
@@ -74,10 +77,10 @@ pub fn advice(snapshot: &Snapshot) -> String {
                 true => "a faster encode.preset would help",
                 false => "a faster encode.preset, or more jobs.concurrent, would help",
             };
-            format!("Encoding limits; {beside}; {help}: {more}.")
+            format!("Encoding is the bottleneck; {beside}; {help}: {more}.")
         }
-        Some(Stage::Decode) => format!("Decoding limits; {beside}; {more}."),
-        Some(Stage::Fit) => format!("The bodies are being fitted; {more}."),
-        Some(Stage::RenderWait) | None => format!("Nothing is near its limit; {beside}; {more}."),
+        Some(Stage::Decode) => format!("Decoding is the bottleneck; {beside}; {more}."),
+        Some(Stage::Fit) => format!("Bodies are being fitted; {more}."),
+        Some(Stage::RenderWait) | None => format!("There is no bottleneck; {beside}; {more}."),
     }
 }

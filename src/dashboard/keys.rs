@@ -83,7 +83,7 @@ pub enum Action {
     Help,
     Suspend,
     Stop,
-    Leave,
+    Quit,
 }
 
 /// Where an action works.
@@ -132,48 +132,48 @@ pub const TABLE: [Entry; 42] = {
     const FRAMES: Place = Place::In(Pane::Frames);
     const LOG: Place = Place::In(Pane::Log);
     [
-        entry(Pause, "pause", &["space"], JOBS, true, "pause the job, or let it go on"),
+        entry(Pause, "pause", &["space"], JOBS, true, "pause or resume the job"),
         entry(Cancel, "cancel", &["c"], JOBS, true, "cancel the job (asks first)"),
-        entry(Retry, "retry", &["r"], JOBS, true, "try the job again"),
+        entry(Retry, "retry", &["r"], JOBS, true, "retry the job"),
         entry(Raise, "raise", &["+", "="], JOBS, true, "raise the priority"),
         entry(Lower, "lower", &["-"], JOBS, true, "lower the priority"),
-        entry(MoveUp, "move_up", &["K"], JOBS, true, "move before the one above of the same priority"),
-        entry(MoveDown, "move_down", &["J"], JOBS, true, "move after the one below of the same priority"),
-        entry(Details, "details", &["enter"], JOBS, false, "all that is known of the job"),
+        entry(MoveUp, "move_up", &["K"], JOBS, true, "move up among the jobs of the same priority"),
+        entry(MoveDown, "move_down", &["J"], JOBS, true, "move down among the jobs of the same priority"),
+        entry(Details, "details", &["enter"], JOBS, false, "show all details of the job"),
         entry(Output, "output", &["o"], JOBS, false, "show the path of the result, and copy it"),
-        entry(Filter, "filter", &["/"], JOBS, false, "show only names with a text in them"),
-        entry(Sort, "sort", &["s"], JOBS, false, "sort by turn, name, state, age or fps"),
-        entry(Mark, "mark", &["v"], JOBS, false, "mark jobs, to do something with several at once"),
+        entry(Filter, "filter", &["/"], JOBS, false, "show only jobs whose names contain a text"),
+        entry(Sort, "sort", &["s"], JOBS, false, "sort by queue order, name, state, age or fps"),
+        entry(Mark, "mark", &["v"], JOBS, false, "mark or unmark the job, to act on several at once"),
         entry(Undo, "undo", &["u"], JOBS, true, "undo the last pause or change of priority"),
         entry(Add, "add", &["a"], JOBS, true, "add a file by its path"),
-        entry(PauseAll, "pause_all", &["P"], Place::Anywhere, true, "pause everything, or let it go on"),
-        entry(Drain, "drain", &["d"], Place::Anywhere, true, "finish what is at work, and begin nothing"),
+        entry(PauseAll, "pause_all", &["P"], Place::Anywhere, true, "pause or resume everything"),
+        entry(Drain, "drain", &["d"], Place::Anywhere, true, "finish the running jobs, but start no new ones"),
         entry(Earlier, "earlier", &["left", "h"], FRAMES, false, "earlier frames"),
         entry(Later, "later", &["right", "l"], FRAMES, false, "later frames"),
-        entry(ZoomIn, "zoom_in", &["+", "="], FRAMES, false, "fewer frames, wider"),
-        entry(ZoomOut, "zoom_out", &["-"], FRAMES, false, "more frames"),
-        entry(Level, "level", &["t"], LOG, false, "only warnings, or all"),
-        entry(OneJob, "one_job", &["j"], LOG, false, "only the selected job's lines, or all"),
+        entry(ZoomIn, "zoom_in", &["+", "="], FRAMES, false, "zoom in: fewer frames, in more detail"),
+        entry(ZoomOut, "zoom_out", &["-"], FRAMES, false, "zoom out: more frames"),
+        entry(Level, "level", &["t"], LOG, false, "show only warnings and errors, or everything"),
+        entry(OneJob, "one_job", &["j"], LOG, false, "show only the selected job's lines, or everything"),
         entry(Up, "up", &["up", "k"], Place::Lists, false, "up"),
         entry(Down, "down", &["down", "j"], Place::Lists, false, "down"),
         entry(PageUp, "page_up", &["pageup"], Place::Lists, false, "a page up"),
         entry(PageDown, "page_down", &["pagedown"], Place::Lists, false, "a page down"),
-        entry(First, "first", &["home", "g"], Place::Lists, false, "to the first"),
-        entry(Last, "last", &["end", "G"], Place::Lists, false, "to the last"),
+        entry(First, "first", &["home", "g"], Place::Lists, false, "go to the first"),
+        entry(Last, "last", &["end", "G"], Place::Lists, false, "go to the last"),
         entry(NextPane, "next_pane", &["tab"], Place::Anywhere, false, "next pane"),
         entry(PreviousPane, "previous_pane", &["backtab"], Place::Anywhere, false, "previous pane"),
-        entry(Jobs, "jobs", &["1"], Place::Anywhere, false, "jobs"),
-        entry(Pipeline, "pipeline", &["2"], Place::Anywhere, false, "pipeline"),
-        entry(Render, "render", &["3"], Place::Anywhere, false, "render lock"),
-        entry(Frames, "frames", &["4"], Place::Anywhere, false, "frames"),
-        entry(Log, "log", &["5"], Place::Anywhere, false, "log"),
-        entry(PreviewPane, "preview_pane", &["6"], Place::Anywhere, false, "preview"),
+        entry(Jobs, "jobs", &["1"], Place::Anywhere, false, "go to the jobs"),
+        entry(Pipeline, "pipeline", &["2"], Place::Anywhere, false, "go to the pipeline"),
+        entry(Render, "render", &["3"], Place::Anywhere, false, "go to the render lock"),
+        entry(Frames, "frames", &["4"], Place::Anywhere, false, "go to the frames"),
+        entry(Log, "log", &["5"], Place::Anywhere, false, "go to the log"),
+        entry(PreviewPane, "preview_pane", &["6"], Place::Anywhere, false, "go to the preview"),
         entry(Preview, "preview", &["p"], Place::Anywhere, false, "show or hide pictures of the selected job"),
-        entry(Freeze, "freeze", &["f"], Place::Anywhere, false, "freeze the view (the work goes on)"),
-        entry(Help, "help", &["?"], Place::Anywhere, false, "this help"),
-        entry(Suspend, "suspend", &["ctrl-z"], Place::Anywhere, false, "back to the shell for a while (fg comes back)"),
+        entry(Freeze, "freeze", &["f"], Place::Anywhere, false, "freeze or unfreeze the view (work continues)"),
+        entry(Help, "help", &["?"], Place::Anywhere, false, "show this help"),
+        entry(Suspend, "suspend", &["ctrl-z"], Place::Anywhere, false, "suspend to the shell (fg returns)"),
         entry(Stop, "stop", &["S"], Place::Anywhere, true, "stop the engine (asks first)"),
-        entry(Leave, "leave", &["q", "ctrl-c"], Place::Anywhere, false, "leave; the engine goes on"),
+        entry(Quit, "quit", &["q", "ctrl-c"], Place::Anywhere, false, "quit the dashboard; the engine keeps running"),
     ]
 };
 
@@ -271,14 +271,14 @@ mod tests {
         assert_eq!(action(&keys, '+', Pane::Log), None);
         assert_eq!(action(&keys, 'j', Pane::Jobs), Some(Action::Down));
         assert_eq!(action(&keys, 'j', Pane::Log), Some(Action::OneJob));
-        assert_eq!(action(&keys, 'q', Pane::Log), Some(Action::Leave));
+        assert_eq!(action(&keys, 'q', Pane::Log), Some(Action::Quit));
 
         let other = |name: &str, key: &str| BTreeMap::from([(name.to_owned(), vec![key.to_owned()])]);
-        let keys = Keys::new(other("leave", "x")).unwrap();
-        assert_eq!((action(&keys, 'x', Pane::Jobs), action(&keys, 'q', Pane::Jobs)), (Some(Action::Leave), None));
-        assert!(Keys::new(other("quit", "x")).unwrap_err().contains("there is no such action"));
-        assert!(Keys::new(other("leave", "meta")).unwrap_err().contains("is no key"));
-        assert!(Keys::new(other("leave", "f5")).is_ok() && Keys::new(other("leave", "ctrl-x")).is_ok());
+        let keys = Keys::new(other("quit", "x")).unwrap();
+        assert_eq!((action(&keys, 'x', Pane::Jobs), action(&keys, 'q', Pane::Jobs)), (Some(Action::Quit), None));
+        assert!(Keys::new(other("exit", "x")).unwrap_err().contains("there is no such action"));
+        assert!(Keys::new(other("quit", "meta")).unwrap_err().contains("is no key"));
+        assert!(Keys::new(other("quit", "f5")).is_ok() && Keys::new(other("quit", "ctrl-x")).is_ok());
 
         // No two actions have one key in one place.
         for pane in Pane::ALL {

@@ -13,13 +13,14 @@ mod start;
 mod theme;
 mod view;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use flume::{Receiver, RecvTimeoutError, Sender};
 use ratatui::DefaultTerminal;
+use ratatui::crossterm::clipboard::CopyToClipboard;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event as Input,
@@ -36,6 +37,10 @@ use crate::terminal;
 pub use self::keys::Keys;
 pub use self::start::{StartEngineError, start_engine};
 
+/// Keys and news that wait to be handled at most; then keys wait in the terminal, and the client does not go on.
+const WAITING: usize = 64;
+/// The exit code after a second signal.
+const INTERRUPTED: i32 = 130;
 /// How soon a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
@@ -81,13 +86,15 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     let mut app = App::new(Theme::of_terminal(), keys, read_only);
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP, signal_hook::consts::SIGINT] {
+        // The second one ends it also where the terminal takes nothing, so that the first is never seen.
+        signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED, ended.clone())?;
         signal_hook::flag::register(signal, ended.clone())?;
     }
-    let (sender, events) = flume::unbounded();
+    let (sender, events) = flume::bounded(WAITING);
     let news = sender.clone();
     // Per second so many at most; the engine is looked at half as often.
     let least = Duration::from_secs_f64(1.0 / config.dashboard.fps);
-    let client = Client::start(config, 2 * least.max(Duration::from_millis(50)), move |what| {
+    let client = Client::start(config.clone(), 2 * least.max(Duration::from_millis(50)), move |what| {
         news.send(Event::News(what)).is_ok()
     });
     // Who selects text with the mouse over SSH would lose that.
@@ -146,6 +153,8 @@ fn show(
         if is_stale && drawn.is_none_or(|drawn| drawn.elapsed() >= least) {
             draw(terminal, app)?;
             (drawn, is_stale) = (Some(Instant::now()), false);
+            // Only now: what the terminal does not take is not asked for.
+            client.look((!app.is_frozen).then(|| app.look(view::chart_columns(&app.places))));
         }
         let patience = if is_stale { least } else { NAP };
         let first = match events.recv_timeout(patience) {
@@ -164,8 +173,6 @@ fn show(
             }
             is_stale = true;
         }
-        let columns = terminal.size().map(|size| view::chart_columns(size.into(), app.pane, app.has_preview))?;
-        client.look((!app.is_frozen).then(|| app.look(columns)));
     }
     Ok(())
 }
@@ -209,8 +216,9 @@ fn handle(
     for effect in effects {
         match effect {
             Effect::Ask(request) => client.ask(request),
-            Effect::Leave => return Ok(true),
-            Effect::Copy(text) => copy(&text)?,
+            Effect::Quit => return Ok(true),
+            // Of the machine that the terminal runs on, also over SSH.
+            Effect::Copy(text) => execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?,
             Effect::Suspend => {
                 drop(Leave);
                 // Until the shell's `fg`.
@@ -230,13 +238,4 @@ fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> io::Result<()> {
     execute!(io::stdout(), BeginSynchronizedUpdate)?;
     terminal.draw(|frame| view::draw(frame, app))?;
     execute!(io::stdout(), EndSynchronizedUpdate)
-}
-
-/// OSC 52: to the clipboard of the machine that the terminal runs on.
-fn copy(text: &str) -> io::Result<()> {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    let mut out = io::stdout();
-    write!(out, "\x1b]52;c;{encoded}\x07")?;
-    out.flush()
 }

@@ -45,7 +45,7 @@ impl Phase {
     /// For people.
     pub fn verb(self) -> &'static str {
         match self {
-            Phase::Observe => "watching",
+            Phase::Observe => "analysing",
             Phase::Draw => "drawing",
         }
     }

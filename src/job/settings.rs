@@ -77,17 +77,17 @@ impl JobSettings {
 /// configuration files have its fields by [`with_overrides`].
 #[derive(Debug, Clone, Copy, PartialEq, Default, clap::Args)]
 pub struct Overrides {
-    /// Which networks find the body points
+    /// Which network finds the body points: faster or more accurate
     #[arg(long)]
     pub model: Option<Model>,
-    /// What is drawn
+    /// What to draw
     #[arg(long)]
     pub style: Option<Style>,
-    /// Opacity of the body over the video, 0 to 1
-    #[arg(long, value_parser = |text: &str| range::typed(text, &OPACITY))]
+    /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
+    #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
-    /// How tall the people are, in metres
-    #[arg(long, value_parser = |text: &str| range::typed(text, &STATURE))]
+    /// Height of the people in metres, which sets the scale of the motion
+    #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
 }
 

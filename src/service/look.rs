@@ -11,7 +11,8 @@ use nvml_wrapper::{Nvml, error::NvmlError};
 use serde::{Deserialize, Serialize};
 use sysinfo::System;
 
-use super::{Shared, free_megabytes, locked, shown};
+use super::album::{self, Album};
+use super::{Shared, free_megabytes, locked};
 use crate::clock::{Millis, now};
 use crate::executor::Executor;
 use crate::job::JobState;
@@ -217,6 +218,7 @@ impl Gpu {
 pub struct Known {
     jobs: VecDeque<KnownJob>,
     machine: Option<(Instant, System, Machine)>,
+    album: Arc<Album>,
     /// NVIDIA's management library, once it was looked for.
     nvml: Option<Option<Nvml>>,
 }
@@ -293,18 +295,15 @@ impl Known {
     }
 }
 
-/// What there is to see of a job, if that is another thing than `known`; `result`: its video, when it is done.
-fn picture(live: &Live, job: i64, known: Option<Shown>, result: Option<PathBuf>) -> Option<Picture> {
+/// What there is to see of a job, if that is another thing than `known`; `result`: the job as it is done.
+fn picture(live: &Live, album: &Album, job: i64, known: Option<Shown>, result: Option<Row>) -> Option<Picture> {
     let (shown, thumbnail) = match (result, known) {
         // What was drawn last shows a finished job as well as its result does.
         (Some(_), Some(_)) => None,
-        (Some(video), None) => match Thumbnail::of_file(&video, Preview::LONGEST) {
-            Ok(thumbnail) => Some((Shown::Result, thumbnail)),
-            Err(error) => {
-                tracing::debug!("no preview of {}: {error}", shown(&video));
-                None
-            }
-        },
+        (Some(row), None) => {
+            let made = album.picture((job, row.ended), album::of_video(row.video, Preview::LONGEST));
+            made.map(|thumbnail| (Shown::Result, thumbnail))
+        }
         (None, known) => {
             let known = if let Some(Shown::Frame(frame)) = known { Some(frame) } else { None };
             let (frame, thumbnail) = live.preview().look(job, known)?;
@@ -334,10 +333,11 @@ pub(super) fn look(shared: &Shared<'_>, executor: &dyn Executor, look: &Look) ->
             None => None,
         };
         let pictured = look.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
-        let result = pictured.filter(|row| row.state == JobState::Done).map(|row| row.video);
+        let result = pictured.filter(|row| row.state == JobState::Done);
         (queue.flow(now())?, counts, jobs, detail, result)
     };
-    let preview = look.preview.and_then(|(job, known)| picture(live, job, known, result));
+    let album = locked(&shared.known).album.clone();
+    let preview = look.preview.and_then(|(job, known)| picture(live, &album, job, known, result));
     let (at_work, machine, charted) = {
         let mut known = locked(&shared.known);
         let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {

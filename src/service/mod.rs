@@ -5,6 +5,7 @@
 //! the engine to who looks. What must outlive a run is on disk: the queue, and a journal for each job; what they share in
 //! memory is which of the jobs in hand go on, and that follows from the queue.
 
+mod album;
 mod control;
 mod crash;
 mod hooks;

@@ -15,7 +15,7 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
     let detail =
         app.snapshot.as_ref().and_then(|snapshot| snapshot.detail.as_ref()).filter(|detail| detail.row.id == id);
     let Some(detail) = detail else {
-        draw_popup(frame, body, app, &format!("Job {id}"), vec![Line::from("asking the engine")], 0);
+        draw_popup(frame, body, app, &format!("Job {id}"), vec![Line::from("loading")], 0);
         return;
     };
     let row = &detail.row;
@@ -25,9 +25,9 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
     };
     fact("video", row.source.to_string_lossy().into_owned());
     fact("result", row.video.to_string_lossy().into_owned());
-    fact("state", format!("{}, priority {}, tries {}", row.state.name(), row.priority, row.attempts));
+    fact("state", format!("{}, priority {}, attempt {}", row.state.name(), row.priority, row.attempts));
     fact("queued", clock::local(row.added));
-    for (name, time) in [("begun", row.started), ("ended", row.ended), ("resumes", row.resume)] {
+    for (name, time) in [("started", row.started), ("ended", row.ended), ("resumes", row.resume)] {
         if let Some(time) = time {
             fact(name, clock::local(time));
         }

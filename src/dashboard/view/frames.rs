@@ -32,12 +32,12 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
             };
             format!("of job {job}: {} to {} of {}{each}", chart.from, last.saturating_sub(1), chart.frames)
         }
-        _ => "ms a frame by stage".into(),
+        _ => "ms per frame, by stage".into(),
     };
     let inside = pane(frame, place, app, Pane::Frames, &more);
     let theme = app.theme;
     let Some(chart) = chart.filter(|chart| !chart.columns.is_empty()) else {
-        let text = "No times of the selected job are known: it was not at work since the engine started, or long ago.";
+        let text = "There are no frame times for the selected job: it has not run since the engine started, or too many jobs have run since.";
         frame.render_widget(
             ratatui::widgets::Paragraph::new(text).style(theme.faint()).wrap(Default::default()),
             inside,

@@ -50,18 +50,18 @@ fn state_line(app: &App) -> Line<'static> {
         return Line::from(spans);
     }
     let Some(snapshot) = &app.snapshot else {
-        spans.push(Span::styled("looking for the engine", theme.faint()));
+        spans.push(Span::styled("connecting to the engine", theme.faint()));
         return Line::from(spans);
     };
     let at_work = snapshot.at_work.iter().filter(|job| job.fps > 0.0).count();
     spans.push(match snapshot.flow {
         Flow::Pause { until: None } => loud("PAUSED".into(), theme.warning()),
         Flow::Pause { until: Some(until) } => loud(format!("PAUSED until {}", clock::local(until)), theme.warning()),
-        _ if !snapshot.is_open => loud("OUT OF HOURS".into(), theme.warning()),
-        _ if snapshot.is_draining => loud("ENDS after what is at work".into(), theme.warning()),
-        Flow::Drain => loud("DRAINING: begins nothing".into(), theme.warning()),
-        Flow::Go if at_work > 0 => Span::styled(format!("{} at work", theme.sign("●", "*")), theme.good()),
-        Flow::Go => Span::styled(format!("{} waits for videos", theme.sign("○", "o")), theme.faint()),
+        _ if !snapshot.is_open => loud("OUTSIDE WORKING HOURS".into(), theme.warning()),
+        _ if snapshot.is_draining => loud("STOPS after the running jobs".into(), theme.warning()),
+        Flow::Drain => loud("DRAINING: starts no new jobs".into(), theme.warning()),
+        Flow::Go if at_work > 0 => Span::styled(format!("{} working", theme.sign("●", "*")), theme.good()),
+        Flow::Go => Span::styled(format!("{} waiting for videos", theme.sign("○", "o")), theme.faint()),
     });
     spans.push(Span::raw(format!("   {:.1} fps now, {:.1} in the last hour", snapshot.fps, snapshot.fps_hour)));
     for (folder, is_there) in &snapshot.folders {
@@ -72,7 +72,7 @@ fn state_line(app: &App) -> Line<'static> {
         }
     }
     if app.read_only {
-        spans.push(Span::styled("   looking only", theme.faint()));
+        spans.push(Span::styled("   read-only", theme.faint()));
     }
     Line::from(spans)
 }
@@ -88,7 +88,7 @@ fn counts_line(app: &App, snapshot: &Snapshot, width: u16) -> Line<'static> {
     }
     let has_failed = snapshot.counts.iter().any(|(state, count)| *state == JobState::Failed && *count > 0);
     if has_failed && width >= 110 {
-        spans.push(Span::styled("Enter on a failed job tells why", app.theme.faint()));
+        spans.push(Span::styled("Enter on a failed job shows why", app.theme.faint()));
     }
     Line::from(spans)
 }
@@ -98,7 +98,7 @@ fn machine_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let machine = snapshot.machine;
     let gigabytes = |megabytes: u64| format!("{:.1}", megabytes as f64 / 1000.0);
     let disk = match machine.disk_free {
-        None => Span::raw("disk away"),
+        None => Span::raw("disk unavailable"),
         Some(free) if free < 2000 => Span::styled(format!("disk {free} MB free"), theme.bad()),
         Some(free) => Span::raw(format!("disk {} GB free", gigabytes(free))),
     };
@@ -121,7 +121,7 @@ fn machine_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
         )));
     }
     let used: usize = spans.iter().map(Span::width).sum();
-    let what = format!("   networks on {}, drawn by {}", snapshot.inference, printable(&snapshot.renderer));
+    let what = format!("   networks on {}, rendering on {}", snapshot.inference, printable(&snapshot.renderer));
     let room = width.saturating_sub(used);
     spans.push(Span::styled(what.chars().take(room).collect::<String>(), theme.faint()));
     Line::from(spans)

@@ -31,7 +31,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     if app.rows.is_empty() {
         let text = match (&app.snapshot, app.filter.is_empty()) {
             (None, _) => "",
-            (_, false) => "No job has that in its name.",
+            (_, false) => "No job has that text in its name.",
             (_, true) => "No jobs yet. Drop videos into the watched folder, or press a to add a file.",
         };
         frame.render_widget(Paragraph::new(text).style(app.theme.faint()).wrap(Wrap { trim: true }), inside);

@@ -13,7 +13,7 @@ use crate::text::printable;
 
 /// Draws the pane.
 pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
-    let mut more = if app.log.back > 0 { format!("{} lines below", app.log.back) } else { "follows".into() };
+    let mut more = if app.log.back > 0 { format!("{} lines below", app.log.back) } else { "following".into() };
     if app.log.only_warnings {
         more += ", warnings only";
     }

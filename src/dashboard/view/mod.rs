@@ -8,7 +8,7 @@ mod log;
 mod pipeline;
 mod preview;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -47,14 +47,14 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
             let lines = vec![
                 Line::from(text),
                 Line::from(""),
-                Line::from("y yes    any other key no").style(app.theme.faint()),
+                Line::from("y or Enter: yes    any other key: no").style(app.theme.faint()),
             ];
             draw_popup(frame, body, app, "Sure?", lines, 0);
         }
         Some(Popup::Typing(what, text)) => {
             let (title, hint) = match what {
-                Typing::Filter => ("Only names with", "Enter keeps it, Esc leaves; Esc outside removes the filter"),
-                Typing::Add => ("Add a file", "Tab completes, Enter adds, Esc leaves"),
+                Typing::Filter => ("Filter by name", "Enter keeps the filter, Esc removes it"),
+                Typing::Add => ("Add a file", "Tab completes the path, Enter adds the file, Esc cancels"),
             };
             let cursor = app.theme.sign("▏", "_");
             let lines = vec![
@@ -75,11 +75,9 @@ pub fn draw(frame: &mut Frame, app: &mut App) {
     }
 }
 
-/// How wide the chart of frames is on this screen.
-pub fn chart_columns(whole: Rect, pane: Pane, has_preview: bool) -> usize {
-    let body = Rect { height: whole.height.saturating_sub(header::height(whole) + 1), ..whole };
-    let place = arrange(body, pane, has_preview).into_iter().find(|(pane, _)| *pane == Pane::Frames);
-    place.map_or(0, |(_, place)| frames::columns(place))
+/// How wide the chart of frames is where the panes are in these places; 0 when it is not shown.
+pub fn chart_columns(places: &[(Pane, Rect)]) -> usize {
+    places.iter().find(|(pane, _)| *pane == Pane::Frames).map_or(0, |(_, place)| frames::columns(*place))
 }
 
 /// Which panes are shown, and where: all on a large screen, the focused one on a small one.
@@ -169,7 +167,7 @@ fn draw_help(frame: &mut Frame, body: Rect, app: &App, scrolled: usize) {
         section("Lists", &|place| place == Place::Lists);
     }
     section("Anywhere", &|place| place == Place::Anywhere);
-    draw_popup(frame, body, app, "Keys", lines, scrolled);
+    draw_popup(frame, body, app, "Keys (the arrows scroll, other keys close)", lines, scrolled);
 }
 
 /// The last message, or the most useful keys.
@@ -183,7 +181,7 @@ fn draw_footer(frame: &mut Frame, place: Rect, app: &App) {
             let mut spans = Vec::new();
             let mut left = usize::from(place.width);
             // The way out, and to the rest, always has its place.
-            let wanted = ["help", "leave"].into_iter().filter_map(|name| TABLE.iter().find(|entry| entry.name == name));
+            let wanted = ["help", "quit"].into_iter().filter_map(|name| TABLE.iter().find(|entry| entry.name == name));
             for entry in wanted.chain(here).chain(everywhere).filter(|entry| !(entry.changes && app.read_only)) {
                 let Some(key) = app.keys.of(entry).first().copied().map(str::to_owned) else { continue };
                 let text = format!(" {}   ", entry.name.replace('_', " "));

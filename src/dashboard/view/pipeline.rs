@@ -28,7 +28,7 @@ pub fn stage_name(stage: Stage) -> &'static str {
 
 /// Draws the pipeline.
 pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
-    let inside = pane(frame, place, app, Pane::Pipeline, "ms a frame, the last 10 s");
+    let inside = pane(frame, place, app, Pane::Pipeline, "ms per frame, last 10 s");
     let Some(snapshot) = &app.snapshot else { return };
     let theme = app.theme;
     let spark = usize::from(inside.width.saturating_sub(62)).min(20);
@@ -106,7 +106,7 @@ fn times(figures: &Figures) -> String {
 
 /// Draws the render thread and who waits for it.
 pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
-    let inside = pane(frame, place, app, Pane::Render, "one thread draws for all jobs");
+    let inside = pane(frame, place, app, Pane::Render, "one thread renders for all jobs");
     let Some(snapshot) = &app.snapshot else { return };
     let theme = app.theme;
     let (wait, render) = (snapshot.stage(Stage::RenderWait), snapshot.stage(Stage::Render));
@@ -124,8 +124,8 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
     let bar = width.saturating_sub(34).clamp(5, 30);
     let mut lines = vec![
         Line::from(format!("{:<16}{:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")).style(theme.faint()),
-        figures("wait for it", &wait, Stage::RenderWait),
-        figures("draw and read", &render, Stage::Render),
+        figures("wait for turn", &wait, Stage::RenderWait),
+        figures("render and read", &render, Stage::Render),
         Line::from(format!(
             "{:<16}{} {:3.0}% of the time",
             "thread busy",
@@ -134,7 +134,7 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
         )),
         Line::from(format!(
             "{:<16}{} {} of {} requests",
-            "queue before it",
+            "queue",
             theme.bar(queue.used as f32 / queue.capacity.max(1) as f32, bar),
             queue.used,
             queue.capacity
@@ -144,18 +144,18 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
         snapshot.render_shares.iter().take(6).map(|(job, share)| format!("job {job} {:.0}%", 100.0 * share)).collect();
     lines.push(Line::from(format!(
         "{:<16}{}",
-        "drawn for",
-        if shares.is_empty() { "nobody".into() } else { shares.join(", ") }
+        "rendering for",
+        if shares.is_empty() { "no job".into() } else { shares.join(", ") }
     )));
     let verdict = match (wait.count, wait.p50) {
-        (0, _) => "Nothing was drawn in the last 10 s.".to_owned(),
+        (0, _) => "Nothing was rendered in the last 10 s.".to_owned(),
         (_, wait) if wait < 2.0 && render.busy < 0.85 => {
-            format!("Rendering holds nothing back: frames wait {wait:.1} ms for it.")
+            format!("Rendering is not the bottleneck: frames wait {wait:.1} ms for their turn.")
         }
         (_, wait) if render.busy < 0.85 && snapshot.machine.cpu > 0.85 => {
             format!("Frames wait {wait:.1} ms for it, because all cores are busy.")
         }
-        (_, wait) => format!("Rendering holds the frames back: they wait {wait:.1} ms for it."),
+        (_, wait) => format!("Rendering is the bottleneck: frames wait {wait:.1} ms for their turn."),
     };
     lines.push(Line::from(""));
     lines.push(Line::from(verdict).style(if wait.p50 < 2.0 { theme.good() } else { theme.warning() }));

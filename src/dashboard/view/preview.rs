@@ -45,9 +45,9 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
         _ => {
             let is_at_work = |id| app.snapshot.as_ref().is_some_and(|s| s.at_work.iter().any(|job| job.id == id));
             let text = match job {
-                Some(id) if is_at_work(id) => "no picture yet: people are being watched, not drawn",
-                Some(_) => "no picture of its result: it is being read, or gone",
-                None => "nothing is at work",
+                Some(id) if is_at_work(id) => "no picture yet: the job is still being analysed",
+                Some(_) => "no picture of the result: it is still loading, or cannot be read",
+                None => "no job is running",
             };
             frame.render_widget(Line::from(text).style(app.theme.faint()), inside);
         }

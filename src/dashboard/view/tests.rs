@@ -45,7 +45,8 @@ fn figures(ms: f32, busy: f32) -> Figures {
     Figures { count: 100, p50: ms, p95: 2.0 * ms, max: 3.0 * ms, busy, course }
 }
 
-fn idle() -> Snapshot {
+/// An engine without work.
+pub fn idle() -> Snapshot {
     Snapshot {
         now: NOW,
         since: NOW - 3_600_000,
@@ -254,6 +255,8 @@ fn what_is_pasted_is_typed_or_nothing() {
     filtered.paste("\u{1b}[2Jb é\r\n");
     assert_eq!(filtered.popup, Some(Popup::Typing(Typing::Filter, "a[2Jb é".into())));
     assert_eq!(filtered.filter, "a[2Jb é");
+    filtered.press(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+    assert_eq!((filtered.popup, filtered.filter.as_str()), (None, ""), "escape removes it");
     let mut added = app(busy());
     press(&mut added, "a");
     added.paste("/in/a b.mp4\n/in/c.mp4\n");
@@ -314,7 +317,7 @@ fn by_fps_the_fastest_at_work_come_first() {
     app.see(snapshot);
     assert_eq!(order(&app)[..3], [1, 2, 3], "it follows their speed");
     press(&mut app, "s");
-    assert_eq!(app.sort.name(), "turn");
+    assert_eq!(app.sort.name(), "queue order");
 }
 
 #[test]
