@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result};
 use meshreel::body::{Body, Camera, FitOptions, fit_track};
+use meshreel::control::never_stopped;
 use meshreel::pose::{LANDMARKS, Landmark, Landmarks};
 use meshreel::track::{Observation, Track};
 use serde_json::{Value, json};
@@ -45,7 +46,8 @@ fn main() -> Result<()> {
     let track = Track { id: 1, first_frame: 0, observations };
     let camera = Camera::guess(display);
     let started = std::time::Instant::now();
-    let fitted = fit_track(&body, &camera, &times, &track, FitOptions { smoothing, ..FitOptions::default() });
+    let options = FitOptions { smoothing, ..FitOptions::default() };
+    let fitted = fit_track(&body, &camera, &times, &track, options, &never_stopped)?;
     eprintln!("{:.3} ms a frame", started.elapsed().as_secs_f64() * 1e3 / frames.len() as f64);
     let rows: Vec<Value> = fitted
         .poses

@@ -13,6 +13,7 @@ use super::model::Body;
 use super::solve::{Context, Planted, Solver, State};
 use super::stance::{self, Footing};
 use super::{Camera, FittedPose, FittedTrack, Pose, confidence, opinion, smooth};
+use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
 use nalgebra::{DMatrix, DVector};
@@ -49,29 +50,39 @@ const HOLD_POSITION: f64 = 0.01;
 
 /// Fits `body` to a track. `times` are the seconds of the video's frames from its first (index = frame number); frames beyond its end
 /// are taken to follow at its last step.
-pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, options: FitOptions) -> FittedTrack {
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called every few milliseconds, says so.
+pub fn fit_track(
+    body: &Body,
+    camera: &Camera,
+    times: &[f64],
+    track: &Track,
+    options: FitOptions,
+    proceed: Proceed<'_>,
+) -> Result<FittedTrack, Stopped> {
+    proceed()?;
     let set = LandmarkSet::new(body);
     let all_times: Vec<f64> =
         (0..track.observations.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
-    let corrected = opinion::correct(&all_times, &track.observations);
-    let seen: Vec<Seen> = corrected
-        .iter()
-        .enumerate()
-        .filter_map(|(index, c)| {
-            let evidence = Evidence::new(&set, camera, c.as_ref()?)?;
-            Some(Seen { index, time: all_times[index], evidence })
-        })
-        .collect();
-    let shape = estimate_shape(body, camera, &set, &seen, options.stature);
+    let corrected = opinion::correct(&all_times, &track.observations, proceed)?;
+    let mut seen: Vec<Seen> = Vec::new();
+    for (index, corrected) in corrected.iter().enumerate() {
+        proceed()?;
+        let evidence = corrected.as_ref().and_then(|corrected| Evidence::new(&set, camera, corrected));
+        seen.extend(evidence.map(|evidence| Seen { index, time: all_times[index], evidence }));
+    }
+    let shape = estimate_shape(body, camera, &set, &seen, options.stature, proceed)?;
     if seen.is_empty() {
-        return FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() };
+        return Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() });
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
-    let states = follow(&mut solver, camera, &seen);
+    let states = follow(&mut solver, camera, &seen, proceed)?;
     let bridged = bridge(&all_times, &seen, &states);
-    let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing);
-    let planted = find_stance(&mut solver, camera, &set, &all_times, &smoothed);
+    let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
+    let planted = find_stance(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
     for (state, planted) in smoothed.iter_mut().zip(planted) {
+        proceed()?;
         hold(&mut solver, &set, state, planted);
     }
 
@@ -79,7 +90,7 @@ pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, opt
     for s in &seen {
         visibility[s.index] = Some(s.evidence.visibility);
     }
-    let confidence = confidence::joint_confidence(body, &all_times, &visibility);
+    let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()
         .zip(confidence)
@@ -93,7 +104,7 @@ pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, opt
             uncertain: observation.as_ref().is_some_and(|o| o.uncertain),
         })
         .collect();
-    FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses }
+    Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses })
 }
 
 /// Which heels and toes stand still in each frame, and where.
@@ -103,11 +114,13 @@ fn find_stance(
     set: &LandmarkSet,
     times: &[f64],
     states: &[State],
-) -> Vec<Vec<Planted>> {
-    let places: Vec<Vec<DVec3>> = states
-        .iter()
-        .map(|state| solver.landmarks(&state.rotations).iter().map(|p| *p + state.position).collect())
-        .collect();
+    proceed: Proceed<'_>,
+) -> Result<Vec<Vec<Planted>>, Stopped> {
+    let mut places: Vec<Vec<DVec3>> = Vec::with_capacity(states.len());
+    for state in states {
+        proceed()?;
+        places.push(solver.landmarks(&state.rotations).iter().map(|p| *p + state.position).collect());
+    }
     let pixels: Vec<Vec<DVec2>> =
         places.iter().map(|list| list.iter().map(|&p| DVec2::from_array(camera.project(p))).collect()).collect();
     let frames: Vec<Footing> = times
@@ -115,7 +128,7 @@ fn find_stance(
         .zip(places.iter().zip(&pixels))
         .map(|(&time, (places, pixels))| Footing { time, places, pixels })
         .collect();
-    stance::planted(set, &frames)
+    stance::planted(set, &frames, proceed)
 }
 
 /// Moves a smoothed pose as little as possible so that planted feet stay where they are.
@@ -140,11 +153,18 @@ fn time_of(times: &[f64], frame: usize) -> f64 {
 }
 
 /// The shape that explains some well-seen frames spread over the track, for somebody about this tall.
-fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen], stature: f64) -> Vec<f64> {
+fn estimate_shape(
+    body: &Body,
+    camera: &Camera,
+    set: &LandmarkSet,
+    seen: &[Seen],
+    stature: f64,
+    proceed: Proceed<'_>,
+) -> Result<Vec<f64>, Stopped> {
     let chosen = shape_frames(seen);
     let mut shape = vec![0.0; body.shapes];
     if chosen.is_empty() || body.shapes == 0 {
-        return shape;
+        return Ok(shape);
     }
     let (plain_stature, added) = body.stature();
     let added = DVector::from_vec(added);
@@ -159,6 +179,7 @@ fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]
         let mut normal = DMatrix::identity(body.shapes, body.shapes) + &added * added.transpose() * precision;
         gradient += &added * (excess * precision);
         for (&i, state) in chosen.iter().zip(&mut states) {
+            proceed()?;
             let evidence = &seen[i].evidence;
             let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, evidence));
             solver.solve(&mut at, evidence, &Context::default(), SHAPE_STEPS);
@@ -175,7 +196,7 @@ fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]
             }
         }
     }
-    shape
+    Ok(shape)
 }
 
 /// The best-seen frame of each of as many equal stretches of the track.

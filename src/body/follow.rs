@@ -7,6 +7,7 @@ use super::Camera;
 use super::evidence::Evidence;
 use super::initial::{self, Points};
 use super::solve::{Context, Solver, State, turn_cost};
+use crate::control::{Proceed, Stopped};
 use glam::{DQuat, DVec2, DVec3};
 
 /// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
@@ -36,11 +37,19 @@ pub struct Seen {
 }
 
 /// Poses of a track, one for each frame seen.
-pub fn follow(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
-    let mut states = forward(solver, camera, seen);
-    start_anew(solver, camera, seen, &mut states);
-    refine(solver, seen, &mut states);
-    states
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn follow(
+    solver: &mut Solver,
+    camera: &Camera,
+    seen: &[Seen],
+    proceed: Proceed<'_>,
+) -> Result<Vec<State>, Stopped> {
+    let mut states = forward(solver, camera, seen, proceed)?;
+    start_anew(solver, camera, seen, &mut states, proceed)?;
+    refine(solver, seen, &mut states, proceed)?;
+    Ok(states)
 }
 
 /// Closed-form start of one frame.
@@ -73,12 +82,13 @@ fn position_precision(seconds: f64) -> DVec3 {
 }
 
 /// Each frame from the one before.
-fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
+fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen], proceed: Proceed<'_>) -> Result<Vec<State>, Stopped> {
     let rest = initial::rest_points(solver.skeleton());
     let mut states: Vec<State> = Vec::with_capacity(seen.len());
     // The last frame on which the body was elsewhere than expected: its way there is no velocity.
     let mut arrived = 0;
     for (i, frame) in seen.iter().enumerate() {
+        proceed()?;
         let before = i.checked_sub(1).filter(|&b| frame.time - seen[b].time <= MEMORY);
         let Some(b) = before else {
             let mut state = start(solver, camera, &rest, &frame.evidence);
@@ -121,12 +131,13 @@ fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
         }
         states.push(state);
     }
-    states
+    Ok(states)
 }
 
 /// Solves each frame again, given both its neighbours, from the last to the first.
-fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
+fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State], proceed: Proceed<'_>) -> Result<(), Stopped> {
     for i in (0..seen.len()).rev() {
+        proceed()?;
         let near = |n: &usize| *n < seen.len() && (seen[*n].time - seen[i].time).abs() <= MEMORY;
         let neighbours: Vec<usize> = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter(near).collect();
         let mut state = states[i].clone();
@@ -148,13 +159,21 @@ fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
         solver.solve(&mut state, &seen[i].evidence, &context, 3);
         states[i] = state;
     }
+    Ok(())
 }
 
 /// Mends wrong turns: someone who turns round faster than the forward pass follows is given a body that is twisted or
 /// faces the wrong way, until they turn back. In each stretch that is badly explained a body is started from nothing
 /// where that helps most and followed both ways for as long as it explains the frames better; it is kept where
 /// the whole, with the turns into it and out of it, is likelier.
-fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut [State]) {
+fn start_anew(
+    solver: &mut Solver,
+    camera: &Camera,
+    seen: &[Seen],
+    states: &mut [State],
+    proceed: Proceed<'_>,
+) -> Result<(), Stopped> {
+    proceed()?;
     let alone = Context::default();
     let rest = initial::rest_points(solver.skeleton());
     let mut costs: Vec<f64> =
@@ -166,16 +185,20 @@ fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut 
     while let Some(first) = (next..seen.len()).find(|&i| costs[i] > LOST * usual) {
         let end = (first..seen.len()).find(|&i| costs[i] <= LOST * usual).unwrap_or(seen.len());
         next = end;
-        let best = (first..end)
-            .map(|i| {
-                let mut state = start(solver, camera, &rest, &seen[i].evidence);
-                let cost = solver.solve(&mut state, &seen[i].evidence, &alone, START_STEPS);
-                (i, state, cost)
-            })
-            .min_by(|a, b| (a.2 - costs[a.0]).total_cmp(&(b.2 - costs[b.0])));
+        let mut best: Option<(usize, State, f64)> = None;
+        for i in first..end {
+            proceed()?;
+            let mut state = start(solver, camera, &rest, &seen[i].evidence);
+            let cost = solver.solve(&mut state, &seen[i].evidence, &alone, START_STEPS);
+            let helps_more =
+                |best: &(usize, State, f64)| (cost - costs[i]).total_cmp(&(best.2 - costs[best.0])).is_lt();
+            if best.as_ref().is_none_or(helps_more) {
+                best = Some((i, state, cost));
+            }
+        }
         let Some((seed, state, cost)) = best.filter(|(i, _, cost)| *cost < costs[*i]) else { continue };
-        let (before, before_costs) = follow_from(solver, seen, &costs, (seed, &state), (0..seed).rev());
-        let (after, after_costs) = follow_from(solver, seen, &costs, (seed, &state), seed + 1..seen.len());
+        let (before, before_costs) = follow_from(solver, seen, &costs, (seed, &state), (0..seed).rev(), proceed)?;
+        let (after, after_costs) = follow_from(solver, seen, &costs, (seed, &state), seed + 1..seen.len(), proceed)?;
         let from = seed - before.len();
         let new: Vec<State> = before.into_iter().rev().chain([state]).chain(after).collect();
         let new_costs: Vec<f64> = before_costs.into_iter().rev().chain([cost]).chain(after_costs).collect();
@@ -192,6 +215,7 @@ fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut 
             next = next.max(to);
         }
     }
+    Ok(())
 }
 
 /// Follows a body from a frame along `frames` for as long as it explains them better than the `costs` of those there
@@ -202,10 +226,12 @@ fn follow_from(
     costs: &[f64],
     (mut last, state): (usize, &State),
     frames: impl Iterator<Item = usize>,
-) -> (Vec<State>, Vec<f64>) {
+    proceed: Proceed<'_>,
+) -> Result<(Vec<State>, Vec<f64>), Stopped> {
     let mut state = state.clone();
     let (mut states, mut new_costs) = (Vec::new(), Vec::new());
     for i in frames {
+        proceed()?;
         let step = (seen[i].time - seen[last].time).abs();
         if step > MEMORY {
             break;
@@ -225,7 +251,7 @@ fn follow_from(
         new_costs.push(cost);
         last = i;
     }
-    (states, new_costs)
+    Ok((states, new_costs))
 }
 
 /// What it costs to turn from one pose to the next.

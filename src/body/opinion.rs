@@ -7,7 +7,9 @@
 //! there only frames very near an opinion are corrected.
 
 use super::initial::Points;
-use crate::pose::{LANDMARKS, Landmarks};
+use crate::control::{Proceed, Stopped};
+use crate::pose::Landmarks;
+use crate::pose::skeleton::{BELOW_HEAD, LANDMARKS};
 use crate::track::Observation;
 use glam::{DVec2, DVec3};
 
@@ -71,55 +73,64 @@ fn opinion(observations: &[Option<Observation>], index: usize) -> Option<Correct
 }
 
 /// Landmarks of every frame that has any; `times` in seconds, one an observation.
-pub fn correct(times: &[f64], observations: &[Option<Observation>]) -> Vec<Option<Corrected>> {
-    let opinions: Vec<Opinion> = observations
-        .iter()
-        .enumerate()
-        .filter_map(|(index, o)| {
-            let o = o.as_ref()?;
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn correct(
+    times: &[f64],
+    observations: &[Option<Observation>],
+    proceed: Proceed<'_>,
+) -> Result<Vec<Option<Corrected>>, Stopped> {
+    let mut opinions: Vec<Opinion> = Vec::new();
+    for index in 0..observations.len() {
+        proceed()?;
+        let found = || {
+            let o = observations[index].as_ref()?;
             let (first, second) = (plain(&o.landmarks), opinion(observations, index)?);
             let difference = |i: usize| second.pixels[i] - first.pixels[i];
             let size = size(&second.pixels);
-            let apart = (11..LANDMARKS).filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
+            let apart = BELOW_HEAD.filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
             let world: Points = std::array::from_fn(|i| second.world[i] - first.world[i]);
             let usable = apart <= 6 && size.is_finite() && world.iter().all(|d| d.is_finite());
             usable.then(|| Opinion { time: times[index], index, world, pixels: std::array::from_fn(difference) })
-        })
-        .collect();
+        };
+        opinions.extend(found());
+    }
     let trust = opinions.len() as f64 / (opinions.len() as f64 + CONSTANT_PRIOR);
     let constant: Points = std::array::from_fn(|i| {
         let mut values: Vec<DVec3> = opinions.iter().map(|o| o.world[i]).collect();
         median(&mut values) * trust
     });
     let mut after = 0;
-    observations
-        .iter()
-        .enumerate()
-        .map(|(index, o)| {
-            let o = o.as_ref()?;
-            while after < opinions.len() && opinions[after].index < index {
-                after += 1;
+    let mut corrected_of = |index: usize, o: &Option<Observation>| {
+        let o = o.as_ref()?;
+        while after < opinions.len() && opinions[after].index < index {
+            after += 1;
+        }
+        // The better network's word stands where there is one.
+        if opinions.get(after).is_some_and(|o| o.index == index) {
+            return opinion(observations, index);
+        }
+        let mut corrected = plain(&o.landmarks);
+        let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| opinions.get(i)));
+        let distance = around.map(|o| o.map_or(f64::INFINITY, |o| (o.time - times[index]).abs()));
+        let world = weights(distance.map(|d| d / WORLD_MEMORY));
+        let pixel = weights(distance.map(|d| d / PIXEL_MEMORY));
+        corrected.world.iter_mut().zip(&constant).for_each(|(p, c)| *p += *c);
+        for (n, opinion) in around.into_iter().enumerate() {
+            let Some(opinion) = opinion else { continue };
+            for (i, c) in constant.iter().enumerate() {
+                corrected.world[i] += (opinion.world[i] - *c) * world[n];
+                corrected.pixels[i] += opinion.pixels[i] * pixel[n];
             }
-            // The better network's word stands where there is one.
-            if opinions.get(after).is_some_and(|o| o.index == index) {
-                return opinion(observations, index);
-            }
-            let mut corrected = plain(&o.landmarks);
-            let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| opinions.get(i)));
-            let distance = around.map(|o| o.map_or(f64::INFINITY, |o| (o.time - times[index]).abs()));
-            let world = weights(distance.map(|d| d / WORLD_MEMORY));
-            let pixel = weights(distance.map(|d| d / PIXEL_MEMORY));
-            corrected.world.iter_mut().zip(&constant).for_each(|(p, c)| *p += *c);
-            for (n, opinion) in around.into_iter().enumerate() {
-                let Some(opinion) = opinion else { continue };
-                for (i, c) in constant.iter().enumerate() {
-                    corrected.world[i] += (opinion.world[i] - *c) * world[n];
-                    corrected.pixels[i] += opinion.pixels[i] * pixel[n];
-                }
-            }
-            Some(corrected)
-        })
-        .collect()
+        }
+        Some(corrected)
+    };
+    let each = observations.iter().enumerate().map(|(index, o)| {
+        proceed()?;
+        Ok(corrected_of(index, o))
+    });
+    each.collect()
 }
 
 /// Simple kriging weights of two known values on either side, at distances in units of the memory.
@@ -151,6 +162,7 @@ fn median(values: &mut [DVec3]) -> DVec3 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::never_stopped;
     use crate::pose::Landmark;
 
     fn seen(depth: f32) -> Landmarks {
@@ -168,7 +180,7 @@ mod tests {
                 Some(Observation { landmarks: seen(0.1), second_opinion: second, uncertain: false })
             })
             .collect();
-        let corrected = correct(&times, &observations);
+        let corrected = correct(&times, &observations, &never_stopped).unwrap();
         for (i, c) in corrected.iter().enumerate() {
             let z = c.as_ref().map(|c| c.world[5].z).unwrap_or_default();
             assert!((z - 0.3).abs() < 0.06, "frame {i}: {z}");
@@ -179,7 +191,7 @@ mod tests {
     fn without_opinions_nothing_changes() {
         let observations =
             vec![None, Some(Observation { landmarks: seen(0.1), second_opinion: None, uncertain: false })];
-        let corrected = correct(&[0.0, 0.1], &observations);
+        let corrected = correct(&[0.0, 0.1], &observations, &never_stopped).unwrap();
         assert!(corrected[0].is_none());
         assert!((corrected[1].as_ref().map(|c| c.world[3].z).unwrap_or_default() - 0.1).abs() < 1e-6);
     }

@@ -131,7 +131,7 @@ impl Engine {
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };
-        let fitted = solve(&self.body, &camera, &times, tracks, options, timings);
+        let fitted = solve(job, &self.body, &camera, &times, tracks, options)?;
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }

@@ -6,7 +6,7 @@
 //!
 //! Now and then, on a keyframe, all that was seen up to it goes into the journal, with the scout and what follows the camera as they are then.
 
-use crate::control::Control;
+use crate::control::{Control, Stopped, proceed};
 use crate::models::Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -134,8 +134,11 @@ pub fn observe(
         None => observing.all(decoder, before)?,
     };
     let Observing { times, trajectory, seen, corrupt, .. } = observing;
-    let seen = seen.into_values().flatten().collect();
-    let mut tracks = link(seen, &corrupt, info.frame_rate, info.geometry.display, &trajectory);
+    // Frame by frame, so that what was seen is not in memory twice.
+    let seen = seen.into_values().flatten();
+    let go_on = || proceed(job.course);
+    let mut tracks = link(seen, &corrupt, info.frame_rate, info.geometry.display, &trajectory, &go_on)
+        .map_err(|Stopped| JobError::Stopped)?;
     tracks.iter_mut().for_each(|track| {
         repair_sides(track);
         drop_glitches(track);

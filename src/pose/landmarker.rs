@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use super::{
-    LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime, Spot,
+    Landmark, Landmarks, PoseError, Region, Runtime, Spot,
     crop::{Border, Picture, grey_outside},
     runtime::{Opened, output, sigmoid},
+    skeleton::LANDMARKS,
 };
 use glam::{DMat2, DVec2};
 use ort::session::SessionOutputs;
 
 const SIZE: usize = 256;
-/// The 33 body points, the two points of the circle, and four the published graphs do not use.
-const POINTS: usize = 39;
+/// The body points, the two points of the circle, and four the published graphs do not use.
+const POINTS: usize = LANDMARKS + 6;
+/// The two points of the circle round the body: its middle between the hips, and one on its rim above the head.
+const CIRCLE: [usize; 2] = [LANDMARKS, LANDMARKS + 1];
 const HEAT: usize = 64;
 /// Half the 9 x 9 window of the heat map that refines a point.
 const REACH: i32 = 4;
@@ -119,7 +122,7 @@ impl Answers<'_> {
             let xy = turn * DVec2::new(f64::from(w[0]), f64::from(w[1]));
             [xy.x as f32, xy.y as f32, w[2]]
         });
-        Some(Landmarks { score: flag[0], points, circle: [place(33).to_array(), place(34).to_array()], world })
+        Some(Landmarks { score: flag[0], points, circle: CIRCLE.map(|i| place(i).to_array()), world })
     }
 }
 

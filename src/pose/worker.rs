@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Detection, Detector, Device, Figure, Finder, Landmarker, Landmarks, Picture, PoseError, Runtime, Spot, View,
     Window, optimized,
+    skeleton::{HIPS, KNEES, Pair, SHOULDERS},
 };
 use crate::models::Models;
 
@@ -72,9 +73,9 @@ pub struct Look {
 impl Look {
     /// Samples the clothes between shoulders, hips and knees.
     fn new(picture: &Picture<'_>, landmarks: &Landmarks) -> Self {
-        let at = |i: usize| DVec2::new(f64::from(landmarks.points[i].x), f64::from(landmarks.points[i].y));
-        let torso = histogram(picture, [at(11), at(12), at(23), at(24)]);
-        let thighs = histogram(picture, [at(23), at(24), at(25), at(26)]);
+        let corners = |[a, b]: Pair, [c, d]: Pair| [a, b, c, d].map(|i| landmarks.at(i));
+        let torso = histogram(picture, corners(SHOULDERS, HIPS));
+        let thighs = histogram(picture, corners(HIPS, KNEES));
         Self { parts: [torso, thighs] }
     }
 

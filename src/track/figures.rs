@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::likeness::assign;
+use super::assignment::assign;
 use crate::pose::{Figure, Landmarks, View, best, overlap, wrap_angle};
 
 /// Rows and columns of the parts of the picture that are looked at beside the whole.

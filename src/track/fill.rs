@@ -2,10 +2,10 @@
 //! straight in the scene.
 
 use super::{
-    identity::{Person, Seen},
-    likeness::{is_small, mirror, pose_distance, same_side_distance},
+    likeness::{is_small, pose_distance, same_side_distance},
+    link::{Person, Seen},
 };
-use crate::pose::{LANDMARKS, Landmark, Landmarks, Sight};
+use crate::pose::Sight;
 
 /// Looks a second at people in the background.
 const LOOKS: f64 = 12.5;
@@ -19,7 +19,7 @@ pub(super) fn steps(fps: f64) -> u64 {
 pub(super) fn fill(person: &mut Person, steps: u64, display: [u32; 2]) {
     let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= steps);
     let missing: Vec<Seen> = missing.flat_map(|(last, next)| between(last, next)).collect();
-    person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
+    person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
 /// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen.
@@ -30,11 +30,11 @@ pub(super) fn bridge(person: &mut Person, display: [u32; 2]) {
         seen
     });
     let missing: Vec<Seen> = hidden.collect();
-    person.extend(missing.into_iter().map(|seen| (seen.frame, seen)));
+    person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
 /// Finds of a small person with frames between them.
-fn gaps(person: &Person, display: [u32; 2]) -> impl Iterator<Item = (&Seen, &Seen)> {
+fn gaps(person: &Person, display: [u32; 2]) -> impl Iterator<Item = (&Box<Seen>, &Box<Seen>)> {
     let is_small = move |seen: &Seen| is_small(&seen.sight.landmarks.region(), display);
     let pairs = person.values().zip(person.values().skip(1));
     pairs.filter(move |(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next))
@@ -46,59 +46,42 @@ fn between(last: &Seen, next: &Seen) -> impl Iterator<Item = Seen> + use<> {
     let mut b = next.sight.landmarks.clone();
     // Left and right may be exchanged in one of them: who mends that sees it better between whole frames.
     if same_side_distance(&a, &b) > pose_distance(&a, &b, [0.0; 2]) {
-        mirror(&mut b);
+        b.mirror();
     }
     let (tracklet, look, first, frames) = (last.tracklet, last.sight.look, last.frame, next.frame - last.frame);
     (1..frames).map(move |i| {
-        let landmarks = mix(&a, &b, i as f32 / frames as f32);
+        let landmarks = a.between(&b, i as f32 / frames as f32);
         Seen { frame: first + i, tracklet, sight: Sight { landmarks, look }, second_opinion: None, figure: None }
     })
-}
-
-fn mix(a: &Landmarks, b: &Landmarks, share: f32) -> Landmarks {
-    let lerp = |a: f32, b: f32| a + share * (b - a);
-    Landmarks {
-        score: a.score.min(b.score),
-        points: std::array::from_fn::<_, LANDMARKS, _>(|i| {
-            let (a, b) = (a.points[i], b.points[i]);
-            Landmark {
-                x: lerp(a.x, b.x),
-                y: lerp(a.y, b.y),
-                z: lerp(a.z, b.z),
-                visibility: lerp(a.visibility, b.visibility),
-                presence: lerp(a.presence, b.presence),
-            }
-        }),
-        circle: std::array::from_fn(|i| std::array::from_fn(|k| lerp(a.circle[i][k], b.circle[i][k]))),
-        world: std::array::from_fn(|i| std::array::from_fn(|k| lerp(a.world[i][k], b.world[i][k]))),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pose::skeleton::{LEFT_SHOULDER, RIGHT_SHOULDER};
     use crate::{pose::Look, track::synthetic};
 
     const DISPLAY: [u32; 2] = [1280, 720];
 
-    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> (u64, Seen) {
+    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> (u64, Box<Seen>) {
         let mut landmarks = synthetic::person([x, 200.0], height);
         if exchanged {
-            mirror(&mut landmarks);
+            landmarks.mirror();
         }
         let sight = Sight { landmarks, look: Look::default() };
-        (frame, Seen { frame, tracklet: 3, sight, second_opinion: None, figure: Some(true) })
+        (frame, Box::new(Seen { frame, tracklet: 3, sight, second_opinion: None, figure: Some(true) }))
     }
 
     #[test]
     fn small_people_are_moved_on_between_looks() {
         let mut filled = Person::from([seen(0, 100.0, 80.0, false), seen(4, 108.0, 80.0, true)]);
         fill(&mut filled, 4, DISPLAY);
-        let places: Vec<(u64, f32)> = filled.values().map(|s| (s.frame, s.sight.landmarks.points[11].x)).collect();
+        let places: Vec<(u64, f32)> =
+            filled.values().map(|s| (s.frame, s.sight.landmarks.points[LEFT_SHOULDER].x)).collect();
         let first = synthetic::person([100.0, 200.0], 80.0).points;
-        let expected: Vec<(u64, f32)> = (0..4).map(|i| (i, first[11].x + 2.0 * i as f32)).collect();
+        let expected: Vec<(u64, f32)> = (0..4).map(|i| (i, first[LEFT_SHOULDER].x + 2.0 * i as f32)).collect();
         assert_eq!(places[..4], expected, "with the labels of the find before");
-        assert_eq!(places[4], (4, first[12].x + 8.0));
+        assert_eq!(places[4], (4, first[RIGHT_SHOULDER].x + 8.0));
     }
 
     #[test]
@@ -107,8 +90,9 @@ mod tests {
         bridge(&mut person, DISPLAY);
         assert_eq!(person.keys().copied().collect::<Vec<_>>(), (3..=18).collect::<Vec<_>>());
         for (frame, one) in &person {
-            let (found, truth) = (one.sight.landmarks.points[11], seen(0, 100.0 + *frame as f32, 80.0, false).1);
-            assert!((found.x - truth.sight.landmarks.points[11].x).abs() < 0.01, "frame {frame}");
+            let (found, truth) =
+                (one.sight.landmarks.points[LEFT_SHOULDER], seen(0, 100.0 + *frame as f32, 80.0, false).1);
+            assert!((found.x - truth.sight.landmarks.points[LEFT_SHOULDER].x).abs() < 0.01, "frame {frame}");
             assert_eq!(found.visibility == 0.0, (4..18).contains(frame));
         }
     }

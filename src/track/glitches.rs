@@ -1,7 +1,7 @@
 //! Frames on which the network saw something else for a moment.
 
 use super::Track;
-use crate::pose::{JOINTS, Landmarks};
+use crate::pose::{Landmarks, skeleton::JOINTS};
 
 /// At most so many frames in a row are a glitch; a person can really do what takes longer.
 const LONGEST: usize = 2;

@@ -1,13 +1,16 @@
 //! People over time: which finds belong to one person, and which of a person's labels are left and which right; and how the camera
 //! that sees them moves.
 
+mod assignment;
 mod camera;
 mod figures;
 mod fill;
 mod glitches;
-mod identity;
 mod known;
 mod likeness;
+mod link;
+mod meetings;
+mod presence;
 mod scout;
 mod sides;
 #[cfg(test)]
@@ -15,7 +18,7 @@ mod synthetic;
 
 pub use camera::{Stabilizer, Trajectory};
 pub use glitches::drop_glitches;
-pub use identity::{Seen, link};
+pub use link::{Seen, link};
 pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, settle, wants_second_opinion};
 pub use sides::repair_sides;
 

@@ -8,14 +8,16 @@ use crate::models::Network;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::assignment::assign;
 use super::camera::Trajectory;
 use super::figures::{CERTAIN_SCORE, Figures, Rounds, SAME, SAME_WAY, Ways};
 use super::fill;
 use super::known::Known;
 use super::likeness::{
-    assign, is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
+    is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
 };
 use crate::geometry::quarter_turns;
+use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::{Detection, Figure, Found, Landmarks, Region, Sight, Spot, View, Window, Work, overlap, wrap_angle};
 
 /// One person on a keyframe.
@@ -450,9 +452,9 @@ pub fn wants_second_opinion(since: Option<f64>, landmarks: &Landmarks) -> bool {
 
 /// Whether left and right are easily confused in this picture.
 fn is_doubtful(landmarks: &Landmarks) -> bool {
-    let face = landmarks.points[..11].iter().map(|p| p.visibility).sum::<f32>() / 11.0;
-    let across = |a: usize, b: usize| landmarks.points[a].x - landmarks.points[b].x;
-    let (shoulders, hips) = (across(11, 12), across(23, 24));
+    let face = landmarks.points[HEAD].iter().map(|p| p.visibility).sum::<f32>() / HEAD.len() as f32;
+    let across = |[left, right]: Pair| landmarks.points[left].x - landmarks.points[right].x;
+    let (shoulders, hips) = (across(SHOULDERS), across(HIPS));
     face < 0.5 || shoulders * hips < 0.0 || shoulders.abs() < 0.04 * landmarks.extent()
 }
 

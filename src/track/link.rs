@@ -11,12 +11,14 @@ use std::ops::RangeInclusive;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Observation, Track,
-    camera::Trajectory,
-    fill::{bridge, fill, steps},
-    likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
-};
+use super::assignment::assign_sparse;
+use super::camera::Trajectory;
+use super::fill::{bridge, fill, steps};
+use super::likeness::{MIN_CLARITY, clarity, is_shadow_of, pose_distance, size_difference};
+use super::meetings::check_meetings;
+use super::presence::{Presence, span};
+use super::{Observation, Track};
+use crate::control::{Proceed, Stopped};
 use crate::pose::{Landmarks, Look, Region, Sight};
 
 /// One find of one tracklet.
@@ -55,59 +57,90 @@ const MIN_CLARITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found, and blurred people.
 const MIN_FOUND: f32 = 0.33;
 const MIN_FOUND_BLURRED: f32 = 0.5;
-/// Hips closer than this share of the smaller region's side: the people meet.
-const MEETING: f64 = 0.16;
-/// How much better one pairing of clothes must be than the other to be believed.
-const CLEAR_LOOK: f64 = 0.12;
 
 /// A person in the making: finds by frame.
-pub(super) type Person = BTreeMap<u64, Seen>;
+/// (Boxed, because a map keeps room for nearly twice as many values as it has.)
+pub(super) type Person = BTreeMap<u64, Box<Seen>>;
+
+/// Frames that are gone through between two calls of a [`Proceed`]: milliseconds of work.
+const FRAMES_AT_A_TIME: usize = 4096;
 
 /// Persons from everything that was seen; the order of `seen` does not matter. `corrupt`: frames in which nobody could
 /// be seen. `display`: size of the picture.
 ///
 /// Everything is linked in the first frame's picture, as if the camera stood still.
+///
+/// # Errors
+/// [`Stopped`] when `proceed` says so.
 pub fn link(
-    seen: Vec<Seen>,
+    seen: impl IntoIterator<Item = Seen>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
     trajectory: &Trajectory,
-) -> Vec<Track> {
+    proceed: Proceed<'_>,
+) -> Result<Vec<Track>, Stopped> {
+    let (tracks, compared) = link_counted(seen, corrupt, fps, display, trajectory, proceed)?;
+    tracing::debug!("{} people, {compared:?}", tracks.len());
+    Ok(tracks)
+}
+
+/// How many pairs of people were compared: only those near in time, so that an hour does not cost more than its minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Compared {
+    doubles: usize,
+    joins: usize,
+    meetings: usize,
+}
+
+fn link_counted(
+    seen: impl IntoIterator<Item = Seen>,
+    corrupt: &BTreeSet<u64>,
+    fps: f64,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<(Vec<Track>, Compared), Stopped> {
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
-    for mut one in seen {
+    for (n, mut one) in seen.into_iter().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
         last_frame = last_frame.max(one.frame);
         let by = trajectory.moved(one.frame, 0);
         shift(&mut one, by);
-        tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
+        tracklets.entry(one.tracklet).or_default().insert(one.frame, Box::new(one));
     }
-    tracklets.values_mut().for_each(|person| fill(person, steps(fps), display));
+    for person in tracklets.values_mut() {
+        proceed()?;
+        fill(person, steps(fps), display);
+    }
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
-    drop_doubles(&mut people);
+    let doubles = drop_doubles(&mut people, gap, proceed)?;
     let half_the_clip = (last_frame as usize + 1 - corrupt.range(..=last_frame).count()).div_ceil(2);
     let few = FEW.min(half_the_clip);
     let people = people.into_iter().filter_map(|person| trim(person, gap, few)).collect();
-    let mut people = join(people, gap);
-    let doubts = check_meetings(&mut people, gap);
+    let (mut people, joins) = join(people, gap, proceed)?;
+    let (doubts, meetings) = check_meetings(&mut people, gap, proceed)?;
     let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(half_the_clip);
-    let mut tracks: Vec<Track> = people
-        .into_iter()
-        .zip(doubts)
-        .filter(|(person, _)| is_person(person, shortest, display, trajectory))
-        .filter_map(|(mut person, doubts)| {
+    let mut tracks: Vec<Track> = Vec::new();
+    for (mut person, doubts) in people.into_iter().zip(doubts) {
+        proceed()?;
+        if is_person(&person, shortest, display, trajectory) {
+            proceed()?;
             bridge(&mut person, display);
-            into_track(person, &doubts, trajectory)
-        })
-        .collect();
+            tracks.extend(into_track(person, &doubts, trajectory));
+        }
+    }
     let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
     tracks.sort_by(|a, b| a.first_frame.cmp(&b.first_frame).then(left(a).total_cmp(&left(b))));
     for (track, id) in tracks.iter_mut().zip(1..) {
         track.id = id;
     }
-    tracks
+    Ok((tracks, Compared { doubles, joins, meetings }))
 }
 
 /// Cuts where the person is gone for longer than `gap` frames.
@@ -147,7 +180,7 @@ fn shift(seen: &mut Seen, by: DVec2) {
     }
 }
 
-fn marks(seen: &Seen) -> &Landmarks {
+pub(super) fn marks(seen: &Seen) -> &Landmarks {
     &seen.sight.landmarks
 }
 
@@ -156,13 +189,30 @@ fn is_double(a: &Landmarks, b: &Landmarks) -> bool {
     if a.quality() < b.quality() { is_shadow_of(a, b) } else { is_shadow_of(b, a) }
 }
 
-/// Where two people are the same find in most of the frames they share, the shorter loses those frames.
-fn drop_doubles(people: &mut Vec<Person>) {
+/// Where two people are the same find in most of the frames they share, the shorter loses those frames. Gives how many pairs of people
+/// were compared: those who were there at once.
+fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<usize, Stopped> {
+    // Frames are only taken away: whoever is not there at the same time now never will be.
+    let presence = Presence::new(people.iter().map(span), gap);
+    let mut compared = 0;
     for i in 0..people.len() {
-        for j in 0..i {
-            let shared: Vec<u64> = people[i].keys().filter(|f| people[j].contains_key(f)).copied().collect();
-            let double: Vec<u64> =
-                shared.iter().filter(|f| is_double(marks(&people[i][f]), marks(&people[j][f]))).copied().collect();
+        let Some(whole) = span(&people[i]) else { continue };
+        for j in presence.others(whole, 0..i) {
+            let (Some(own), Some(other)) = (span(&people[i]), span(&people[j])) else { continue };
+            compared += 1;
+            let shared = *own.start().max(other.start())..=*own.end().min(other.end());
+            if shared.is_empty() {
+                continue;
+            }
+            let mut double = Vec::new();
+            for (n, (frame, one)) in people[i].range(shared).enumerate() {
+                if n.is_multiple_of(FRAMES_AT_A_TIME) {
+                    proceed()?;
+                }
+                if people[j].get(frame).is_some_and(|other| is_double(marks(one), marks(other))) {
+                    double.push(*frame);
+                }
+            }
             if double.is_empty() {
                 continue;
             }
@@ -173,11 +223,12 @@ fn drop_doubles(people: &mut Vec<Person>) {
         }
     }
     people.retain(|p| !p.is_empty());
+    Ok(compared)
 }
 
 /// Centre and velocity (pixels a frame) at one end of a person, from the nearest few frames.
 fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
-    let nearest: Vec<&Seen> =
+    let nearest: Vec<&Box<Seen>> =
         if at_end { person.values().rev().take(8).collect() } else { person.values().take(8).collect() };
     let (first, last) = (nearest.first()?, nearest.last()?);
     let (here, there) = (marks(first).region(), marks(last).region());
@@ -186,7 +237,8 @@ fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
     Some((first.frame, here, velocity))
 }
 
-fn look_of<'a>(seen: impl Iterator<Item = &'a Seen>) -> Look {
+/// Mean of the clothes in some finds.
+pub(super) fn look_of<'a>(seen: impl Iterator<Item = &'a Box<Seen>>) -> Look {
     Look::mean(seen.map(|s| &s.sight.look))
 }
 
@@ -204,11 +256,13 @@ fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool
             here.center.distance(there.center) < 0.5 * here.side.min(there.side)
         })
     };
-    a.range(frames).all(|(frame, one)| is_near(one) && !(is_figure(one) && b.get(frame).is_some_and(is_figure)))
+    a.range(frames)
+        .all(|(frame, one)| is_near(one) && !(is_figure(one) && b.get(frame).is_some_and(|other| is_figure(other))))
 }
 
 /// Joins ends to beginnings at most `gap` frames later.
-fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
+/// Gives the whole people, and how many pairs of end and beginning were compared: those that are near in time.
+fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Person>, usize), Stopped> {
     let cost = |a: &Person, b: &Person| -> Option<f64> {
         let (end, from, leaving) = end_motion(a, true)?;
         let (start, to, arriving) = end_motion(b, false)?;
@@ -246,8 +300,21 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && look < MAX_UNLIKE)
             .then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
     };
-    let costs: Vec<Vec<Option<f64>>> = people.iter().map(|a| people.iter().map(|b| cost(a, b)).collect()).collect();
-    let next = assign(&costs, people.len(), 1.2);
+    let mut starts: Vec<(u64, usize)> =
+        people.iter().enumerate().filter_map(|(i, person)| Some((*person.keys().next()?, i))).collect();
+    starts.sort_unstable();
+    let (mut costs, mut compared) = (Vec::new(), 0);
+    for (i, a) in people.iter().enumerate() {
+        proceed()?;
+        let Some(&end) = a.keys().next_back() else { continue };
+        let first = starts.partition_point(|(start, _)| start + gap < end);
+        let mut near: Vec<usize> =
+            starts[first..].iter().take_while(|(start, _)| *start <= end + gap).map(|(_, b)| *b).collect();
+        near.sort_unstable();
+        compared += near.len();
+        costs.extend(near.into_iter().filter_map(|j| Some((i, j, cost(a, &people[j])?))));
+    }
+    let next = assign_sparse(people.len(), people.len(), &costs, 1.2);
     let mut has_earlier = vec![false; people.len()];
     next.iter().flatten().for_each(|&i| has_earlier[i] = true);
     let mut people: Vec<Option<Person>> = people.into_iter().map(Some).collect();
@@ -265,79 +332,7 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         }
         joined.push(whole);
     }
-    joined
-}
-
-/// First and last frame of each stretch in which two people are too close to be told apart by place. A frame in which
-/// only one of them is seen counts by where the other was last seen.
-fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<[u64; 2]> {
-    let place = |p: &Person, frame: u64| -> Option<(Region, bool)> {
-        if let Some(s) = p.get(&frame) {
-            return Some((marks(s).region(), true));
-        }
-        let (last, seen) = p.range(..frame).next_back()?;
-        (frame - last <= gap).then(|| (marks(seen).region(), false))
-    };
-    let mut stretches: Vec<[u64; 2]> = Vec::new();
-    let mut frames: Vec<u64> = a.keys().chain(b.keys()).copied().collect();
-    frames.sort_unstable();
-    frames.dedup();
-    for frame in frames {
-        let (Some((ra, seen_a)), Some((rb, seen_b))) = (place(a, frame), place(b, frame)) else { continue };
-        // Somebody who is hidden may come out anywhere near.
-        let reach = if seen_a && seen_b { MEETING } else { 2.0 * MEETING };
-        if ra.center.distance(rb.center) > reach * ra.side.min(rb.side) || size_difference(&ra, &rb) > 0.5 {
-            continue;
-        }
-        match stretches.last_mut() {
-            Some(stretch) if frame - stretch[1] <= gap / 2 => stretch[1] = frame,
-            _ => stretches.push([frame; 2]),
-        }
-    }
-    stretches
-}
-
-/// For each person, the stretches in which they may have been exchanged with another. Where the clothes clearly say
-/// that two people were exchanged, the later parts are exchanged back.
-fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
-    let mut doubts = vec![Vec::new(); people.len()];
-    for j in 1..people.len() {
-        for i in 0..j {
-            for [first, last] in meetings(&people[i], &people[j], gap) {
-                let before = |p: &Person| -> Option<Look> {
-                    let range = p.range(first.saturating_sub(gap)..first);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
-                };
-                let after = |p: &Person| -> Option<Look> {
-                    let range = p.range(last + 1..=last + gap);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
-                };
-                let looks = (before(&people[i]), before(&people[j]), after(&people[i]), after(&people[j]));
-                let (Some(a0), Some(b0), Some(a1), Some(b1)) = looks else {
-                    // One was not there before or after: nobody to be exchanged with, unless one took the other's place.
-                    if let (Some(a0), Some(b0)) = (looks.0, looks.1)
-                        && a0.distance(&b0) < CLEAR_LOOK
-                    {
-                        doubts[i].push([first, last]);
-                        doubts[j].push([first, last]);
-                    }
-                    continue;
-                };
-                let kept = a0.distance(&a1) + b0.distance(&b1);
-                let exchanged = a0.distance(&b1) + b0.distance(&a1);
-                if exchanged + CLEAR_LOOK < kept {
-                    let tail_i = people[i].split_off(&(last + 1));
-                    let tail_j = people[j].split_off(&(last + 1));
-                    people[i].extend(tail_j);
-                    people[j].extend(tail_i);
-                } else if kept + CLEAR_LOOK > exchanged {
-                    doubts[i].push([first, last]);
-                    doubts[j].push([first, last]);
-                }
-            }
-        }
-    }
-    doubts
+    Ok((joined, compared))
 }
 
 /// Long enough, and sure enough on the whole, to be a person: whom the finder sees at most times need not be clear, and whom
@@ -345,7 +340,7 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
-    let clarity_of = |s: &Seen| {
+    let clarity_of = |s: &Box<Seen>| {
         let mut in_the_picture = marks(s).clone();
         in_the_picture.shift(trajectory.moved(0, s.frame));
         clarity(&in_the_picture, display)
@@ -385,6 +380,7 @@ fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::never_stopped;
     use crate::track::synthetic;
 
     const DISPLAY: [u32; 2] = [1280, 720];
@@ -393,7 +389,7 @@ mod tests {
 
     /// Links what a camera on a tripod saw.
     fn persons(seen: Vec<Seen>) -> Vec<Track> {
-        link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default())
+        link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default(), &never_stopped).unwrap()
     }
 
     fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
@@ -551,5 +547,32 @@ mod tests {
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
         assert!(persons(Vec::new()).is_empty());
+    }
+
+    /// Two hours at 25 frames a second in which somebody new comes into the picture every 36 frames and stays for 30 to 59.
+    fn two_hours() -> impl Iterator<Item = Seen> {
+        let stay = |n: u64| 30 + n * 7 % 30;
+        let visit = move |n: u64| (36 * n..36 * n + stay(n)).map(move |frame| (n, frame));
+        (0..5000).flat_map(visit).map(|(n, frame)| {
+            let colour = [60 + (n % 5) as u8 * 30, 100 + (n % 3) as u8 * 40, 180];
+            seen(n as u32, frame, 100.0 + 250.0 * (n % 4) as f32 + (frame - 36 * n) as f32, colour)
+        })
+    }
+
+    #[test]
+    fn people_are_compared_with_those_near_in_time_only() {
+        let link = |proceed: Proceed<'_>| {
+            link_counted(two_hours(), &BTreeSet::new(), 25.0, DISPLAY, &Trajectory::default(), proceed)
+        };
+        let (people, compared) = link(&never_stopped).map(|(tracks, compared)| (tracks.len(), compared)).unwrap();
+        assert_eq!(people, 5000);
+        let Compared { doubles, joins, meetings } = compared;
+        assert!([doubles, joins, meetings].iter().all(|pairs| (4000..25_000).contains(pairs)), "{compared:?}");
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let stop = || {
+            let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if call < 12_000 { Ok(()) } else { Err(Stopped) }
+        };
+        assert_eq!(link(&stop).unwrap_err(), Stopped);
     }
 }
