@@ -5,7 +5,7 @@ use glam::{DQuat, DVec3};
 use meshreel::body::{self, Body, Camera, FitOptions, FittedPose, FittedTrack, Pose, Posed, Skeleton};
 use meshreel::control::never_stopped;
 use meshreel::pose::{Landmark, Landmarks};
-use meshreel::track::{Observation, Track};
+use meshreel::track::{Track, TrackFrame};
 use std::path::Path;
 
 fn body() -> Body {
@@ -207,11 +207,11 @@ fn as_tall_as(body: &Body, shape: &[f64]) -> FitOptions {
 }
 
 fn track_of(landmarks: Vec<Option<Landmarks>>) -> Track {
-    let observations = landmarks
+    let frames = landmarks
         .into_iter()
-        .map(|l| l.map(|landmarks| Observation { landmarks, second_opinion: None, uncertain: false }))
+        .map(|l| l.map(|landmarks| TrackFrame { landmarks, heavy_landmarks: None, uncertain: false }))
         .collect();
-    Track { id: 7, first_frame: 0, observations }
+    Track { id: 7, first_frame: 0, frames }
 }
 
 /// Mean distance of the key points (shoulders to ankles), hips aligned, metres.

@@ -5,14 +5,14 @@
 //! starts at the one before), a backward sweep with both neighbours (Gauss-Seidel over the whole track), smoothing, and last
 //! feet that stand still are held where they are.
 
-use super::evidence::{Evidence, LandmarkSet};
-use super::follow::{Seen, follow, start};
+use super::foot_contacts::{self, FootFrame};
 use super::initial;
 use super::kinematics::Skeleton;
+use super::levenberg_marquardt::{Context, FootContact, Solver, State};
+use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
-use super::solve::{Context, Planted, Solver, State};
-use super::stance::{self, Footing};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, opinion, smooth};
+use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
+use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, smooth};
 use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
@@ -63,38 +63,37 @@ pub fn fit_track(
 ) -> Result<FittedTrack, Stopped> {
     proceed()?;
     let set = LandmarkSet::new(body);
-    let all_times: Vec<f64> =
-        (0..track.observations.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
-    let corrected = opinion::correct(&all_times, &track.observations, proceed)?;
-    let mut seen: Vec<Seen> = Vec::new();
+    let all_times: Vec<f64> = (0..track.frames.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
+    let corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
+    let mut measured: Vec<MeasuredFrame> = Vec::new();
     for (index, corrected) in corrected.iter().enumerate() {
         proceed()?;
-        let evidence = corrected.as_ref().and_then(|corrected| Evidence::new(&set, camera, corrected));
-        seen.extend(evidence.map(|evidence| Seen { index, time: all_times[index], evidence }));
+        let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
+        measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
     }
-    let shape = estimate_shape(body, camera, &set, &seen, options.stature, proceed)?;
-    if seen.is_empty() {
+    let shape = estimate_shape(body, camera, &set, &measured, options.stature, proceed)?;
+    if measured.is_empty() {
         return Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() });
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
-    let states = follow(&mut solver, camera, &seen, proceed)?;
-    let bridged = bridge(&all_times, &seen, &states);
+    let states = fit_sequence(&mut solver, camera, &measured, proceed)?;
+    let bridged = bridge(&all_times, &measured, &states);
     let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
-    let planted = find_stance(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
-    for (state, planted) in smoothed.iter_mut().zip(planted) {
+    let contacts = find_contacts(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
+    for (state, contacts) in smoothed.iter_mut().zip(contacts) {
         proceed()?;
-        hold(&mut solver, &set, state, planted);
+        hold(&mut solver, &set, state, contacts);
     }
 
     let mut visibility = vec![None; all_times.len()];
-    for s in &seen {
-        visibility[s.index] = Some(s.evidence.visibility);
+    for s in &measured {
+        visibility[s.index] = Some(s.measurement.visibility);
     }
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()
         .zip(confidence)
-        .zip(track.observations.iter().zip(visibility))
+        .zip(track.frames.iter().zip(visibility))
         .map(|((state, confidence), (observation, visibility))| FittedPose {
             pose: Pose { position: state.position, rotations: state.rotations, confidence },
             score: match (observation, visibility) {
@@ -108,14 +107,14 @@ pub fn fit_track(
 }
 
 /// Which heels and toes stand still in each frame, and where.
-fn find_stance(
+fn find_contacts(
     solver: &mut Solver,
     camera: &Camera,
     set: &LandmarkSet,
     times: &[f64],
     states: &[State],
     proceed: Proceed<'_>,
-) -> Result<Vec<Vec<Planted>>, Stopped> {
+) -> Result<Vec<Vec<FootContact>>, Stopped> {
     let mut places: Vec<Vec<DVec3>> = Vec::with_capacity(states.len());
     for state in states {
         proceed()?;
@@ -123,26 +122,26 @@ fn find_stance(
     }
     let pixels: Vec<Vec<DVec2>> =
         places.iter().map(|list| list.iter().map(|&p| DVec2::from_array(camera.project(p))).collect()).collect();
-    let frames: Vec<Footing> = times
+    let frames: Vec<FootFrame> = times
         .iter()
         .zip(places.iter().zip(&pixels))
-        .map(|(&time, (places, pixels))| Footing { time, places, pixels })
+        .map(|(&time, (places, pixels))| FootFrame { time, places, pixels })
         .collect();
-    stance::planted(set, &frames, proceed)
+    foot_contacts::contacts(set, &frames, proceed)
 }
 
 /// Moves a smoothed pose as little as possible so that planted feet stay where they are.
-fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, planted: Vec<Planted>) {
-    if planted.is_empty() {
+fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, contacts: Vec<FootContact>) {
+    if contacts.is_empty() {
         return;
     }
     let smoothed = state.clone();
     let context = Context {
         neighbours: vec![(&smoothed.rotations, HOLD_ROTATION.powi(-2))],
         position: Some((smoothed.position, DVec3::splat(HOLD_POSITION.powi(-2)))),
-        planted,
+        contacts,
     };
-    solver.solve(state, &Evidence::none(set), &context, 2);
+    solver.solve(state, &Measurement::none(set), &context, 2);
 }
 
 fn time_of(times: &[f64], frame: usize) -> f64 {
@@ -157,11 +156,11 @@ fn estimate_shape(
     body: &Body,
     camera: &Camera,
     set: &LandmarkSet,
-    seen: &[Seen],
+    measured: &[MeasuredFrame],
     stature: f64,
     proceed: Proceed<'_>,
 ) -> Result<Vec<f64>, Stopped> {
-    let chosen = shape_frames(seen);
+    let chosen = shape_frames(measured);
     let mut shape = vec![0.0; body.shapes];
     if chosen.is_empty() || body.shapes == 0 {
         return Ok(shape);
@@ -180,10 +179,10 @@ fn estimate_shape(
         gradient += &added * (excess * precision);
         for (&i, state) in chosen.iter().zip(&mut states) {
             proceed()?;
-            let evidence = &seen[i].evidence;
-            let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, evidence));
-            solver.solve(&mut at, evidence, &Context::default(), SHAPE_STEPS);
-            if let Some(part) = solver.shape_normal(&at, evidence) {
+            let measurement = &measured[i].measurement;
+            let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, measurement));
+            solver.solve(&mut at, measurement, &Context::default(), SHAPE_STEPS);
+            if let Some(part) = solver.shape_normal(&at, measurement) {
                 normal += part.normal;
                 gradient += part.gradient;
             }
@@ -200,33 +199,33 @@ fn estimate_shape(
 }
 
 /// The best-seen frame of each of as many equal stretches of the track.
-fn shape_frames(seen: &[Seen]) -> Vec<usize> {
-    let count = SHAPE_FRAMES.min(seen.len());
-    let quality = |i: usize| seen[i].evidence.weights.iter().sum::<f64>();
+fn shape_frames(measured: &[MeasuredFrame]) -> Vec<usize> {
+    let count = SHAPE_FRAMES.min(measured.len());
+    let quality = |i: usize| measured[i].measurement.weights.iter().sum::<f64>();
     (0..count)
         .filter_map(|n| {
-            let stretch = n * seen.len() / count..(n + 1) * seen.len() / count;
+            let stretch = n * measured.len() / count..(n + 1) * measured.len() / count;
             stretch.max_by(|&a, &b| quality(a).total_cmp(&quality(b)).then(b.cmp(&a)))
         })
         .collect()
 }
 
 /// A state for every frame of the track: those not seen lie between their neighbours, or are as the nearest at the ends.
-fn bridge(times: &[f64], seen: &[Seen], states: &[State]) -> Vec<State> {
+fn bridge(times: &[f64], measured: &[MeasuredFrame], states: &[State]) -> Vec<State> {
     let mut after = 0;
     times
         .iter()
         .enumerate()
         .map(|(index, &time)| {
-            while after < seen.len() && seen[after].index < index {
+            while after < measured.len() && measured[after].index < index {
                 after += 1;
             }
-            match (after.checked_sub(1), seen.get(after)) {
+            match (after.checked_sub(1), measured.get(after)) {
                 (_, Some(s)) if s.index == index => states[after].clone(),
                 (None, _) => states[0].clone(),
                 (Some(b), None) => states[b].clone(),
                 (Some(b), Some(s)) => {
-                    let part = ((time - seen[b].time) / (s.time - seen[b].time).max(1e-9)).clamp(0.0, 1.0);
+                    let part = ((time - measured[b].time) / (s.time - measured[b].time).max(1e-9)).clamp(0.0, 1.0);
                     between(&states[b], &states[after], part)
                 }
             }

@@ -1,7 +1,7 @@
 //! A closed-form start for the fit: pose from world landmarks, position from the picture.
 
 use super::Camera;
-use super::anatomy::{Role, Side};
+use super::joint_priors::{Role, Side};
 use super::kinematics::{Posed, Skeleton};
 use super::model::Body;
 use super::rotation::{between, clamp, exp, frame, log};

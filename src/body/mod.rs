@@ -3,22 +3,22 @@
 //! Camera axes everywhere: x right, y down, z away from the camera, metres. At rest the body faces the camera (its front
 //! is towards -z, its left side towards +x).
 
-mod anatomy;
 mod confidence;
-mod evidence;
 mod fit;
-mod follow;
+mod foot_contacts;
+mod heavy_landmarks;
 mod initial;
+mod joint_priors;
 mod kinematics;
+mod levenberg_marquardt;
+mod measurement;
 mod model;
-mod opinion;
 mod rotation;
+mod sequence_fit;
 mod smooth;
-mod solve;
-mod stance;
 
-pub use anatomy::{Role, Side};
 pub use fit::{FitOptions, STATURE, fit_track};
+pub use joint_priors::{Role, Side};
 pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
 
@@ -79,7 +79,7 @@ pub struct FittedPose {
     pub pose: Pose,
     /// How much of the person was seen, 0..=1 (0: bridged between neighbours).
     pub score: f32,
-    /// See [`crate::track::Observation::uncertain`].
+    /// See [`crate::track::TrackFrame::uncertain`].
     pub uncertain: bool,
 }
 

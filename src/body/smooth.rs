@@ -1,7 +1,7 @@
 //! Zero-phase smoothing over time: each frame becomes the value of a local polynomial fitted to its neighbours on both sides.
 
+use super::levenberg_marquardt::State;
 use super::rotation::{exp, log};
-use super::solve::State;
 use crate::control::{Proceed, Stopped};
 use glam::DVec3;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
-use super::cast::{Cast, Scenes};
 use super::decode::decode;
+use super::fitted_people::{FittedPeople, Scenes};
 use super::journal::Journal;
 use super::{Event, Job, JobError, Phase, join, spawn};
 use crate::config::Style;
@@ -37,7 +37,7 @@ struct Asked {
 /// will be.
 pub fn draw(
     job: &Job,
-    cast: &Cast,
+    people: &FittedPeople,
     frames: u64,
     renderer: &Renderer,
     timings: &Timings,
@@ -59,10 +59,10 @@ pub fn draw(
         let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job.course, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, info, timings, total: frames, people: cast.len(), path, journal, renderer }
+            Encoding { job, info, timings, total: frames, people: people.len(), path, journal, renderer }
                 .run(from, &to_encode)
         })?;
-        let asking = ask(job, cast, info, renderer, timings, &to_draw, asked);
+        let asking = ask(job, people, info, renderer, timings, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
         drop(to_draw);
         let decoded = join(decoding);
@@ -120,7 +120,7 @@ pub fn mux(
 /// Poses the bodies of each frame and asks for their drawing.
 fn ask(
     job: &Job,
-    cast: &Cast,
+    people: &FittedPeople,
     info: &VideoInfo,
     renderer: &Renderer,
     timings: &Timings,
@@ -131,7 +131,7 @@ fn ask(
         Style::Overlay => render::Style::Overlay,
         Style::Mask => render::Style::Mask,
     };
-    let mut scenes = Scenes::new(cast);
+    let mut scenes = Scenes::new(people);
     for frame in frames {
         let scene = scenes.make(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
         let drawing = match scene.rect() {

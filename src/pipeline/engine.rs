@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cast::Cast;
 use super::draw::{draw, mux};
+use super::fitted_people::FittedPeople;
 use super::journal::Journal;
+use super::link::link_people;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::{PartialOutputs, whole};
@@ -126,8 +127,9 @@ impl Engine {
         drop(Muxer::create(partial.video(), &info, &job.settings.encode.settings(), &[], &[], &LeftOut::new())?);
         let mut journal = Journal::open(job.journal.unwrap_or(partial.journal()), &describe(job, &before)?)?;
 
-        let Observed { times, corrupt, tracks, mut lost, jumps } =
+        let Observed { times, corrupt, sightings, mut lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, timings, &journal)?;
+        let tracks = link_people(job, &info, sightings, &corrupt)?;
         let mut warnings = info.warnings.clone();
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings.stature, ..FitOptions::default() };
@@ -135,14 +137,14 @@ impl Engine {
         if fitted.is_empty() {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
+        let people = FittedPeople::new(&self.body, &self.mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
         let source = job.source.to_string_lossy();
-        let mut header = header(&source, &info, &self.body, &cast, &times);
+        let mut header = header(&source, &info, &self.body, &people, &times);
         let counts = std::thread::scope(|scope| {
-            let motion = spawn(scope, "motion", || write_motion(job, &header, &cast, &times, partial.motion()))?;
+            let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
             let renderer = self.render.renderer();
-            let drawn = draw(job, &cast, frames, &renderer, timings, &mut journal, partial.video());
+            let drawn = draw(job, &people, frames, &renderer, timings, &mut journal, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;

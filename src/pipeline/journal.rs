@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Packet;
 
-/// Version of what is in the file, what the scout remembers included; another one's is begun anew.
-const FORMAT: u32 = 7;
+/// Version of what is in the file, what the tracker remembers included; another one's is begun anew.
+const FORMAT: u32 = 8;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL) STRICT;

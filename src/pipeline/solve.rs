@@ -34,7 +34,7 @@ pub fn solve(
             let go_on = || proceed(job.course);
             let result =
                 fit_track(body, camera, times, &track, options, &go_on).map_err(|Stopped| JobError::Stopped)?;
-            let frames = track.observations.len().max(1) as u32;
+            let frames = track.frames.len().max(1) as u32;
             let each = start.elapsed() / frames;
             let first = track.first_frame;
             (0..u64::from(frames)).for_each(|frame| job.timings.record(Stage::Fit, first + frame, each));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    Landmark, Landmarks, PoseError, Region, Runtime, Spot,
+    Landmark, Landmarks, MaskedRegion, PoseError, RotatedRegion, Runtime,
     crop::{Border, Picture, grey_outside},
     runtime::{Opened, output, sigmoid},
     skeleton::LANDMARKS,
@@ -44,12 +44,12 @@ impl Landmarker {
     ///
     /// # Errors
     /// When the network fails.
-    pub fn landmarks(&mut self, spots: &[(Picture<'_>, Spot)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
-        let mut found = vec![None; spots.len()];
-        let usable: Vec<usize> = (0..spots.len()).filter(|&i| spots[i].1.region.is_usable()).collect();
+    pub fn landmarks(&mut self, regions: &[(Picture<'_>, MaskedRegion)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
+        let mut found = vec![None; regions.len()];
+        let usable: Vec<usize> = (0..regions.len()).filter(|&i| regions[i].1.region.is_usable()).collect();
         for batch in usable.chunks(self.batch) {
             self.input.clear();
-            for (picture, Spot { region, within }) in batch.iter().map(|&i| &spots[i]) {
+            for (picture, MaskedRegion { region, within }) in batch.iter().map(|&i| &regions[i]) {
                 let start = self.input.len();
                 picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
                 if let Some(bounds) = within {
@@ -66,7 +66,7 @@ impl Landmarker {
                     heat: output(outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
                     world: output(outputs, "world_landmarks", count * POINTS * 3)?,
                 };
-                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&spots[i].1.region));
+                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&regions[i].1.region));
                 Ok(())
             };
             self.network.run([count, SIZE, SIZE, 3], &self.input, read)?;
@@ -100,7 +100,7 @@ impl Answers<'_> {
     }
 
     /// For one crop, of `region`.
-    fn landmarks(&self, region: &Region) -> Option<Landmarks> {
+    fn landmarks(&self, region: &RotatedRegion) -> Option<Landmarks> {
         let Answers { points: raw, flag, heat, world: raw_world } = *self;
         if !raw.iter().chain(flag).chain(raw_world).all(|v| v.is_finite()) {
             return None;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
 use super::skeleton::{self, LANDMARKS, mirrored};
-use super::{Region, wrap_angle};
+use super::{RotatedRegion, wrap_angle};
 
 /// One of the 33 body points in the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub struct Landmarks {
 
 impl Landmarks {
     /// The region that the landmarks themselves ask for.
-    pub fn region(&self) -> Region {
-        Region::from_circle(self.circle[0], self.circle[1])
+    pub fn region(&self) -> RotatedRegion {
+        RotatedRegion::from_circle(self.circle[0], self.circle[1])
     }
 
     /// Where a point is, displayed pixels.
@@ -112,7 +112,7 @@ impl Landmarks {
     }
 
     /// The same body moved, turned and scaled in the picture as `from` must be to become `to`; depth and world stay.
-    pub fn carried(&self, from: &Region, to: &Region) -> Self {
+    pub fn carried(&self, from: &RotatedRegion, to: &RotatedRegion) -> Self {
         let turn = DMat2::from_angle(to.rotation - from.rotation) * (to.side / from.side.max(1.0));
         let carry = |[x, y]: [f32; 2]| {
             let from_middle = DVec2::new(f64::from(x), f64::from(y)) - from.center;
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn carried_landmarks_ask_for_the_region_they_were_carried_to() {
-        let from = Region { center: DVec2::new(100.0, 200.0), side: 80.0, rotation: 0.3 };
-        let to = Region { center: DVec2::new(30.0, 50.0), side: 40.0, rotation: -2.0 };
+        let from = RotatedRegion { center: DVec2::new(100.0, 200.0), side: 80.0, rotation: 0.3 };
+        let to = RotatedRegion { center: DVec2::new(30.0, 50.0), side: 40.0, rotation: -2.0 };
         let up = DMat2::from_angle(from.rotation) * DVec2::new(0.0, -from.side / 2.5);
         let circle = [from.center, from.center + up].map(|p| p.as_vec2().to_array());
         let points = [Landmark { x: 100.0, y: 240.0, ..Landmark::default() }; LANDMARKS];

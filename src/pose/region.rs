@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A rotated square round a person, in displayed pixels: what a landmark network looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Region {
+pub struct RotatedRegion {
     /// Middle of the square (the middle of the hips).
     pub center: DVec2,
     /// Side length in pixels.
@@ -16,21 +16,21 @@ pub struct Region {
 
 /// Where to look for one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spot {
+pub struct MaskedRegion {
     /// What the network is shown.
-    pub region: Region,
+    pub region: RotatedRegion,
     /// Where others stand too near: left, top, right and bottom of what may be seen, in displayed pixels. The rest is greyed, because
     /// the network, made for one person alone, looks at the most prominent one in the region.
     pub within: Option<[f32; 4]>,
 }
 
-impl From<Region> for Spot {
-    fn from(region: Region) -> Self {
+impl From<RotatedRegion> for MaskedRegion {
+    fn from(region: RotatedRegion) -> Self {
         Self { region, within: None }
     }
 }
 
-impl Region {
+impl RotatedRegion {
     /// The square that MediaPipe looks at for a person: `center` between the hips, `rim` on the circle round the whole
     /// body above the head, both in displayed pixels; a quarter larger than that circle.
     pub fn from_circle(center: [f32; 2], rim: [f32; 2]) -> Self {
@@ -47,7 +47,7 @@ impl Region {
 
     /// How far another square is from this one: distance of the centres and difference of the sides, over the smaller
     /// side, and the difference of the angles in radians; the largest of the three.
-    pub fn difference(&self, other: &Region) -> f64 {
+    pub fn difference(&self, other: &RotatedRegion) -> f64 {
         let smaller = self.side.min(other.side).max(1.0);
         let centers = self.center.distance(other.center) / smaller;
         let sides = (self.side - other.side).abs() / smaller;

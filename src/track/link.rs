@@ -8,42 +8,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use glam::DVec2;
-use serde::{Deserialize, Serialize};
-
 use super::assignment::assign_sparse;
 use super::camera::Trajectory;
-use super::fill::{bridge, fill, steps};
-use super::likeness::{MIN_CLARITY, clarity, is_shadow_of, pose_distance, size_difference};
+use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
 use super::meetings::check_meetings;
 use super::presence::{Presence, span};
-use super::{Observation, Track};
+use super::similarity::{MIN_VISIBILITY, is_shadow_of, pose_distance, size_difference, visibility};
+use super::{Track, TrackFrame, TrackletObservation};
 use crate::control::{Proceed, Stopped};
-use crate::pose::{Landmarks, Look, Region, Sight};
-
-/// One find of one tracklet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Index of the frame.
-    pub frame: u64,
-    /// The scout's number.
-    pub tracklet: u32,
-    /// What was seen.
-    pub sight: Sight,
-    /// From the heavy network, where it was asked.
-    pub second_opinion: Option<Box<Landmarks>>,
-    /// Whether the finder saw them; `None` where it did not look (closely enough), as between keyframes.
-    pub figure: Option<bool>,
-}
+use crate::pose::{AppearanceHistogram, Landmarks, RotatedRegion};
+use glam::DVec2;
 
 /// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
 const LONGEST_GAP: f64 = 1.0;
 /// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Least mean clarity of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
-/// hardly a texture, only half hidden; others: [`MIN_CLARITY`].
-const MIN_CLARITY_LARGE: f32 = 0.5;
+/// Least mean visibility of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
+/// hardly a texture, only half hidden; others: [`MIN_VISIBILITY`].
+const MIN_VISIBILITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
 /// Share of the keyframes on which the finder looked at somebody and saw a figure: below it there is nobody.
 const MIN_SUPPORT: f32 = 0.4;
@@ -52,15 +35,15 @@ const MIN_SUPPORT_CERTAIN: f32 = 0.6;
 const MIN_LOOKS: u32 = 3;
 /// After many looks they are there even where the landmark network found them now and then only: others are in the way.
 const MANY_LOOKS: u32 = 6;
-/// Least clarity of blurred people.
-const MIN_CLARITY_BLURRED: f32 = 0.3;
+/// Least visibility of blurred people.
+const MIN_VISIBILITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found, and blurred people.
 const MIN_FOUND: f32 = 0.33;
 const MIN_FOUND_BLURRED: f32 = 0.5;
 
 /// A person in the making: finds by frame.
 /// (Boxed, because a map keeps room for nearly twice as many values as it has.)
-pub(super) type Person = BTreeMap<u64, Box<Seen>>;
+pub(super) type Person = BTreeMap<u64, Box<TrackletObservation>>;
 
 /// Frames that are gone through between two calls of a [`Proceed`]: milliseconds of work.
 const FRAMES_AT_A_TIME: usize = 4096;
@@ -73,7 +56,7 @@ const FRAMES_AT_A_TIME: usize = 4096;
 /// # Errors
 /// [`Stopped`] when `proceed` says so.
 pub fn link(
-    seen: impl IntoIterator<Item = Seen>,
+    seen: impl IntoIterator<Item = TrackletObservation>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
@@ -94,7 +77,7 @@ struct Compared {
 }
 
 fn link_counted(
-    seen: impl IntoIterator<Item = Seen>,
+    seen: impl IntoIterator<Item = TrackletObservation>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
@@ -115,7 +98,7 @@ fn link_counted(
     }
     for person in tracklets.values_mut() {
         proceed()?;
-        fill(person, steps(fps), display);
+        interpolate_skipped(person, small_person_interval(fps), display);
     }
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
@@ -131,11 +114,11 @@ fn link_counted(
         proceed()?;
         if is_person(&person, shortest, display, trajectory) {
             proceed()?;
-            bridge(&mut person, display);
+            interpolate_lost(&mut person, display);
             tracks.extend(into_track(person, &doubts, trajectory));
         }
     }
-    let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
+    let left = |t: &Track| t.frames.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
     tracks.sort_by(|a, b| a.first_frame.cmp(&b.first_frame).then(left(a).total_cmp(&left(b))));
     for (track, id) in tracks.iter_mut().zip(1..) {
         track.id = id;
@@ -173,15 +156,15 @@ fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
 }
 
 /// Moves what was seen this many displayed pixels to the right and down.
-fn shift(seen: &mut Seen, by: DVec2) {
-    seen.sight.landmarks.shift(by);
-    if let Some(opinion) = &mut seen.second_opinion {
+fn shift(seen: &mut TrackletObservation, by: DVec2) {
+    seen.observation.landmarks.shift(by);
+    if let Some(opinion) = &mut seen.heavy_landmarks {
         opinion.shift(by);
     }
 }
 
-pub(super) fn marks(seen: &Seen) -> &Landmarks {
-    &seen.sight.landmarks
+pub(super) fn marks(seen: &TrackletObservation) -> &Landmarks {
+    &seen.observation.landmarks
 }
 
 /// Whether the worse of two finds in one picture is no person of its own.
@@ -227,8 +210,8 @@ fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Res
 }
 
 /// Centre and velocity (pixels a frame) at one end of a person, from the nearest few frames.
-fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
-    let nearest: Vec<&Box<Seen>> =
+fn end_motion(person: &Person, at_end: bool) -> Option<(u64, RotatedRegion, DVec2)> {
+    let nearest: Vec<&Box<TrackletObservation>> =
         if at_end { person.values().rev().take(8).collect() } else { person.values().take(8).collect() };
     let (first, last) = (nearest.first()?, nearest.last()?);
     let (here, there) = (marks(first).region(), marks(last).region());
@@ -238,8 +221,8 @@ fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
 }
 
 /// Mean of the clothes in some finds.
-pub(super) fn look_of<'a>(seen: impl Iterator<Item = &'a Box<Seen>>) -> Look {
-    Look::mean(seen.map(|s| &s.sight.look))
+pub(super) fn appearance_of<'a>(seen: impl Iterator<Item = &'a Box<TrackletObservation>>) -> AppearanceHistogram {
+    AppearanceHistogram::mean(seen.map(|s| &s.observation.appearance))
 }
 
 /// Greatest difference of clothes between two parts of one person, and between parts that overlap in time.
@@ -248,16 +231,17 @@ const MAX_UNLIKE_OVERLAP: f64 = 0.25;
 
 /// Whether two people are always close to each other in these frames, and the finder never sees two.
 fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool {
-    let is_figure = |seen: &Seen| seen.figure == Some(true);
-    let is_near = |one: &Seen| {
+    let was_detected = |seen: &TrackletObservation| seen.is_detected == Some(true);
+    let is_near = |one: &TrackletObservation| {
         let here = marks(one).region();
         b.range(one.frame.saturating_sub(3)..=one.frame + 3).any(|(_, other)| {
             let there = marks(other).region();
             here.center.distance(there.center) < 0.5 * here.side.min(there.side)
         })
     };
-    a.range(frames)
-        .all(|(frame, one)| is_near(one) && !(is_figure(one) && b.get(frame).is_some_and(|other| is_figure(other))))
+    a.range(frames).all(|(frame, one)| {
+        is_near(one) && !(was_detected(one) && b.get(frame).is_some_and(|other| was_detected(other)))
+    })
 }
 
 /// Joins ends to beginnings at most `gap` frames later.
@@ -287,18 +271,18 @@ fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Pers
             .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
             .fold(f64::INFINITY, f64::min);
         let size = size_difference(&from, &to);
-        let look = look_of(a.values().rev().take(15)).distance(&look_of(b.values().take(15)));
+        let appearance = appearance_of(a.values().rev().take(15)).distance(&appearance_of(b.values().take(15)));
         let (last, first) = (a.values().next_back()?, b.values().next()?);
         let shift = (to.center - from.center).as_vec2().to_array();
         let pose = pose_distance(marks(last), marks(first), shift).min(0.4);
         let share = frames.abs() / gap as f64;
         if is_overlap {
-            return (look < MAX_UNLIKE_OVERLAP).then_some(1.5 * look + 0.5 * pose);
+            return (appearance < MAX_UNLIKE_OVERLAP).then_some(1.5 * appearance + 0.5 * pose);
         }
         // Who wears the same may have moved further: somebody who tucks up and rolls has other hips within a few frames.
-        let alike = 1.0 - look / MAX_UNLIKE;
-        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && look < MAX_UNLIKE)
-            .then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
+        let alike = 1.0 - appearance / MAX_UNLIKE;
+        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && appearance < MAX_UNLIKE)
+            .then_some(off + 0.5 * size + 1.5 * appearance + 0.5 * pose)
     };
     let mut starts: Vec<(u64, usize)> =
         people.iter().enumerate().filter_map(|(i, person)| Some((*person.keys().next()?, i))).collect();
@@ -340,24 +324,25 @@ fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Pers
 fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
-    let clarity_of = |s: &Box<Seen>| {
+    let visibility_of = |s: &TrackletObservation| {
         let mut in_the_picture = marks(s).clone();
         in_the_picture.shift(trajectory.moved(0, s.frame));
-        clarity(&in_the_picture, display)
+        visibility(&in_the_picture, display)
     };
-    let clear = person.values().map(clarity_of).sum::<f32>() / count;
+    let clear = person.values().map(|one| visibility_of(one)).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
     let found = count / (last - first + 1) as f32;
-    let (looks, figures) = person.values().filter_map(|s| s.figure).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
-    let support = figures as f32 / f32::max(looks as f32, 1.0);
+    let (looks, detections) =
+        person.values().filter_map(|s| s.is_detected).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
+    let support = detections as f32 / f32::max(looks as f32, 1.0);
     if looks > 0 && support < MIN_SUPPORT {
         return false;
     }
     let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
-    let is_clear = clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY } && found >= MIN_FOUND;
+    let is_clear = clear >= if is_large { MIN_VISIBILITY_LARGE } else { MIN_VISIBILITY } && found >= MIN_FOUND;
     let is_blurred = is_certain
-        && clear >= MIN_CLARITY_BLURRED
+        && clear >= MIN_VISIBILITY_BLURRED
         && found >= if looks >= MANY_LOOKS { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
     length >= shortest && (is_clear || is_blurred)
@@ -365,22 +350,23 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &T
 
 fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
     let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
-    let mut observations: Vec<Option<Observation>> = vec![None; (last - first) as usize + 1];
+    let mut frames: Vec<Option<TrackFrame>> = vec![None; (last - first) as usize + 1];
     for (frame, mut seen) in person {
         shift(&mut seen, trajectory.moved(0, frame));
-        observations[(frame - first) as usize] = Some(Observation {
-            landmarks: seen.sight.landmarks,
-            second_opinion: seen.second_opinion,
+        frames[(frame - first) as usize] = Some(TrackFrame {
+            landmarks: seen.observation.landmarks,
+            heavy_landmarks: seen.heavy_landmarks,
             uncertain: doubts.iter().any(|[from, to]| (*from..=*to).contains(&frame)),
         });
     }
-    Some(Track { id: 0, first_frame: first, observations })
+    Some(Track { id: 0, first_frame: first, frames })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::control::never_stopped;
+    use crate::pose::Observation;
     use crate::track::synthetic;
 
     const DISPLAY: [u32; 2] = [1280, 720];
@@ -388,21 +374,30 @@ mod tests {
     const BLUE: [u8; 3] = [60, 200, 110];
 
     /// Links what a camera on a tripod saw.
-    fn persons(seen: Vec<Seen>) -> Vec<Track> {
+    fn persons(seen: Vec<TrackletObservation>) -> Vec<Track> {
         link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default(), &never_stopped).unwrap()
     }
 
-    fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
-        let sight = Sight { landmarks: synthetic::person([x, 200.0], 150.0), look: Look::of_colour(colour) };
-        Seen { frame, tracklet, sight, second_opinion: None, figure: None }
+    fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> TrackletObservation {
+        let observation = Observation {
+            landmarks: synthetic::person([x, 200.0], 150.0),
+            appearance: AppearanceHistogram::of_colour(colour),
+        };
+        TrackletObservation { frame, tracklet, observation, heavy_landmarks: None, is_detected: None }
     }
 
-    fn walk(tracklet: u32, frames: std::ops::Range<u64>, x0: f32, speed: f32, colour: [u8; 3]) -> Vec<Seen> {
+    fn walk(
+        tracklet: u32,
+        frames: std::ops::Range<u64>,
+        x0: f32,
+        speed: f32,
+        colour: [u8; 3],
+    ) -> Vec<TrackletObservation> {
         frames.map(|f| seen(tracklet, f, x0 + speed * f as f32, colour)).collect()
     }
 
     fn x_of(track: &Track, frame: u64) -> f32 {
-        track.observations[(frame - track.first_frame) as usize].as_ref().unwrap().landmarks.circle[0][0]
+        track.frames[(frame - track.first_frame) as usize].as_ref().unwrap().landmarks.circle[0][0]
     }
 
     #[test]
@@ -410,8 +405,8 @@ mod tests {
         let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
         let one = persons(broken(15));
         assert_eq!(one.len(), 1);
-        assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
-        assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
+        assert_eq!((one[0].id, one[0].frames.len()), (1, 100));
+        assert_eq!(one[0].frames.iter().filter(|o| o.is_none()).count(), 15);
         assert_eq!(persons(broken(31)).len(), 2, "gone for more than a second");
     }
 
@@ -422,7 +417,7 @@ mod tests {
         let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
         let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
-        assert_eq!(tracks[0].observations.len(), 100);
+        assert_eq!(tracks[0].frames.len(), 100);
         assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
     }
 
@@ -458,7 +453,7 @@ mod tests {
         let tracks = persons(wrong.concat());
         assert_eq!(tracks.len(), 2);
         assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
-        assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
+        assert!(tracks.iter().all(|t| t.frames.iter().flatten().all(|o| !o.uncertain)));
     }
 
     #[test]
@@ -466,7 +461,7 @@ mod tests {
         let tracks = persons([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat());
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
-            let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
+            let doubt = |f: usize| track.frames[f].as_ref().is_none_or(|o| o.uncertain);
             assert!(doubt(50) && !doubt(10) && !doubt(90));
         }
     }
@@ -476,7 +471,7 @@ mod tests {
         let mut finds = walk(0, 0..60, 100.0, 0.0, RED);
         finds.extend(walk(1, 10..20, 600.0, 0.0, BLUE));
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
-        tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
+        tree.iter_mut().for_each(|s| s.observation.landmarks.score = 0.6);
         finds.extend(tree);
         let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
@@ -490,26 +485,26 @@ mod tests {
             let mut finds = walk(0, 0..60, 100.0, 1.0, RED);
             finds.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
-                let sight = Sight { landmarks, look: Look::of_colour(RED) };
-                Seen { frame: f, tracklet: 1, sight, second_opinion: None, figure: None }
+                let observation = Observation { landmarks, appearance: AppearanceHistogram::of_colour(RED) };
+                TrackletObservation { frame: f, tracklet: 1, observation, heavy_landmarks: None, is_detected: None }
             }));
             for one in finds.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;
-                one.figure = Some(!is_second || second_figure);
+                one.is_detected = Some(!is_second || second_figure);
             }
             let tracks = persons(finds);
             assert_eq!(tracks.len(), people);
-            assert_eq!(tracks[0].observations.len(), if people == 1 { 100 } else { 60 });
+            assert_eq!(tracks[0].frames.len(), if people == 1 { 100 } else { 60 });
         }
     }
 
     #[test]
     fn the_finder_decides_where_clarity_does_not() {
-        let walk = |tracklet, x: f32, score: f32, figure: bool| {
+        let walk = |tracklet, x: f32, score: f32, detection: bool| {
             let mut finds = walk(tracklet, 0..60, x, 0.0, RED);
             for one in &mut finds {
-                one.sight.landmarks.score = score;
-                one.figure = (one.frame % 6 == 0).then_some(figure);
+                one.observation.landmarks.score = score;
+                one.is_detected = (one.frame % 6 == 0).then_some(detection);
             }
             finds
         };
@@ -520,13 +515,13 @@ mod tests {
 
     #[test]
     fn whom_the_finder_sees_all_the_time_need_be_found_now_and_then_only() {
-        for (figures, people) in [(true, 1), (false, 0)] {
+        for (detections, people) in [(true, 1), (false, 0)] {
             let mut finds = walk(0, 0..120, 100.0, 0.0, RED);
             finds.retain(|one| one.frame % 10 < 4);
             for one in &mut finds {
-                one.sight.landmarks.score = 0.5;
+                one.observation.landmarks.score = 0.5;
                 // Without figures on every second keyframe they are as likely nobody.
-                one.figure = (one.frame % 10 == 0).then_some(figures || one.frame % 20 == 0);
+                one.is_detected = (one.frame % 10 == 0).then_some(detections || one.frame % 20 == 0);
             }
             assert_eq!(persons(finds).len(), people);
         }
@@ -536,7 +531,7 @@ mod tests {
     fn a_person_followed_twice_is_one() {
         let tracks = persons([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat());
         assert_eq!(tracks.len(), 1);
-        assert_eq!(tracks[0].observations.len(), 60);
+        assert_eq!(tracks[0].frames.len(), 60);
     }
 
     #[test]
@@ -550,7 +545,7 @@ mod tests {
     }
 
     /// Two hours at 25 frames a second in which somebody new comes into the picture every 36 frames and stays for 30 to 59.
-    fn two_hours() -> impl Iterator<Item = Seen> {
+    fn two_hours() -> impl Iterator<Item = TrackletObservation> {
         let stay = |n: u64| 30 + n * 7 % 30;
         let visit = move |n: u64| (36 * n..36 * n + stay(n)).map(move |frame| (n, frame));
         (0..5000).flat_map(visit).map(|(n, frame)| {

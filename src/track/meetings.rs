@@ -5,11 +5,12 @@ use std::collections::btree_map::Range;
 use std::iter::Peekable;
 use std::ops::RangeInclusive;
 
-use super::likeness::size_difference;
-use super::link::{Person, Seen, look_of, marks};
+use super::TrackletObservation;
+use super::link::{Person, appearance_of, marks};
 use super::presence::{Presence, span};
+use super::similarity::size_difference;
 use crate::control::{Proceed, Stopped};
-use crate::pose::{Look, Region};
+use crate::pose::{AppearanceHistogram, RotatedRegion};
 
 /// Hips closer than this share of the smaller region's side: the people meet.
 const MEETING: f64 = 0.16;
@@ -49,9 +50,9 @@ fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<Stretch> {
 
 /// Goes through the finds of one person, frame by frame.
 struct Walk<'a> {
-    ahead: Peekable<Range<'a, u64, Box<Seen>>>,
+    ahead: Peekable<Range<'a, u64, Box<TrackletObservation>>>,
     /// The last find so far.
-    last: Option<(u64, Region)>,
+    last: Option<(u64, RotatedRegion)>,
 }
 
 impl<'a> Walk<'a> {
@@ -67,7 +68,7 @@ impl<'a> Walk<'a> {
 
     /// Where the person is in a frame, not before that of the last call and not after the next find's; and whether they were found in it.
     /// `None` if they were not found for more than `gap` frames.
-    fn place(&mut self, frame: u64, gap: u64) -> Option<(Region, bool)> {
+    fn place(&mut self, frame: u64, gap: u64) -> Option<(RotatedRegion, bool)> {
         if let Some((&frame, seen)) = self.ahead.next_if(|(next, _)| **next == frame) {
             self.last = Some((frame, marks(seen).region()));
         }
@@ -95,13 +96,13 @@ pub(super) fn check_meetings(
             compared += 1;
             let before = [i, j].map(|person| reach(&people[person]));
             for [first, last] in meetings(&people[i], &people[j], gap) {
-                let before = |p: &Person| -> Option<Look> {
+                let before = |p: &Person| -> Option<AppearanceHistogram> {
                     let range = p.range(first.saturating_sub(gap)..first);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
+                    (range.clone().count() >= 3).then(|| appearance_of(range.map(|(_, s)| s)))
                 };
-                let after = |p: &Person| -> Option<Look> {
+                let after = |p: &Person| -> Option<AppearanceHistogram> {
                     let range = p.range(last + 1..=last + gap);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
+                    (range.clone().count() >= 3).then(|| appearance_of(range.map(|(_, s)| s)))
                 };
                 let looks = (before(&people[i]), before(&people[j]), after(&people[i]), after(&people[j]));
                 let (Some(a0), Some(b0), Some(a1), Some(b1)) = looks else {

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{Observation, Track};
+use super::{Track, TrackFrame};
 use crate::pose::Landmarks;
 use crate::pose::skeleton::{ARMS, EYES_AND_EARS, LOWER_BODY, mirrored};
 
@@ -29,8 +29,8 @@ const STATES: [State; 4] = [[false, false], [true, true], [true, false], [false,
 
 /// Exchanges left and right, in the picture and in the world, where the whole track says they are confused. Second
 /// opinions are left as they are. Returns the number of frames changed.
-pub fn repair_sides(track: &mut Track) -> usize {
-    let seen: Vec<&mut Observation> = track.observations.iter_mut().flatten().collect();
+pub fn repair_left_right(track: &mut Track) -> usize {
+    let seen: Vec<&mut TrackFrame> = track.frames.iter_mut().flatten().collect();
     if seen.is_empty() {
         return 0;
     }
@@ -70,7 +70,7 @@ pub fn repair_sides(track: &mut Track) -> usize {
 }
 
 /// Cost of the states on the frame's own evidence.
-fn unary(observation: &Observation, scale: f32) -> [f32; 4] {
+fn unary(observation: &TrackFrame, scale: f32) -> [f32; 4] {
     let found = &observation.landmarks;
     let face = found.points[EYES_AND_EARS].iter().map(|p| p.visibility).sum::<f32>() / EYES_AND_EARS.len() as f32;
     STATES.map(|state| {
@@ -79,7 +79,7 @@ fn unary(observation: &Observation, scale: f32) -> [f32; 4] {
         if state[0] != state[1] {
             cost += TWISTED;
         }
-        if let Some(opinion) = &observation.second_opinion {
+        if let Some(opinion) = &observation.heavy_landmarks {
             let off = |h: usize| distance(opinion, found, HALVES[h].clone(), state[h], scale);
             cost += OPINION_WEIGHT * (off(0) + off(1));
         }
@@ -110,15 +110,15 @@ mod tests {
             if exchanged.contains(&i) {
                 landmarks.mirror();
             }
-            Some(Observation { landmarks, second_opinion: None, uncertain: false })
+            Some(TrackFrame { landmarks, heavy_landmarks: None, uncertain: false })
         };
-        Track { id: 1, first_frame: 0, observations: (0..30).map(observation).collect() }
+        Track { id: 1, first_frame: 0, frames: (0..30).map(observation).collect() }
     }
 
     #[test]
     fn an_exchanged_stretch_is_mended_in_picture_and_world() {
         let mut mended = track(10..18);
-        assert_eq!(repair_sides(&mut mended), 8);
+        assert_eq!(repair_left_right(&mut mended), 8);
         assert_eq!(mended, track(0..0));
     }
 
@@ -126,9 +126,9 @@ mod tests {
     fn arms_exchanged_alone_are_mended_alone() {
         let mut mended = track(0..0);
         for i in 10..18 {
-            mended.observations[i].as_mut().unwrap().landmarks.mirror_half(true);
+            mended.frames[i].as_mut().unwrap().landmarks.mirror_half(true);
         }
-        assert_eq!(repair_sides(&mut mended), 8);
+        assert_eq!(repair_left_right(&mut mended), 8);
         assert_eq!(mended, track(0..0));
     }
 
@@ -136,29 +136,29 @@ mod tests {
     fn one_mistaken_opinion_exchanges_nothing() {
         let mut good = track(0..0);
         for frame in [2, 12, 22] {
-            let observation = good.observations[frame].as_mut().unwrap();
+            let observation = good.frames[frame].as_mut().unwrap();
             let mut opinion = observation.landmarks.clone();
             if frame == 12 {
                 opinion.mirror();
             }
-            observation.second_opinion = Some(Box::new(opinion));
+            observation.heavy_landmarks = Some(Box::new(opinion));
         }
-        assert_eq!(repair_sides(&mut good), 0);
+        assert_eq!(repair_left_right(&mut good), 0);
     }
 
     #[test]
     fn one_opinion_mends_a_track_that_is_exchanged_throughout() {
         let mut mended = track(0..30);
-        let truth = track(0..0).observations[12].take().unwrap().landmarks;
-        mended.observations[12].as_mut().unwrap().second_opinion = Some(Box::new(truth));
-        assert_eq!(repair_sides(&mut mended), 30);
+        let truth = track(0..0).frames[12].take().unwrap().landmarks;
+        mended.frames[12].as_mut().unwrap().heavy_landmarks = Some(Box::new(truth));
+        assert_eq!(repair_left_right(&mut mended), 30);
     }
 
     #[test]
     fn a_good_track_and_an_empty_one_are_left_alone() {
         let mut good = track(0..0);
-        good.observations[5] = None;
-        assert_eq!(repair_sides(&mut good), 0);
-        assert_eq!(repair_sides(&mut Track { id: 1, first_frame: 0, observations: vec![] }), 0);
+        good.frames[5] = None;
+        assert_eq!(repair_left_right(&mut good), 0);
+        assert_eq!(repair_left_right(&mut Track { id: 1, first_frame: 0, frames: vec![] }), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Feet that stand still: where a heel or a toe rests in the picture it is held in space as well.
 
-use super::evidence::LandmarkSet;
-use super::solve::Planted;
+use super::levenberg_marquardt::FootContact;
+use super::measurement::LandmarkSet;
 use crate::control::{Proceed, Stopped};
 use crate::pose::skeleton::FEET;
 use glam::{DVec2, DVec3};
@@ -22,7 +22,7 @@ const GRIP: f64 = 0.15;
 const SIGMA: DVec3 = DVec3::splat(0.005);
 
 /// One frame of a fitted track, lists in the order of the landmark set.
-pub struct Footing<'a> {
+pub struct FootFrame<'a> {
     /// Seconds.
     pub time: f64,
     /// Landmarks in camera axes, metres.
@@ -31,7 +31,7 @@ pub struct Footing<'a> {
     pub pixels: &'a [DVec2],
 }
 
-impl Footing<'_> {
+impl FootFrame<'_> {
     /// The person's size in pixels: the diagonal of the landmarks' box.
     fn size(&self) -> f64 {
         let low = self.pixels.iter().copied().fold(DVec2::INFINITY, DVec2::min);
@@ -44,7 +44,11 @@ impl Footing<'_> {
 ///
 /// # Errors
 /// [`Stopped`] when `proceed`, which is called for each frame, says so.
-pub fn planted(set: &LandmarkSet, frames: &[Footing], proceed: Proceed<'_>) -> Result<Vec<Vec<Planted>>, Stopped> {
+pub fn contacts(
+    set: &LandmarkSet,
+    frames: &[FootFrame],
+    proceed: Proceed<'_>,
+) -> Result<Vec<Vec<FootContact>>, Stopped> {
     let mut held = vec![Vec::new(); frames.len()];
     for landmark in FEET {
         let Some(at) = set.landmarks.iter().position(|&l| l == landmark) else { continue };
@@ -77,7 +81,7 @@ pub fn planted(set: &LandmarkSet, frames: &[Footing], proceed: Proceed<'_>) -> R
 }
 
 /// Person sizes a second; none where there is nothing to compare with.
-fn speed(frames: &[Footing], i: usize, at: usize) -> Option<f64> {
+fn speed(frames: &[FootFrame], i: usize, at: usize) -> Option<f64> {
     let near = |n: &usize| (frames[*n].time - frames[i].time).abs() <= SPEED_WINDOW;
     let before = (0..i).rev().take_while(near).last().or(i.checked_sub(1)).unwrap_or(i);
     let after = (i + 1..frames.len()).take_while(near).last().unwrap_or((i + 1).min(frames.len() - 1));
@@ -88,7 +92,7 @@ fn speed(frames: &[Footing], i: usize, at: usize) -> Option<f64> {
     Some(frames[after].pixels[at].distance(frames[before].pixels[at]) / seconds / frames[i].size())
 }
 
-fn mean_place(frames: &[Footing], time: f64, at: usize) -> DVec3 {
+fn mean_place(frames: &[FootFrame], time: f64, at: usize) -> DVec3 {
     // Frames further away than this weigh nothing at all, to the last bit: somebody may stand there for hours.
     let first = frames.partition_point(|frame| frame.time < time - NOTHING * HOLD);
     let (mut sum, mut total) = (DVec3::ZERO, 0.0);

@@ -1,10 +1,10 @@
 //! What the fit is given for one frame: landmarks in the picture and in metres, and how far to trust each.
 
 use super::Camera;
+use super::heavy_landmarks::Corrected;
 use super::initial::{self, Points};
 use super::kinematics::Skeleton;
 use super::model::Body;
-use super::opinion::Corrected;
 use crate::pose::skeleton::*;
 use glam::{DQuat, DVec2, DVec3};
 
@@ -83,7 +83,7 @@ impl LandmarkSet {
 
 /// One frame's landmarks; lists in the order of a [`LandmarkSet`].
 #[derive(Debug, Clone)]
-pub struct Evidence {
+pub struct Measurement {
     /// Displayed pixels.
     pub pixels: Vec<DVec2>,
     /// Metres, camera axes, along each of the set's links.
@@ -98,7 +98,7 @@ pub struct Evidence {
     pub visibility: [f64; LANDMARKS],
 }
 
-impl Evidence {
+impl Measurement {
     /// Nothing seen at all.
     pub fn none(set: &LandmarkSet) -> Self {
         let count = set.landmarks.len();

@@ -3,7 +3,7 @@
 use glam::DVec2;
 
 use crate::pose::skeleton::{ANKLES, BONES, HIPS, JOINTS, KNEES, NOSE, SHOULDERS, TORSO, mirrored};
-use crate::pose::{Landmarks, Region, wrap_angle};
+use crate::pose::{Landmarks, RotatedRegion, wrap_angle};
 
 /// Mean distance of the joints over the smaller body's extent, whichever way round left and right are.
 /// `shift` (pixels) is added to the first.
@@ -81,11 +81,11 @@ pub(super) fn is_shadow_of(found: &Landmarks, person: &Landmarks) -> bool {
     is_duplicate(found, person) || is_legs_of(found, person) || is_drawn_on(found, person)
 }
 
-/// Mean [`clarity`] below which there is nobody, but a texture that is taken for a person now and then.
-pub(super) const MIN_CLARITY: f32 = 0.7;
+/// Mean [`visibility`] below which there is nobody, but a texture that is taken for a person now and then.
+pub(super) const MIN_VISIBILITY: f32 = 0.7;
 
 /// Probability of a person times the mean visibility of those joints that lie in the picture.
-pub(super) fn clarity(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
+pub(super) fn visibility(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
     let [w, h] = display.map(|v| v as f32);
     let joints = JOINTS.map(|i| landmarks.points[i]);
     let inside = joints.iter().filter(|p| (0.0..w).contains(&p.x) && (0.0..h).contains(&p.y));
@@ -106,18 +106,18 @@ const MIN_SCORE: f32 = 0.5;
 const SMALL: f64 = 0.3;
 
 /// Whether a person is so small in the picture that a rough look does.
-pub(super) fn is_small(region: &Region, display: [u32; 2]) -> bool {
+pub(super) fn is_small(region: &RotatedRegion, display: [u32; 2]) -> bool {
     region.side < SMALL * f64::from(display[0].min(display[1]))
 }
 
 /// Whether the numbers can be a person at all (statues, trees and clothes on the grass often cannot); `is_figure`: where the finder sees one.
-pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2], is_figure: bool) -> bool {
+pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2], was_detected: bool) -> bool {
     let region = landmarks.region();
     let (shoulders, hips) = (landmarks.middle(SHOULDERS), landmarks.middle(HIPS));
     let torso = shoulders.distance(hips) / region.side.max(1.0);
     let [w, h] = display.map(f64::from);
     let inside = |c: DVec2| (-0.1 * w..1.1 * w).contains(&c.x) && (-0.1 * h..1.25 * h).contains(&c.y);
-    landmarks.score >= if is_figure { MIN_SCORE_OF_FIGURE } else { MIN_SCORE }
+    landmarks.score >= if was_detected { MIN_SCORE_OF_FIGURE } else { MIN_SCORE }
         && landmarks.torso_visibility() >= 0.5
         && region.is_usable()
         && region.side >= (SMALLEST * w.min(h)).max(24.0)
@@ -128,6 +128,6 @@ pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2], is_figure: 
 }
 
 /// |ln| of the ratio of the sides.
-pub(super) fn size_difference(a: &Region, b: &Region) -> f64 {
+pub(super) fn size_difference(a: &RotatedRegion, b: &RotatedRegion) -> f64 {
     (a.side.max(1.0) / b.side.max(1.0)).ln().abs()
 }
