@@ -13,7 +13,9 @@ use meshreel::geometry::Geometry;
 use meshreel::media::{Color, Decoder, Frame, VideoInfo};
 use meshreel::models::Models;
 use meshreel::pipeline::runtime_library;
-use meshreel::pose::{Detector, Device, Finder, Landmarker, Picture, Region, Runtime, View, Window};
+use meshreel::pose::{
+    Device, Landmarker, PersonDetector, Picture, RegionDetector, RotatedRegion, Runtime, Tile, Window,
+};
 use meshreel::render::{self, Mesh, MeshData, Person, RenderThread, Scene, Shape, Style};
 use meshreel::track::Stabilizer;
 
@@ -61,16 +63,20 @@ fn networks(c: &mut Criterion) {
     let device = format!("{:?}", runtime.device()).to_lowercase();
 
     let display = sample.geometry().display;
-    let mut finder = Finder::new(&runtime, &models.finder()).unwrap();
+    let mut person_detector = PersonDetector::new(&runtime, &models.finder()).unwrap();
     for (name, is_coarse) in [("whole", false), ("coarse", true)] {
-        let view = View { is_coarse, ..View::whole(display) };
-        c.bench_function(&format!("finder {name} ({device})"), |b| b.iter(|| finder.find(&picture, view).unwrap()));
+        let tile = Tile { is_coarse, ..Tile::whole(display) };
+        c.bench_function(&format!("person detector {name} ({device})"), |b| {
+            b.iter(|| person_detector.detect(&picture, tile).unwrap())
+        });
     }
-    let mut detector = Detector::new(&runtime, &models.detector()).unwrap();
+    let mut region_detector = RegionDetector::new(&runtime, &models.detector()).unwrap();
     let window = Window { x: 1100.0, y: 400.0, side: 590.0 };
-    c.bench_function(&format!("detector ({device})"), |b| b.iter(|| detector.detect(&picture, window).unwrap()));
+    c.bench_function(&format!("region detector ({device})"), |b| {
+        b.iter(|| region_detector.detect(&picture, window).unwrap())
+    });
 
-    let region = Region { center: (1400.0, 740.0).into(), side: 560.0, rotation: 0.1 };
+    let region = RotatedRegion { center: (1400.0, 740.0).into(), side: 560.0, rotation: 0.1 };
     for network in [Network::Lite, Network::Full, Network::Heavy] {
         let mut group = c.benchmark_group(format!("landmarks {network:?} ({device})").to_lowercase());
         for count in [1, 2, 4, 8, 16] {

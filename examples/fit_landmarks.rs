@@ -6,8 +6,9 @@
 
 use anyhow::{Context, Result};
 use meshreel::body::{Body, Camera, FitOptions, fit_track};
+use meshreel::control::never_stopped;
 use meshreel::pose::{LANDMARKS, Landmark, Landmarks};
-use meshreel::track::{Observation, Track};
+use meshreel::track::{Track, TrackFrame};
 use serde_json::{Value, json};
 
 fn landmarks(frame: &Value) -> Result<Landmarks> {
@@ -32,20 +33,21 @@ fn main() -> Result<()> {
     let display: [u32; 2] = serde_json::from_value(input["display"].clone())?;
     let frames = input["frames"].as_array().context("no frames")?;
     let times: Vec<f64> = frames.iter().map(|f| f["time"].as_f64().unwrap_or(0.0)).collect();
-    let observations = frames
+    let track_frames = frames
         .iter()
         .map(|f| {
             if f["points"].is_null() {
                 return Ok(None);
             }
             let second = if f["second"].is_null() { None } else { Some(Box::new(landmarks(&f["second"])?)) };
-            Ok(Some(Observation { landmarks: landmarks(f)?, second_opinion: second, uncertain: false }))
+            Ok(Some(TrackFrame { landmarks: landmarks(f)?, heavy_landmarks: second, uncertain: false }))
         })
         .collect::<Result<Vec<_>>>()?;
-    let track = Track { id: 1, first_frame: 0, observations };
+    let track = Track { id: 1, first_frame: 0, frames: track_frames };
     let camera = Camera::guess(display);
     let started = std::time::Instant::now();
-    let fitted = fit_track(&body, &camera, &times, &track, FitOptions { smoothing, ..FitOptions::default() });
+    let options = FitOptions { smoothing, ..FitOptions::default() };
+    let fitted = fit_track(&body, &camera, &times, &track, options, &never_stopped)?;
     eprintln!("{:.3} ms a frame", started.elapsed().as_secs_f64() * 1e3 / frames.len() as f64);
     let rows: Vec<Value> = fitted
         .poses

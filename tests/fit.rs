@@ -2,13 +2,19 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use glam::{DQuat, DVec3};
-use meshreel::body::{Body, Camera, FitOptions, FittedPose, FittedTrack, Pose, Posed, Skeleton, fit_track};
+use meshreel::body::{self, Body, Camera, FitOptions, FittedPose, FittedTrack, Pose, Posed, Skeleton};
+use meshreel::control::never_stopped;
 use meshreel::pose::{Landmark, Landmarks};
-use meshreel::track::{Observation, Track};
+use meshreel::track::{Track, TrackFrame};
 use std::path::Path;
 
 fn body() -> Body {
     Body::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/body.safetensors")).expect("`make setup` builds it")
+}
+
+/// Fits without being stopped.
+fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, options: FitOptions) -> FittedTrack {
+    body::fit_track(body, camera, times, track, options, &never_stopped).unwrap()
 }
 
 /// Reproducible numbers in -1..1.
@@ -201,11 +207,11 @@ fn as_tall_as(body: &Body, shape: &[f64]) -> FitOptions {
 }
 
 fn track_of(landmarks: Vec<Option<Landmarks>>) -> Track {
-    let observations = landmarks
+    let frames = landmarks
         .into_iter()
-        .map(|l| l.map(|landmarks| Observation { landmarks, second_opinion: None, uncertain: false }))
+        .map(|l| l.map(|landmarks| TrackFrame { landmarks, heavy_landmarks: None, uncertain: false }))
         .collect();
-    Track { id: 7, first_frame: 0, observations }
+    Track { id: 7, first_frame: 0, frames }
 }
 
 /// Mean distance of the key points (shoulders to ankles), hips aligned, metres.

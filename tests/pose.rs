@@ -1,4 +1,4 @@
-//! Detector and landmarks on the sample clip, against MediaPipe's own results.
+//! RegionDetector and landmarks on the sample clip, against MediaPipe's own results.
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use std::{
@@ -13,8 +13,8 @@ use meshreel::{
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
     pose::{
-        Detection, Device, Figure, Found, Landmarker, Picture, PoseError, Region, Runtime, Sight, Spot, View, Window,
-        Work, Worker,
+        Answer, Device, Landmarker, MaskedRegion, Observation, PersonDetection, Picture, PoseError, Query,
+        RegionDetection, RotatedRegion, Runtime, Tile, Window, Worker,
     },
 };
 
@@ -86,20 +86,20 @@ impl Drop for Clip {
     }
 }
 
-fn ask(worker: &mut Worker, picture: &Picture<'_>, work: Work) -> Result<Found, PoseError> {
-    worker.perform(&[(*picture, work)]).map(|mut found| found.remove(0))
+fn ask(worker: &mut Worker, picture: &Picture<'_>, work: Query) -> Result<Answer, PoseError> {
+    worker.answer(&[(*picture, work)]).map(|mut found| found.remove(0))
 }
 
-fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<Detection> {
-    match ask(worker, picture, Work::Detect(window)).unwrap() {
-        Found::People(people) => people,
+fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<RegionDetection> {
+    match ask(worker, picture, Query::DetectRegions(window)).unwrap() {
+        Answer::RegionDetections(people) => people,
         other => unreachable!("{other:?}"),
     }
 }
 
-fn look(worker: &mut Worker, picture: &Picture<'_>, work: Work) -> Result<Option<Sight>, PoseError> {
+fn look(worker: &mut Worker, picture: &Picture<'_>, work: Query) -> Result<Option<Observation>, PoseError> {
     ask(worker, picture, work).map(|found| match found {
-        Found::Person(sight) => sight,
+        Answer::Observation(observation) => observation,
         other => unreachable!("{other:?}"),
     })
 }
@@ -118,7 +118,7 @@ fn agrees_with_mediapipe() {
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
         let [x, y, side]: [f64; 3] = serde_json::from_value(sample["window"].clone()).unwrap();
         let best = people(&mut worker, &picture, Window { x, y, side })[0];
-        let work = Work::Look { spot: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
+        let work = Query::Landmarks { at: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().unwrap().landmarks;
         let points: Vec<[f32; 4]> = serde_json::from_value(sample["points"].clone()).unwrap();
         let world: Vec<[f32; 3]> = serde_json::from_value(sample["world"].clone()).unwrap();
@@ -141,10 +141,10 @@ fn of_two_people_the_one_who_may_be_seen_is_found() {
     let frame = Clip::open(&sample_clip(), size, 120).next().unwrap();
     let picture = Picture { frame: &frame, geometry: &Geometry::new(size, 1.0, Orientation::default()), color: COLOR };
     let mut worker = worker();
-    let region = Region { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
+    let region = RotatedRegion { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
     for [left, top, right, bottom] in [[600.0, 50.0, 830.0, 490.0], [680.0, 490.0, 980.0, 970.0]] {
-        let spot = Spot { region, within: Some([left, top, right, bottom]) };
-        let work = Work::Look { spot, network: Network::Full, tolerance: f64::INFINITY };
+        let spot = MaskedRegion { region, within: Some([left, top, right, bottom]) };
+        let work = Query::Landmarks { at: spot, network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().expect("somebody").landmarks;
         let is_within = |&i: &usize| {
             let p = found.points[i];
@@ -160,9 +160,12 @@ fn several_pictures_at_a_time_are_seen_as_one_by_one() {
     let size = [1768, 994];
     let geometry = Geometry::new(size, 1.0, Orientation::default());
     let frames: Vec<Frame> = [60, 61, 90].map(|i| Clip::open(&sample_clip(), size, i).next().unwrap()).into();
-    let regions =
-        [(1400.0, 740.0), (620.0, 260.0)].map(|(x, y)| Region { center: (x, y).into(), side: 560.0, rotation: 0.0 });
-    let broken = Region { side: f64::NAN, ..regions[0] };
+    let regions = [(1400.0, 740.0), (620.0, 260.0)].map(|(x, y)| RotatedRegion {
+        center: (x, y).into(),
+        side: 560.0,
+        rotation: 0.0,
+    });
+    let broken = RotatedRegion { side: f64::NAN, ..regions[0] };
     let questions: Vec<_> = frames
         .iter()
         .map(|frame| Picture { frame, geometry: &geometry, color: COLOR })
@@ -197,13 +200,16 @@ fn finds_the_same_figures_as_the_original() {
     for (index, boxes) in expected {
         let frame = Clip::open(&sample_clip(), size, index).next().unwrap();
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
-        let Found::Figures(figures) = ask(&mut worker, &picture, Work::Find(View::whole(size))).unwrap() else {
+        let Answer::PersonDetections(figures) =
+            ask(&mut worker, &picture, Query::DetectPersons(Tile::whole(size))).unwrap()
+        else {
             unreachable!()
         };
         let sure: Vec<_> = figures.iter().filter(|f| f.score >= 0.45).collect();
         assert_eq!(sure.len(), boxes.len(), "frame {index}: {figures:?}");
         for (bounds, score) in boxes {
-            let off = |f: &&&Figure| f.bounds.iter().zip(bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let off =
+                |f: &&&PersonDetection| f.bounds.iter().zip(bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let nearest = sure.iter().min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
             assert!(off(&nearest) < 12.0 && (nearest.score - score).abs() < 0.06, "frame {index}: {nearest:?}");
         }

@@ -2,17 +2,24 @@
 
 use super::model::Body;
 use super::smooth::kernel;
-use crate::pose::LANDMARKS;
+use crate::control::{Proceed, Stopped};
+use crate::pose::skeleton::{BELOW_HEAD, JOINTS, LANDMARKS, is_left};
 
 /// Visibility is averaged over this time (Gaussian width, seconds), so that parts do not flicker.
 const SECONDS: f64 = 0.10;
 /// A joint that moves less of all landmarks than this borrows from its neighbour.
 const LEAST_SHARE: f64 = 0.05;
-/// Shoulders to ankles: what a person's score is made of.
-const TORSO_AND_LIMBS: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
 
 /// For each frame the confidence of each joint, 0..=1, from each frame's visibilities (none where the person was not found).
-pub fn joint_confidence(body: &Body, times: &[f64], visibility: &[Option<[f64; LANDMARKS]>]) -> Vec<Vec<f32>> {
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn joint_confidence(
+    body: &Body,
+    times: &[f64],
+    visibility: &[Option<[f64; LANDMARKS]>],
+    proceed: Proceed<'_>,
+) -> Result<Vec<Vec<f32>>, Stopped> {
     let shares = shares(body);
     let raw: Vec<Vec<f64>> = visibility
         .iter()
@@ -20,8 +27,8 @@ pub fn joint_confidence(body: &Body, times: &[f64], visibility: &[Option<[f64; L
             let one = |share: &Vec<(usize, f64)>| {
                 let Some(v) = seen else { return 0.0 };
                 // The trunk hides its own far side: it is as well seen as its nearer half.
-                let sides = [0, 1].map(|side| {
-                    let of_side = || share.iter().filter(move |(l, _)| *l > 10 && l % 2 == side);
+                let sides = [false, true].map(|left| {
+                    let of_side = || share.iter().filter(move |(l, _)| BELOW_HEAD.contains(l) && is_left(*l) == left);
                     let weight: f64 = of_side().map(|s| s.1).sum();
                     (weight, of_side().map(|&(l, w)| w * v[l]).sum::<f64>())
                 });
@@ -35,16 +42,17 @@ pub fn joint_confidence(body: &Body, times: &[f64], visibility: &[Option<[f64; L
         .collect();
     (0..times.len())
         .map(|i| {
+            proceed()?;
             let kernel = kernel(times, i, SECONDS, 0);
             let mean = |j: usize| kernel.iter().map(|&(n, w)| w * raw[n][j]).sum::<f64>();
-            (0..shares.len()).map(|j| mean(j).clamp(0.0, 1.0) as f32).collect()
+            Ok((0..shares.len()).map(|j| mean(j).clamp(0.0, 1.0) as f32).collect())
         })
         .collect()
 }
 
 /// How much of a person was seen in a frame, 0..=1.
 pub fn person_score(visibility: &[f64; LANDMARKS], found: f32) -> f32 {
-    let mean = TORSO_AND_LIMBS.iter().map(|&i| visibility[i]).sum::<f64>() / TORSO_AND_LIMBS.len() as f64;
+    let mean = JOINTS.iter().map(|&i| visibility[i]).sum::<f64>() / JOINTS.len() as f64;
     (mean as f32 * found.clamp(0.0, 1.0)).clamp(0.0, 1.0)
 }
 

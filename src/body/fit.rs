@@ -5,14 +5,15 @@
 //! starts at the one before), a backward sweep with both neighbours (Gauss-Seidel over the whole track), smoothing, and last
 //! feet that stand still are held where they are.
 
-use super::evidence::{Evidence, LandmarkSet};
-use super::follow::{Seen, follow, start};
+use super::foot_contacts::{self, FootFrame};
 use super::initial;
 use super::kinematics::Skeleton;
+use super::levenberg_marquardt::{Context, FootContact, Solver, State};
+use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
-use super::solve::{Context, Planted, Solver, State};
-use super::stance::{self, Footing};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, opinion, smooth};
+use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
+use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, smooth};
+use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
 use nalgebra::{DMatrix, DVector};
@@ -49,41 +50,50 @@ const HOLD_POSITION: f64 = 0.01;
 
 /// Fits `body` to a track. `times` are the seconds of the video's frames from its first (index = frame number); frames beyond its end
 /// are taken to follow at its last step.
-pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, options: FitOptions) -> FittedTrack {
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called every few milliseconds, says so.
+pub fn fit_track(
+    body: &Body,
+    camera: &Camera,
+    times: &[f64],
+    track: &Track,
+    options: FitOptions,
+    proceed: Proceed<'_>,
+) -> Result<FittedTrack, Stopped> {
+    proceed()?;
     let set = LandmarkSet::new(body);
-    let all_times: Vec<f64> =
-        (0..track.observations.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
-    let corrected = opinion::correct(&all_times, &track.observations);
-    let seen: Vec<Seen> = corrected
-        .iter()
-        .enumerate()
-        .filter_map(|(index, c)| {
-            let evidence = Evidence::new(&set, camera, c.as_ref()?)?;
-            Some(Seen { index, time: all_times[index], evidence })
-        })
-        .collect();
-    let shape = estimate_shape(body, camera, &set, &seen, options.stature);
-    if seen.is_empty() {
-        return FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() };
+    let all_times: Vec<f64> = (0..track.frames.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
+    let corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
+    let mut measured: Vec<MeasuredFrame> = Vec::new();
+    for (index, corrected) in corrected.iter().enumerate() {
+        proceed()?;
+        let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
+        measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
+    }
+    let shape = estimate_shape(body, camera, &set, &measured, options.stature, proceed)?;
+    if measured.is_empty() {
+        return Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() });
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
-    let states = follow(&mut solver, camera, &seen);
-    let bridged = bridge(&all_times, &seen, &states);
-    let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing);
-    let planted = find_stance(&mut solver, camera, &set, &all_times, &smoothed);
-    for (state, planted) in smoothed.iter_mut().zip(planted) {
-        hold(&mut solver, &set, state, planted);
+    let states = fit_sequence(&mut solver, camera, &measured, proceed)?;
+    let bridged = bridge(&all_times, &measured, &states);
+    let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
+    let contacts = find_contacts(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
+    for (state, contacts) in smoothed.iter_mut().zip(contacts) {
+        proceed()?;
+        hold(&mut solver, &set, state, contacts);
     }
 
     let mut visibility = vec![None; all_times.len()];
-    for s in &seen {
-        visibility[s.index] = Some(s.evidence.visibility);
+    for s in &measured {
+        visibility[s.index] = Some(s.measurement.visibility);
     }
-    let confidence = confidence::joint_confidence(body, &all_times, &visibility);
+    let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()
         .zip(confidence)
-        .zip(track.observations.iter().zip(visibility))
+        .zip(track.frames.iter().zip(visibility))
         .map(|((state, confidence), (observation, visibility))| FittedPose {
             pose: Pose { position: state.position, rotations: state.rotations, confidence },
             score: match (observation, visibility) {
@@ -93,43 +103,45 @@ pub fn fit_track(body: &Body, camera: &Camera, times: &[f64], track: &Track, opt
             uncertain: observation.as_ref().is_some_and(|o| o.uncertain),
         })
         .collect();
-    FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses }
+    Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses })
 }
 
 /// Which heels and toes stand still in each frame, and where.
-fn find_stance(
+fn find_contacts(
     solver: &mut Solver,
     camera: &Camera,
     set: &LandmarkSet,
     times: &[f64],
     states: &[State],
-) -> Vec<Vec<Planted>> {
-    let places: Vec<Vec<DVec3>> = states
-        .iter()
-        .map(|state| solver.landmarks(&state.rotations).iter().map(|p| *p + state.position).collect())
-        .collect();
+    proceed: Proceed<'_>,
+) -> Result<Vec<Vec<FootContact>>, Stopped> {
+    let mut places: Vec<Vec<DVec3>> = Vec::with_capacity(states.len());
+    for state in states {
+        proceed()?;
+        places.push(solver.landmarks(&state.rotations).iter().map(|p| *p + state.position).collect());
+    }
     let pixels: Vec<Vec<DVec2>> =
         places.iter().map(|list| list.iter().map(|&p| DVec2::from_array(camera.project(p))).collect()).collect();
-    let frames: Vec<Footing> = times
+    let frames: Vec<FootFrame> = times
         .iter()
         .zip(places.iter().zip(&pixels))
-        .map(|(&time, (places, pixels))| Footing { time, places, pixels })
+        .map(|(&time, (places, pixels))| FootFrame { time, places, pixels })
         .collect();
-    stance::planted(set, &frames)
+    foot_contacts::contacts(set, &frames, proceed)
 }
 
 /// Moves a smoothed pose as little as possible so that planted feet stay where they are.
-fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, planted: Vec<Planted>) {
-    if planted.is_empty() {
+fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, contacts: Vec<FootContact>) {
+    if contacts.is_empty() {
         return;
     }
     let smoothed = state.clone();
     let context = Context {
         neighbours: vec![(&smoothed.rotations, HOLD_ROTATION.powi(-2))],
         position: Some((smoothed.position, DVec3::splat(HOLD_POSITION.powi(-2)))),
-        planted,
+        contacts,
     };
-    solver.solve(state, &Evidence::none(set), &context, 2);
+    solver.solve(state, &Measurement::none(set), &context, 2);
 }
 
 fn time_of(times: &[f64], frame: usize) -> f64 {
@@ -140,11 +152,18 @@ fn time_of(times: &[f64], frame: usize) -> f64 {
 }
 
 /// The shape that explains some well-seen frames spread over the track, for somebody about this tall.
-fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen], stature: f64) -> Vec<f64> {
-    let chosen = shape_frames(seen);
+fn estimate_shape(
+    body: &Body,
+    camera: &Camera,
+    set: &LandmarkSet,
+    measured: &[MeasuredFrame],
+    stature: f64,
+    proceed: Proceed<'_>,
+) -> Result<Vec<f64>, Stopped> {
+    let chosen = shape_frames(measured);
     let mut shape = vec![0.0; body.shapes];
     if chosen.is_empty() || body.shapes == 0 {
-        return shape;
+        return Ok(shape);
     }
     let (plain_stature, added) = body.stature();
     let added = DVector::from_vec(added);
@@ -159,10 +178,11 @@ fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]
         let mut normal = DMatrix::identity(body.shapes, body.shapes) + &added * added.transpose() * precision;
         gradient += &added * (excess * precision);
         for (&i, state) in chosen.iter().zip(&mut states) {
-            let evidence = &seen[i].evidence;
-            let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, evidence));
-            solver.solve(&mut at, evidence, &Context::default(), SHAPE_STEPS);
-            if let Some(part) = solver.shape_normal(&at, evidence) {
+            proceed()?;
+            let measurement = &measured[i].measurement;
+            let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, measurement));
+            solver.solve(&mut at, measurement, &Context::default(), SHAPE_STEPS);
+            if let Some(part) = solver.shape_normal(&at, measurement) {
                 normal += part.normal;
                 gradient += part.gradient;
             }
@@ -175,37 +195,37 @@ fn estimate_shape(body: &Body, camera: &Camera, set: &LandmarkSet, seen: &[Seen]
             }
         }
     }
-    shape
+    Ok(shape)
 }
 
 /// The best-seen frame of each of as many equal stretches of the track.
-fn shape_frames(seen: &[Seen]) -> Vec<usize> {
-    let count = SHAPE_FRAMES.min(seen.len());
-    let quality = |i: usize| seen[i].evidence.weights.iter().sum::<f64>();
+fn shape_frames(measured: &[MeasuredFrame]) -> Vec<usize> {
+    let count = SHAPE_FRAMES.min(measured.len());
+    let quality = |i: usize| measured[i].measurement.weights.iter().sum::<f64>();
     (0..count)
         .filter_map(|n| {
-            let stretch = n * seen.len() / count..(n + 1) * seen.len() / count;
+            let stretch = n * measured.len() / count..(n + 1) * measured.len() / count;
             stretch.max_by(|&a, &b| quality(a).total_cmp(&quality(b)).then(b.cmp(&a)))
         })
         .collect()
 }
 
 /// A state for every frame of the track: those not seen lie between their neighbours, or are as the nearest at the ends.
-fn bridge(times: &[f64], seen: &[Seen], states: &[State]) -> Vec<State> {
+fn bridge(times: &[f64], measured: &[MeasuredFrame], states: &[State]) -> Vec<State> {
     let mut after = 0;
     times
         .iter()
         .enumerate()
         .map(|(index, &time)| {
-            while after < seen.len() && seen[after].index < index {
+            while after < measured.len() && measured[after].index < index {
                 after += 1;
             }
-            match (after.checked_sub(1), seen.get(after)) {
+            match (after.checked_sub(1), measured.get(after)) {
                 (_, Some(s)) if s.index == index => states[after].clone(),
                 (None, _) => states[0].clone(),
                 (Some(b), None) => states[b].clone(),
                 (Some(b), Some(s)) => {
-                    let part = ((time - seen[b].time) / (s.time - seen[b].time).max(1e-9)).clamp(0.0, 1.0);
+                    let part = ((time - measured[b].time) / (s.time - measured[b].time).max(1e-9)).clamp(0.0, 1.0);
                     between(&states[b], &states[after], part)
                 }
             }

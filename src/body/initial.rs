@@ -1,44 +1,15 @@
 //! A closed-form start for the fit: pose from world landmarks, position from the picture.
 
 use super::Camera;
-use super::anatomy::{Role, Side};
+use super::joint_priors::{Role, Side};
 use super::kinematics::{Posed, Skeleton};
 use super::model::Body;
 use super::rotation::{between, clamp, exp, frame, log};
-use crate::pose::LANDMARKS;
+use crate::pose::skeleton::{self, EARS, HIPS, LANDMARKS, NOSE, Pair, SHOULDERS};
 use glam::{DMat3, DQuat, DVec2, DVec3};
 
 /// Points in BlazePose's order.
 pub type Points = [DVec3; LANDMARKS];
-
-/// BlazePose's indices of one side.
-struct SideLandmarks {
-    shoulder: usize,
-    elbow: usize,
-    wrist: usize,
-    little: usize,
-    index: usize,
-    hip: usize,
-    knee: usize,
-    ankle: usize,
-    heel: usize,
-    toe: usize,
-}
-
-const fn side_landmarks(right: usize) -> SideLandmarks {
-    SideLandmarks {
-        shoulder: 11 + right,
-        elbow: 13 + right,
-        wrist: 15 + right,
-        little: 17 + right,
-        index: 19 + right,
-        hip: 23 + right,
-        knee: 25 + right,
-        ankle: 27 + right,
-        heel: 29 + right,
-        toe: 31 + right,
-    }
-}
 
 /// The body's own landmarks at rest; those it lacks are at the origin.
 pub fn rest_points(skeleton: &Skeleton) -> Points {
@@ -55,33 +26,34 @@ pub fn pose_from_world(body: &Body, rest: &Points, world: &Points) -> Vec<DQuat>
             rotations[j] = rotation;
         }
     };
-    let middle = |p: &Points, a: usize, b: usize| (p[a] + p[b]) / 2.0;
-    let up = |p: &Points| middle(p, 11, 12) - middle(p, 23, 24);
+    let middle = |p: &Points, [left, right]: Pair| (p[left] + p[right]) / 2.0;
+    let across = |p: &Points, [left, right]: Pair| p[left] - p[right];
+    let up = |p: &Points| middle(p, SHOULDERS) - middle(p, HIPS);
     // What turns a frame of the body at rest to the same frame of the landmarks.
     let turned = |of: &dyn Fn(&Points) -> Option<DQuat>| Some(of(world)? * of(rest)?.inverse());
-    let pelvis = turned(&|p| frame(p[23] - p[24], up(p))).unwrap_or(DQuat::IDENTITY);
-    let chest = turned(&|p| frame(p[11] - p[12], up(p))).unwrap_or(pelvis);
+    let pelvis = turned(&|p| frame(across(p, HIPS), up(p))).unwrap_or(DQuat::IDENTITY);
+    let chest = turned(&|p| frame(across(p, SHOULDERS), up(p))).unwrap_or(pelvis);
     set(Role::Root, pelvis);
-    let skull = turned(&|p| frame(p[7] - p[8], middle(p, 7, 8) - p[0])).unwrap_or(chest);
+    let skull = turned(&|p| frame(across(p, EARS), middle(p, EARS) - p[NOSE])).unwrap_or(chest);
     let half = exp(log(chest.inverse() * skull) / 2.0);
     set(Role::Neck, half);
     set(Role::Head, half);
 
-    for (side, at) in [(Side::Left, side_landmarks(0)), (Side::Right, side_landmarks(1))] {
-        let upper_arm = rest[at.elbow] - rest[at.shoulder];
+    for (side, at) in [(Side::Left, skeleton::LEFT), (Side::Right, skeleton::RIGHT)] {
+        let ([shoulder, elbow, wrist], [little, index], [heel, toes]) = (at.arm, at.knuckles, at.foot);
+        let upper_arm = rest[elbow] - rest[shoulder];
         let elbow_axis = upper_arm.normalize_or_zero().cross(DVec3::NEG_Z);
-        let arm = [at.shoulder, at.elbow, at.wrist];
-        let (upper, lower) = hinged(chest, rest, world, arm, elbow_axis);
+        let (upper, lower) = hinged(chest, rest, world, at.arm, elbow_axis);
         set(Role::UpperArm(side), chest.inverse() * upper);
         set(Role::LowerArm(side), upper.inverse() * lower);
-        let palm = |p: &Points| frame((p[at.index] + p[at.little]) / 2.0 - p[at.wrist], p[at.index] - p[at.little]);
+        let palm = |p: &Points| frame((p[index] + p[little]) / 2.0 - p[wrist], p[index] - p[little]);
         if let Some(hand) = turned(&palm) {
             set(Role::Hand(side), clamp(lower.inverse() * hand, 1.2));
         }
-        let (thigh, shank) = hinged(pelvis, rest, world, [at.hip, at.knee, at.ankle], DVec3::X);
+        let (thigh, shank) = hinged(pelvis, rest, world, at.leg, DVec3::X);
         set(Role::UpperLeg(side), pelvis.inverse() * thigh);
         set(Role::LowerLeg(side), thigh.inverse() * shank);
-        let foot = between(shank * (rest[at.toe] - rest[at.heel]), world[at.toe] - world[at.heel]);
+        let foot = between(shank * (rest[toes] - rest[heel]), world[toes] - world[heel]);
         set(Role::Foot(side), clamp(shank.inverse() * foot * shank, 0.9));
     }
     let spine: Vec<usize> = (0..body.joint_count()).filter(|&j| body.roles[j] == Role::Spine).collect();

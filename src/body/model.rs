@@ -19,15 +19,21 @@
 //! Metadata: `format` = `meshreel-body 1`, `name`, `licence`, and as JSON lists `joint_names`, `keypoint_names`, `coco17`
 //! and `blazepose33` (key point indices; -1 in the latter where there is none).
 
-use super::anatomy::{JointPrior, Role, role};
-use crate::pose::LANDMARKS;
+use super::joint_priors::{JointPrior, Role, role};
+use crate::pose::skeleton::{self, LANDMARKS};
 use glam::DVec3;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// BlazePose landmarks the fit cannot do without: nose, ears, and everything from the shoulders down but the thumbs.
-const NEEDED: [usize; 23] = [0, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32];
+fn needed() -> impl Iterator<Item = usize> {
+    let is_dispensable = |i: &usize| {
+        use skeleton::*;
+        matches!(*i, LEFT_EYE_INNER..=RIGHT_EYE_OUTER | LEFT_MOUTH | RIGHT_MOUTH | LEFT_THUMB | RIGHT_THUMB)
+    };
+    (0..LANDMARKS).filter(move |i| !is_dispensable(i))
+}
 
 /// Why a body file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -251,7 +257,7 @@ impl Body {
         };
         let mut blazepose33 = [None; LANDMARKS];
         blazepose33.copy_from_slice(&index("blazepose33", LANDMARKS)?);
-        if let Some(missing) = NEEDED.into_iter().find(|&i| blazepose33[i].is_none()) {
+        if let Some(missing) = needed().find(|&i| blazepose33[i].is_none()) {
             return Err(format!("metadata `blazepose33` has no key point for landmark {missing}, which the fit needs"));
         }
         let mut coco17 = [0; 17];

@@ -1,7 +1,8 @@
 //! Zero-phase smoothing over time: each frame becomes the value of a local polynomial fitted to its neighbours on both sides.
 
+use super::levenberg_marquardt::State;
 use super::rotation::{exp, log};
-use super::solve::State;
+use crate::control::{Proceed, Stopped};
 use glam::DVec3;
 
 /// Gaussian width (seconds) for rotations and the direction to the root joint.
@@ -46,14 +47,18 @@ pub fn kernel(times: &[f64], center: usize, sigma: f64, order: usize) -> Vec<(us
 }
 
 /// Smooths rotations and positions; `strength` scales the widths (0: as they are).
-pub fn smooth(times: &[f64], states: &[State], strength: f64) -> Vec<State> {
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn smooth(times: &[f64], states: &[State], strength: f64, proceed: Proceed<'_>) -> Result<Vec<State>, Stopped> {
     if strength <= 0.0 {
-        return states.to_vec();
+        return Ok(states.to_vec());
     }
     let bearing = |s: &State| DVec3::new(s.position.x / s.position.z, s.position.y / s.position.z, s.position.z.ln());
     let all_ahead = states.iter().all(|s| s.position.z > 1e-3);
     (0..states.len())
         .map(|i| {
+            proceed()?;
             let center = &states[i];
             let motion = kernel(times, i, MOTION_SECONDS * strength, 2);
             let rotations = center
@@ -74,7 +79,7 @@ pub fn smooth(times: &[f64], states: &[State], strength: f64) -> Vec<State> {
             } else {
                 motion.iter().map(|&(n, w)| states[n].position * w).sum()
             };
-            State { rotations, position }
+            Ok(State { rotations, position })
         })
         .collect()
 }

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Packet;
 
-/// Version of what is in the file, what tracking remembers included; another one's is begun anew.
-const FORMAT: u32 = 8;
+/// Version of what is in the file, what the tracker remembers included; another one's is begun anew.
+const FORMAT: u32 = 9;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL, is_solved INTEGER NOT NULL DEFAULT 0) STRICT;

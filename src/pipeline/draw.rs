@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
-use super::cast::{Cast, Scenes};
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
+use super::fitted_people::{FittedPeople, Scenes};
 use super::{Job, JobError, join, spawn};
 use crate::job::{Event, Phase, Style};
 use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
@@ -31,11 +31,11 @@ struct Asked {
     drawing: Option<Pending>,
 }
 
-/// Draws `cast` into the `frames` of the video, from where the checkpoint ends, and compresses them. `path`: where the video
+/// Draws the fitted people into the `frames` of the video, from where the checkpoint ends, and compresses them. `path`: where the video
 /// will be.
 pub fn draw(
     job: &Job,
-    cast: &Cast,
+    people: &FittedPeople,
     frames: u64,
     renderer: &Renderer,
     timings: &Timings,
@@ -57,10 +57,10 @@ pub fn draw(
         let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
         let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, info, timings, total: frames, people: cast.len(), path, checkpoint, renderer }
+            Encoding { job, info, timings, total: frames, people: people.len(), path, checkpoint, renderer }
                 .run(from, &to_encode)
         })?;
-        let asking = ask(job, cast, info, renderer, timings, &to_draw, asked);
+        let asking = ask(job, people, info, renderer, timings, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
         drop(to_draw);
         let decoded = join(decoding);
@@ -118,7 +118,7 @@ pub fn mux(
 /// Poses the bodies of each frame and asks for their drawing.
 fn ask(
     job: &Job,
-    cast: &Cast,
+    people: &FittedPeople,
     info: &VideoInfo,
     renderer: &Renderer,
     timings: &Timings,
@@ -129,7 +129,7 @@ fn ask(
         Style::Overlay => render::Style::Overlay,
         Style::Mask => render::Style::Mask,
     };
-    let mut scenes = Scenes::new(cast);
+    let mut scenes = Scenes::new(people);
     for frame in frames {
         let scene = scenes.make(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
         let drawing = match scene.rect() {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cast::Cast;
 use super::checkpoint::Checkpoint;
 use super::draw::{draw, mux};
+use super::fitted_people::FittedPeople;
+use super::link::link_people;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
@@ -193,26 +194,27 @@ impl Engine {
         checkpoint: &mut Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
-        let Observed { times, corrupt, tracks, lost, jumps } =
+        let Observed { times, corrupt, sightings, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let fitted = match checkpoint.solved()? {
             Some(pieces) => joined(pieces),
             None => {
+                let tracks = link_people(job, info, sightings, &corrupt)?;
                 let fitted = solve(job, &self.body, &camera, &times, tracks, options)?;
                 checkpoint.add_solved(pieces(&fitted))?;
                 fitted
             }
         };
-        let cast = Cast::new(&self.body, &self.mesh, camera, &fitted, corrupt);
+        let people = FittedPeople::new(&self.body, &self.mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
         let source = job.source().to_string_lossy();
-        let mut header = header(&source, info, &self.body, &cast, &times);
+        let mut header = header(&source, info, &self.body, &people, &times);
         let counts = std::thread::scope(|scope| {
-            let motion = spawn(scope, "motion", || write_motion(job, &header, &cast, &times, partial.motion()))?;
+            let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
             let renderer = self.render.renderer();
-            let drawn = draw(job, &cast, frames, &renderer, timings, checkpoint, partial.video());
+            let drawn = draw(job, &people, frames, &renderer, timings, checkpoint, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;

@@ -6,11 +6,13 @@
 //! and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a kilobyte per
 //! person and frame.
 
-mod cast;
+mod answer;
 mod checkpoint;
 mod decode;
 mod draw;
 mod engine;
+mod fitted_people;
+mod link;
 mod motion;
 mod observe;
 mod outputs;

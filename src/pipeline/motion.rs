@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter};
 
-use super::cast::Cast;
+use super::fitted_people::FittedPeople;
 use super::{Job, JobError};
 use crate::body::Body;
 use crate::export::{Header, MotionWriter};
@@ -22,7 +22,7 @@ pub struct Counts {
 }
 
 /// The first line of the motion file for frames at these `times` (seconds).
-pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, cast: &Cast, times: &[f64]) -> Header<'a> {
+pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, people: &FittedPeople, times: &[f64]) -> Header<'a> {
     Header {
         path,
         display: info.geometry.display,
@@ -33,21 +33,27 @@ pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, cast: &Cast, 
         body: &body.name,
         joints: &body.joint_names,
         parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
-        camera: cast.camera(),
+        camera: people.camera(),
     }
 }
 
-/// Writes the motion of `cast` for frames at these `times` (seconds).
-pub fn write_motion(job: &Job, header: &Header, cast: &Cast, times: &[f64], file: &File) -> Result<Counts, JobError> {
+/// Writes the motion of the fitted people for frames at these `times` (seconds).
+pub fn write_motion(
+    job: &Job,
+    header: &Header,
+    people: &FittedPeople,
+    times: &[f64],
+    file: &File,
+) -> Result<Counts, JobError> {
     let unwritable = |source: io::Error| JobError::Output { path: job.spec.outputs.motion(), source };
     let mut writer = MotionWriter::new(BufWriter::new(file), header).map_err(unwritable)?;
     let mut counts = Counts::default();
     for (frame, time) in times.iter().enumerate() {
         job.context.proceed()?;
-        let people = cast.rows(frame as u64);
-        writer.write(*time, &people, cast.is_corrupt(frame as u64)).map_err(unwritable)?;
-        counts.bodies += people.len() as u64;
-        counts.uncertain_frames += u64::from(people.iter().any(|p| p.uncertain));
+        let rows = people.rows(frame as u64);
+        writer.write(*time, &rows, people.is_corrupt(frame as u64)).map_err(unwritable)?;
+        counts.bodies += rows.len() as u64;
+        counts.uncertain_frames += u64::from(rows.iter().any(|p| p.uncertain));
     }
     writer.flush().map_err(unwritable)?;
     Ok(counts)

@@ -1,38 +1,48 @@
-//! Pass 1: decode, find people on keyframes, look at their landmarks on every frame, and make tracks of it all.
+//! Pass 1: decode, find people on keyframes, and observe them in every frame.
 //!
-//! Threads at work on one job: decode -> this one (follows the camera; the scout on keyframes; asks the detection workers for the frames in
-//! between) -> detection workers (of the process). What comes back is put in its place by frame number, so the workers'
-//! timing leaves no trace.
+//! The threads at work on one job, in order:
 //!
-//! Now and then, on a keyframe, all that was seen up to it goes into the checkpoint, with the scout and what follows the camera as they are then.
+//! 1. `decode` decodes the frames;
+//! 2. this thread follows the camera and the people from keyframe to keyframe. It asks the detection workers about each keyframe and waits
+//!    (`answer`), and leaves the frames between to them;
+//! 3. the detection workers, which belong to the process, reply about those frames; this thread collects the replies by frame number.
+//!
+//! Now and then, on a keyframe, a checkpoint is taken: all that was observed up to it goes into the checkpoint, with the tracker and the
+//! stabilizer as they are then. A checkpoint is pending until the workers have replied about all frames before it.
 
-use crate::models::Network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
-use flume::{Receiver, Sender};
+use flume::Receiver;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::answer::{Asker, Reply, Request};
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
 use super::engine::every_frame;
-use super::pool::{DetectionPool, Lane};
+use super::pool::DetectionPool;
 use super::{Job, JobError, check_length, join, spawn};
 use crate::config::Limits;
 use crate::geometry::Geometry;
 use crate::job::{Event, Model, Phase};
 use crate::media::{ClockJump, Color, Decoder, Frame};
-use crate::pose::{Found, Picture, PoseError, Sight, Work, Worker};
-use crate::telemetry::{Stage, Timings};
+use crate::pose::{Picture, PoseError};
+use crate::telemetry::Timings;
 use crate::track::{
-    Expected, Keyframe, Scout, Seen, Stabilizer, TOLERANCE, Track, Tracked, Trajectory, drop_glitches, link,
-    repair_sides, settle,
+    Keyframe, PredictedRegion, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks, resolve,
 };
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
+
+/// Everybody who was observed in a clip, and how the camera moved.
+pub struct Sightings {
+    /// By frame.
+    pub observations: BTreeMap<u64, Vec<TrackletObservation>>,
+    /// Where the scene is in the picture, for every frame.
+    pub trajectory: Trajectory,
+}
 
 /// What pass 1 knows of a clip.
 pub struct Observed {
@@ -41,19 +51,19 @@ pub struct Observed {
     /// Frames that are corrupt, since frames they build on are missing.
     pub corrupt: BTreeSet<u64>,
     /// The people.
-    pub tracks: Vec<Track>,
+    pub sightings: Sightings,
     /// What could not be decoded.
     pub lost: Vec<String>,
     /// Where the clock of the file jumped.
     pub jumps: Vec<ClockJump>,
 }
 
-/// A stretch of the clip that was seen, as the checkpoint keeps it.
+/// A stretch of the clip that was observed, as the checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
 struct Segment {
     times: Vec<f64>,
     places: Vec<DVec2>,
-    seen: Vec<(u64, Vec<Seen>)>,
+    observations: Vec<(u64, Vec<TrackletObservation>)>,
     corrupt: Vec<u64>,
     after: After,
 }
@@ -62,20 +72,20 @@ struct Segment {
 #[derive(Serialize, Deserialize)]
 enum After {
     /// More frames.
-    Frames(Box<State>),
+    Frames(Box<TrackingState>),
     /// Nothing; what could not be decoded, and where the clock of the file jumped.
     End { lost: Vec<String>, jumps: Vec<ClockJump> },
 }
 
 /// What the observing pass is in the middle of, after a keyframe.
 #[derive(Serialize, Deserialize)]
-struct State {
-    scout: Scout,
+struct TrackingState {
+    tracker: Tracker,
     keyframe: Keyframe,
     stabilizer: Stabilizer,
 }
 
-/// Finds everybody in a video, from where the checkpoint ends.
+/// Observes everybody in a video, from where the checkpoint ends.
 pub fn observe(
     job: &Job<'_>,
     decoder: Decoder,
@@ -86,113 +96,111 @@ pub fn observe(
 ) -> Result<Observed, JobError> {
     let info = decoder.info().clone();
     let network = every_frame(job.settings().model);
-    let mut scout = Scout::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto);
-    let (mut times, mut places, mut seen, mut before, mut end) = (Vec::new(), Vec::new(), BTreeMap::new(), None, None);
-    let (mut stabilizer, mut corrupt) = (Stabilizer::default(), BTreeSet::new());
-    for segment in checkpoint.observed::<Segment>()? {
-        times.extend(segment.times);
-        places.extend(segment.places);
-        seen.extend(segment.seen);
-        corrupt.extend(segment.corrupt);
-        match segment.after {
-            After::Frames(state) => {
-                (scout, before, stabilizer) = (state.scout, Some(state.keyframe), state.stabilizer);
-            }
-            After::End { lost, jumps } => end = Some((lost, jumps)),
-        }
-    }
-    if !times.is_empty() {
-        tracing::info!("{}: {} frames were watched before", job.name(), times.len());
-    }
-    let (looked, looks) = flume::unbounded();
+    let (replying, replies) = flume::unbounded();
     let mut observing = Observing {
         job,
         limits,
-        pool,
         timings,
         geometry: info.geometry,
         color: info.color,
         total: info.frames,
-        network,
-        scout,
-        recorded: times.len() as u64,
-        times,
-        stabilizer,
-        trajectory: Trajectory::of(places),
-        seen,
-        corrupt,
-        looked: Some(looked),
-        looks,
-        asked: BTreeSet::new(),
+        asker: Asker::new(pool, timings, info.geometry, info.color, network, replying),
+        replies,
+        in_flight: BTreeSet::new(),
+        tracker: Tracker::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto),
+        stabilizer: Stabilizer::default(),
+        before: None,
+        between: Vec::new(),
+        times: Vec::new(),
+        trajectory: Trajectory::default(),
+        observations: BTreeMap::new(),
+        corrupt: BTreeSet::new(),
         checkpoint,
+        recorded: 0,
         segment: job.settings().encode.segment_frames(info.frame_rate),
-        ripe: None,
+        pending_checkpoint: None,
     };
+    let end = observing.restore()?;
     let (lost, jumps) = match end {
         Some(end) => end,
-        None => observing.all(decoder, before)?,
+        None => {
+            let _in_use = pool.in_use();
+            observing.observe_rest(decoder)?
+        }
     };
-    let Observing { times, trajectory, seen, corrupt, .. } = observing;
-    let seen = seen.into_values().flatten().collect();
-    let mut tracks = link(seen, &corrupt, info.frame_rate, info.geometry.display, &trajectory);
-    tracks.iter_mut().for_each(|track| {
-        repair_sides(track);
-        drop_glitches(track);
-    });
-    Ok(Observed { times, corrupt, tracks, lost, jumps })
+    let Observing { times, trajectory, observations, corrupt, .. } = observing;
+    Ok(Observed { times, corrupt, sightings: Sightings { observations, trajectory }, lost, jumps })
 }
 
-/// What the workers give back of a frame.
-enum Back {
-    /// What was found where tracklets were expected between keyframes.
-    Looks(Vec<(Expected, Option<Sight>)>),
-    /// What the heavy network says of tracklets on a keyframe.
-    Opinions(Vec<(u32, Option<Sight>)>),
-}
-
-/// A frame's number and what came back; the error of a worker.
-type Reply = Result<(u64, Back), PoseError>;
+/// What could not be decoded, and where the clock of the file jumped.
+type End = (Vec<String>, Vec<ClockJump>);
 
 struct Observing<'a> {
     job: &'a Job<'a>,
     limits: &'a Limits,
-    pool: &'a DetectionPool,
     timings: &'a Arc<Timings>,
     geometry: Geometry,
     color: Color,
+    /// Frames in the video, as far as known.
     total: Option<u64>,
-    network: Network,
-    scout: Scout,
-    times: Vec<f64>,
+    asker: Asker<'a>,
+    replies: Receiver<Result<Reply, PoseError>>,
+    /// Frames that workers have not replied about.
+    in_flight: BTreeSet<u64>,
+    tracker: Tracker,
     stabilizer: Stabilizer,
+    /// The last keyframe.
+    before: Option<Keyframe>,
+    /// The frames since then: they wait for the next keyframe.
+    between: Vec<Arc<Frame>>,
+    /// Seconds of every frame so far.
+    times: Vec<f64>,
     trajectory: Trajectory,
-    /// What was seen, by frame.
-    seen: BTreeMap<u64, Vec<Seen>>,
+    /// By frame.
+    observations: BTreeMap<u64, Vec<TrackletObservation>>,
     /// Frames in which nobody is looked for, since they are corrupt.
     corrupt: BTreeSet<u64>,
-    /// Given to workers with each frame; let go of at the end so that the receiver ends too.
-    looked: Option<Sender<Reply>>,
-    looks: Receiver<Reply>,
-    /// Frames that workers have and did not give back.
-    asked: BTreeSet<u64>,
     checkpoint: &'a Checkpoint,
-    /// Frames that are recorded.
+    /// Frames that are in the checkpoint.
     recorded: u64,
-    /// Frames after which a segment is recorded, at the next keyframe.
+    /// Frames after which there is a checkpoint, at the next keyframe.
     segment: u64,
-    /// What comes after the next segment to record: it waits for the workers to give back its frames.
-    ripe: Option<Box<State>>,
+    /// The next checkpoint, while workers have not replied about all frames before it.
+    pending_checkpoint: Option<Box<TrackingState>>,
 }
 
 impl Observing<'_> {
-    /// Everything from the end of what is known on. Gives what could not be decoded, and where the clock of the file jumped.
-    fn all(&mut self, decoder: Decoder, before: Option<Keyframe>) -> Result<(Vec<String>, Vec<ClockJump>), JobError> {
+    /// Takes over what the checkpoint has of the clip. Gives the end, if it has all of it.
+    fn restore(&mut self) -> Result<Option<End>, JobError> {
+        let mut end = None;
+        for segment in self.checkpoint.observed::<Segment>()? {
+            self.times.extend(segment.times);
+            segment.places.into_iter().for_each(|place| self.trajectory.push(place));
+            self.observations.extend(segment.observations);
+            self.corrupt.extend(segment.corrupt);
+            match segment.after {
+                After::Frames(checkpoint) => {
+                    let TrackingState { tracker, keyframe, stabilizer } = *checkpoint;
+                    (self.tracker, self.before, self.stabilizer) = (tracker, Some(keyframe), stabilizer);
+                }
+                After::End { lost, jumps } => end = Some((lost, jumps)),
+            }
+        }
+        self.recorded = self.times.len() as u64;
+        if self.recorded > 0 {
+            let name = self.job.name();
+            tracing::info!("{name}: {} frames were watched before", self.recorded);
+        }
+        Ok(end)
+    }
+
+    /// Observes everything from the end of what is known on.
+    fn observe_rest(&mut self, decoder: Decoder) -> Result<End, JobError> {
         let (job, timings, from) = (self.job, self.timings, self.recorded);
-        let _in_use = self.pool.in_use();
         let decoder = std::thread::scope(|scope| {
             let (decoded, frames) = flume::bounded(DECODED);
             let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
-            let result = self.run(frames, before);
+            let result = self.take_frames(frames);
             let decoder = join(decoding);
             result?;
             decoder
@@ -206,244 +214,172 @@ impl Observing<'_> {
         Ok((lost, jumps))
     }
 
-    fn run(&mut self, frames: Receiver<Frame>, mut before: Option<Keyframe>) -> Result<(), JobError> {
-        let mut between: Vec<Arc<Frame>> = Vec::new();
+    /// Goes through the frames in order.
+    fn take_frames(&mut self, frames: Receiver<Frame>) -> Result<(), JobError> {
         for frame in frames {
             check_length(self.limits, frame.time)?;
-            self.times.push(frame.time);
-            if frame.is_corrupt {
-                self.corrupt.insert(frame.index);
-            }
-            self.timings.live().frame(self.timings.job());
-            let picture = Picture { frame: &frame, geometry: &self.geometry, color: self.color };
-            // A corrupt picture does not tell where the scene is.
-            let before_it = self.trajectory.places().last().copied().unwrap_or_default();
-            self.trajectory.push(if frame.is_corrupt { before_it } else { self.stabilizer.follow(&picture) });
+            self.follow_camera(&frame);
             let frame = Arc::new(frame);
             if frame.is_corrupt {
-                // What was before it is closed as at the end of the clip; after it the search begins anew.
-                if let Some(last) = between.pop() {
-                    before = Some(self.keyframe(before, &mut between, &last)?);
-                }
-                self.scout.begin_anew();
-                self.job.tell(Event::Progress {
-                    phase: Phase::Observe,
-                    done: frame.index + 1,
-                    total: self.total,
-                    people: 0,
-                });
-                continue;
+                self.skip_corrupt(&frame)?;
+            } else if frame.index < self.tracker.next_keyframe() {
+                self.between.push(frame);
+            } else {
+                self.keyframe(&frame)?;
+                self.take_checkpoint();
+                self.collect_ready()?;
+                self.record_checkpoint()?;
             }
-            if frame.index < self.scout.next_keyframe() {
-                between.push(frame);
-                continue;
-            }
-            let keyframe = self.keyframe(before, &mut between, &frame)?;
-            if self.ripe.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
-                self.ripe = Some(Box::new(State {
-                    scout: self.scout.clone(),
-                    keyframe: keyframe.clone(),
-                    stabilizer: self.stabilizer.clone(),
-                }));
-            }
-            before = Some(keyframe);
-            self.collect_ready()?;
-            self.record_what_is_ripe()?;
         }
-        // The last frame closes the clip as a keyframe, so that nobody is extrapolated at its end.
-        if let Some(last) = between.pop() {
-            self.keyframe(before, &mut between, &last)?;
+        self.close_stretch()
+    }
+
+    /// Notes a frame's time and where the scene is in it.
+    fn follow_camera(&mut self, frame: &Frame) {
+        self.times.push(frame.time);
+        if frame.is_corrupt {
+            self.corrupt.insert(frame.index);
         }
+        self.timings.live().frame(self.timings.job());
+        let picture = Picture { frame, geometry: &self.geometry, color: self.color };
+        // A corrupt picture does not tell where the scene is.
+        let before = self.trajectory.places().last().copied().unwrap_or_default();
+        self.trajectory.push(if frame.is_corrupt { before } else { self.stabilizer.follow(&picture) });
+    }
+
+    /// What was before a corrupt frame is closed as at the end of the clip; after it the search starts over.
+    fn skip_corrupt(&mut self, frame: &Arc<Frame>) -> Result<(), JobError> {
+        self.close_stretch()?;
+        self.tracker.start_over();
+        self.progress(frame.index, 0);
         Ok(())
     }
 
-    /// Scouts a keyframe and sends off the frames since the one before.
-    fn keyframe(
-        &mut self,
-        before: Option<Keyframe>,
-        between: &mut Vec<Arc<Frame>>,
-        frame: &Arc<Frame>,
-    ) -> Result<Keyframe, JobError> {
-        let (pool, timings, geometry, color) = (self.pool, self.timings, self.geometry, self.color);
-        let keyframe = self.scout.keyframe(frame.index, &self.trajectory, &mut |work| {
-            let alike = work.chunk_by(Work::is_batched_with).flat_map(|alike| alike.chunks(pool.batch()));
-            let batches = alike.map(|batch| {
-                let (frame, timings, batch) = (frame.clone(), timings.clone(), batch.to_vec());
-                move |worker: &mut Worker| {
-                    let questions: Vec<_> = batch.into_iter().map(|work| (&*frame, work)).collect();
-                    perform(worker, &questions, geometry, color, &timings)
-                }
-            });
-            let found: Result<Vec<_>, PoseError> = pool.run_all(timings, batches.collect())?.into_iter().collect();
-            Ok::<_, JobError>(found?.into_iter().flatten().collect())
-        })?;
-        if let Some(before) = &before {
-            let (mut frames, mut regions) = (Vec::new(), 0);
-            for frame in between.drain(..) {
-                let expected = self.scout.expected(before, &keyframe, frame.index, &self.trajectory);
-                if expected.is_empty() {
-                    continue;
-                }
-                regions += expected.len();
-                frames.push((frame, expected));
-                if regions >= pool.batch() {
-                    self.look(std::mem::take(&mut frames))?;
-                    regions = 0;
-                }
-            }
-            self.look(frames)?;
+    /// The last frame that waits becomes a keyframe, so that nobody is extrapolated at the end.
+    fn close_stretch(&mut self) -> Result<(), JobError> {
+        match self.between.pop() {
+            Some(last) => self.keyframe(&last),
+            None => Ok(()),
         }
-        let seen = keyframe.people.iter().map(|person| Seen {
-            tracklet: person.tracklet,
-            frame: keyframe.index,
-            sight: person.sight.clone(),
-            second_opinion: None,
-            figure: person.figure,
-        });
-        self.seen.insert(keyframe.index, seen.collect());
-        self.ask_opinions(frame, &keyframe)?;
+    }
+
+    /// Finds everybody on a keyframe, and asks about the frames since the one before.
+    fn keyframe(&mut self, frame: &Arc<Frame>) -> Result<(), JobError> {
+        let mut search = self.tracker.search(frame.index, &self.trajectory);
+        while let Some(queries) = search.queries() {
+            search.answer(self.asker.ask(frame, &queries)?);
+        }
+        let candidates = search.finish();
+        let keyframe = self.tracker.associate(candidates);
+        self.ask_between(&keyframe)?;
+        self.observations.insert(keyframe.index, keyframe.observations());
+        if let Some(request) = Request::heavy(frame, &keyframe) {
+            self.request(request)?;
+        }
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
-        self.job.tell(Event::Progress {
-            phase: Phase::Observe,
-            done: frame.index + 1,
-            total: self.total,
-            people: keyframe.people.len(),
-        });
-        Ok(keyframe)
+        self.progress(frame.index, keyframe.people.len());
+        self.before = Some(keyframe);
+        Ok(())
     }
 
-    /// Asks a worker to look at regions of some frames.
-    fn look(&mut self, frames: Vec<(Arc<Frame>, Vec<Expected>)>) -> Result<(), JobError> {
-        let Some(reply) = self.looked.clone() else { return Ok(()) };
-        if frames.is_empty() {
-            return Ok(());
-        }
-        self.asked.extend(frames.iter().map(|(frame, _)| frame.index));
-        let (geometry, color, network, timings) = (self.geometry, self.color, self.network, self.timings.clone());
-        self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
-            let question = |e: &Expected| Work::Look { spot: e.spot, network, tolerance: TOLERANCE };
-            let questions: Vec<_> =
-                frames.iter().flat_map(|(frame, all)| all.iter().map(|e| (&**frame, question(e)))).collect();
-            let found = perform(worker, &questions, geometry, color, &timings);
-            // A job that failed no longer listens.
-            match found.map(sights) {
-                Ok(mut sights) => {
-                    for (frame, expected) in frames {
-                        let looks = expected.into_iter().zip(&mut sights).collect();
-                        drop(reply.send(Ok((frame.index, Back::Looks(looks)))));
-                    }
-                }
-                Err(error) => drop(reply.send(Err(error))),
+    /// Leaves the frames since the last keyframe to the workers, as many at a time as have a batch of regions.
+    fn ask_between(&mut self, after: &Keyframe) -> Result<(), JobError> {
+        let Some(before) = self.before.take() else { return Ok(()) };
+        let mut frames: Vec<(Arc<Frame>, Vec<PredictedRegion>)> = Vec::new();
+        let mut regions = 0;
+        for frame in std::mem::take(&mut self.between) {
+            let predicted = self.tracker.regions_between(&before, after, frame.index, &self.trajectory);
+            if predicted.is_empty() {
+                continue;
             }
-        })?;
-        Ok(())
+            regions += predicted.len();
+            frames.push((frame, predicted));
+            if regions >= self.asker.batch() {
+                self.request(Request::Between(std::mem::take(&mut frames)))?;
+                regions = 0;
+            }
+        }
+        if frames.is_empty() { Ok(()) } else { self.request(Request::Between(frames)) }
     }
 
-    /// Asks a worker for second opinions on a keyframe; nobody waits for them.
-    fn ask_opinions(&mut self, frame: &Arc<Frame>, keyframe: &Keyframe) -> Result<(), JobError> {
-        let Some(reply) = self.looked.clone() else { return Ok(()) };
-        let people = keyframe.people.iter().filter(|person| person.is_in_doubt);
-        let (tracklets, questions): (Vec<u32>, Vec<Work>) = people.map(|p| (p.tracklet, p.question())).unzip();
-        if questions.is_empty() {
-            return Ok(());
-        }
-        self.asked.insert(frame.index);
-        let (geometry, color, timings, frame) = (self.geometry, self.color, self.timings.clone(), frame.clone());
-        self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
-            let questions: Vec<_> = questions.into_iter().map(|work| (&*frame, work)).collect();
-            let found = perform(worker, &questions, geometry, color, &timings);
-            let opinions = found.map(|found| Back::Opinions(tracklets.into_iter().zip(sights(found)).collect()));
-            drop(reply.send(opinions.map(|opinions| (frame.index, opinions))));
-        })?;
-        Ok(())
+    fn request(&mut self, request: Request) -> Result<(), JobError> {
+        self.in_flight.extend(request.frames());
+        self.asker.request(request)
+    }
+
+    fn progress(&self, frame: u64, people: usize) {
+        let (done, total) = (frame + 1, self.total);
+        self.job.tell(Event::Progress { phase: Phase::Observe, done, total, people });
     }
 
     fn collect_ready(&mut self) -> Result<(), JobError> {
-        while let Ok(back) = self.looks.try_recv() {
-            self.collect(back?);
+        while let Ok(reply) = self.replies.try_recv() {
+            self.collect(reply?);
         }
         Ok(())
     }
 
+    /// Waits for all replies.
     fn collect_all(&mut self) -> Result<(), JobError> {
-        self.looked = None;
-        while let Ok(back) = self.looks.recv() {
-            self.collect(back?);
+        self.asker.close();
+        while let Ok(reply) = self.replies.recv() {
+            self.collect(reply?);
         }
         Ok(())
     }
 
-    fn collect(&mut self, (frame, back): (u64, Back)) {
-        self.asked.remove(&frame);
-        match back {
-            Back::Looks(looks) => {
-                let people = settle(self.geometry.display, looks);
-                let seen = |(tracklet, sight)| Seen { tracklet, frame, sight, second_opinion: None, figure: None };
-                self.seen.insert(frame, people.into_iter().map(seen).collect());
+    fn collect(&mut self, reply: Reply) {
+        self.in_flight.remove(&reply.frame());
+        match reply {
+            Reply::Between { frame, found } => {
+                let observations = resolve(self.geometry.display, frame, found);
+                self.observations.insert(frame, observations);
             }
-            Back::Opinions(opinions) => {
-                let seen = self.seen.entry(frame).or_default();
-                for (tracklet, answer) in opinions {
-                    if let Some(person) = seen.iter_mut().find(|seen| seen.tracklet == tracklet) {
-                        person.second_opinion = Tracked::opinion(&person.sight.landmarks, answer);
+            Reply::Heavy { frame, found } => {
+                let observations = self.observations.entry(frame).or_default();
+                for (tracklet, answer) in found {
+                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                        one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
                     }
                 }
             }
         }
     }
 
-    fn record_what_is_ripe(&mut self) -> Result<(), JobError> {
-        match self.ripe.take() {
-            Some(state) if self.asked.first().is_none_or(|&first| first > state.keyframe.index) => {
-                self.record(state.keyframe.index + 1, After::Frames(state))
+    /// After a keyframe: whether it is time for a checkpoint.
+    fn take_checkpoint(&mut self) {
+        let Some(keyframe) = &self.before else { return };
+        if self.pending_checkpoint.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
+            self.pending_checkpoint = Some(Box::new(TrackingState {
+                tracker: self.tracker.clone(),
+                keyframe: keyframe.clone(),
+                stabilizer: self.stabilizer.clone(),
+            }));
+        }
+    }
+
+    /// Writes a pending checkpoint down, once there are replies about all frames before it.
+    fn record_checkpoint(&mut self) -> Result<(), JobError> {
+        match self.pending_checkpoint.take() {
+            Some(checkpoint) if self.in_flight.first().is_none_or(|&first| first > checkpoint.keyframe.index) => {
+                self.record(checkpoint.keyframe.index + 1, After::Frames(checkpoint))
             }
             later => {
-                self.ripe = later;
+                self.pending_checkpoint = later;
                 Ok(())
             }
         }
     }
 
-    /// Puts into the checkpoint what was seen since the last time, up to frame number `end`.
+    /// Puts into the checkpoint what was observed since the last time, up to frame number `end`.
     fn record(&mut self, end: u64, after: After) -> Result<(), JobError> {
         let start = std::mem::replace(&mut self.recorded, end);
         let times = self.times[start as usize..end as usize].to_vec();
         let places = self.trajectory.places()[start as usize..end as usize].to_vec();
-        let seen = self.seen.range(start..end).map(|(&frame, seen)| (frame, seen.clone())).collect();
+        let observations = self.observations.range(start..end).map(|(&frame, all)| (frame, all.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
-        self.checkpoint.add_observed(end, &Segment { times, places, seen, corrupt, after })?;
+        self.checkpoint.add_observed(end, &Segment { times, places, observations, corrupt, after })?;
         tracing::debug!("frames {start} to {end}: watched and written down");
         Ok(())
     }
-}
-
-/// The answers to looks.
-fn sights(found: Vec<Found>) -> impl Iterator<Item = Option<Sight>> {
-    found.into_iter().map(|found| match found {
-        Found::Person(sight) => sight,
-        Found::Figures(_) | Found::People(_) => None,
-    })
-}
-
-/// Answers questions of one kind and records their time.
-fn perform(
-    worker: &mut Worker,
-    questions: &[(&Frame, Work)],
-    geometry: Geometry,
-    color: Color,
-    timings: &Timings,
-) -> Result<Vec<Found>, PoseError> {
-    let start = Instant::now();
-    let pictures: Vec<_> =
-        questions.iter().map(|&(frame, work)| (Picture { frame, geometry: &geometry, color }, work)).collect();
-    let found = worker.perform(&pictures);
-    let each = start.elapsed() / questions.len().max(1) as u32;
-    for (frame, work) in questions {
-        let stage = match work {
-            Work::Find(_) | Work::Detect(_) => Stage::Detect,
-            Work::Look { .. } => Stage::Landmarks,
-        };
-        timings.record(stage, frame.index, each);
-    }
-    found
 }

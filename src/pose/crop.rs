@@ -6,7 +6,7 @@
 
 use glam::{DAffine2, DMat2, DVec2};
 
-use super::Region;
+use super::RotatedRegion;
 use crate::{
     geometry::Geometry,
     media::{Color, Frame, Plane},
@@ -195,7 +195,7 @@ impl Grid {
 }
 
 /// Greys what lies outside `bounds` (left, top, right, bottom of displayed pixels) in a crop of `region` with colours of 0..=1.
-pub(super) fn grey_outside(bounds: [f32; 4], region: &Region, size: usize, crop: &mut [f32]) {
+pub(super) fn grey_outside(bounds: [f32; 4], region: &RotatedRegion, size: usize, crop: &mut [f32]) {
     let turn = DMat2::from_angle(region.rotation) * (region.side / size as f64);
     let [left, top, right, bottom] = bounds.map(f64::from);
     for (i, pixel) in crop.chunks_exact_mut(3).enumerate() {
@@ -209,7 +209,14 @@ pub(super) fn grey_outside(bounds: [f32; 4], region: &Region, size: usize, crop:
 
 impl Picture<'_> {
     /// Adds the square `region` to `out` (`size * size * 3`, row by row, R'G'B'); colours run from `low` to `high`.
-    pub(super) fn crop(&self, region: &Region, size: usize, border: Border, [low, high]: [f32; 2], out: &mut Vec<f32>) {
+    pub(super) fn crop(
+        &self,
+        region: &RotatedRegion,
+        size: usize,
+        border: Border,
+        [low, high]: [f32; 2],
+        out: &mut Vec<f32>,
+    ) {
         out.reserve(size * size * 3);
         let turn = DMat2::from_angle(region.rotation);
         let to_display = DAffine2::from_translation(region.center)
@@ -400,7 +407,7 @@ mod tests {
         Frame::from_planes([w as u32, h as u32], layout, &data, 0, 0.0).unwrap()
     }
 
-    fn crop(frame: &Frame, geometry: &Geometry, region: Region, size: usize, border: Border) -> Vec<f32> {
+    fn crop(frame: &Frame, geometry: &Geometry, region: RotatedRegion, size: usize, border: Border) -> Vec<f32> {
         let mut out = Vec::new();
         Picture { frame, geometry, color: COLOR }.crop(&region, size, border, [0.0, 1.0], &mut out);
         out
@@ -409,7 +416,7 @@ mod tests {
     #[test]
     fn every_layout_samples_the_same_picture_without_a_half_pixel_offset() {
         let geometry = Geometry::new([16, 12], 1.0, Orientation::default());
-        let region = Region { center: DVec2::new(6.5, 5.25), side: 4.0, rotation: 0.0 };
+        let region = RotatedRegion { center: DVec2::new(6.5, 5.25), side: 4.0, rotation: 0.0 };
         for (depth, tolerance) in [(8, 1e-3), (10, 2e-2)] {
             for (chroma_shift_x, chroma_shift_y) in [(1, 1), (1, 0), (0, 0)] {
                 let frame = ramp(Layout { depth, chroma_shift_x, chroma_shift_y });
@@ -432,7 +439,7 @@ mod tests {
         let out = crop(
             &frame,
             &geometry,
-            Region { center: DVec2::new(8.0, 6.0), side: 4.0, rotation: quarter },
+            RotatedRegion { center: DVec2::new(8.0, 6.0), side: 4.0, rotation: quarter },
             4,
             Border::Replicate,
         );
@@ -444,7 +451,7 @@ mod tests {
 
     #[test]
     fn only_what_is_within_is_seen() {
-        let region = Region { center: DVec2::new(8.0, 6.0), side: 8.0, rotation: std::f64::consts::FRAC_PI_2 };
+        let region = RotatedRegion { center: DVec2::new(8.0, 6.0), side: 8.0, rotation: std::f64::consts::FRAC_PI_2 };
         let mut crop = vec![1.0; 8 * 8 * 3];
         // Turned by a quarter, the crop's columns are the picture's rows from 2 on, its rows the picture's columns from 12 down.
         grey_outside([7.0, 0.0, 9.0, 5.0], &region, 8, &mut crop);
@@ -458,7 +465,7 @@ mod tests {
     fn outside_is_replicated_or_black() {
         let geometry = Geometry::new([16, 12], 1.0, Orientation::default());
         let frame = ramp(Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 });
-        let region = Region { center: DVec2::new(14.5, 6.0), side: 4.0, rotation: 0.0 };
+        let region = RotatedRegion { center: DVec2::new(14.5, 6.0), side: 4.0, rotation: 0.0 };
         let replicated = crop(&frame, &geometry, region, 4, Border::Replicate);
         let black = crop(&frame, &geometry, region, 4, Border::Fill(0.0));
         let edge = (150.0 + 6.0) / 255.0;
@@ -470,7 +477,7 @@ mod tests {
     fn displayed_pixels_follow_the_orientation() {
         let geometry = Geometry::new([16, 12], 1.0, Orientation { quarter_turns: 1, mirrored: false });
         let frame = ramp(Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 });
-        let region = Region { center: DVec2::new(2.0, 3.0), side: 2.0, rotation: 0.0 };
+        let region = RotatedRegion { center: DVec2::new(2.0, 3.0), side: 2.0, rotation: 0.0 };
         let out = crop(&frame, &geometry, region, 2, Border::Replicate);
         let coded = geometry.to_coded.transform_point2(DVec2::new(1.0, 2.0));
         assert!((out[0] - ((10.0 * coded.x + coded.y) / 255.0) as f32).abs() < 1e-3);

@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use super::{
-    LANDMARKS, Landmark, Landmarks, PoseError, Region, Runtime, Spot,
+    Landmark, Landmarks, MaskedRegion, PoseError, RotatedRegion, Runtime,
     crop::{Border, Picture, grey_outside},
     runtime::{Opened, output, sigmoid},
+    skeleton::LANDMARKS,
 };
 use glam::{DMat2, DVec2};
 use ort::session::SessionOutputs;
 
 const SIZE: usize = 256;
-/// The 33 body points, the two points of the circle, and four the published graphs do not use.
-const POINTS: usize = 39;
+/// The body points, the two points of the circle, and four the published graphs do not use.
+const POINTS: usize = LANDMARKS + 6;
+/// The two points of the circle round the body: its middle between the hips, and one on its rim above the head.
+const CIRCLE: [usize; 2] = [LANDMARKS, LANDMARKS + 1];
 const HEAT: usize = 64;
 /// Half the 9 x 9 window of the heat map that refines a point.
 const REACH: i32 = 4;
@@ -41,12 +44,12 @@ impl Landmarker {
     ///
     /// # Errors
     /// When the network fails.
-    pub fn landmarks(&mut self, spots: &[(Picture<'_>, Spot)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
-        let mut found = vec![None; spots.len()];
-        let usable: Vec<usize> = (0..spots.len()).filter(|&i| spots[i].1.region.is_usable()).collect();
+    pub fn landmarks(&mut self, regions: &[(Picture<'_>, MaskedRegion)]) -> Result<Vec<Option<Landmarks>>, PoseError> {
+        let mut found = vec![None; regions.len()];
+        let usable: Vec<usize> = (0..regions.len()).filter(|&i| regions[i].1.region.is_usable()).collect();
         for batch in usable.chunks(self.batch) {
             self.input.clear();
-            for (picture, Spot { region, within }) in batch.iter().map(|&i| &spots[i]) {
+            for (picture, MaskedRegion { region, within }) in batch.iter().map(|&i| &regions[i]) {
                 let start = self.input.len();
                 picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
                 if let Some(bounds) = within {
@@ -63,7 +66,7 @@ impl Landmarker {
                     heat: output(outputs, "heatmap", count * HEAT * HEAT * POINTS)?,
                     world: output(outputs, "world_landmarks", count * POINTS * 3)?,
                 };
-                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&spots[i].1.region));
+                batch.iter().enumerate().for_each(|(k, &i)| found[i] = all.of(k).landmarks(&regions[i].1.region));
                 Ok(())
             };
             self.network.run([count, SIZE, SIZE, 3], &self.input, read)?;
@@ -97,7 +100,7 @@ impl Answers<'_> {
     }
 
     /// For one crop, of `region`.
-    fn landmarks(&self, region: &Region) -> Option<Landmarks> {
+    fn landmarks(&self, region: &RotatedRegion) -> Option<Landmarks> {
         let Answers { points: raw, flag, heat, world: raw_world } = *self;
         if !raw.iter().chain(flag).chain(raw_world).all(|v| v.is_finite()) {
             return None;
@@ -119,7 +122,7 @@ impl Answers<'_> {
             let xy = turn * DVec2::new(f64::from(w[0]), f64::from(w[1]));
             [xy.x as f32, xy.y as f32, w[2]]
         });
-        Some(Landmarks { score: flag[0], points, circle: [place(33).to_array(), place(34).to_array()], world })
+        Some(Landmarks { score: flag[0], points, circle: CIRCLE.map(|i| place(i).to_array()), world })
     }
 }
 

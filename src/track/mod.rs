@@ -1,34 +1,54 @@
-//! People over time: which finds belong to one person, and which of a person's labels are left and which right; and how the camera
-//! that sees them moves.
+//! People over time: from single pictures to one track a person, in four stages with a file each.
+//!
+//! 1. `detect`: everybody who can be found on a keyframe -> [`Candidates`]
+//! 2. `associate`: which of them is which of those tracked -> [`Keyframe`]
+//! 3. `refine`: the frames between two keyframes -> [`TrackletObservation`]s
+//! 4. `link`: which tracklets of the whole clip are one person -> [`Track`]s
+//!
+//! The first three share a [`Tracker`], which goes from keyframe to keyframe. Afterwards each track has its left and right repaired
+//! ([`repair_left_right`]) and its outliers taken out ([`drop_outliers`]). A [`Stabilizer`] follows the camera, so that places in
+//! different frames can be compared.
 
+mod assignment;
+mod associate;
 mod camera;
-mod figures;
-mod fill;
-mod glitches;
-mod identity;
-mod known;
-mod likeness;
-mod scout;
-mod sides;
+mod detect;
+mod detections;
+mod gaps;
+mod left_right;
+mod link;
+mod meetings;
+mod outliers;
+mod presence;
+mod refine;
+mod similarity;
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod tests;
+mod tiles;
+mod track_state;
+mod tracker;
 
+pub use associate::{Keyframe, KeyframePerson};
 pub use camera::{Stabilizer, Trajectory};
-pub use glitches::drop_glitches;
-pub use identity::{Seen, link};
-pub use scout::{Expected, Keyframe, Scout, TOLERANCE, Tracked, settle, wants_second_opinion};
-pub use sides::repair_sides;
+pub use detect::{Candidates, Search, TOLERANCE};
+pub use left_right::repair_left_right;
+pub use link::link;
+pub use outliers::drop_outliers;
+pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy_due, resolve};
+pub use tracker::Tracker;
 
 use crate::pose::Landmarks;
 
-/// What was seen of one person in one frame.
+/// One person in one frame of their track.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
+pub struct TrackFrame {
     /// From the network that looks at every frame.
     pub landmarks: Landmarks,
     /// From the heavy network, where it was asked as well (`--model auto`).
-    pub second_opinion: Option<Box<Landmarks>>,
-    /// The identity is doubtful here: this person and another could have been swapped.
+    pub heavy_landmarks: Option<Box<Landmarks>>,
+    /// The identity is doubtful here: this person and another could have been exchanged.
     pub uncertain: bool,
 }
 
@@ -37,8 +57,8 @@ pub struct Observation {
 pub struct Track {
     /// From 1, in order of first appearance.
     pub id: u32,
-    /// Index of the first frame with an observation.
+    /// Index of the first frame in which the person is.
     pub first_frame: u64,
     /// One entry a frame from `first_frame` on; `None` where the person was not found (at most a second at a stretch).
-    pub observations: Vec<Option<Observation>>,
+    pub frames: Vec<Option<TrackFrame>>,
 }

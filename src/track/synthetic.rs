@@ -1,25 +1,25 @@
 //! Made-up people for the tests of this folder.
 
+use crate::pose::skeleton::*;
 use crate::pose::{Landmark, Landmarks};
 
 /// A person facing the camera, arms a little out: `hips` is the middle of the hips, `height` in pixels.
 pub fn person(hips: [f32; 2], height: f32) -> Landmarks {
     // Half width and height above the hips, in heights; the left side of a person facing us is on the right.
     let place = |i: usize| -> [f32; 2] {
-        let side = if i % 2 == 1 { 1.0 } else { -1.0 };
+        let side = if is_left(i) { 1.0 } else { -1.0 };
         let [x, y] = match i {
-            0 => return [0.0, -0.38],
-            1..=3 => return [0.02, -0.40],
-            4..=6 => return [-0.02, -0.40],
-            7 | 8 => [0.04, -0.39],
-            9 | 10 => [0.02, -0.36],
-            11 | 12 => [0.11, -0.29],
-            13 | 14 => [0.16, -0.14],
-            15 | 16 => [0.18, 0.0],
-            17..=22 => [0.19, 0.04],
-            23 | 24 => [0.06, 0.0],
-            25 | 26 => [0.07, 0.25],
-            27 | 28 => [0.07, 0.48],
+            NOSE => return [0.0, -0.38],
+            LEFT_EYE_INNER..=RIGHT_EYE_OUTER => [0.02, -0.40],
+            LEFT_EAR | RIGHT_EAR => [0.04, -0.39],
+            LEFT_MOUTH | RIGHT_MOUTH => [0.02, -0.36],
+            LEFT_SHOULDER | RIGHT_SHOULDER => [0.11, -0.29],
+            LEFT_ELBOW | RIGHT_ELBOW => [0.16, -0.14],
+            LEFT_WRIST | RIGHT_WRIST => [0.18, 0.0],
+            LEFT_PINKY..=RIGHT_THUMB => [0.19, 0.04],
+            LEFT_HIP | RIGHT_HIP => [0.06, 0.0],
+            LEFT_KNEE | RIGHT_KNEE => [0.07, 0.25],
+            LEFT_ANKLE | RIGHT_ANKLE => [0.07, 0.48],
             _ => [0.08, 0.50],
         };
         [side * x, y]

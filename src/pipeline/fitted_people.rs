@@ -1,4 +1,4 @@
-//! The people of a clip once they are solved: who is in a frame, how to draw them, what the motion file says of them.
+//! The people of a clip once bodies are fitted to them: who is in a frame, how to draw them, what the motion file says of them.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,17 +23,18 @@ const COLORS: [[f32; 3]; 8] = [
     [0.75, 0.80, 0.85],
 ];
 
-/// One frame in so many is enough to find how near people come to each other.
+/// Every so manieth frame is enough to find how near people come to each other.
 const NEARNESS_STEP: usize = 8;
-
-/// One vertex in so many is enough to find a body's bounds.
+/// Every so manieth vertex is enough to find a body's bounds.
 const BOUNDS_STEP: usize = 7;
+/// Depth in metres at which vertices nearer than that, or behind the camera, are taken to be when bounds are measured.
+const NEAREST: f32 = 0.05;
 
 /// The people of a clip, ready to be drawn.
-pub struct Cast<'a> {
+pub struct FittedPeople<'a> {
     body: &'a Body,
     camera: Camera,
-    people: Vec<Member<'a>>,
+    people: Vec<Person<'a>>,
     mesh: &'a Mesh,
     /// Frames that are corrupt, where nobody is shown: what people did there was not seen.
     corrupt: BTreeSet<u64>,
@@ -43,28 +44,32 @@ pub struct Cast<'a> {
 /// inside what is seen.
 const CLOTHES: f32 = 0.006;
 
-struct Member<'a> {
+/// Somebody in the clip.
+struct Person<'a> {
     track: &'a FittedTrack,
-    /// Every so manieth vertex at rest ([`BOUNDS_STEP`]).
+    /// Every [`BOUNDS_STEP`]th vertex of their body at rest, metres.
     rest: Vec<[f32; 3]>,
+    /// R'G'B' in which they are drawn.
     color: [f32; 3],
 }
 
-/// Makes the scenes of a clip, frame after frame. Has the shapes of those in the picture only, a megabyte each: a long clip has many people.
+/// Makes the scenes of a clip, frame after frame. Keeps the shapes of those in the picture only, a megabyte each: a long clip has many
+/// people.
 pub struct Scenes<'c> {
-    cast: &'c Cast<'c>,
+    people: &'c FittedPeople<'c>,
     /// By the person's id.
     shapes: BTreeMap<u32, Shape>,
 }
 
-/// Someone in one frame.
-struct Appearance<'a> {
-    member: &'a Member<'a>,
+/// Somebody in one frame.
+struct PosedPerson<'a> {
+    person: &'a Person<'a>,
     fitted: &'a FittedPose,
+    /// For each joint the 3 x 4 matrix, row by row, that takes a vertex at rest to camera axes.
     joints: Vec<[f32; 12]>,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> FittedPeople<'a> {
     /// Of these `people`; `mesh` is the body's. Nobody is shown in frames that are `corrupt`.
     pub fn new(
         body: &'a Body,
@@ -73,11 +78,11 @@ impl<'a> Cast<'a> {
         people: &'a [FittedTrack],
         corrupt: BTreeSet<u64>,
     ) -> Self {
-        let member = |(track, color): (&'a FittedTrack, usize)| {
+        let person = |(track, color): (&'a FittedTrack, usize)| {
             let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
-            Member { track, rest, color: COLORS[color] }
+            Person { track, rest, color: COLORS[color] }
         };
-        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(member).collect(), mesh, corrupt }
+        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(person).collect(), mesh, corrupt }
     }
 
     /// How they were filmed.
@@ -97,39 +102,41 @@ impl<'a> Cast<'a> {
 
     /// What the motion file says of a frame.
     pub fn rows(&self, index: u64) -> Vec<export::Person> {
-        self.appearances(index).map(|appearance| self.row(&appearance)).collect()
+        self.everybody(index).map(|posed| self.row(&posed)).collect()
     }
 
-    fn appearances(&self, index: u64) -> impl Iterator<Item = Appearance<'_>> {
+    /// Everybody who is in a frame.
+    fn everybody(&self, index: u64) -> impl Iterator<Item = PosedPerson<'_>> {
         let people = if self.is_corrupt(index) { &[][..] } else { &self.people[..] };
-        people.iter().filter_map(move |member| self.appearance(member, index))
+        people.iter().filter_map(move |person| self.posed(person, index))
     }
 
-    fn appearance<'s>(&'s self, member: &'s Member<'a>, index: u64) -> Option<Appearance<'s>> {
-        let offset = index.checked_sub(member.track.first_frame)?;
-        let fitted = member.track.poses.get(usize::try_from(offset).ok()?)?;
-        let joints = self.body.joint_transforms(&fitted.pose, &member.track.shape);
+    /// A person in a frame; `None` if they are not in it.
+    fn posed<'s>(&'s self, person: &'s Person<'a>, index: u64) -> Option<PosedPerson<'s>> {
+        let offset = index.checked_sub(person.track.first_frame)?;
+        let fitted = person.track.poses.get(usize::try_from(offset).ok()?)?;
+        let joints = self.body.joint_transforms(&fitted.pose, &person.track.shape);
         let flat = |rows: &[[f32; 4]; 3]| std::array::from_fn(|i| rows[i / 4][i % 4]);
-        Some(Appearance { member, fitted, joints: joints.iter().map(flat).collect() })
+        Some(PosedPerson { person, fitted, joints: joints.iter().map(flat).collect() })
     }
 
-    fn row(&self, appearance: &Appearance) -> export::Person {
-        let Appearance { member, fitted, .. } = appearance;
+    fn row(&self, posed: &PosedPerson) -> export::Person {
+        let PosedPerson { person, fitted, .. } = posed;
         let pose = &fitted.pose;
-        let joints = self.body.keypoints_coco(pose, &member.track.shape);
+        let joints = self.body.keypoints_coco(pose, &person.track.shape);
         let keypoints = std::array::from_fn(|i| {
             (self.camera.project(joints[i]), f64::from(self.keypoint_confidence(fitted, self.body.coco17[i])))
         });
         export::Person {
-            id: member.track.id,
-            bounds: self.bounds(appearance),
+            id: person.track.id,
+            bounds: self.bounds(posed),
             score: fitted.score.into(),
             uncertain: fitted.uncertain,
             keypoints,
             joints,
             position: pose.position,
             rotations: pose.rotations.clone(),
-            shape: member.track.shape.clone(),
+            shape: person.track.shape.clone(),
         }
     }
 
@@ -140,8 +147,8 @@ impl<'a> Cast<'a> {
     }
 
     /// x, y, width, height of the body in displayed pixels.
-    fn bounds(&self, appearance: &Appearance) -> [f64; 4] {
-        let matrices: Vec<Mat4> = appearance
+    fn bounds(&self, posed: &PosedPerson) -> [f64; 4] {
+        let matrices: Vec<Mat4> = posed
             .joints
             .iter()
             .map(|m| {
@@ -153,11 +160,11 @@ impl<'a> Cast<'a> {
             .collect();
         let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
         let skin = self.body.skin_indices.iter().zip(&self.body.skin_weights).step_by(BOUNDS_STEP);
-        for (rest, (indices, weights)) in appearance.member.rest.iter().zip(skin) {
+        for (rest, (indices, weights)) in posed.person.rest.iter().zip(skin) {
             let rest = Vec3::from_array(*rest).extend(1.0);
             let part = |(joint, weight): (&u32, &f32)| matrices[*joint as usize] * rest * *weight;
             let point: Vec4 = indices.iter().zip(weights).map(part).sum();
-            let pixel = self.camera.project(point.truncate().max(Vec3::new(f32::MIN, f32::MIN, 0.05)).as_dvec3());
+            let pixel = self.camera.project(point.truncate().max(Vec3::new(f32::MIN, f32::MIN, NEAREST)).as_dvec3());
             for axis in 0..2 {
                 low[axis] = low[axis].min(pixel[axis]);
                 high[axis] = high[axis].max(pixel[axis]);
@@ -169,8 +176,8 @@ impl<'a> Cast<'a> {
 
 impl<'c> Scenes<'c> {
     /// Of everybody in a clip.
-    pub fn new(cast: &'c Cast<'c>) -> Self {
-        Self { cast, shapes: BTreeMap::new() }
+    pub fn new(people: &'c FittedPeople<'c>) -> Self {
+        Self { people, shapes: BTreeMap::new() }
     }
 
     /// The scene to draw for a frame.
@@ -178,22 +185,22 @@ impl<'c> Scenes<'c> {
     /// # Errors
     /// When the body does not fit its mesh.
     pub fn make(&mut self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
-        let cast = self.cast;
-        let appearances: Vec<Appearance> = cast.appearances(index).collect();
-        self.shapes.retain(|id, _| appearances.iter().any(|appearance| appearance.member.track.id == *id));
-        for track in appearances.iter().map(|appearance| appearance.member.track) {
+        let all = self.people;
+        let everybody: Vec<PosedPerson> = all.everybody(index).collect();
+        self.shapes.retain(|id, _| everybody.iter().any(|posed| posed.person.track.id == *id));
+        for track in everybody.iter().map(|posed| posed.person.track) {
             if let Entry::Vacant(place) = self.shapes.entry(track.id) {
-                place.insert(Shape::dressed(cast.mesh, &cast.body.shaped_vertices(&track.shape), CLOTHES)?);
+                place.insert(Shape::dressed(all.mesh, &all.body.shaped_vertices(&track.shape), CLOTHES)?);
             }
         }
-        let people: Vec<render::Person> = appearances
+        let people: Vec<render::Person> = everybody
             .iter()
-            .map(|Appearance { member, fitted, joints }| {
-                let (shape, color) = (&self.shapes[&member.track.id], member.color);
+            .map(|PosedPerson { person, fitted, joints }| {
+                let (shape, color) = (&self.shapes[&person.track.id], person.color);
                 render::Person { shape, joints, confidence: &fitted.pose.confidence, color }
             })
             .collect();
-        Scene::build(cast.mesh, &people, &cast.camera, geometry, style)
+        Scene::build(all.mesh, &people, &all.camera, geometry, style)
     }
 }
 

@@ -4,14 +4,14 @@
 //! states. The cheapest sequence of them is by the motion of the joints from frame to frame, the heavy network's opinion
 //! where there is one, and small costs for "exchanged" and for a twisted body.
 
-use super::{
-    Observation, Track,
-    likeness::{mirror, mirror_half, mirrored},
-};
+use std::ops::Range;
+
+use super::{Track, TrackFrame};
 use crate::pose::Landmarks;
+use crate::pose::skeleton::{ARMS, EYES_AND_EARS, LOWER_BODY, mirrored};
 
 /// The points that an exchange moves: shoulders to wrists, hips to toes.
-const HALVES: [&[usize]; 2] = [&[11, 12, 13, 14, 15, 16], &[23, 24, 25, 26, 27, 28, 29, 30, 31, 32]];
+const HALVES: [Range<usize>; 2] = [ARMS, LOWER_BODY];
 /// Motion beyond this share of the person's extent says no more than this much.
 const MOTION_LIMIT: f32 = 0.15;
 /// Cost of a frame labelled "exchanged" on no evidence, and what a visible face adds: then the network is seldom wrong.
@@ -29,8 +29,8 @@ const STATES: [State; 4] = [[false, false], [true, true], [true, false], [false,
 
 /// Exchanges left and right, in the picture and in the world, where the whole track says they are confused. Second
 /// opinions are left as they are. Returns the number of frames changed.
-pub fn repair_sides(track: &mut Track) -> usize {
-    let seen: Vec<&mut Observation> = track.observations.iter_mut().flatten().collect();
+pub fn repair_left_right(track: &mut Track) -> usize {
+    let seen: Vec<&mut TrackFrame> = track.frames.iter_mut().flatten().collect();
     if seen.is_empty() {
         return 0;
     }
@@ -42,7 +42,8 @@ pub fn repair_sides(track: &mut Track) -> usize {
     let mut came_from = Vec::with_capacity(seen.len());
     for pair in seen.windows(2) {
         let (last, next) = (&pair[0].landmarks, &pair[1].landmarks);
-        let moved = HALVES.map(|half| [false, true].map(|exchanged| distance(last, next, half, exchanged, scale)));
+        let moved =
+            HALVES.map(|half| [false, true].map(|exchanged| distance(last, next, half.clone(), exchanged, scale)));
         let step = |from: State, to: State| (0..2).map(|h| moved[h][usize::from(from[h] != to[h])]).sum::<f32>();
         let own = unary(pair[1], scale);
         let best: [(usize, f32); 4] = std::array::from_fn(|to| {
@@ -56,8 +57,8 @@ pub fn repair_sides(track: &mut Track) -> usize {
     let mut changed = 0;
     for (index, observation) in seen.into_iter().enumerate().rev() {
         match STATES[state] {
-            [true, true] => mirror(&mut observation.landmarks),
-            [arms, legs] if arms || legs => mirror_half(&mut observation.landmarks, arms),
+            [true, true] => observation.landmarks.mirror(),
+            [arms, legs] if arms || legs => observation.landmarks.mirror_half(arms),
             _ => {}
         }
         changed += usize::from(state != 0);
@@ -69,17 +70,17 @@ pub fn repair_sides(track: &mut Track) -> usize {
 }
 
 /// Cost of the states on the frame's own evidence.
-fn unary(observation: &Observation, scale: f32) -> [f32; 4] {
+fn unary(observation: &TrackFrame, scale: f32) -> [f32; 4] {
     let found = &observation.landmarks;
-    let face = found.points[..9].iter().map(|p| p.visibility).sum::<f32>() / 9.0;
+    let face = found.points[EYES_AND_EARS].iter().map(|p| p.visibility).sum::<f32>() / EYES_AND_EARS.len() as f32;
     STATES.map(|state| {
         let exchanged = state.iter().filter(|&&e| e).count() as f32;
         let mut cost = exchanged * (EXCHANGED + EXCHANGED_WITH_FACE * face);
         if state[0] != state[1] {
             cost += TWISTED;
         }
-        if let Some(opinion) = &observation.second_opinion {
-            let off = |h: usize| distance(opinion, found, HALVES[h], state[h], scale);
+        if let Some(opinion) = &observation.heavy_landmarks {
+            let off = |h: usize| distance(opinion, found, HALVES[h].clone(), state[h], scale);
             cost += OPINION_WEIGHT * (off(0) + off(1));
         }
         cost
@@ -87,9 +88,9 @@ fn unary(observation: &Observation, scale: f32) -> [f32; 4] {
 }
 
 /// Robust mean distance of some points over `scale`, weighted by visibility; with `exchanged`, one body is mirrored.
-fn distance(a: &Landmarks, b: &Landmarks, points: &[usize], exchanged: bool, scale: f32) -> f32 {
+fn distance(a: &Landmarks, b: &Landmarks, points: Range<usize>, exchanged: bool, scale: f32) -> f32 {
     let (mut sum, mut total) = (0.0, 1e-6);
-    for &i in points {
+    for i in points {
         let (p, q) = (a.points[i], b.points[if exchanged { mirrored(i) } else { i }]);
         let weight = p.visibility.min(q.visibility);
         sum += weight * ((p.x - q.x).hypot(p.y - q.y) / scale).min(MOTION_LIMIT);
@@ -107,17 +108,17 @@ mod tests {
         let observation = |i: usize| {
             let mut landmarks = synthetic::person([100.0 + i as f32, 200.0], 100.0);
             if exchanged.contains(&i) {
-                mirror(&mut landmarks);
+                landmarks.mirror();
             }
-            Some(Observation { landmarks, second_opinion: None, uncertain: false })
+            Some(TrackFrame { landmarks, heavy_landmarks: None, uncertain: false })
         };
-        Track { id: 1, first_frame: 0, observations: (0..30).map(observation).collect() }
+        Track { id: 1, first_frame: 0, frames: (0..30).map(observation).collect() }
     }
 
     #[test]
     fn an_exchanged_stretch_is_mended_in_picture_and_world() {
         let mut mended = track(10..18);
-        assert_eq!(repair_sides(&mut mended), 8);
+        assert_eq!(repair_left_right(&mut mended), 8);
         assert_eq!(mended, track(0..0));
     }
 
@@ -125,9 +126,9 @@ mod tests {
     fn arms_exchanged_alone_are_mended_alone() {
         let mut mended = track(0..0);
         for i in 10..18 {
-            mirror_half(&mut mended.observations[i].as_mut().unwrap().landmarks, true);
+            mended.frames[i].as_mut().unwrap().landmarks.mirror_half(true);
         }
-        assert_eq!(repair_sides(&mut mended), 8);
+        assert_eq!(repair_left_right(&mut mended), 8);
         assert_eq!(mended, track(0..0));
     }
 
@@ -135,29 +136,29 @@ mod tests {
     fn one_mistaken_opinion_exchanges_nothing() {
         let mut good = track(0..0);
         for frame in [2, 12, 22] {
-            let observation = good.observations[frame].as_mut().unwrap();
+            let observation = good.frames[frame].as_mut().unwrap();
             let mut opinion = observation.landmarks.clone();
             if frame == 12 {
-                mirror(&mut opinion);
+                opinion.mirror();
             }
-            observation.second_opinion = Some(Box::new(opinion));
+            observation.heavy_landmarks = Some(Box::new(opinion));
         }
-        assert_eq!(repair_sides(&mut good), 0);
+        assert_eq!(repair_left_right(&mut good), 0);
     }
 
     #[test]
     fn one_opinion_mends_a_track_that_is_exchanged_throughout() {
         let mut mended = track(0..30);
-        let truth = track(0..0).observations[12].take().unwrap().landmarks;
-        mended.observations[12].as_mut().unwrap().second_opinion = Some(Box::new(truth));
-        assert_eq!(repair_sides(&mut mended), 30);
+        let truth = track(0..0).frames[12].take().unwrap().landmarks;
+        mended.frames[12].as_mut().unwrap().heavy_landmarks = Some(Box::new(truth));
+        assert_eq!(repair_left_right(&mut mended), 30);
     }
 
     #[test]
     fn a_good_track_and_an_empty_one_are_left_alone() {
         let mut good = track(0..0);
-        good.observations[5] = None;
-        assert_eq!(repair_sides(&mut good), 0);
-        assert_eq!(repair_sides(&mut Track { id: 1, first_frame: 0, observations: vec![] }), 0);
+        good.frames[5] = None;
+        assert_eq!(repair_left_right(&mut good), 0);
+        assert_eq!(repair_left_right(&mut Track { id: 1, first_frame: 0, frames: vec![] }), 0);
     }
 }

@@ -1,11 +1,11 @@
 //! Feet that stand still: where a heel or a toe rests in the picture it is held in space as well.
 
-use super::evidence::LandmarkSet;
-use super::solve::Planted;
+use super::levenberg_marquardt::FootContact;
+use super::measurement::LandmarkSet;
+use crate::control::{Proceed, Stopped};
+use crate::pose::skeleton::FEET;
 use glam::{DVec2, DVec3};
 
-/// Heels and toes, BlazePose's indices.
-const FEET: [usize; 4] = [29, 30, 31, 32];
 /// Slower than this (person sizes a second, about 0.3 m/s) is still.
 const STILL: f64 = 0.16;
 /// Speed is measured over this time to either side, seconds.
@@ -14,13 +14,15 @@ const SPEED_WINDOW: f64 = 0.05;
 const LEAST_REST: f64 = 0.12;
 /// A resting foot is held at its mean over this time (Gaussian width, seconds): a slow camera can still carry it along.
 const HOLD: f64 = 0.35;
+/// Widths from which on a Gaussian is 0 in double precision: exp(-39^2 / 2) is less than the smallest positive number.
+const NOTHING: f64 = 39.0;
 /// Time to take hold of a foot and to let it go, seconds.
 const GRIP: f64 = 0.15;
 /// How firmly, metres along x, y and z.
 const SIGMA: DVec3 = DVec3::splat(0.005);
 
 /// One frame of a fitted track, lists in the order of the landmark set.
-pub struct Footing<'a> {
+pub struct FootFrame<'a> {
     /// Seconds.
     pub time: f64,
     /// Landmarks in camera axes, metres.
@@ -29,7 +31,7 @@ pub struct Footing<'a> {
     pub pixels: &'a [DVec2],
 }
 
-impl Footing<'_> {
+impl FootFrame<'_> {
     /// The person's size in pixels: the diagonal of the landmarks' box.
     fn size(&self) -> f64 {
         let low = self.pixels.iter().copied().fold(DVec2::INFINITY, DVec2::min);
@@ -39,11 +41,19 @@ impl Footing<'_> {
 }
 
 /// For each frame the landmarks to hold.
-pub fn planted(set: &LandmarkSet, frames: &[Footing]) -> Vec<Vec<Planted>> {
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn contacts(
+    set: &LandmarkSet,
+    frames: &[FootFrame],
+    proceed: Proceed<'_>,
+) -> Result<Vec<Vec<FootContact>>, Stopped> {
     let mut held = vec![Vec::new(); frames.len()];
     for landmark in FEET {
         let Some(at) = set.landmarks.iter().position(|&l| l == landmark) else { continue };
         let still: Vec<bool> = (0..frames.len()).map(|i| speed(frames, i, at).is_some_and(|s| s < STILL)).collect();
+        proceed()?;
         let mut first = 0;
         while first < frames.len() {
             if !still[first] {
@@ -56,6 +66,7 @@ pub fn planted(set: &LandmarkSet, frames: &[Footing]) -> Vec<Vec<Planted>> {
             }
             if frames[last].time - frames[first].time >= LEAST_REST {
                 for i in first..=last {
+                    proceed()?;
                     // Taken hold of and let go of gradually.
                     let edge = (frames[i].time - frames[first].time).min(frames[last].time - frames[i].time);
                     let grip = ((edge + 0.01) / GRIP).min(1.0).powi(2);
@@ -66,11 +77,11 @@ pub fn planted(set: &LandmarkSet, frames: &[Footing]) -> Vec<Vec<Planted>> {
             first = last + 1;
         }
     }
-    held
+    Ok(held)
 }
 
 /// Person sizes a second; none where there is nothing to compare with.
-fn speed(frames: &[Footing], i: usize, at: usize) -> Option<f64> {
+fn speed(frames: &[FootFrame], i: usize, at: usize) -> Option<f64> {
     let near = |n: &usize| (frames[*n].time - frames[i].time).abs() <= SPEED_WINDOW;
     let before = (0..i).rev().take_while(near).last().or(i.checked_sub(1)).unwrap_or(i);
     let after = (i + 1..frames.len()).take_while(near).last().unwrap_or((i + 1).min(frames.len() - 1));
@@ -81,9 +92,11 @@ fn speed(frames: &[Footing], i: usize, at: usize) -> Option<f64> {
     Some(frames[after].pixels[at].distance(frames[before].pixels[at]) / seconds / frames[i].size())
 }
 
-fn mean_place(frames: &[Footing], time: f64, at: usize) -> DVec3 {
+fn mean_place(frames: &[FootFrame], time: f64, at: usize) -> DVec3 {
+    // Frames further away than this weigh nothing at all, to the last bit: somebody may stand there for hours.
+    let first = frames.partition_point(|frame| frame.time < time - NOTHING * HOLD);
     let (mut sum, mut total) = (DVec3::ZERO, 0.0);
-    for frame in frames {
+    for frame in frames[first..].iter().take_while(|frame| frame.time <= time + NOTHING * HOLD) {
         let t = (frame.time - time) / HOLD;
         let weight = (-t * t / 2.0).exp();
         sum += frame.places[at] * weight;

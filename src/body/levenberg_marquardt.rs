@@ -4,8 +4,8 @@
 //! few joints, so the normal equations are summed in 3x3 blocks over those only.
 
 use super::Camera;
-use super::evidence::{Evidence, LandmarkSet, Link};
 use super::kinematics::{JointDerivative, Posed, Skeleton};
+use super::measurement::{LandmarkSet, Link, Measurement};
 use super::rotation::{exp, log};
 use glam::{DMat3, DQuat, DVec2, DVec3};
 use nalgebra::{DMatrix, DVector};
@@ -35,7 +35,7 @@ pub struct State {
 }
 
 /// A landmark that stands still: its index in the set, where, and one over the variances.
-pub type Planted = (usize, DVec3, DVec3);
+pub type FootContact = (usize, DVec3, DVec3);
 
 /// What other frames say about this one.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +45,7 @@ pub struct Context<'a> {
     /// Expected position of the root joint, and one over its variances.
     pub position: Option<(DVec3, DVec3)>,
     /// Landmarks that stand still.
-    pub planted: Vec<Planted>,
+    pub contacts: Vec<FootContact>,
 }
 
 /// How much stiffer the root is over time than the other joints (part of their standard deviation).
@@ -148,15 +148,15 @@ impl<'a> Solver<'a> {
     }
 
     /// Improves `state` in at most `iterations` steps; returns the cost.
-    pub fn solve(&mut self, state: &mut State, evidence: &Evidence, context: &Context, iterations: usize) -> f64 {
+    pub fn solve(&mut self, state: &mut State, measurement: &Measurement, context: &Context, iterations: usize) -> f64 {
         let mut damping = 1e-3;
-        let mut cost = self.cost(state, evidence, context);
+        let mut cost = self.cost(state, measurement, context);
         for _ in 0..iterations {
-            self.build(state, evidence, context);
+            self.build(state, measurement, context);
             let mut accepted = None;
             for _ in 0..4 {
                 if let Some((next, step)) = self.step(state, damping) {
-                    let next_cost = self.cost(&next, evidence, context);
+                    let next_cost = self.cost(&next, measurement, context);
                     if next_cost < cost {
                         damping = (damping / 5.0).max(1e-6);
                         accepted = Some((next, next_cost, step));
@@ -190,42 +190,42 @@ impl<'a> Solver<'a> {
         finite.then(|| (next, step.amax()))
     }
 
-    fn term(&self, point: DVec3, evidence: &Evidence, i: usize) -> LandmarkTerm {
+    fn term(&self, point: DVec3, measurement: &Measurement, i: usize) -> LandmarkTerm {
         let z = point.z.max(NEAREST);
         let [fx, fy] = self.camera.focal;
         let pixel = DVec2::new(fx * point.x, fy * point.y) / z + DVec2::from_array(self.camera.center);
-        let error = pixel - evidence.pixels[i];
-        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
-        let sigma = PIXEL_SIGMA * evidence.scale;
+        let error = pixel - measurement.pixels[i];
+        let robust = (self.reach * PIXEL_ROBUST * measurement.scale).powi(2);
+        let sigma = PIXEL_SIGMA * measurement.scale;
         let falloff = 1.0 / (1.0 + error.length_squared() / robust).powi(2);
         let rows = [DVec3::new(fx, 0.0, -fx * point.x / z) / z, DVec3::new(0.0, fy, -fy * point.y / z) / z];
-        LandmarkTerm { rows, error, weight: evidence.weights[i] * falloff / (sigma * sigma) }
+        LandmarkTerm { rows, error, weight: measurement.weights[i] * falloff / (sigma * sigma) }
     }
 
     /// The landmarks that are too far off in the picture to pull, by weight: each counts between 0 (in its place) and its weight.
-    fn out_of_reach(&self, state: &State, evidence: &Evidence) -> f64 {
-        let robust = (self.reach * PIXEL_ROBUST * evidence.scale).powi(2);
+    fn out_of_reach(&self, state: &State, measurement: &Measurement) -> f64 {
+        let robust = (self.reach * PIXEL_ROBUST * measurement.scale).powi(2);
         let one = |(i, &point): (usize, &DVec3)| {
-            let error = self.term(point + state.position, evidence, i).error.length_squared();
-            evidence.weights[i] * error / (robust + error)
+            let error = self.term(point + state.position, measurement, i).error.length_squared();
+            measurement.weights[i] * error / (robust + error)
         };
         self.points.iter().enumerate().map(one).sum()
     }
 
     /// Whether a body is not where it is seen at all: hardly a landmark is near enough to pull at it.
-    pub fn is_elsewhere(&mut self, state: &State, evidence: &Evidence) -> bool {
+    pub fn is_elsewhere(&mut self, state: &State, measurement: &Measurement) -> bool {
         self.landmarks(&state.rotations);
-        self.out_of_reach(state, evidence) > ELSEWHERE * evidence.weights.iter().sum::<f64>()
+        self.out_of_reach(state, measurement) > ELSEWHERE * measurement.weights.iter().sum::<f64>()
     }
 
     /// Twice the negative log-likelihood.
-    pub fn cost(&mut self, state: &State, evidence: &Evidence, context: &Context) -> f64 {
+    pub fn cost(&mut self, state: &State, measurement: &Measurement, context: &Context) -> f64 {
         self.landmarks(&state.rotations);
-        let mut cost = self.out_of_reach(state, evidence) * (self.reach * PIXEL_ROBUST / PIXEL_SIGMA).powi(2);
-        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
-            cost += link_precision(link, evidence) * (link.of(&self.points) - seen).length_squared();
+        let mut cost = self.out_of_reach(state, measurement) * (self.reach * PIXEL_ROBUST / PIXEL_SIGMA).powi(2);
+        for (link, &seen) in self.set.links.iter().zip(&measurement.world) {
+            cost += link_precision(link, measurement) * (link.of(&self.points) - seen).length_squared();
         }
-        for &(i, place, precision) in &context.planted {
+        for &(i, place, precision) in &context.contacts {
             let away = self.points[i] + state.position - place;
             cost += (away * away * precision).element_sum();
         }
@@ -243,14 +243,14 @@ impl<'a> Solver<'a> {
     }
 
     /// Gauss-Newton normal equations (lower triangle) and half the gradient of the cost.
-    fn build(&mut self, state: &State, evidence: &Evidence, context: &Context) {
+    fn build(&mut self, state: &State, measurement: &Measurement, context: &Context) {
         self.landmarks(&state.rotations);
         self.normal.fill(0.0);
         self.gradient.fill(0.0);
         let joints = state.rotations.len();
         self.derive_landmarks();
         for i in 0..self.points.len() {
-            let (information, pull) = self.absolute_terms(state, evidence, context, i);
+            let (information, pull) = self.absolute_terms(state, measurement, context, i);
             let list = &self.derivatives[self.starts[i]..self.starts[i + 1]];
             for (n, &(a, da)) in list.iter().enumerate() {
                 let weighted = information * da;
@@ -263,8 +263,8 @@ impl<'a> Solver<'a> {
             add_block(&mut self.normal, joints, joints, information);
             add_vector(&mut self.gradient, joints, pull);
         }
-        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
-            let precision = link_precision(link, evidence);
+        for (link, &seen) in self.set.links.iter().zip(&measurement.world) {
+            let precision = link_precision(link, measurement);
             let pull = (link.of(&self.points) - seen) * precision;
             self.derive_link(link);
             for (n, &(a, da)) in self.link.iter().enumerate() {
@@ -319,12 +319,12 @@ impl<'a> Solver<'a> {
     }
 
     /// Terms on a landmark's place against the camera: the picture, and standing still.
-    fn absolute_terms(&self, state: &State, evidence: &Evidence, context: &Context, i: usize) -> (DMat3, DVec3) {
+    fn absolute_terms(&self, state: &State, measurement: &Measurement, context: &Context, i: usize) -> (DMat3, DVec3) {
         let place = self.points[i] + state.position;
-        let t = self.term(place, evidence, i);
+        let t = self.term(place, measurement, i);
         let mut information = (outer(t.rows[0], t.rows[0]) + outer(t.rows[1], t.rows[1])) * t.weight;
         let mut pull = (t.rows[0] * t.error.x + t.rows[1] * t.error.y) * t.weight;
-        for &(landmark, anchor, precision) in &context.planted {
+        for &(landmark, anchor, precision) in &context.contacts {
             if landmark == i {
                 information += DMat3::from_diagonal(precision);
                 pull += precision * (place - anchor);
@@ -334,9 +334,9 @@ impl<'a> Solver<'a> {
     }
 
     /// What this frame says about the shape, its pose being free (Schur complement of the pose).
-    pub fn shape_normal(&mut self, state: &State, evidence: &Evidence) -> Option<ShapeNormal> {
+    pub fn shape_normal(&mut self, state: &State, measurement: &Measurement) -> Option<ShapeNormal> {
         let context = Context::default();
-        self.build(state, evidence, &context);
+        self.build(state, measurement, &context);
         let shapes = self.skeleton.body().shapes;
         let unknowns = self.normal.nrows();
         let joints = state.rotations.len();
@@ -353,14 +353,14 @@ impl<'a> Solver<'a> {
             gradient: DVector::zeros(shapes),
         };
         for (i, by_shape) in by_shape.iter().enumerate() {
-            let (information, pull) = self.absolute_terms(state, evidence, &context, i);
+            let (information, pull) = self.absolute_terms(state, measurement, &context, i);
             parts.add(&self.derivatives[self.starts[i]..self.starts[i + 1]], by_shape, information, pull);
             for (s, &d) in by_shape.iter().enumerate() {
                 add_vector_to(&mut parts.mixed, joints, s, information * d);
             }
         }
-        for (link, &seen) in self.set.links.iter().zip(&evidence.world) {
-            let precision = link_precision(link, evidence) * WORLD_FOR_SHAPE;
+        for (link, &seen) in self.set.links.iter().zip(&measurement.world) {
+            let precision = link_precision(link, measurement) * WORLD_FOR_SHAPE;
             let pull = (link.of(&self.points) - seen) * precision;
             self.derive_link(link);
             let [to, a, b] = [link.to, link.from[0], link.from[1]].map(|i| &by_shape[i]);
@@ -391,8 +391,8 @@ fn joint_precision(joint: usize, precision: f64) -> f64 {
 }
 
 /// One over the variance of a link as seen.
-fn link_precision(link: &Link, evidence: &Evidence) -> f64 {
-    evidence.weights[link.to] / (link.sigma * link.sigma)
+fn link_precision(link: &Link, measurement: &Measurement) -> f64 {
+    measurement.weights[link.to] / (link.sigma * link.sigma)
 }
 
 fn outer(a: DVec3, b: DVec3) -> DMat3 {
@@ -421,9 +421,9 @@ fn add_vector(vector: &mut DVector<f64>, at: usize, v: DVec3) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::heavy_landmarks::Corrected;
     use super::super::initial::Points;
     use super::super::model::Body;
-    use super::super::opinion::Corrected;
     use super::*;
     use crate::pose::LANDMARKS;
     use std::path::Path;
@@ -450,17 +450,17 @@ mod tests {
             world,
             visibility: [0.8; LANDMARKS],
         };
-        let evidence = Evidence::new(&set, &camera, &seen).expect("finite");
+        let measurement = Measurement::new(&set, &camera, &seen).expect("finite");
         let rotations: Vec<DQuat> = (0..joints).map(|j| exp(vector(j + 100))).collect();
         let near: Vec<DQuat> = (0..joints).map(|j| rotations[j] * exp(vector(j + 150) * 0.2)).collect();
         let state = State { rotations, position: DVec3::new(0.1, 0.2, 3.5) };
         let context = Context {
             neighbours: vec![(&near, 40.0)],
             position: Some((DVec3::new(0.0, 0.3, 3.3), DVec3::new(100.0, 80.0, 30.0))),
-            planted: vec![(12, DVec3::new(0.3, 0.4, 3.0), DVec3::new(500.0, 400.0, 300.0))],
+            contacts: vec![(12, DVec3::new(0.3, 0.4, 3.0), DVec3::new(500.0, 400.0, 300.0))],
         };
         let mut solver = Solver::new(camera, Skeleton::new(&body, &vec![0.3; body.shapes]), &set);
-        solver.build(&state, &evidence, &context);
+        solver.build(&state, &measurement, &context);
         let gradient = solver.gradient.clone() * 2.0;
         let size = gradient.amax();
         for i in 0..3 * joints + 3 {
@@ -471,7 +471,7 @@ mod tests {
                     Some(q) => *q *= exp(v),
                     None => moved.position += v,
                 }
-                solver.cost(&moved, &evidence, &context)
+                solver.cost(&moved, &measurement, &context)
             };
             let numeric = (side(1e-6) - side(-1e-6)) / 2e-6;
             assert!((numeric - gradient[i]).abs() < 1e-5 * size, "{i}: {numeric} {}", gradient[i]);

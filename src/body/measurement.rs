@@ -1,11 +1,11 @@
 //! What the fit is given for one frame: landmarks in the picture and in metres, and how far to trust each.
 
 use super::Camera;
+use super::heavy_landmarks::Corrected;
 use super::initial::{self, Points};
 use super::kinematics::Skeleton;
 use super::model::Body;
-use super::opinion::Corrected;
-use crate::pose::LANDMARKS;
+use crate::pose::skeleton::*;
 use glam::{DQuat, DVec2, DVec3};
 
 /// How much a landmark counts: those the body has at nearly the same place as the network count in full.
@@ -14,11 +14,11 @@ const TRUST: [f64; LANDMARKS] = {
     let mut i = 0;
     while i < LANDMARKS {
         trust[i] = match i {
-            0 | 7 | 8 | 29..=32 => 0.6,
-            23 | 24 => 0.7,
-            19 | 20 => 0.5,
-            1..=6 | 17 | 18 => 0.4,
-            21 | 22 => 0.3,
+            NOSE | LEFT_EAR | RIGHT_EAR | LEFT_HEEL..=RIGHT_TOES => 0.6,
+            LEFT_HIP | RIGHT_HIP => 0.7,
+            LEFT_INDEX | RIGHT_INDEX => 0.5,
+            LEFT_EYE_INNER..=RIGHT_EYE_OUTER | LEFT_PINKY | RIGHT_PINKY => 0.4,
+            LEFT_THUMB | RIGHT_THUMB => 0.3,
             _ => 1.0,
         };
         i += 1;
@@ -34,17 +34,6 @@ const LEAST_VISIBILITY: f64 = 0.05;
 /// The network's errors in depth add up along a limb, so each landmark is measured from the one that it hangs on: an arm
 /// says nothing about how far the trunk leans. Limbs come out a tenth to a fifth too short, which is why lengths count little.
 const LINK_SIGMA: [f64; 2] = [0.03, 0.6];
-
-/// The landmarks from whose middle another is measured in metres.
-const fn origin(landmark: usize) -> [usize; 2] {
-    match landmark {
-        0..=10 => [11, 12],
-        13..=16 | 25..=28 => [landmark - 2; 2],
-        17..=22 => [16 - landmark % 2; 2],
-        29..=32 => [28 - landmark % 2; 2],
-        _ => [23, 24],
-    }
-}
 
 /// One landmark as seen from the landmark (or the middle of the two) that it hangs on. Indices are places in the set.
 #[derive(Debug, Clone)]
@@ -83,7 +72,7 @@ impl LandmarkSet {
         let at = |landmark| landmarks.iter().position(|&l| l == landmark).unwrap_or(0);
         let rest = initial::rest_points(&Skeleton::new(body, &[]));
         let link = |&landmark: &usize| {
-            let from = origin(landmark);
+            let from = parent(landmark);
             let length = rest[landmark].distance(rest[from[0]].midpoint(rest[from[1]]));
             Link { to: at(landmark), from: from.map(at), sigma: LINK_SIGMA[0] + LINK_SIGMA[1] * length }
         };
@@ -94,7 +83,7 @@ impl LandmarkSet {
 
 /// One frame's landmarks; lists in the order of a [`LandmarkSet`].
 #[derive(Debug, Clone)]
-pub struct Evidence {
+pub struct Measurement {
     /// Displayed pixels.
     pub pixels: Vec<DVec2>,
     /// Metres, camera axes, along each of the set's links.
@@ -109,7 +98,7 @@ pub struct Evidence {
     pub visibility: [f64; LANDMARKS],
 }
 
-impl Evidence {
+impl Measurement {
     /// Nothing seen at all.
     pub fn none(set: &LandmarkSet) -> Self {
         let count = set.landmarks.len();
@@ -129,7 +118,7 @@ impl Evidence {
         // The network sees a crop as if a camera looked straight at it, so its axes are turned from the camera's towards the viewing
         // ray. Only sideways: up and down it assumes people upright (on clips with people above the camera, turning that way as
         // well raises the residuals and makes standing people lean).
-        let torso = (pixels[11] + pixels[12] + pixels[23] + pixels[24]) / 4.0;
+        let torso = TORSO.map(|i| pixels[i]).into_iter().sum::<DVec2>() / TORSO.len() as f64;
         let aside = (torso.x - camera.center[0]) / camera.focal[0];
         let to_camera = DQuat::from_rotation_y(aside.atan());
         let points = world.map(|p| to_camera * p);

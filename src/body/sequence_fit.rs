@@ -4,9 +4,10 @@
 //! both neighbours.
 
 use super::Camera;
-use super::evidence::Evidence;
 use super::initial::{self, Points};
-use super::solve::{Context, Solver, State, turn_cost};
+use super::levenberg_marquardt::{Context, Solver, State, turn_cost};
+use super::measurement::Measurement;
+use crate::control::{Proceed, Stopped};
 use glam::{DQuat, DVec2, DVec3};
 
 /// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
@@ -26,36 +27,44 @@ const START_STEPS: usize = 10;
 const FOLLOW_STEPS: usize = 5;
 
 /// One frame with what is known of it.
-pub struct Seen {
+pub struct MeasuredFrame {
     /// Index into the track's observations.
     pub index: usize,
     /// Seconds.
     pub time: f64,
     /// What the body is fitted to.
-    pub evidence: Evidence,
+    pub measurement: Measurement,
 }
 
 /// Poses of a track, one for each frame seen.
-pub fn follow(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
-    let mut states = forward(solver, camera, seen);
-    start_anew(solver, camera, seen, &mut states);
-    refine(solver, seen, &mut states);
-    states
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn fit_sequence(
+    solver: &mut Solver,
+    camera: &Camera,
+    measured: &[MeasuredFrame],
+    proceed: Proceed<'_>,
+) -> Result<Vec<State>, Stopped> {
+    let mut states = forward(solver, camera, measured, proceed)?;
+    start_anew(solver, camera, measured, &mut states, proceed)?;
+    refine(solver, measured, &mut states, proceed)?;
+    Ok(states)
 }
 
 /// Closed-form start of one frame.
-pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, evidence: &Evidence) -> State {
-    let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &evidence.points);
-    place(solver, camera, rotations, evidence)
+pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
+    let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &measurement.points);
+    place(solver, camera, rotations, measurement)
 }
 
 /// A pose, put where it is seen.
-fn place(solver: &mut Solver, camera: &Camera, rotations: Vec<DQuat>, evidence: &Evidence) -> State {
+fn place(solver: &mut Solver, camera: &Camera, rotations: Vec<DQuat>, measurement: &Measurement) -> State {
     let points = solver.landmarks(&rotations);
-    let position = initial::position(camera, points, &evidence.pixels, &evidence.weights).unwrap_or_else(|| {
+    let position = initial::position(camera, points, &measurement.pixels, &measurement.weights).unwrap_or_else(|| {
         // From the size alone: a standing person's box has a diagonal of about 1.8 m.
-        let z = (camera.focal[0] * 1.8 / evidence.scale).clamp(0.5, 500.0);
-        let middle = evidence.pixels.iter().sum::<DVec2>() / evidence.pixels.len() as f64;
+        let z = (camera.focal[0] * 1.8 / measurement.scale).clamp(0.5, 500.0);
+        let middle = measurement.pixels.iter().sum::<DVec2>() / measurement.pixels.len() as f64;
         let aside = (middle - DVec2::from_array(camera.center)) * z;
         DVec3::new(aside.x / camera.focal[0], aside.y / camera.focal[1], z)
     });
@@ -73,23 +82,33 @@ fn position_precision(seconds: f64) -> DVec3 {
 }
 
 /// Each frame from the one before.
-fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
+fn forward(
+    solver: &mut Solver,
+    camera: &Camera,
+    measured: &[MeasuredFrame],
+    proceed: Proceed<'_>,
+) -> Result<Vec<State>, Stopped> {
     let rest = initial::rest_points(solver.skeleton());
-    let mut states: Vec<State> = Vec::with_capacity(seen.len());
+    let mut states: Vec<State> = Vec::with_capacity(measured.len());
     // The last frame on which the body was elsewhere than expected: its way there is no velocity.
     let mut arrived = 0;
-    for (i, frame) in seen.iter().enumerate() {
-        let before = i.checked_sub(1).filter(|&b| frame.time - seen[b].time <= MEMORY);
+    for (i, frame) in measured.iter().enumerate() {
+        proceed()?;
+        let before = i.checked_sub(1).filter(|&b| frame.time - measured[b].time <= MEMORY);
         let Some(b) = before else {
-            let mut state = start(solver, camera, &rest, &frame.evidence);
-            solver.solve(&mut state, &frame.evidence, &Context::default(), START_STEPS);
+            let mut state = start(solver, camera, &rest, &frame.measurement);
+            solver.solve(&mut state, &frame.measurement, &Context::default(), START_STEPS);
             states.push(state);
             continue;
         };
-        let step = frame.time - seen[b].time;
+        let step = frame.time - measured[b].time;
         let velocity = match b.checked_sub(1) {
-            Some(a) if b > arrived && seen[b].time - seen[a].time <= MEMORY && seen[b].time > seen[a].time => {
-                (states[b].position - states[a].position) / (seen[b].time - seen[a].time)
+            Some(a)
+                if b > arrived
+                    && measured[b].time - measured[a].time <= MEMORY
+                    && measured[b].time > measured[a].time =>
+            {
+                (states[b].position - states[a].position) / (measured[b].time - measured[a].time)
             }
             _ => DVec3::ZERO,
         };
@@ -97,40 +116,46 @@ fn forward(solver: &mut Solver, camera: &Camera, seen: &[Seen]) -> Vec<State> {
         let context = Context {
             neighbours: vec![(&states[b].rotations, rotation_precision(step))],
             position: Some((expected, position_precision(step))),
-            planted: Vec::new(),
+            contacts: Vec::new(),
         };
         // Usually the frame before is the better start, but not when the body moved far since.
         let mut near = states[b].clone();
-        solver.solve(&mut near, &frame.evidence, &context, FOLLOW_STEPS);
+        solver.solve(&mut near, &frame.measurement, &context, FOLLOW_STEPS);
         solver.set_reach(WIDE);
-        let mut far = start(solver, camera, &rest, &frame.evidence);
-        if solver.cost(&near, &frame.evidence, &context) < solver.cost(&far, &frame.evidence, &context) {
+        let mut far = start(solver, camera, &rest, &frame.measurement);
+        if solver.cost(&near, &frame.measurement, &context) < solver.cost(&far, &frame.measurement, &context) {
             far = near.clone();
         }
-        solver.solve(&mut far, &frame.evidence, &context, 3);
+        solver.solve(&mut far, &frame.measurement, &context, 3);
         solver.set_reach(1.0);
-        solver.solve(&mut far, &frame.evidence, &context, FOLLOW_STEPS);
+        solver.solve(&mut far, &frame.measurement, &context, FOLLOW_STEPS);
         // Where the body was expected has no say here: once lost, it would stay lost.
         let free = Context { position: None, ..context };
-        let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.evidence, &free);
+        let cost = |solver: &mut Solver, state: &State| solver.cost(state, &frame.measurement, &free);
         let mut state = if cost(solver, &near) <= cost(solver, &far) { near } else { far };
-        if solver.is_elsewhere(&state, &frame.evidence) {
-            state = place(solver, camera, state.rotations, &frame.evidence);
-            solver.solve(&mut state, &frame.evidence, &free, START_STEPS);
+        if solver.is_elsewhere(&state, &frame.measurement) {
+            state = place(solver, camera, state.rotations, &frame.measurement);
+            solver.solve(&mut state, &frame.measurement, &free, START_STEPS);
             arrived = i;
         }
         states.push(state);
     }
-    states
+    Ok(states)
 }
 
 /// Solves each frame again, given both its neighbours, from the last to the first.
-fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
-    for i in (0..seen.len()).rev() {
-        let near = |n: &usize| *n < seen.len() && (seen[*n].time - seen[i].time).abs() <= MEMORY;
+fn refine(
+    solver: &mut Solver,
+    measured: &[MeasuredFrame],
+    states: &mut [State],
+    proceed: Proceed<'_>,
+) -> Result<(), Stopped> {
+    for i in (0..measured.len()).rev() {
+        proceed()?;
+        let near = |n: &usize| *n < measured.len() && (measured[*n].time - measured[i].time).abs() <= MEMORY;
         let neighbours: Vec<usize> = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter(near).collect();
         let mut state = states[i].clone();
-        let step = |n: usize| (seen[n].time - seen[i].time).abs();
+        let step = |n: usize| (measured[n].time - measured[i].time).abs();
         let position = match neighbours[..] {
             [a, b] => {
                 let part = step(a) / (step(a) + step(b)).max(1e-9);
@@ -143,48 +168,61 @@ fn refine(solver: &mut Solver, seen: &[Seen], states: &mut [State]) {
         let context = Context {
             neighbours: neighbours.iter().map(|&n| (&states[n].rotations[..], rotation_precision(step(n)))).collect(),
             position,
-            planted: Vec::new(),
+            contacts: Vec::new(),
         };
-        solver.solve(&mut state, &seen[i].evidence, &context, 3);
+        solver.solve(&mut state, &measured[i].measurement, &context, 3);
         states[i] = state;
     }
+    Ok(())
 }
 
 /// Mends wrong turns: someone who turns round faster than the forward pass follows is given a body that is twisted or
 /// faces the wrong way, until they turn back. In each stretch that is badly explained a body is started from nothing
 /// where that helps most and followed both ways for as long as it explains the frames better; it is kept where
 /// the whole, with the turns into it and out of it, is likelier.
-fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut [State]) {
+fn start_anew(
+    solver: &mut Solver,
+    camera: &Camera,
+    measured: &[MeasuredFrame],
+    states: &mut [State],
+    proceed: Proceed<'_>,
+) -> Result<(), Stopped> {
+    proceed()?;
     let alone = Context::default();
     let rest = initial::rest_points(solver.skeleton());
     let mut costs: Vec<f64> =
-        seen.iter().zip(&*states).map(|(s, state)| solver.cost(state, &s.evidence, &alone)).collect();
+        measured.iter().zip(&*states).map(|(s, state)| solver.cost(state, &s.measurement, &alone)).collect();
     let mut sorted = costs.clone();
     let middle = sorted.len() / 2;
     let usual = *sorted.select_nth_unstable_by(middle, f64::total_cmp).1;
     let mut next = 0;
-    while let Some(first) = (next..seen.len()).find(|&i| costs[i] > LOST * usual) {
-        let end = (first..seen.len()).find(|&i| costs[i] <= LOST * usual).unwrap_or(seen.len());
+    while let Some(first) = (next..measured.len()).find(|&i| costs[i] > LOST * usual) {
+        let end = (first..measured.len()).find(|&i| costs[i] <= LOST * usual).unwrap_or(measured.len());
         next = end;
-        let best = (first..end)
-            .map(|i| {
-                let mut state = start(solver, camera, &rest, &seen[i].evidence);
-                let cost = solver.solve(&mut state, &seen[i].evidence, &alone, START_STEPS);
-                (i, state, cost)
-            })
-            .min_by(|a, b| (a.2 - costs[a.0]).total_cmp(&(b.2 - costs[b.0])));
+        let mut best: Option<(usize, State, f64)> = None;
+        for i in first..end {
+            proceed()?;
+            let mut state = start(solver, camera, &rest, &measured[i].measurement);
+            let cost = solver.solve(&mut state, &measured[i].measurement, &alone, START_STEPS);
+            let helps_more =
+                |best: &(usize, State, f64)| (cost - costs[i]).total_cmp(&(best.2 - costs[best.0])).is_lt();
+            if best.as_ref().is_none_or(helps_more) {
+                best = Some((i, state, cost));
+            }
+        }
         let Some((seed, state, cost)) = best.filter(|(i, _, cost)| *cost < costs[*i]) else { continue };
-        let (before, before_costs) = follow_from(solver, seen, &costs, (seed, &state), (0..seed).rev());
-        let (after, after_costs) = follow_from(solver, seen, &costs, (seed, &state), seed + 1..seen.len());
+        let (before, before_costs) = follow_from(solver, measured, &costs, (seed, &state), (0..seed).rev(), proceed)?;
+        let (after, after_costs) =
+            follow_from(solver, measured, &costs, (seed, &state), seed + 1..measured.len(), proceed)?;
         let from = seed - before.len();
         let new: Vec<State> = before.into_iter().rev().chain([state]).chain(after).collect();
         let new_costs: Vec<f64> = before_costs.into_iter().rev().chain([cost]).chain(after_costs).collect();
         let to = from + new.len();
         let (old, new_or_old) = (|i: usize| &states[i], |i: usize| new.get(i.wrapping_sub(from)).unwrap_or(&states[i]));
         // With the turns into the stretch and out of it.
-        let joints = from.max(1)..(to + 1).min(seen.len());
-        let old_turns: f64 = joints.clone().map(|i| turn(seen, i, old(i - 1), old(i))).sum();
-        let new_turns: f64 = joints.map(|i| turn(seen, i, new_or_old(i - 1), new_or_old(i))).sum();
+        let joints = from.max(1)..(to + 1).min(measured.len());
+        let old_turns: f64 = joints.clone().map(|i| turn(measured, i, old(i - 1), old(i))).sum();
+        let new_turns: f64 = joints.map(|i| turn(measured, i, new_or_old(i - 1), new_or_old(i))).sum();
         let [old_cost, new_cost] = [&costs[from..to], &new_costs].map(|costs| costs.iter().sum::<f64>());
         if new_cost + new_turns < old_cost + old_turns {
             states[from..to].clone_from_slice(&new);
@@ -192,21 +230,24 @@ fn start_anew(solver: &mut Solver, camera: &Camera, seen: &[Seen], states: &mut 
             next = next.max(to);
         }
     }
+    Ok(())
 }
 
 /// Follows a body from a frame along `frames` for as long as it explains them better than the `costs` of those there
 /// are. Gives poses and costs in the order of `frames`.
 fn follow_from(
     solver: &mut Solver,
-    seen: &[Seen],
+    measured: &[MeasuredFrame],
     costs: &[f64],
     (mut last, state): (usize, &State),
     frames: impl Iterator<Item = usize>,
-) -> (Vec<State>, Vec<f64>) {
+    proceed: Proceed<'_>,
+) -> Result<(Vec<State>, Vec<f64>), Stopped> {
     let mut state = state.clone();
     let (mut states, mut new_costs) = (Vec::new(), Vec::new());
     for i in frames {
-        let step = (seen[i].time - seen[last].time).abs();
+        proceed()?;
+        let step = (measured[i].time - measured[last].time).abs();
         if step > MEMORY {
             break;
         }
@@ -214,10 +255,10 @@ fn follow_from(
         let context = Context {
             neighbours: vec![(&neighbour.rotations, rotation_precision(step))],
             position: Some((neighbour.position, position_precision(step))),
-            planted: Vec::new(),
+            contacts: Vec::new(),
         };
-        solver.solve(&mut state, &seen[i].evidence, &context, FOLLOW_STEPS);
-        let cost = solver.cost(&state, &seen[i].evidence, &Context::default());
+        solver.solve(&mut state, &measured[i].measurement, &context, FOLLOW_STEPS);
+        let cost = solver.cost(&state, &measured[i].measurement, &Context::default());
         if cost >= costs[i] {
             break;
         }
@@ -225,11 +266,11 @@ fn follow_from(
         new_costs.push(cost);
         last = i;
     }
-    (states, new_costs)
+    Ok((states, new_costs))
 }
 
 /// What it costs to turn from one pose to the next.
-fn turn(seen: &[Seen], index: usize, before: &State, after: &State) -> f64 {
-    let step = seen[index].time - seen[index - 1].time;
+fn turn(measured: &[MeasuredFrame], index: usize, before: &State, after: &State) -> f64 {
+    let step = measured[index].time - measured[index - 1].time;
     if step > MEMORY { 0.0 } else { turn_cost(&before.rotations, &after.rotations, rotation_precision(step)) }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use glam::DVec2;
 
 use super::{
-    PoseError, Region, Runtime,
+    PoseError, RotatedRegion, Runtime,
     crop::{Border, Picture},
-    finder::overlap,
+    person_detector::overlap,
     runtime::{Opened, output, sigmoid},
 };
 
@@ -31,7 +31,7 @@ pub struct Window {
 
 /// One person as the detector sees them, in displayed pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Detection {
+pub struct RegionDetection {
     /// Left, top, right, bottom (of the face and shoulders).
     pub bounds: [f32; 4],
     /// Middle of the hips, a point on the circle round the whole body, and the same for the upper body.
@@ -40,13 +40,13 @@ pub struct Detection {
     pub score: f32,
 }
 
-impl Detection {
+impl RegionDetection {
     /// Where the landmark network should look.
-    pub fn region(&self) -> Region {
-        Region::from_circle(self.keypoints[0], self.keypoints[1])
+    pub fn region(&self) -> RotatedRegion {
+        RotatedRegion::from_circle(self.keypoints[0], self.keypoints[1])
     }
 
-    fn blend(&mut self, other: &Detection, share: f32) {
+    fn blend(&mut self, other: &RegionDetection, share: f32) {
         let mix = |a: &mut f32, b: f32| *a += share * (b - *a);
         self.bounds.iter_mut().zip(other.bounds).for_each(|(a, b)| mix(a, b));
         self.keypoints.as_flattened_mut().iter_mut().zip(other.keypoints.as_flattened()).for_each(|(a, b)| mix(a, *b));
@@ -55,7 +55,7 @@ impl Detection {
 
 /// Weighted non-maximum suppression as MediaPipe does it: each group that overlaps its best member becomes the mean of
 /// its members, weighted by score, with the best score. Best first.
-pub fn merge(mut found: Vec<Detection>) -> Vec<Detection> {
+pub fn merge(mut found: Vec<RegionDetection>) -> Vec<RegionDetection> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept = Vec::new();
     while let Some(best) = found.first().copied() {
@@ -91,13 +91,13 @@ fn anchors() -> Vec<[f32; 2]> {
 }
 
 /// The detector network of one worker.
-pub struct Detector {
+pub struct RegionDetector {
     network: Opened,
     anchors: Vec<[f32; 2]>,
     input: Vec<f32>,
 }
 
-impl Detector {
+impl RegionDetector {
     /// Opens the network.
     ///
     /// # Errors
@@ -110,9 +110,9 @@ impl Detector {
     ///
     /// # Errors
     /// When the network fails.
-    pub fn detect(&mut self, picture: &Picture<'_>, window: Window) -> Result<Vec<Detection>, PoseError> {
+    pub fn detect(&mut self, picture: &Picture<'_>, window: Window) -> Result<Vec<RegionDetection>, PoseError> {
         let half = DVec2::splat(window.side / 2.0);
-        let square = Region { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
+        let square = RotatedRegion { center: DVec2::new(window.x, window.y) + half, side: window.side, rotation: 0.0 };
         self.input.clear();
         picture.crop(&square, SIZE, Border::Fill(0.0), [-1.0, 1.0], &mut self.input);
         let anchors = &self.anchors;
@@ -126,7 +126,7 @@ impl Detector {
 }
 
 /// What an anchor says: [`VALUES`] numbers in the input's pixels, relative to it.
-fn detection(score: f32, raw: &[f32], anchor: [f32; 2], window: &Window) -> Option<Detection> {
+fn detection(score: f32, raw: &[f32], anchor: [f32; 2], window: &Window) -> Option<RegionDetection> {
     let side = window.side as f32;
     let place = |x: f32, y: f32| [window.x as f32 + side * x, window.y as f32 + side * y];
     let point = |i: usize| [raw[i] / SIZE as f32 + anchor[0], raw[i + 1] / SIZE as f32 + anchor[1]];
@@ -136,7 +136,7 @@ fn detection(score: f32, raw: &[f32], anchor: [f32; 2], window: &Window) -> Opti
     let ([x, y], w, h) = (point(0), raw[2] / SIZE as f32 / 2.0, raw[3] / SIZE as f32 / 2.0);
     let ([left, top], [right, bottom]) = (place(x - w, y - h), place(x + w, y + h));
     let keypoints = [4, 6, 8, 10].map(point).map(|[x, y]| place(x, y));
-    Some(Detection { bounds: [left, top, right, bottom], keypoints, score })
+    Some(RegionDetection { bounds: [left, top, right, bottom], keypoints, score })
 }
 
 #[cfg(test)]
@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn overlapping_finds_become_their_weighted_mean() {
-        let at = |x: f32, score: f32| Detection { bounds: [x, 0.0, x + 10.0, 10.0], keypoints: [[x; 2]; 4], score };
+        let at =
+            |x: f32, score: f32| RegionDetection { bounds: [x, 0.0, x + 10.0, 10.0], keypoints: [[x; 2]; 4], score };
         let merged = merge(vec![at(2.0, 0.5), at(0.0, 1.0), at(50.0, 0.7)]);
         assert_eq!(merged.len(), 2);
         assert!((merged[0].keypoints[0][0] - 2.0 / 3.0).abs() < 1e-5);

@@ -6,7 +6,7 @@ use std::{f64::consts::FRAC_PI_2, path::Path};
 use glam::{DAffine2, DMat2, DVec2, Vec2};
 
 use super::{
-    PoseError, Region, Runtime,
+    PoseError, RotatedRegion, Runtime,
     crop::{Border, Picture},
     runtime::{Opened, output},
     wrap_angle,
@@ -16,7 +16,7 @@ use super::{
 const STRIDES: [usize; 3] = [8, 16, 32];
 /// The input's sides are multiples of this.
 const MULTIPLE: f64 = 32.0;
-/// Pixels of the input, whatever its shape, and for a coarse view.
+/// Pixels of the input, whatever its shape, and for a coarse tile.
 const AREA: f64 = 416.0 * 256.0;
 const COARSE_AREA: f64 = 320.0 * 192.0;
 const MIN_SCORE: f32 = 0.3;
@@ -27,7 +27,7 @@ const GREY: f32 = 114.0 / 255.0;
 
 /// A rectangle of displayed pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct View {
+pub struct Tile {
     /// Left edge.
     pub x: f64,
     /// Top edge.
@@ -42,18 +42,18 @@ pub struct View {
     pub quarter_turns: u8,
 }
 
-impl View {
+impl Tile {
     /// The whole picture.
     pub fn whole([width, height]: [u32; 2]) -> Self {
         Self { x: 0.0, y: 0.0, width: f64::from(width), height: f64::from(height), is_coarse: false, quarter_turns: 0 }
     }
 
-    /// `parts` times `parts` views that cover the picture and overlap by a quarter; none where they would only magnify.
-    pub fn parts(display: [u32; 2], parts: u32) -> impl Iterator<Item = Self> {
+    /// `parts` times `parts` tiles that cover the picture and overlap by a quarter; none where they would only magnify.
+    pub fn grid(display: [u32; 2], parts: u32) -> impl Iterator<Item = Self> {
         let [width, height] = display.map(f64::from);
         let share = 1.0 / (1.0 + 0.75 * f64::from(parts - 1));
         let step = 0.75 * share;
-        let view = move |i: u32| Self {
+        let tile = move |i: u32| Self {
             x: f64::from(i % parts) * step * width,
             y: f64::from(i / parts) * step * height,
             width: share * width,
@@ -61,7 +61,7 @@ impl View {
             is_coarse: false,
             quarter_turns: 0,
         };
-        (0..parts * parts).map(view).filter(|view| view.scale() >= FINEST)
+        (0..parts * parts).map(tile).filter(|tile| tile.scale() >= FINEST)
     }
 
     /// Displayed pixels of a pixel of the network's input.
@@ -79,7 +79,7 @@ impl View {
         if self.is_lying() { [self.height, self.width] } else { [self.width, self.height] }
     }
 
-    /// Whether somebody with these bounds is whole in the view, and large enough there to be found.
+    /// Whether somebody with these bounds is whole in the tile, and large enough there to be found.
     pub fn shows(&self, [left, top, right, bottom]: [f32; 4]) -> bool {
         let [left, top, right, bottom] = [left, top, right, bottom].map(f64::from);
         let is_inside =
@@ -88,11 +88,11 @@ impl View {
         is_inside && tall >= VISIBLE * self.scale()
     }
 
-    /// Whether a figure reaches the edge of the view where the picture goes on: then it may be part of a person.
-    fn cuts(&self, figure: &Figure, display: [u32; 2]) -> bool {
+    /// Whether a detection reaches the edge of the tile where the picture goes on: then it may be part of a person.
+    fn cuts(&self, detection: &PersonDetection, display: [u32; 2]) -> bool {
         let [width, height] = display.map(f64::from);
         let margin = 2.0 * self.scale();
-        let [left, top, right, bottom] = figure.bounds.map(f64::from);
+        let [left, top, right, bottom] = detection.bounds.map(f64::from);
         let (end_x, end_y) = (self.x + self.width, self.y + self.height);
         (self.x > 0.0 && left < self.x + margin)
             || (self.y > 0.0 && top < self.y + margin)
@@ -101,30 +101,30 @@ impl View {
     }
 }
 
-/// Displayed pixels of a pixel of the input below which a view only magnifies.
+/// Displayed pixels of a pixel of the input below which a tile only magnifies.
 const FINEST: f64 = 0.5;
 /// Height in the network's input from which on people are found most times.
 const VISIBLE: f64 = 64.0;
 
 /// What is visible of one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figure {
+pub struct PersonDetection {
     /// Left, top, right, bottom in displayed pixels.
     pub bounds: [f32; 4],
     /// Probability.
     pub score: f32,
-    /// Quarter turns (0..=3) clockwise from standing, as the view was in which they were found.
+    /// Quarter turns (0..=3) clockwise from standing, as the tile was in which they were found.
     pub quarter_turns: u8,
 }
 
-impl Figure {
+impl PersonDetection {
     /// Where the landmark network should look if all of a person is in the box, stretched out along it.
-    pub fn region(&self) -> Region {
+    pub fn region(&self) -> RotatedRegion {
         let [left, top, right, bottom] = self.bounds.map(f64::from);
         let size = DVec2::new(right - left, bottom - top);
         let down = down(self.quarter_turns);
         let center = DVec2::new(left, top).midpoint(DVec2::new(right, bottom)) + (HIPS - 0.5) * down * size;
-        Region { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: self.rotation() }
+        RotatedRegion { center, side: SIDE_PER_HEIGHT * size.max_element(), rotation: self.rotation() }
     }
 
     /// Radians clockwise from standing, -π..=π.
@@ -150,21 +150,21 @@ pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     shared / (area(a) + area(b) - shared).max(1e-6)
 }
 
-/// Width and height of the network's input for a view: its shape as nearly as the multiples allow.
-fn input_size(view: &View) -> [usize; 2] {
-    let area = if view.is_coarse { COARSE_AREA } else { AREA };
-    let scale = (area / (view.width * view.height)).sqrt();
+/// Width and height of the network's input for a tile: its shape as nearly as the multiples allow.
+fn input_size(tile: &Tile) -> [usize; 2] {
+    let area = if tile.is_coarse { COARSE_AREA } else { AREA };
+    let scale = (area / (tile.width * tile.height)).sqrt();
     // A strip is looked at with empty space beside it rather than with pixels without end.
-    view.turned_size().map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
+    tile.turned_size().map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
 }
 
-/// The person finder of one worker.
-pub struct Finder {
+/// The person detector of one worker.
+pub struct PersonDetector {
     network: Opened,
     input: Vec<f32>,
 }
 
-impl Finder {
+impl PersonDetector {
     /// Opens the network.
     ///
     /// # Errors
@@ -173,14 +173,14 @@ impl Finder {
         Ok(Self { network: runtime.open(model)?, input: Vec::new() })
     }
 
-    /// People in a view, best first.
+    /// People in a tile, best first.
     ///
     /// # Errors
     /// When the network fails.
-    pub fn find(&mut self, picture: &Picture<'_>, view: View) -> Result<Vec<Figure>, PoseError> {
-        let ([columns, rows], scale) = (input_size(&view), view.scale());
-        let middle = DVec2::new(view.x + view.width / 2.0, view.y + view.height / 2.0);
-        let (down, half) = (down(view.quarter_turns), DVec2::new(columns as f64, rows as f64) / 2.0);
+    pub fn detect(&mut self, picture: &Picture<'_>, tile: Tile) -> Result<Vec<PersonDetection>, PoseError> {
+        let ([columns, rows], scale) = (input_size(&tile), tile.scale());
+        let middle = DVec2::new(tile.x + tile.width / 2.0, tile.y + tile.height / 2.0);
+        let (down, half) = (down(tile.quarter_turns), DVec2::new(columns as f64, rows as f64) / 2.0);
         let turn = DMat2::from_cols(DVec2::new(down.y, -down.x), down);
         // From corners of input pixels to those of displayed ones.
         let to_display = DAffine2::from_mat2_translation(turn * scale, middle - turn * half * scale);
@@ -195,16 +195,16 @@ impl Finder {
             let (scores, distances) = (output(outputs, "scores", cells)?, output(outputs, "distances", cells * 4)?);
             Ok(boxes(scores, distances, [columns, rows]))
         })?;
-        let mut found: Vec<Figure> = found
+        let mut found: Vec<PersonDetection> = found
             .into_iter()
             .map(|([x0, y0, x1, y1], score)| {
                 let [a, b] =
                     [[x0, y0], [x1, y1]].map(|corner| to_display.transform_point2(Vec2::from(corner).as_dvec2()));
                 let [low, high] = [a.min(b).as_vec2(), a.max(b).as_vec2()];
-                Figure { bounds: [low.x, low.y, high.x, high.y], score, quarter_turns: view.quarter_turns }
+                PersonDetection { bounds: [low.x, low.y, high.x, high.y], score, quarter_turns: tile.quarter_turns }
             })
             .collect();
-        found.retain(|figure| !view.cuts(figure, picture.geometry.display));
+        found.retain(|detection| !tile.cuts(detection, picture.geometry.display));
         Ok(best(found))
     }
 }
@@ -225,13 +225,13 @@ fn boxes(scores: &[f32], distances: &[f32], [columns, rows]: [usize; 2]) -> Vec<
     found
 }
 
-/// Non-maximum suppression, of one view's figures or of several views'. Best first.
-pub fn best(mut found: Vec<Figure>) -> Vec<Figure> {
+/// Non-maximum suppression, of one tile's detections or of several tiles'. Best first.
+pub fn best(mut found: Vec<PersonDetection>) -> Vec<PersonDetection> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut kept: Vec<Figure> = Vec::new();
-    for figure in found {
-        if kept.iter().all(|k| overlap(&k.bounds, &figure.bounds) <= SAME) {
-            kept.push(figure);
+    let mut kept: Vec<PersonDetection> = Vec::new();
+    for detection in found {
+        if kept.iter().all(|k| overlap(&k.bounds, &detection.bounds) <= SAME) {
+            kept.push(detection);
         }
     }
     kept
@@ -243,51 +243,51 @@ mod tests {
 
     #[test]
     fn the_input_has_the_views_shape() {
-        let size = |w: u32, h: u32| input_size(&View::whole([w, h]));
+        let size = |w: u32, h: u32| input_size(&Tile::whole([w, h]));
         assert_eq!(size(1920, 1080), [448, 256]);
         assert_eq!(size(1080, 1920), [256, 448]);
         assert_eq!(size(500, 500), [320, 320]);
         assert_eq!(size(10, 10_000), [128, 832]);
-        let whole = View::whole([1920, 1080]);
-        assert_eq!(input_size(&View { is_coarse: true, ..whole }), [320, 192]);
-        assert_eq!(input_size(&View { quarter_turns: 3, ..whole }), [256, 448]);
+        let whole = Tile::whole([1920, 1080]);
+        assert_eq!(input_size(&Tile { is_coarse: true, ..whole }), [320, 192]);
+        assert_eq!(input_size(&Tile { quarter_turns: 3, ..whole }), [256, 448]);
     }
 
     #[test]
     fn parts_cover_the_picture_and_show_whole_people_only() {
         let display = [1280, 720];
-        let shown = |bounds| View::parts(display, 2).map(|q| q.shows(bounds)).collect::<Vec<_>>();
+        let shown = |bounds| Tile::grid(display, 2).map(|q| q.shows(bounds)).collect::<Vec<_>>();
         assert_eq!(shown([10.0, 10.0, 50.0, 130.0]), [true, false, false, false]);
         assert_eq!(shown([600.0, 300.0, 650.0, 420.0]), [false; 4], "each would cut it");
         assert_eq!(shown([1200.0, 590.0, 1270.0, 719.0]), [false, false, false, true]);
-        assert!(!View::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
-        let lying = View { quarter_turns: 1, ..View::whole(display) };
+        assert!(!Tile::whole(display).shows([10.0, 10.0, 50.0, 130.0]), "too small there");
+        let lying = Tile { quarter_turns: 1, ..Tile::whole(display) };
         assert!(lying.shows([10.0, 10.0, 400.0, 90.0]) && !lying.shows([10.0, 10.0, 90.0, 400.0]));
-        let last = View::parts(display, 4).last().unwrap();
+        let last = Tile::grid(display, 4).last().unwrap();
         assert!((last.x + last.width - 1280.0).abs() < 1e-9 && (last.y + last.height - 720.0).abs() < 1e-9);
-        assert_eq!(View::parts([320, 240], 4).count(), 0, "they would only magnify");
-        let first = View::parts(display, 2).next().unwrap();
-        let cut = |bounds| first.cuts(&Figure { bounds, score: 1.0, quarter_turns: 0 }, display);
+        assert_eq!(Tile::grid([320, 240], 4).count(), 0, "they would only magnify");
+        let first = Tile::grid(display, 2).next().unwrap();
+        let cut = |bounds| first.cuts(&PersonDetection { bounds, score: 1.0, quarter_turns: 0 }, display);
         assert!(cut([600.0, 10.0, 730.0, 110.0]) && !cut([0.0, 0.0, 40.0, 110.0]));
     }
 
     #[test]
     fn of_boxes_that_overlap_the_best_stays() {
-        let at = |x: f32, score: f32| Figure { bounds: [x, 0.0, x + 10.0, 20.0], score, quarter_turns: 0 };
+        let at = |x: f32, score: f32| PersonDetection { bounds: [x, 0.0, x + 10.0, 20.0], score, quarter_turns: 0 };
         assert_eq!(best(vec![at(1.0, 0.5), at(0.0, 0.9), at(6.0, 0.6)]), [at(0.0, 0.9), at(6.0, 0.6)]);
     }
 
     #[test]
     fn an_upright_person_fits_the_region() {
-        let figure = Figure { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0, quarter_turns: 0 };
-        let region = figure.region();
+        let detection = PersonDetection { bounds: [90.0, 0.0, 110.0, 100.0], score: 1.0, quarter_turns: 0 };
+        let region = detection.region();
         assert_eq!((region.center, region.rotation), (DVec2::new(100.0, 52.0), 0.0));
         assert!(region.side > 120.0 && region.side < 160.0);
 
         // Head to the right: the hips are a little left of the middle.
-        let lying = Figure { bounds: [0.0, 90.0, 100.0, 110.0], score: 1.0, quarter_turns: 1 }.region();
+        let lying = PersonDetection { bounds: [0.0, 90.0, 100.0, 110.0], score: 1.0, quarter_turns: 1 }.region();
         assert_eq!((lying.center, lying.rotation, lying.side), (DVec2::new(48.0, 100.0), FRAC_PI_2, region.side));
-        let hanging = Figure { quarter_turns: 2, ..figure }.region();
+        let hanging = PersonDetection { quarter_turns: 2, ..detection }.region();
         assert_eq!(hanging.center, DVec2::new(100.0, 48.0));
     }
 }

@@ -1,7 +1,7 @@
 //! Frames on which the network saw something else for a moment.
 
 use super::Track;
-use crate::pose::{JOINTS, Landmarks};
+use crate::pose::{Landmarks, skeleton::JOINTS};
 
 /// At most so many frames in a row are a glitch; a person can really do what takes longer.
 const LONGEST: usize = 2;
@@ -12,22 +12,22 @@ const SUDDEN: f32 = 2.0;
 
 /// Takes out the finds that lie far from what the frames before and after agree on: a gap is bridged better than a
 /// glitch is fitted. Gives how many there were.
-pub fn drop_glitches(track: &mut Track) -> usize {
+pub fn drop_outliers(track: &mut Track) -> usize {
     let mut dropped = 0;
     for length in 1..=LONGEST {
-        for first in 1..track.observations.len().saturating_sub(length) {
-            let marks = |i: usize| track.observations[i].as_ref().map(|o| &o.landmarks);
+        for first in 1..track.frames.len().saturating_sub(length) {
+            let marks = |i: usize| track.frames[i].as_ref().map(|o| &o.landmarks);
             let (Some(before), Some(after)) = (marks(first - 1), marks(first + length)) else { continue };
             let moved = distance(before, before, after, 1.0);
-            let is_glitch = |i: usize| {
+            let is_outlier = |i: usize| {
                 let share = (i + 1 - first) as f32 / (length + 1) as f32;
                 marks(i).is_some_and(|found| {
                     let off = distance(found, before, after, share);
                     off > FAR && off > SUDDEN * moved
                 })
             };
-            if (first..first + length).all(is_glitch) {
-                track.observations[first..first + length].fill(None);
+            if (first..first + length).all(is_outlier) {
+                track.frames[first..first + length].fill(None);
                 dropped += length;
             }
         }
@@ -47,21 +47,21 @@ fn distance(found: &Landmarks, before: &Landmarks, after: &Landmarks, share: f32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::{Observation, synthetic};
+    use crate::track::{TrackFrame, synthetic};
 
     fn track(middles: &[f32]) -> Track {
         let seen = |&x: &f32| {
             let landmarks = synthetic::person([x, 200.0], 150.0);
-            Some(Observation { landmarks, second_opinion: None, uncertain: false })
+            Some(TrackFrame { landmarks, heavy_landmarks: None, uncertain: false })
         };
-        Track { id: 1, first_frame: 0, observations: middles.iter().map(seen).collect() }
+        Track { id: 1, first_frame: 0, frames: middles.iter().map(seen).collect() }
     }
 
     #[test]
     fn what_jumps_away_and_back_is_taken_out() {
         let mut glitch = track(&[100.0, 102.0, 180.0, 106.0, 108.0, 30.0, 31.0, 114.0, 116.0]);
-        assert_eq!(drop_glitches(&mut glitch), 3);
-        let gone: Vec<usize> = (0..9).filter(|&i| glitch.observations[i].is_none()).collect();
+        assert_eq!(drop_outliers(&mut glitch), 3);
+        let gone: Vec<usize> = (0..9).filter(|&i| glitch.frames[i].is_none()).collect();
         assert_eq!(gone, [2, 5, 6]);
     }
 
@@ -70,6 +70,6 @@ mod tests {
         let mut fast = track(&[100.0, 140.0, 180.0, 220.0, 260.0]);
         let mut turning = track(&[100.0, 130.0, 150.0, 140.0, 110.0, 80.0]);
         let mut lasting = track(&[100.0, 100.0, 200.0, 200.0, 200.0, 200.0]);
-        assert_eq!(drop_glitches(&mut fast) + drop_glitches(&mut turning) + drop_glitches(&mut lasting), 0);
+        assert_eq!(drop_outliers(&mut fast) + drop_outliers(&mut turning) + drop_outliers(&mut lasting), 0);
     }
 }

@@ -7,8 +7,10 @@
 //! there only frames very near an opinion are corrected.
 
 use super::initial::Points;
-use crate::pose::{LANDMARKS, Landmarks};
-use crate::track::Observation;
+use crate::control::{Proceed, Stopped};
+use crate::pose::Landmarks;
+use crate::pose::skeleton::{BELOW_HEAD, LANDMARKS};
+use crate::track::TrackFrame;
 use glam::{DVec2, DVec3};
 
 /// Seconds after which the difference in metres is forgotten to 1/e.
@@ -36,7 +38,7 @@ pub struct Corrected {
 }
 
 /// A frame where both networks looked.
-struct Opinion {
+struct HeavyDifference {
     time: f64,
     index: usize,
     world: Points,
@@ -52,10 +54,10 @@ fn plain(seen: &Landmarks) -> Corrected {
 }
 
 /// What the better network says of a frame, without its strays.
-fn opinion(observations: &[Option<Observation>], index: usize) -> Option<Corrected> {
-    let seen = observations[index].as_ref()?;
-    let (first, mut second) = (plain(&seen.landmarks), plain(seen.second_opinion.as_ref()?));
-    let around = |i: Option<usize>| Some(plain(&observations.get(i?)?.as_ref()?.landmarks));
+fn opinion(frames: &[Option<TrackFrame>], index: usize) -> Option<Corrected> {
+    let seen = frames[index].as_ref()?;
+    let (first, mut second) = (plain(&seen.landmarks), plain(seen.heavy_landmarks.as_ref()?));
+    let around = |i: Option<usize>| Some(plain(&frames.get(i?)?.as_ref()?.landmarks));
     let (Some(before), Some(after)) = (around(index.checked_sub(1)), around(Some(index + 1))) else {
         return Some(second);
     };
@@ -71,55 +73,69 @@ fn opinion(observations: &[Option<Observation>], index: usize) -> Option<Correct
 }
 
 /// Landmarks of every frame that has any; `times` in seconds, one an observation.
-pub fn correct(times: &[f64], observations: &[Option<Observation>]) -> Vec<Option<Corrected>> {
-    let opinions: Vec<Opinion> = observations
-        .iter()
-        .enumerate()
-        .filter_map(|(index, o)| {
-            let o = o.as_ref()?;
-            let (first, second) = (plain(&o.landmarks), opinion(observations, index)?);
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each frame, says so.
+pub fn correct(
+    times: &[f64],
+    frames: &[Option<TrackFrame>],
+    proceed: Proceed<'_>,
+) -> Result<Vec<Option<Corrected>>, Stopped> {
+    let mut differences: Vec<HeavyDifference> = Vec::new();
+    for index in 0..frames.len() {
+        proceed()?;
+        let found = || {
+            let o = frames[index].as_ref()?;
+            let (first, second) = (plain(&o.landmarks), opinion(frames, index)?);
             let difference = |i: usize| second.pixels[i] - first.pixels[i];
             let size = size(&second.pixels);
-            let apart = (11..LANDMARKS).filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
+            let apart = BELOW_HEAD.filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
             let world: Points = std::array::from_fn(|i| second.world[i] - first.world[i]);
             let usable = apart <= 6 && size.is_finite() && world.iter().all(|d| d.is_finite());
-            usable.then(|| Opinion { time: times[index], index, world, pixels: std::array::from_fn(difference) })
-        })
-        .collect();
-    let trust = opinions.len() as f64 / (opinions.len() as f64 + CONSTANT_PRIOR);
+            usable.then(|| HeavyDifference {
+                time: times[index],
+                index,
+                world,
+                pixels: std::array::from_fn(difference),
+            })
+        };
+        differences.extend(found());
+    }
+    let trust = differences.len() as f64 / (differences.len() as f64 + CONSTANT_PRIOR);
     let constant: Points = std::array::from_fn(|i| {
-        let mut values: Vec<DVec3> = opinions.iter().map(|o| o.world[i]).collect();
+        let mut values: Vec<DVec3> = differences.iter().map(|o| o.world[i]).collect();
         median(&mut values) * trust
     });
     let mut after = 0;
-    observations
-        .iter()
-        .enumerate()
-        .map(|(index, o)| {
-            let o = o.as_ref()?;
-            while after < opinions.len() && opinions[after].index < index {
-                after += 1;
+    let mut corrected_of = |index: usize, o: &Option<TrackFrame>| {
+        let o = o.as_ref()?;
+        while after < differences.len() && differences[after].index < index {
+            after += 1;
+        }
+        // The better network's word stands where there is one.
+        if differences.get(after).is_some_and(|o| o.index == index) {
+            return opinion(frames, index);
+        }
+        let mut corrected = plain(&o.landmarks);
+        let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| differences.get(i)));
+        let distance = around.map(|o| o.map_or(f64::INFINITY, |o| (o.time - times[index]).abs()));
+        let world = weights(distance.map(|d| d / WORLD_MEMORY));
+        let pixel = weights(distance.map(|d| d / PIXEL_MEMORY));
+        corrected.world.iter_mut().zip(&constant).for_each(|(p, c)| *p += *c);
+        for (n, opinion) in around.into_iter().enumerate() {
+            let Some(opinion) = opinion else { continue };
+            for (i, c) in constant.iter().enumerate() {
+                corrected.world[i] += (opinion.world[i] - *c) * world[n];
+                corrected.pixels[i] += opinion.pixels[i] * pixel[n];
             }
-            // The better network's word stands where there is one.
-            if opinions.get(after).is_some_and(|o| o.index == index) {
-                return opinion(observations, index);
-            }
-            let mut corrected = plain(&o.landmarks);
-            let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| opinions.get(i)));
-            let distance = around.map(|o| o.map_or(f64::INFINITY, |o| (o.time - times[index]).abs()));
-            let world = weights(distance.map(|d| d / WORLD_MEMORY));
-            let pixel = weights(distance.map(|d| d / PIXEL_MEMORY));
-            corrected.world.iter_mut().zip(&constant).for_each(|(p, c)| *p += *c);
-            for (n, opinion) in around.into_iter().enumerate() {
-                let Some(opinion) = opinion else { continue };
-                for (i, c) in constant.iter().enumerate() {
-                    corrected.world[i] += (opinion.world[i] - *c) * world[n];
-                    corrected.pixels[i] += opinion.pixels[i] * pixel[n];
-                }
-            }
-            Some(corrected)
-        })
-        .collect()
+        }
+        Some(corrected)
+    };
+    let each = frames.iter().enumerate().map(|(index, o)| {
+        proceed()?;
+        Ok(corrected_of(index, o))
+    });
+    each.collect()
 }
 
 /// Simple kriging weights of two known values on either side, at distances in units of the memory.
@@ -151,6 +167,7 @@ fn median(values: &mut [DVec3]) -> DVec3 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::never_stopped;
     use crate::pose::Landmark;
 
     fn seen(depth: f32) -> Landmarks {
@@ -162,13 +179,13 @@ mod tests {
     #[test]
     fn a_bias_is_removed_between_opinions() {
         let times: Vec<f64> = (0..31).map(|i| f64::from(i) / 30.0).collect();
-        let observations: Vec<Option<Observation>> = (0..31)
+        let frames: Vec<Option<TrackFrame>> = (0..31)
             .map(|i| {
                 let second = (i % 10 == 0).then(|| Box::new(seen(0.3)));
-                Some(Observation { landmarks: seen(0.1), second_opinion: second, uncertain: false })
+                Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: second, uncertain: false })
             })
             .collect();
-        let corrected = correct(&times, &observations);
+        let corrected = correct(&times, &frames, &never_stopped).unwrap();
         for (i, c) in corrected.iter().enumerate() {
             let z = c.as_ref().map(|c| c.world[5].z).unwrap_or_default();
             assert!((z - 0.3).abs() < 0.06, "frame {i}: {z}");
@@ -177,9 +194,8 @@ mod tests {
 
     #[test]
     fn without_opinions_nothing_changes() {
-        let observations =
-            vec![None, Some(Observation { landmarks: seen(0.1), second_opinion: None, uncertain: false })];
-        let corrected = correct(&[0.0, 0.1], &observations);
+        let frames = vec![None, Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, uncertain: false })];
+        let corrected = correct(&[0.0, 0.1], &frames, &never_stopped).unwrap();
         assert!(corrected[0].is_none());
         assert!((corrected[1].as_ref().map(|c| c.world[3].z).unwrap_or_default() - 0.1).abs() < 1e-6);
     }

@@ -8,40 +8,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use super::assignment::assign_sparse;
+use super::camera::Trajectory;
+use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
+use super::meetings::check_meetings;
+use super::presence::{Presence, span};
+use super::similarity::{MIN_VISIBILITY, is_shadow_of, pose_distance, size_difference, visibility};
+use super::{Track, TrackFrame, TrackletObservation};
+use crate::control::{Proceed, Stopped};
+use crate::pose::{AppearanceHistogram, Landmarks, RotatedRegion};
 use glam::DVec2;
-use serde::{Deserialize, Serialize};
-
-use super::{
-    Observation, Track,
-    camera::Trajectory,
-    fill::{bridge, fill, steps},
-    likeness::{MIN_CLARITY, assign, clarity, is_shadow_of, pose_distance, size_difference},
-};
-use crate::pose::{Landmarks, Look, Region, Sight};
-
-/// One find of one tracklet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Seen {
-    /// Index of the frame.
-    pub frame: u64,
-    /// The scout's number.
-    pub tracklet: u32,
-    /// What was seen.
-    pub sight: Sight,
-    /// From the heavy network, where it was asked.
-    pub second_opinion: Option<Box<Landmarks>>,
-    /// Whether the finder saw them; `None` where it did not look (closely enough), as between keyframes.
-    pub figure: Option<bool>,
-}
 
 /// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
 const LONGEST_GAP: f64 = 1.0;
 /// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Least mean clarity of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
-/// hardly a texture, only half hidden; others: [`MIN_CLARITY`].
-const MIN_CLARITY_LARGE: f32 = 0.5;
+/// Least mean visibility of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
+/// hardly a texture, only half hidden; others: [`MIN_VISIBILITY`].
+const MIN_VISIBILITY_LARGE: f32 = 0.5;
 const LARGE: f64 = 0.5;
 /// Share of the keyframes on which the finder looked at somebody and saw a figure: below it there is nobody.
 const MIN_SUPPORT: f32 = 0.4;
@@ -50,64 +35,95 @@ const MIN_SUPPORT_CERTAIN: f32 = 0.6;
 const MIN_LOOKS: u32 = 3;
 /// After many looks they are there even where the landmark network found them now and then only: others are in the way.
 const MANY_LOOKS: u32 = 6;
-/// Least clarity of blurred people.
-const MIN_CLARITY_BLURRED: f32 = 0.3;
+/// Least visibility of blurred people.
+const MIN_VISIBILITY_BLURRED: f32 = 0.3;
 /// Share of a track's frames in which the person must have been found, and blurred people.
 const MIN_FOUND: f32 = 0.33;
 const MIN_FOUND_BLURRED: f32 = 0.5;
-/// Hips closer than this share of the smaller region's side: the people meet.
-const MEETING: f64 = 0.16;
-/// How much better one pairing of clothes must be than the other to be believed.
-const CLEAR_LOOK: f64 = 0.12;
 
 /// A person in the making: finds by frame.
-pub(super) type Person = BTreeMap<u64, Seen>;
+/// (Boxed, because a map keeps room for nearly twice as many values as it has.)
+pub(super) type Person = BTreeMap<u64, Box<TrackletObservation>>;
+
+/// Frames that are gone through between two calls of a [`Proceed`]: milliseconds of work.
+const FRAMES_AT_A_TIME: usize = 4096;
 
 /// Persons from everything that was seen; the order of `seen` does not matter. `corrupt`: frames in which nobody could
 /// be seen. `display`: size of the picture.
 ///
 /// Everything is linked in the first frame's picture, as if the camera stood still.
+///
+/// # Errors
+/// [`Stopped`] when `proceed` says so.
 pub fn link(
-    seen: Vec<Seen>,
+    seen: impl IntoIterator<Item = TrackletObservation>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
     trajectory: &Trajectory,
-) -> Vec<Track> {
+    proceed: Proceed<'_>,
+) -> Result<Vec<Track>, Stopped> {
+    let (tracks, compared) = link_counted(seen, corrupt, fps, display, trajectory, proceed)?;
+    tracing::debug!("{} people, {compared:?}", tracks.len());
+    Ok(tracks)
+}
+
+/// How many pairs of people were compared: only those near in time, so that an hour does not cost more than its minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Compared {
+    doubles: usize,
+    joins: usize,
+    meetings: usize,
+}
+
+fn link_counted(
+    seen: impl IntoIterator<Item = TrackletObservation>,
+    corrupt: &BTreeSet<u64>,
+    fps: f64,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<(Vec<Track>, Compared), Stopped> {
     let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
-    for mut one in seen {
+    for (n, mut one) in seen.into_iter().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
         last_frame = last_frame.max(one.frame);
         let by = trajectory.moved(one.frame, 0);
         shift(&mut one, by);
-        tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
+        tracklets.entry(one.tracklet).or_default().insert(one.frame, Box::new(one));
     }
-    tracklets.values_mut().for_each(|person| fill(person, steps(fps), display));
+    for person in tracklets.values_mut() {
+        proceed()?;
+        interpolate_skipped(person, small_person_interval(fps), display);
+    }
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();
-    drop_doubles(&mut people);
+    let doubles = drop_doubles(&mut people, gap, proceed)?;
     let half_the_clip = (last_frame as usize + 1 - corrupt.range(..=last_frame).count()).div_ceil(2);
     let few = FEW.min(half_the_clip);
     let people = people.into_iter().filter_map(|person| trim(person, gap, few)).collect();
-    let mut people = join(people, gap);
-    let doubts = check_meetings(&mut people, gap);
+    let (mut people, joins) = join(people, gap, proceed)?;
+    let (doubts, meetings) = check_meetings(&mut people, gap, proceed)?;
     let shortest = ((SHORTEST * fps).round() as usize).max(SHORTEST_FRAMES).min(half_the_clip);
-    let mut tracks: Vec<Track> = people
-        .into_iter()
-        .zip(doubts)
-        .filter(|(person, _)| is_person(person, shortest, display, trajectory))
-        .filter_map(|(mut person, doubts)| {
-            bridge(&mut person, display);
-            into_track(person, &doubts, trajectory)
-        })
-        .collect();
-    let left = |t: &Track| t.observations.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
+    let mut tracks: Vec<Track> = Vec::new();
+    for (mut person, doubts) in people.into_iter().zip(doubts) {
+        proceed()?;
+        if is_person(&person, shortest, display, trajectory) {
+            proceed()?;
+            interpolate_lost(&mut person, display);
+            tracks.extend(into_track(person, &doubts, trajectory));
+        }
+    }
+    let left = |t: &Track| t.frames.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
     tracks.sort_by(|a, b| a.first_frame.cmp(&b.first_frame).then(left(a).total_cmp(&left(b))));
     for (track, id) in tracks.iter_mut().zip(1..) {
         track.id = id;
     }
-    tracks
+    Ok((tracks, Compared { doubles, joins, meetings }))
 }
 
 /// Cuts where the person is gone for longer than `gap` frames.
@@ -140,15 +156,15 @@ fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
 }
 
 /// Moves what was seen this many displayed pixels to the right and down.
-fn shift(seen: &mut Seen, by: DVec2) {
-    seen.sight.landmarks.shift(by);
-    if let Some(opinion) = &mut seen.second_opinion {
+fn shift(seen: &mut TrackletObservation, by: DVec2) {
+    seen.observation.landmarks.shift(by);
+    if let Some(opinion) = &mut seen.heavy_landmarks {
         opinion.shift(by);
     }
 }
 
-fn marks(seen: &Seen) -> &Landmarks {
-    &seen.sight.landmarks
+pub(super) fn marks(seen: &TrackletObservation) -> &Landmarks {
+    &seen.observation.landmarks
 }
 
 /// Whether the worse of two finds in one picture is no person of its own.
@@ -156,13 +172,30 @@ fn is_double(a: &Landmarks, b: &Landmarks) -> bool {
     if a.quality() < b.quality() { is_shadow_of(a, b) } else { is_shadow_of(b, a) }
 }
 
-/// Where two people are the same find in most of the frames they share, the shorter loses those frames.
-fn drop_doubles(people: &mut Vec<Person>) {
+/// Where two people are the same find in most of the frames they share, the shorter loses those frames. Gives how many pairs of people
+/// were compared: those who were there at once.
+fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<usize, Stopped> {
+    // Frames are only taken away: whoever is not there at the same time now never will be.
+    let presence = Presence::new(people.iter().map(span), gap);
+    let mut compared = 0;
     for i in 0..people.len() {
-        for j in 0..i {
-            let shared: Vec<u64> = people[i].keys().filter(|f| people[j].contains_key(f)).copied().collect();
-            let double: Vec<u64> =
-                shared.iter().filter(|f| is_double(marks(&people[i][f]), marks(&people[j][f]))).copied().collect();
+        let Some(whole) = span(&people[i]) else { continue };
+        for j in presence.others(whole, 0..i) {
+            let (Some(own), Some(other)) = (span(&people[i]), span(&people[j])) else { continue };
+            compared += 1;
+            let shared = *own.start().max(other.start())..=*own.end().min(other.end());
+            if shared.is_empty() {
+                continue;
+            }
+            let mut double = Vec::new();
+            for (n, (frame, one)) in people[i].range(shared).enumerate() {
+                if n.is_multiple_of(FRAMES_AT_A_TIME) {
+                    proceed()?;
+                }
+                if people[j].get(frame).is_some_and(|other| is_double(marks(one), marks(other))) {
+                    double.push(*frame);
+                }
+            }
             if double.is_empty() {
                 continue;
             }
@@ -173,11 +206,12 @@ fn drop_doubles(people: &mut Vec<Person>) {
         }
     }
     people.retain(|p| !p.is_empty());
+    Ok(compared)
 }
 
 /// Centre and velocity (pixels a frame) at one end of a person, from the nearest few frames.
-fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
-    let nearest: Vec<&Seen> =
+fn end_motion(person: &Person, at_end: bool) -> Option<(u64, RotatedRegion, DVec2)> {
+    let nearest: Vec<&Box<TrackletObservation>> =
         if at_end { person.values().rev().take(8).collect() } else { person.values().take(8).collect() };
     let (first, last) = (nearest.first()?, nearest.last()?);
     let (here, there) = (marks(first).region(), marks(last).region());
@@ -186,8 +220,9 @@ fn end_motion(person: &Person, at_end: bool) -> Option<(u64, Region, DVec2)> {
     Some((first.frame, here, velocity))
 }
 
-fn look_of<'a>(seen: impl Iterator<Item = &'a Seen>) -> Look {
-    Look::mean(seen.map(|s| &s.sight.look))
+/// Mean of the clothes in some finds.
+pub(super) fn appearance_of<'a>(seen: impl Iterator<Item = &'a Box<TrackletObservation>>) -> AppearanceHistogram {
+    AppearanceHistogram::mean(seen.map(|s| &s.observation.appearance))
 }
 
 /// Greatest difference of clothes between two parts of one person, and between parts that overlap in time.
@@ -196,19 +231,22 @@ const MAX_UNLIKE_OVERLAP: f64 = 0.25;
 
 /// Whether two people are always close to each other in these frames, and the finder never sees two.
 fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool {
-    let is_figure = |seen: &Seen| seen.figure == Some(true);
-    let is_near = |one: &Seen| {
+    let was_detected = |seen: &TrackletObservation| seen.is_detected == Some(true);
+    let is_near = |one: &TrackletObservation| {
         let here = marks(one).region();
         b.range(one.frame.saturating_sub(3)..=one.frame + 3).any(|(_, other)| {
             let there = marks(other).region();
             here.center.distance(there.center) < 0.5 * here.side.min(there.side)
         })
     };
-    a.range(frames).all(|(frame, one)| is_near(one) && !(is_figure(one) && b.get(frame).is_some_and(is_figure)))
+    a.range(frames).all(|(frame, one)| {
+        is_near(one) && !(was_detected(one) && b.get(frame).is_some_and(|other| was_detected(other)))
+    })
 }
 
 /// Joins ends to beginnings at most `gap` frames later.
-fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
+/// Gives the whole people, and how many pairs of end and beginning were compared: those that are near in time.
+fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Person>, usize), Stopped> {
     let cost = |a: &Person, b: &Person| -> Option<f64> {
         let (end, from, leaving) = end_motion(a, true)?;
         let (start, to, arriving) = end_motion(b, false)?;
@@ -233,21 +271,34 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
             .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
             .fold(f64::INFINITY, f64::min);
         let size = size_difference(&from, &to);
-        let look = look_of(a.values().rev().take(15)).distance(&look_of(b.values().take(15)));
+        let appearance = appearance_of(a.values().rev().take(15)).distance(&appearance_of(b.values().take(15)));
         let (last, first) = (a.values().next_back()?, b.values().next()?);
         let shift = (to.center - from.center).as_vec2().to_array();
         let pose = pose_distance(marks(last), marks(first), shift).min(0.4);
         let share = frames.abs() / gap as f64;
         if is_overlap {
-            return (look < MAX_UNLIKE_OVERLAP).then_some(1.5 * look + 0.5 * pose);
+            return (appearance < MAX_UNLIKE_OVERLAP).then_some(1.5 * appearance + 0.5 * pose);
         }
         // Who wears the same may have moved further: somebody who tucks up and rolls has other hips within a few frames.
-        let alike = 1.0 - look / MAX_UNLIKE;
-        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && look < MAX_UNLIKE)
-            .then_some(off + 0.5 * size + 1.5 * look + 0.5 * pose)
+        let alike = 1.0 - appearance / MAX_UNLIKE;
+        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && appearance < MAX_UNLIKE)
+            .then_some(off + 0.5 * size + 1.5 * appearance + 0.5 * pose)
     };
-    let costs: Vec<Vec<Option<f64>>> = people.iter().map(|a| people.iter().map(|b| cost(a, b)).collect()).collect();
-    let next = assign(&costs, people.len(), 1.2);
+    let mut starts: Vec<(u64, usize)> =
+        people.iter().enumerate().filter_map(|(i, person)| Some((*person.keys().next()?, i))).collect();
+    starts.sort_unstable();
+    let (mut costs, mut compared) = (Vec::new(), 0);
+    for (i, a) in people.iter().enumerate() {
+        proceed()?;
+        let Some(&end) = a.keys().next_back() else { continue };
+        let first = starts.partition_point(|(start, _)| start + gap < end);
+        let mut near: Vec<usize> =
+            starts[first..].iter().take_while(|(start, _)| *start <= end + gap).map(|(_, b)| *b).collect();
+        near.sort_unstable();
+        compared += near.len();
+        costs.extend(near.into_iter().filter_map(|j| Some((i, j, cost(a, &people[j])?))));
+    }
+    let next = assign_sparse(people.len(), people.len(), &costs, 1.2);
     let mut has_earlier = vec![false; people.len()];
     next.iter().flatten().for_each(|&i| has_earlier[i] = true);
     let mut people: Vec<Option<Person>> = people.into_iter().map(Some).collect();
@@ -265,79 +316,7 @@ fn join(people: Vec<Person>, gap: u64) -> Vec<Person> {
         }
         joined.push(whole);
     }
-    joined
-}
-
-/// First and last frame of each stretch in which two people are too close to be told apart by place. A frame in which
-/// only one of them is seen counts by where the other was last seen.
-fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<[u64; 2]> {
-    let place = |p: &Person, frame: u64| -> Option<(Region, bool)> {
-        if let Some(s) = p.get(&frame) {
-            return Some((marks(s).region(), true));
-        }
-        let (last, seen) = p.range(..frame).next_back()?;
-        (frame - last <= gap).then(|| (marks(seen).region(), false))
-    };
-    let mut stretches: Vec<[u64; 2]> = Vec::new();
-    let mut frames: Vec<u64> = a.keys().chain(b.keys()).copied().collect();
-    frames.sort_unstable();
-    frames.dedup();
-    for frame in frames {
-        let (Some((ra, seen_a)), Some((rb, seen_b))) = (place(a, frame), place(b, frame)) else { continue };
-        // Somebody who is hidden may come out anywhere near.
-        let reach = if seen_a && seen_b { MEETING } else { 2.0 * MEETING };
-        if ra.center.distance(rb.center) > reach * ra.side.min(rb.side) || size_difference(&ra, &rb) > 0.5 {
-            continue;
-        }
-        match stretches.last_mut() {
-            Some(stretch) if frame - stretch[1] <= gap / 2 => stretch[1] = frame,
-            _ => stretches.push([frame; 2]),
-        }
-    }
-    stretches
-}
-
-/// For each person, the stretches in which they may have been exchanged with another. Where the clothes clearly say
-/// that two people were exchanged, the later parts are exchanged back.
-fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
-    let mut doubts = vec![Vec::new(); people.len()];
-    for j in 1..people.len() {
-        for i in 0..j {
-            for [first, last] in meetings(&people[i], &people[j], gap) {
-                let before = |p: &Person| -> Option<Look> {
-                    let range = p.range(first.saturating_sub(gap)..first);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
-                };
-                let after = |p: &Person| -> Option<Look> {
-                    let range = p.range(last + 1..=last + gap);
-                    (range.clone().count() >= 3).then(|| look_of(range.map(|(_, s)| s)))
-                };
-                let looks = (before(&people[i]), before(&people[j]), after(&people[i]), after(&people[j]));
-                let (Some(a0), Some(b0), Some(a1), Some(b1)) = looks else {
-                    // One was not there before or after: nobody to be exchanged with, unless one took the other's place.
-                    if let (Some(a0), Some(b0)) = (looks.0, looks.1)
-                        && a0.distance(&b0) < CLEAR_LOOK
-                    {
-                        doubts[i].push([first, last]);
-                        doubts[j].push([first, last]);
-                    }
-                    continue;
-                };
-                let kept = a0.distance(&a1) + b0.distance(&b1);
-                let exchanged = a0.distance(&b1) + b0.distance(&a1);
-                if exchanged + CLEAR_LOOK < kept {
-                    let tail_i = people[i].split_off(&(last + 1));
-                    let tail_j = people[j].split_off(&(last + 1));
-                    people[i].extend(tail_j);
-                    people[j].extend(tail_i);
-                } else if kept + CLEAR_LOOK > exchanged {
-                    doubts[i].push([first, last]);
-                    doubts[j].push([first, last]);
-                }
-            }
-        }
-    }
-    doubts
+    Ok((joined, compared))
 }
 
 /// Long enough, and sure enough on the whole, to be a person: whom the finder sees at most times need not be clear, and whom
@@ -345,24 +324,25 @@ fn check_meetings(people: &mut [Person], gap: u64) -> Vec<Vec<[u64; 2]>> {
 fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
     let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
     let count = person.len() as f32;
-    let clarity_of = |s: &Seen| {
+    let visibility_of = |s: &TrackletObservation| {
         let mut in_the_picture = marks(s).clone();
         in_the_picture.shift(trajectory.moved(0, s.frame));
-        clarity(&in_the_picture, display)
+        visibility(&in_the_picture, display)
     };
-    let clear = person.values().map(clarity_of).sum::<f32>() / count;
+    let clear = person.values().map(|one| visibility_of(one)).sum::<f32>() / count;
     let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
     let found = count / (last - first + 1) as f32;
-    let (looks, figures) = person.values().filter_map(|s| s.figure).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
-    let support = figures as f32 / f32::max(looks as f32, 1.0);
+    let (looks, detections) =
+        person.values().filter_map(|s| s.is_detected).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
+    let support = detections as f32 / f32::max(looks as f32, 1.0);
     if looks > 0 && support < MIN_SUPPORT {
         return false;
     }
     let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
-    let is_clear = clear >= if is_large { MIN_CLARITY_LARGE } else { MIN_CLARITY } && found >= MIN_FOUND;
+    let is_clear = clear >= if is_large { MIN_VISIBILITY_LARGE } else { MIN_VISIBILITY } && found >= MIN_FOUND;
     let is_blurred = is_certain
-        && clear >= MIN_CLARITY_BLURRED
+        && clear >= MIN_VISIBILITY_BLURRED
         && found >= if looks >= MANY_LOOKS { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
     length >= shortest && (is_clear || is_blurred)
@@ -370,21 +350,23 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &T
 
 fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
     let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
-    let mut observations: Vec<Option<Observation>> = vec![None; (last - first) as usize + 1];
+    let mut frames: Vec<Option<TrackFrame>> = vec![None; (last - first) as usize + 1];
     for (frame, mut seen) in person {
         shift(&mut seen, trajectory.moved(0, frame));
-        observations[(frame - first) as usize] = Some(Observation {
-            landmarks: seen.sight.landmarks,
-            second_opinion: seen.second_opinion,
+        frames[(frame - first) as usize] = Some(TrackFrame {
+            landmarks: seen.observation.landmarks,
+            heavy_landmarks: seen.heavy_landmarks,
             uncertain: doubts.iter().any(|[from, to]| (*from..=*to).contains(&frame)),
         });
     }
-    Some(Track { id: 0, first_frame: first, observations })
+    Some(Track { id: 0, first_frame: first, frames })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::never_stopped;
+    use crate::pose::Observation;
     use crate::track::synthetic;
 
     const DISPLAY: [u32; 2] = [1280, 720];
@@ -392,21 +374,30 @@ mod tests {
     const BLUE: [u8; 3] = [60, 200, 110];
 
     /// Links what a camera on a tripod saw.
-    fn persons(seen: Vec<Seen>) -> Vec<Track> {
-        link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default())
+    fn persons(seen: Vec<TrackletObservation>) -> Vec<Track> {
+        link(seen, &BTreeSet::new(), 30.0, DISPLAY, &Trajectory::default(), &never_stopped).unwrap()
     }
 
-    fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> Seen {
-        let sight = Sight { landmarks: synthetic::person([x, 200.0], 150.0), look: Look::of_colour(colour) };
-        Seen { frame, tracklet, sight, second_opinion: None, figure: None }
+    fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> TrackletObservation {
+        let observation = Observation {
+            landmarks: synthetic::person([x, 200.0], 150.0),
+            appearance: AppearanceHistogram::of_colour(colour),
+        };
+        TrackletObservation { frame, tracklet, observation, heavy_landmarks: None, is_detected: None }
     }
 
-    fn walk(tracklet: u32, frames: std::ops::Range<u64>, x0: f32, speed: f32, colour: [u8; 3]) -> Vec<Seen> {
+    fn walk(
+        tracklet: u32,
+        frames: std::ops::Range<u64>,
+        x0: f32,
+        speed: f32,
+        colour: [u8; 3],
+    ) -> Vec<TrackletObservation> {
         frames.map(|f| seen(tracklet, f, x0 + speed * f as f32, colour)).collect()
     }
 
     fn x_of(track: &Track, frame: u64) -> f32 {
-        track.observations[(frame - track.first_frame) as usize].as_ref().unwrap().landmarks.circle[0][0]
+        track.frames[(frame - track.first_frame) as usize].as_ref().unwrap().landmarks.circle[0][0]
     }
 
     #[test]
@@ -414,8 +405,8 @@ mod tests {
         let broken = |gap: u64| [walk(0, 0..40, 100.0, 3.0, RED), walk(1, 40 + gap..100, 100.0, 3.0, RED)].concat();
         let one = persons(broken(15));
         assert_eq!(one.len(), 1);
-        assert_eq!((one[0].id, one[0].observations.len()), (1, 100));
-        assert_eq!(one[0].observations.iter().filter(|o| o.is_none()).count(), 15);
+        assert_eq!((one[0].id, one[0].frames.len()), (1, 100));
+        assert_eq!(one[0].frames.iter().filter(|o| o.is_none()).count(), 15);
         assert_eq!(persons(broken(31)).len(), 2, "gone for more than a second");
     }
 
@@ -426,7 +417,7 @@ mod tests {
         let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
         let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
-        assert_eq!(tracks[0].observations.len(), 100);
+        assert_eq!(tracks[0].frames.len(), 100);
         assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
     }
 
@@ -462,7 +453,7 @@ mod tests {
         let tracks = persons(wrong.concat());
         assert_eq!(tracks.len(), 2);
         assert_eq!((x_of(&tracks[0], 0), x_of(&tracks[0], 99)), (100.0, 496.0));
-        assert!(tracks.iter().all(|t| t.observations.iter().flatten().all(|o| !o.uncertain)));
+        assert!(tracks.iter().all(|t| t.frames.iter().flatten().all(|o| !o.uncertain)));
     }
 
     #[test]
@@ -470,7 +461,7 @@ mod tests {
         let tracks = persons([walk(0, 0..100, 100.0, 4.0, RED), walk(1, 0..100, 500.0, -4.0, RED)].concat());
         assert_eq!(tracks.len(), 2);
         for track in &tracks {
-            let doubt = |f: usize| track.observations[f].as_ref().is_none_or(|o| o.uncertain);
+            let doubt = |f: usize| track.frames[f].as_ref().is_none_or(|o| o.uncertain);
             assert!(doubt(50) && !doubt(10) && !doubt(90));
         }
     }
@@ -480,7 +471,7 @@ mod tests {
         let mut finds = walk(0, 0..60, 100.0, 0.0, RED);
         finds.extend(walk(1, 10..20, 600.0, 0.0, BLUE));
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
-        tree.iter_mut().for_each(|s| s.sight.landmarks.score = 0.6);
+        tree.iter_mut().for_each(|s| s.observation.landmarks.score = 0.6);
         finds.extend(tree);
         let tracks = persons(finds);
         assert_eq!(tracks.len(), 1);
@@ -494,26 +485,26 @@ mod tests {
             let mut finds = walk(0, 0..60, 100.0, 1.0, RED);
             finds.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
-                let sight = Sight { landmarks, look: Look::of_colour(RED) };
-                Seen { frame: f, tracklet: 1, sight, second_opinion: None, figure: None }
+                let observation = Observation { landmarks, appearance: AppearanceHistogram::of_colour(RED) };
+                TrackletObservation { frame: f, tracklet: 1, observation, heavy_landmarks: None, is_detected: None }
             }));
             for one in finds.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;
-                one.figure = Some(!is_second || second_figure);
+                one.is_detected = Some(!is_second || second_figure);
             }
             let tracks = persons(finds);
             assert_eq!(tracks.len(), people);
-            assert_eq!(tracks[0].observations.len(), if people == 1 { 100 } else { 60 });
+            assert_eq!(tracks[0].frames.len(), if people == 1 { 100 } else { 60 });
         }
     }
 
     #[test]
     fn the_finder_decides_where_clarity_does_not() {
-        let walk = |tracklet, x: f32, score: f32, figure: bool| {
+        let walk = |tracklet, x: f32, score: f32, detection: bool| {
             let mut finds = walk(tracklet, 0..60, x, 0.0, RED);
             for one in &mut finds {
-                one.sight.landmarks.score = score;
-                one.figure = (one.frame % 6 == 0).then_some(figure);
+                one.observation.landmarks.score = score;
+                one.is_detected = (one.frame % 6 == 0).then_some(detection);
             }
             finds
         };
@@ -524,13 +515,13 @@ mod tests {
 
     #[test]
     fn whom_the_finder_sees_all_the_time_need_be_found_now_and_then_only() {
-        for (figures, people) in [(true, 1), (false, 0)] {
+        for (detections, people) in [(true, 1), (false, 0)] {
             let mut finds = walk(0, 0..120, 100.0, 0.0, RED);
             finds.retain(|one| one.frame % 10 < 4);
             for one in &mut finds {
-                one.sight.landmarks.score = 0.5;
+                one.observation.landmarks.score = 0.5;
                 // Without figures on every second keyframe they are as likely nobody.
-                one.figure = (one.frame % 10 == 0).then_some(figures || one.frame % 20 == 0);
+                one.is_detected = (one.frame % 10 == 0).then_some(detections || one.frame % 20 == 0);
             }
             assert_eq!(persons(finds).len(), people);
         }
@@ -540,7 +531,7 @@ mod tests {
     fn a_person_followed_twice_is_one() {
         let tracks = persons([walk(0, 0..60, 100.0, 1.0, RED), walk(1, 20..50, 104.0, 1.0, RED)].concat());
         assert_eq!(tracks.len(), 1);
-        assert_eq!(tracks[0].observations.len(), 60);
+        assert_eq!(tracks[0].frames.len(), 60);
     }
 
     #[test]
@@ -551,5 +542,32 @@ mod tests {
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
         assert!(persons(Vec::new()).is_empty());
+    }
+
+    /// Two hours at 25 frames a second in which somebody new comes into the picture every 36 frames and stays for 30 to 59.
+    fn two_hours() -> impl Iterator<Item = TrackletObservation> {
+        let stay = |n: u64| 30 + n * 7 % 30;
+        let visit = move |n: u64| (36 * n..36 * n + stay(n)).map(move |frame| (n, frame));
+        (0..5000).flat_map(visit).map(|(n, frame)| {
+            let colour = [60 + (n % 5) as u8 * 30, 100 + (n % 3) as u8 * 40, 180];
+            seen(n as u32, frame, 100.0 + 250.0 * (n % 4) as f32 + (frame - 36 * n) as f32, colour)
+        })
+    }
+
+    #[test]
+    fn people_are_compared_with_those_near_in_time_only() {
+        let link = |proceed: Proceed<'_>| {
+            link_counted(two_hours(), &BTreeSet::new(), 25.0, DISPLAY, &Trajectory::default(), proceed)
+        };
+        let (people, compared) = link(&never_stopped).map(|(tracks, compared)| (tracks.len(), compared)).unwrap();
+        assert_eq!(people, 5000);
+        let Compared { doubles, joins, meetings } = compared;
+        assert!([doubles, joins, meetings].iter().all(|pairs| (4000..25_000).contains(pairs)), "{compared:?}");
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let stop = || {
+            let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if call < 12_000 { Ok(()) } else { Err(Stopped) }
+        };
+        assert_eq!(link(&stop).unwrap_err(), Stopped);
     }
 }

@@ -1,0 +1,32 @@
+//! Between the passes: from the observations of a whole clip to one track a person.
+
+use std::collections::BTreeSet;
+
+use super::observe::Sightings;
+use super::{Job, JobError};
+use crate::media::VideoInfo;
+use crate::track::{Track, drop_outliers, link, repair_left_right};
+
+/// Links the tracklets of one person, exchanges left and right back where the network confused them, and takes out what it saw wrongly
+/// for a moment. Nobody is observed in frames that are `corrupt`.
+///
+/// # Errors
+/// [`JobError::Stopped`] when the job is to stop.
+pub fn link_people(
+    job: &Job,
+    info: &VideoInfo,
+    sightings: Sightings,
+    corrupt: &BTreeSet<u64>,
+) -> Result<Vec<Track>, JobError> {
+    let Sightings { observations, trajectory } = sightings;
+    let go_on = || job.context.proceed();
+    // Frame by frame, so that no observation is in memory twice.
+    let observations = observations.into_values().flatten();
+    let mut tracks = link(observations, corrupt, info.frame_rate, info.geometry.display, &trajectory, &go_on)?;
+    for track in &mut tracks {
+        go_on()?;
+        repair_left_right(track);
+        drop_outliers(track);
+    }
+    Ok(tracks)
+}

@@ -1,0 +1,87 @@
+//! What people look like: the colours of their clothes, by which they are told apart.
+
+use glam::DVec2;
+use serde::{Deserialize, Serialize};
+
+use super::skeleton::{HIPS, KNEES, Pair, SHOULDERS};
+use super::{Landmarks, Picture};
+
+/// Bins for each of Y, Cb and Cr.
+const BINS: usize = 6;
+/// Samples along each side of the part of the body that is sampled.
+const GRID: usize = 8;
+/// Where the samples begin and over what length they are spread, as shares of its sides: near the edges the background shows.
+const INNER: [f64; 2] = [0.15, 0.7];
+/// Cb and Cr seldom leave 64..192, so their bins lie in these levels.
+const CHROMA: [f32; 2] = [80.0, 176.0];
+
+/// Colour histograms of torso and thighs, which mostly show clothes: they tell people apart.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct AppearanceHistogram {
+    /// For torso and thighs: the bins of Y, Cb, Cr, each three adding up to about 255.
+    parts: [[u8; 3 * BINS]; 2],
+}
+
+impl AppearanceHistogram {
+    /// Samples the picture between shoulders, hips and knees.
+    pub(super) fn new(picture: &Picture<'_>, landmarks: &Landmarks) -> Self {
+        let corners = |[a, b]: Pair, [c, d]: Pair| [a, b, c, d].map(|i| landmarks.at(i));
+        let torso = histogram(picture, corners(SHOULDERS, HIPS));
+        let thighs = histogram(picture, corners(HIPS, KNEES));
+        Self { parts: [torso, thighs] }
+    }
+
+    /// The histogram of a body of one colour (for tests).
+    pub fn of_colour(yuv: [u8; 3]) -> Self {
+        let mut bins = [0.0; 3 * BINS];
+        add(&mut bins, yuv.map(f32::from));
+        Self { parts: [bins.map(|v| (v * 255.0).round() as u8); 2] }
+    }
+
+    /// 0 for the same colours, 1 for nothing in common.
+    pub fn distance(&self, other: &AppearanceHistogram) -> f64 {
+        let total: u32 = self
+            .parts
+            .as_flattened()
+            .iter()
+            .zip(other.parts.as_flattened())
+            .map(|(a, b)| u32::from(a.abs_diff(*b)))
+            .sum();
+        f64::from(total) / f64::from(255u32 * 2 * 2 * 3)
+    }
+
+    /// The mean of several histograms.
+    pub fn mean<'a>(histograms: impl Iterator<Item = &'a AppearanceHistogram>) -> AppearanceHistogram {
+        let (mut sum, mut count) = ([0u32; 6 * BINS], 0u32);
+        for appearance in histograms {
+            sum.iter_mut().zip(appearance.parts.as_flattened()).for_each(|(s, &v)| *s += u32::from(v));
+            count += 1;
+        }
+        let mut mean = AppearanceHistogram::default();
+        mean.parts.as_flattened_mut().iter_mut().zip(sum).for_each(|(m, s)| *m = (s / count.max(1)) as u8);
+        mean
+    }
+}
+
+/// Adds a sample: each channel is split between its two nearest bins.
+fn add(bins: &mut [f32; 3 * BINS], yuv: [f32; 3]) {
+    for (channel, value) in yuv.into_iter().enumerate() {
+        let unit = if channel == 0 { value / 255.0 } else { (value - CHROMA[0]) / (CHROMA[1] - CHROMA[0]) };
+        let position = unit.clamp(0.0, 1.0) * (BINS - 1) as f32;
+        let (first, share) = (position as usize, position.fract());
+        bins[channel * BINS + first] += 1.0 - share;
+        if first + 1 < BINS {
+            bins[channel * BINS + first + 1] += share;
+        }
+    }
+}
+
+/// Histogram of the inner part of a quadrilateral (two upper corners, two lower ones).
+fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4]) -> [u8; 3 * BINS] {
+    let mut bins = [0.0; 3 * BINS];
+    let inner = |i: usize| INNER[0] + INNER[1] * (i as f64 + 0.5) / GRID as f64;
+    for (row, column) in (0..GRID * GRID).map(|i| (inner(i / GRID), inner(i % GRID))) {
+        add(&mut bins, picture.yuv_at(a.lerp(b, column).lerp(c.lerp(d, column), row)));
+    }
+    bins.map(|v| (v * 255.0 / (GRID * GRID) as f32).round().min(255.0) as u8)
+}

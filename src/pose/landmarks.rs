@@ -1,0 +1,182 @@
+//! The body points that a landmark network finds, and how they are moved, turned, mirrored and interpolated.
+//!
+//! Whatever is done to all points of a person is done here: a network that gives more of them (hands, a face) adds a field to
+//! [`Landmarks`] and its part to these methods, and nothing elsewhere changes.
+
+use glam::{DMat2, DVec2};
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
+
+use super::skeleton::{self, LANDMARKS, mirrored};
+use super::{RotatedRegion, wrap_angle};
+
+/// One of the 33 body points in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Landmark {
+    /// Displayed pixels.
+    pub x: f32,
+    /// Displayed pixels.
+    pub y: f32,
+    /// Pixels; negative is nearer to the camera than the hips.
+    pub z: f32,
+    /// Probability that the point is in the picture and not hidden.
+    pub visibility: f32,
+    /// Probability that the point is in the picture.
+    pub presence: f32,
+}
+
+/// What a landmark network found in one region of one picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Landmarks {
+    /// Probability that there is a person.
+    pub score: f32,
+    /// Body points in displayed pixels, in BlazePose order.
+    #[serde(with = "BigArray")]
+    pub points: [Landmark; LANDMARKS],
+    /// The auxiliary points 33 (middle of the hips) and 34 (on the circle round the body), displayed pixels.
+    pub circle: [[f32; 2]; 2],
+    /// Metres, camera axes (x right, y down, z away), origin between the hips.
+    #[serde(with = "BigArray")]
+    pub world: [[f32; 3]; LANDMARKS],
+}
+
+impl Landmarks {
+    /// The region that the landmarks themselves ask for.
+    pub fn region(&self) -> RotatedRegion {
+        RotatedRegion::from_circle(self.circle[0], self.circle[1])
+    }
+
+    /// Where a point is, displayed pixels.
+    pub fn at(&self, point: usize) -> DVec2 {
+        DVec2::new(f64::from(self.points[point].x), f64::from(self.points[point].y))
+    }
+
+    /// Halfway between a left point and its right counterpart, displayed pixels.
+    pub fn middle(&self, [left, right]: skeleton::Pair) -> DVec2 {
+        (self.at(left) + self.at(right)) / 2.0
+    }
+
+    /// Exchanges left and right, in the picture and in the world.
+    pub fn mirror(&mut self) {
+        let (points, world) = (self.points, self.world);
+        for i in 0..LANDMARKS {
+            self.points[i] = points[mirrored(i)];
+            self.world[i] = world[mirrored(i)];
+        }
+    }
+
+    /// Exchanges the left and the right arm, or else the legs; the face goes with the arms.
+    pub fn mirror_half(&mut self, arms: bool) {
+        let whole = self.clone();
+        self.mirror();
+        let kept = if arms { skeleton::LOWER_BODY } else { 0..skeleton::LOWER_BODY.start };
+        self.points[kept.clone()].copy_from_slice(&whole.points[kept.clone()]);
+        self.world[kept.clone()].copy_from_slice(&whole.world[kept]);
+    }
+
+    /// The body on the straight way to another: `share` 0 is this one, 1 the other.
+    pub fn between(&self, other: &Self, share: f32) -> Self {
+        let lerp = |a: f32, b: f32| a + share * (b - a);
+        Self {
+            score: self.score.min(other.score),
+            points: std::array::from_fn::<_, LANDMARKS, _>(|i| {
+                let (a, b) = (self.points[i], other.points[i]);
+                Landmark {
+                    x: lerp(a.x, b.x),
+                    y: lerp(a.y, b.y),
+                    z: lerp(a.z, b.z),
+                    visibility: lerp(a.visibility, b.visibility),
+                    presence: lerp(a.presence, b.presence),
+                }
+            }),
+            circle: std::array::from_fn(|i| std::array::from_fn(|k| lerp(self.circle[i][k], other.circle[i][k]))),
+            world: std::array::from_fn(|i| std::array::from_fn(|k| lerp(self.world[i][k], other.world[i][k]))),
+        }
+    }
+
+    /// Mean visibility of shoulders and hips.
+    pub fn torso_visibility(&self) -> f32 {
+        skeleton::TORSO.iter().map(|&i| self.points[i].visibility).sum::<f32>() / 4.0
+    }
+
+    /// How much of a person a find is; the better of two finds of one person is kept. The networks were made for people
+    /// who stand: what they find lying is more often a mistake (for one who lies, all finds do).
+    pub fn quality(&self) -> f32 {
+        self.quality_at(0.0)
+    }
+
+    /// The same for one who should be turned by `rotation` (radians).
+    pub fn quality_at(&self, rotation: f64) -> f32 {
+        let turned = wrap_angle(self.region().rotation - rotation).abs();
+        self.score + self.torso_visibility() - 0.25 * turned as f32
+    }
+
+    /// The same body moved, turned and scaled in the picture as `from` must be to become `to`; depth and world stay.
+    pub fn carried(&self, from: &RotatedRegion, to: &RotatedRegion) -> Self {
+        let turn = DMat2::from_angle(to.rotation - from.rotation) * (to.side / from.side.max(1.0));
+        let carry = |[x, y]: [f32; 2]| {
+            let from_middle = DVec2::new(f64::from(x), f64::from(y)) - from.center;
+            (to.center + turn * from_middle).as_vec2().to_array()
+        };
+        let mut carried = self.clone();
+        for point in &mut carried.points {
+            [point.x, point.y] = carry([point.x, point.y]);
+        }
+        carried.circle = carried.circle.map(carry);
+        carried
+    }
+
+    /// Moves the body this many displayed pixels to the right and down.
+    pub fn shift(&mut self, by: DVec2) {
+        let by = by.as_vec2();
+        self.points.iter_mut().for_each(|p| (p.x, p.y) = (p.x + by.x, p.y + by.y));
+        self.circle.iter_mut().for_each(|p| *p = [p[0] + by.x, p[1] + by.y]);
+    }
+
+    /// Left, top, right and bottom of the box round all points, displayed pixels.
+    pub fn bounds(&self) -> [f32; 4] {
+        self.points.iter().fold([f32::MAX, f32::MAX, f32::MIN, f32::MIN], |b, p| {
+            [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)]
+        })
+    }
+
+    /// [`Landmarks::bounds`], as far as they lie in a picture of this size.
+    pub fn visible_bounds(&self, display: [u32; 2]) -> [f32; 4] {
+        let [width, height] = display.map(|v| v as f32);
+        let [x0, y0, x1, y1] = self.bounds();
+        [x0.clamp(0.0, width), y0.clamp(0.0, height), x1.clamp(0.0, width), y1.clamp(0.0, height)]
+    }
+
+    /// Diagonal of [`Landmarks::bounds`]: the scale of the person in pixels.
+    pub fn extent(&self) -> f32 {
+        let [x0, y0, x1, y1] = self.bounds();
+        (x1 - x0).hypot(y1 - y0).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_landmarks_ask_for_the_region_they_were_carried_to() {
+        let from = RotatedRegion { center: DVec2::new(100.0, 200.0), side: 80.0, rotation: 0.3 };
+        let to = RotatedRegion { center: DVec2::new(30.0, 50.0), side: 40.0, rotation: -2.0 };
+        let up = DMat2::from_angle(from.rotation) * DVec2::new(0.0, -from.side / 2.5);
+        let circle = [from.center, from.center + up].map(|p| p.as_vec2().to_array());
+        let points = [Landmark { x: 100.0, y: 240.0, ..Landmark::default() }; LANDMARKS];
+        let landmarks = Landmarks { score: 1.0, points, circle, world: [[0.0; 3]; LANDMARKS] };
+        assert!(landmarks.region().difference(&from) < 1e-5);
+        let carried = landmarks.carried(&from, &to);
+        assert!(carried.region().difference(&to) < 1e-5);
+        // 40 pixels below the hips before; half as far now, turned by -2.3.
+        let expected = to.center + DMat2::from_angle(-2.3) * DVec2::new(0.0, 20.0);
+        let found = DVec2::new(
+            f64::from(carried.points[skeleton::LEFT_EAR].x),
+            f64::from(carried.points[skeleton::LEFT_EAR].y),
+        );
+        assert!(found.distance(expected) < 1e-4);
+        assert!((landmarks.quality_at(0.3) - landmarks.score).abs() < 1e-6);
+        assert!(landmarks.quality() < landmarks.quality_at(0.3));
+    }
+}

@@ -1,0 +1,61 @@
+//! What the networks can be asked about a picture, and what they answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AppearanceHistogram, Landmarks, MaskedRegion, PersonDetection, RegionDetection, Tile, Window};
+use crate::models::Network;
+
+/// One question about one picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Query {
+    /// Who is in this tile? Asks the person detector.
+    DetectPersons(Tile),
+    /// Who is in this window, and in which orientation? Asks the BlazePose region detector.
+    DetectRegions(Window),
+    /// Where are the body points of the person in this region? Asks a landmark network, and asks it again in the region that the
+    /// landmarks themselves ask for where that is more than `tolerance` away ([`super::RotatedRegion::difference`]).
+    Landmarks {
+        /// Where to look.
+        at: MaskedRegion,
+        /// Which network.
+        network: Network,
+        /// With `f64::INFINITY` it is asked once.
+        tolerance: f64,
+    },
+}
+
+impl Query {
+    /// Whether both are for the same landmark network, which can then be shown both regions at once.
+    pub fn is_batched_with(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Landmarks { network: a, .. }, Self::Landmarks { network: b, .. }) if a == b)
+    }
+}
+
+/// The answer to a [`Query`].
+#[allow(clippy::large_enum_variant)] // few exist at a time, and most are observations
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// To [`Query::DetectPersons`].
+    PersonDetections(Vec<PersonDetection>),
+    /// To [`Query::DetectRegions`].
+    RegionDetections(Vec<RegionDetection>),
+    /// To [`Query::Landmarks`]; `None` when nobody is there.
+    Observation(Option<Observation>),
+}
+
+/// One person as observed in one picture.
+///
+/// What a network says of a person beyond the body points is a field of its own here. Whoever moves or compares observations uses the
+/// fields they know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Body points.
+    pub landmarks: Landmarks,
+    /// Colours of the clothes.
+    pub appearance: AppearanceHistogram,
+}
+
+impl Observation {
+    /// Probability of a person below which nobody is there. (MediaPipe asks for 0.5; blurred and half hidden people have less.)
+    pub const MIN_SCORE: f32 = 0.15;
+}

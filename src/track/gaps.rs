@@ -1,0 +1,132 @@
+//! The frames on which people in the background were not looked at on purpose, and those on which they were not found: they go
+//! straight in the scene.
+
+use super::{
+    TrackletObservation,
+    link::Person,
+    similarity::{is_small, pose_distance, same_side_distance},
+};
+use crate::pose::Observation;
+
+/// Looks a second at people in the background.
+const LOOKS: f64 = 12.5;
+
+/// Frames from one look at people in the background to the next.
+pub(super) fn small_person_interval(fps: f64) -> u64 {
+    ((fps / LOOKS) as u64).max(1)
+}
+
+/// Adds, between finds of a small person that are at most `steps` frames apart, what lies between them.
+pub(super) fn interpolate_skipped(person: &mut Person, steps: u64, display: [u32; 2]) {
+    let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= steps);
+    let missing: Vec<TrackletObservation> = missing.flat_map(|(last, next)| between(last, next)).collect();
+    person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
+}
+
+/// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen.
+pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
+    let missing = gaps(person, display).flat_map(|(last, next)| between(last, next));
+    let hidden = missing.map(|mut seen| {
+        seen.observation.landmarks.points.iter_mut().for_each(|p| p.visibility = 0.0);
+        seen
+    });
+    let missing: Vec<TrackletObservation> = hidden.collect();
+    person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
+}
+
+/// Finds of a small person with frames between them.
+fn gaps(
+    person: &Person,
+    display: [u32; 2],
+) -> impl Iterator<Item = (&Box<TrackletObservation>, &Box<TrackletObservation>)> {
+    let is_small = move |seen: &TrackletObservation| is_small(&seen.observation.landmarks.region(), display);
+    let pairs = person.values().zip(person.values().skip(1));
+    pairs.filter(move |(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next))
+}
+
+/// The frames between two finds of one person.
+fn between(
+    last: &TrackletObservation,
+    next: &TrackletObservation,
+) -> impl Iterator<Item = TrackletObservation> + use<> {
+    let a = last.observation.landmarks.clone();
+    let mut b = next.observation.landmarks.clone();
+    // Left and right may be exchanged in one of them: who mends that sees it better between whole frames.
+    if same_side_distance(&a, &b) > pose_distance(&a, &b, [0.0; 2]) {
+        b.mirror();
+    }
+    let (tracklet, appearance, first, frames) =
+        (last.tracklet, last.observation.appearance, last.frame, next.frame - last.frame);
+    (1..frames).map(move |i| {
+        let landmarks = a.between(&b, i as f32 / frames as f32);
+        TrackletObservation {
+            frame: first + i,
+            tracklet,
+            observation: Observation { landmarks, appearance },
+            heavy_landmarks: None,
+            is_detected: None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pose::skeleton::{LEFT_SHOULDER, RIGHT_SHOULDER};
+    use crate::{pose::AppearanceHistogram, track::synthetic};
+
+    const DISPLAY: [u32; 2] = [1280, 720];
+
+    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> (u64, Box<TrackletObservation>) {
+        let mut landmarks = synthetic::person([x, 200.0], height);
+        if exchanged {
+            landmarks.mirror();
+        }
+        let observation = Observation { landmarks, appearance: AppearanceHistogram::default() };
+        (
+            frame,
+            Box::new(TrackletObservation {
+                frame,
+                tracklet: 3,
+                observation,
+                heavy_landmarks: None,
+                is_detected: Some(true),
+            }),
+        )
+    }
+
+    #[test]
+    fn small_people_are_moved_on_between_looks() {
+        let mut filled = Person::from([seen(0, 100.0, 80.0, false), seen(4, 108.0, 80.0, true)]);
+        interpolate_skipped(&mut filled, 4, DISPLAY);
+        let places: Vec<(u64, f32)> =
+            filled.values().map(|s| (s.frame, s.observation.landmarks.points[LEFT_SHOULDER].x)).collect();
+        let first = synthetic::person([100.0, 200.0], 80.0).points;
+        let expected: Vec<(u64, f32)> = (0..4).map(|i| (i, first[LEFT_SHOULDER].x + 2.0 * i as f32)).collect();
+        assert_eq!(places[..4], expected, "with the labels of the find before");
+        assert_eq!(places[4], (4, first[RIGHT_SHOULDER].x + 8.0));
+    }
+
+    #[test]
+    fn who_was_lost_is_there_unseen() {
+        let mut person = Person::from([seen(3, 103.0, 80.0, false), seen(18, 118.0, 80.0, false)]);
+        interpolate_lost(&mut person, DISPLAY);
+        assert_eq!(person.keys().copied().collect::<Vec<_>>(), (3..=18).collect::<Vec<_>>());
+        for (frame, one) in &person {
+            let (found, truth) =
+                (one.observation.landmarks.points[LEFT_SHOULDER], seen(0, 100.0 + *frame as f32, 80.0, false).1);
+            assert!((found.x - truth.observation.landmarks.points[LEFT_SHOULDER].x).abs() < 0.01, "frame {frame}");
+            assert_eq!(found.visibility == 0.0, (4..18).contains(frame));
+        }
+    }
+
+    #[test]
+    fn those_who_were_lost_and_large_people_are_not() {
+        for (height, frame) in [(80.0, 5), (300.0, 4)] {
+            let finds = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);
+            let mut filled = finds.clone();
+            interpolate_skipped(&mut filled, 4, DISPLAY);
+            assert_eq!(filled, finds);
+        }
+    }
+}

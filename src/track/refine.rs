@@ -1,0 +1,235 @@
+//! Stage 3 of tracking: the people of the frames between two keyframes, and what the heavy network adds on some keyframes.
+//!
+//! For each frame between, [`Tracker::regions_between`] says where to look for whom, and [`resolve`] makes the answers observations of
+//! tracklets. On keyframes [`heavy_landmarks`] checks the heavy network's answers. All that was observed goes to [`super::link()`].
+
+use serde::{Deserialize, Serialize};
+
+use super::associate::{Keyframe, KeyframePerson};
+use super::camera::Trajectory;
+use super::detect::{TOLERANCE, around};
+use super::gaps::small_person_interval;
+use super::similarity::{
+    is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
+};
+use super::tracker::Tracker;
+use crate::models::Network;
+use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
+use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
+
+/// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
+const NEIGHBOUR: f64 = 0.35;
+/// The same for the difference in size (|ln| of the ratio of the sides).
+const NEIGHBOUR_SIZE: f64 = 0.6;
+/// Seconds from one question to the heavy network about a person to the next.
+const HEAVY_INTERVAL: f64 = 0.8;
+/// Visibility of the head, in the mean of its points, below which left and right are in doubt: somebody is seen from behind.
+const FACE_HIDDEN: f32 = 0.5;
+/// Distance of the shoulders across the picture, over the body's extent, below which somebody is seen from the side.
+const SIDEWAYS: f32 = 0.04;
+/// [`pose_distance`] beyond which the two networks saw two people.
+const OTHER_PERSON: f64 = 0.2;
+
+/// One observation of one tracklet: what linking is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrackletObservation {
+    /// Index of the frame.
+    pub frame: u64,
+    /// The tracker's number.
+    pub tracklet: u32,
+    /// What was observed.
+    pub observation: Observation,
+    /// What the heavy network says, where it was asked.
+    pub heavy_landmarks: Option<Box<Landmarks>>,
+    /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
+    pub is_detected: Option<bool>,
+}
+
+/// Where a tracklet should be in a frame between keyframes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PredictedRegion {
+    /// Number of the tracklet.
+    pub tracklet: u32,
+    /// Where to look.
+    pub at: MaskedRegion,
+    /// Whether the person is on the keyframes on both sides.
+    pub is_on_both: bool,
+    /// Whether the person detector saw them on one of the two.
+    pub is_detected: bool,
+    /// Whether it did on both.
+    pub is_detected_on_both: bool,
+}
+
+impl PredictedRegion {
+    /// What to ask of this frame.
+    pub fn query(&self, network: Network) -> Query {
+        Query::Landmarks { at: self.at, network, tolerance: TOLERANCE }
+    }
+}
+
+impl KeyframePerson {
+    /// What to ask the heavy network.
+    pub fn heavy_query(&self) -> Query {
+        let at = self.observation.landmarks.region().into();
+        Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
+    }
+}
+
+impl Keyframe {
+    /// What was observed on it, for linking.
+    pub fn observations(&self) -> Vec<TrackletObservation> {
+        let one = |person: &KeyframePerson| TrackletObservation {
+            tracklet: person.tracklet,
+            frame: self.index,
+            observation: person.observation.clone(),
+            heavy_landmarks: None,
+            is_detected: person.is_detected,
+        };
+        self.people.iter().map(one).collect()
+    }
+}
+
+impl Tracker {
+    /// Where to look for whom in a frame between two keyframes, in order of tracklet number. Small people are looked for in some
+    /// frames only; the others are interpolated.
+    pub fn regions_between(
+        &self,
+        before: &Keyframe,
+        after: &Keyframe,
+        frame: u64,
+        trajectory: &Trajectory,
+    ) -> Vec<PredictedRegion> {
+        let mut predicted = regions_between(before, after, frame, self.display, trajectory);
+        let is_their_turn = frame.is_multiple_of(small_person_interval(self.fps));
+        predicted.retain(|p| is_their_turn || !is_small(&p.at.region, self.display));
+        predicted
+    }
+}
+
+/// The tracklets of either of two keyframes and where to look for them: interpolated in the scene where both have the person, else moved
+/// on from the one that has.
+fn regions_between(
+    before: &Keyframe,
+    after: &Keyframe,
+    frame: u64,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+) -> Vec<PredictedRegion> {
+    let moved_on = |person: &KeyframePerson, from: u64| {
+        let region = person.observation.landmarks.region();
+        let center = region.center + person.velocity * (frame as f64 - from as f64) + trajectory.moved(from, frame);
+        RotatedRegion { center, ..region }
+    };
+    let on = |keyframe: &Keyframe, tracklet: u32| keyframe.people.iter().position(|p| p.tracklet == tracklet);
+    let mut predicted = Vec::new();
+    for person in &before.people {
+        let later = on(after, person.tracklet).map(|i| &after.people[i]);
+        let is_detected_on_both =
+            later.is_some_and(|later| [person, later].iter().all(|p| p.is_detected == Some(true)));
+        let at = match later {
+            Some(later) => {
+                let share = (frame - before.index) as f64 / (after.index - before.index).max(1) as f64;
+                let shift = trajectory.off_straight(before.index, after.index, frame);
+                let [a, b] = [person, later].map(|p| p.observation.landmarks.region());
+                let mut region = interpolate(&a, &b, share);
+                region.center += shift;
+                let [a, b] = [person, later].map(|p| p.observation.landmarks.bounds());
+                let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
+                // Where the detector does not see them, somebody might be found only because nothing else is to be seen.
+                let is_masked = is_detected_on_both && is_small(&region, display);
+                MaskedRegion { region, within: is_masked.then(|| around(bounds)) }
+            }
+            None => moved_on(person, before.index).into(),
+        };
+        predicted.push(PredictedRegion {
+            tracklet: person.tracklet,
+            at,
+            is_on_both: later.is_some(),
+            is_detected: person.was_detected || later.is_some_and(|later| later.was_detected),
+            is_detected_on_both,
+        });
+    }
+    let new = after.people.iter().filter(|p| on(before, p.tracklet).is_none());
+    predicted.extend(new.map(|person| PredictedRegion {
+        tracklet: person.tracklet,
+        at: moved_on(person, after.index).into(),
+        is_on_both: false,
+        is_detected: person.was_detected,
+        is_detected_on_both: false,
+    }));
+    predicted.sort_by_key(|p| p.tracklet);
+    predicted
+}
+
+fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegion {
+    RotatedRegion {
+        center: a.center.lerp(b.center, share),
+        side: a.side + share * (b.side - a.side),
+        rotation: wrap_angle(a.rotation + share * wrap_angle(b.rotation - a.rotation)),
+    }
+}
+
+/// The people of a frame between keyframes, from what was found where each was predicted.
+///
+/// Those who are not where they were looked for go, since a neighbour was found instead. Of several observations of one person those
+/// stay that are on both keyframes, then those nearest to the prediction. The order stays.
+pub fn resolve(
+    display: [u32; 2],
+    frame: u64,
+    found: Vec<(PredictedRegion, Option<Observation>)>,
+) -> Vec<TrackletObservation> {
+    let in_place: Vec<(PredictedRegion, Observation, f64)> = found
+        .into_iter()
+        .filter_map(|(predicted, observation)| {
+            let observation = observation.filter(|o| is_plausible(&o.landmarks, display, predicted.is_detected))?;
+            let (region, own) = (predicted.at.region, observation.landmarks.region());
+            let off = region.center.distance(own.center) / region.side.min(own.side);
+            let is_in_place = off < NEIGHBOUR && size_difference(&region, &own) < NEIGHBOUR_SIZE;
+            is_in_place.then_some((predicted, observation, off))
+        })
+        .collect();
+    let is_double = |i: usize| {
+        let rank = |n: usize| (!in_place[n].0.is_on_both, in_place[n].2, n);
+        in_place.iter().enumerate().any(|(j, other)| {
+            let (a, b) = (&in_place[i].1.landmarks, &other.1.landmarks);
+            if in_place[i].0.is_detected_on_both && other.0.is_detected_on_both {
+                return rank(j) < rank(i) && is_one_pose(a, b);
+            }
+            j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
+        })
+    };
+    let keep: Vec<bool> = (0..in_place.len()).map(|i| !is_double(i)).collect();
+    let kept = in_place.into_iter().zip(keep).filter(|(_, keep)| *keep);
+    kept.map(|((predicted, observation, _), _)| TrackletObservation {
+        frame,
+        tracklet: predicted.tracklet,
+        observation,
+        heavy_landmarks: None,
+        is_detected: None,
+    })
+    .collect()
+}
+
+/// The heavy network's answer about a person, if it is of the same person as the other network's landmarks.
+pub fn heavy_landmarks(landmarks: &Landmarks, answer: Option<Observation>) -> Option<Box<Landmarks>> {
+    let heavy = answer?.landmarks;
+    (pose_distance(landmarks, &heavy, [0.0; 2]) < OTHER_PERSON).then(|| Box::new(heavy))
+}
+
+/// Whether the heavy network should be asked about a person on this keyframe, `since` seconds after the last time (`None`: never yet): every
+/// 0.8 s, and after half of that where left and right are in doubt.
+pub fn is_heavy_due(since: Option<f64>, landmarks: &Landmarks) -> bool {
+    let Some(since) = since else { return true };
+    // Frame times are rounded.
+    let since = since + 1e-6;
+    since >= HEAVY_INTERVAL || (is_side_in_doubt(landmarks) && since >= HEAVY_INTERVAL / 2.0)
+}
+
+/// Whether left and right are easily confused in this picture: the face is hidden, or the body is seen from the side, so that shoulders
+/// or hips lie over each other.
+fn is_side_in_doubt(landmarks: &Landmarks) -> bool {
+    let face = landmarks.points[HEAD].iter().map(|p| p.visibility).sum::<f32>() / HEAD.len() as f32;
+    let across = |[left, right]: Pair| landmarks.points[left].x - landmarks.points[right].x;
+    let (shoulders, hips) = (across(SHOULDERS), across(HIPS));
+    face < FACE_HIDDEN || shoulders * hips < 0.0 || shoulders.abs() < SIDEWAYS * landmarks.extent()
+}
