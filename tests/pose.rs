@@ -118,7 +118,7 @@ fn agrees_with_mediapipe() {
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
         let [x, y, side]: [f64; 3] = serde_json::from_value(sample["window"].clone()).unwrap();
         let best = people(&mut worker, &picture, Window { x, y, side })[0];
-        let work = Query::Landmarks { spot: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
+        let work = Query::Landmarks { at: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().unwrap().landmarks;
         let points: Vec<[f32; 4]> = serde_json::from_value(sample["points"].clone()).unwrap();
         let world: Vec<[f32; 3]> = serde_json::from_value(sample["world"].clone()).unwrap();
@@ -143,8 +143,8 @@ fn of_two_people_the_one_who_may_be_seen_is_found() {
     let mut worker = worker();
     let region = RotatedRegion { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
     for [left, top, right, bottom] in [[600.0, 50.0, 830.0, 490.0], [680.0, 490.0, 980.0, 970.0]] {
-        let spot = MaskedRegion { region, within: Some([left, top, right, bottom]) };
-        let work = Query::Landmarks { spot, network: Network::Full, tolerance: f64::INFINITY };
+        let at = MaskedRegion { region, within: Some([left, top, right, bottom]) };
+        let work = Query::Landmarks { at, network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().expect("somebody").landmarks;
         let is_within = |&i: &usize| {
             let p = found.points[i];
