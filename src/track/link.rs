@@ -21,7 +21,7 @@ use glam::DVec2;
 use super::assignment::assign_sparse;
 use super::camera::Trajectory;
 use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
-use super::meetings::check_meetings;
+use super::meetings::{Stretch, check_meetings};
 use super::presence::{Presence, span};
 use super::similarity::{MIN_VISIBILITY, is_shadow_of, pose_distance, size_difference, visibility};
 use super::{Track, TrackFrame, TrackletObservation};
@@ -153,10 +153,9 @@ fn link_counted(
     let mut tracks: Vec<Track> = Vec::new();
     for (mut person, doubts) in people.into_iter().zip(doubts) {
         proceed()?;
-        if is_person(&person, shortest, display, trajectory) {
-            proceed()?;
+        if is_person(&person, shortest, display, trajectory, proceed)? {
             interpolate_lost(&mut person, display);
-            tracks.extend(into_track(person, &doubts, trajectory));
+            tracks.extend(into_track(person, &doubts, trajectory, proceed)?);
         }
     }
     let left = |t: &Track| t.frames.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
@@ -366,15 +365,28 @@ fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Pers
 
 /// Whether somebody is there for long enough (frames), and surely enough on the whole, to be a person. Whom the person detector sees at
 /// most times need not be clearly visible, and whom it hardly ever sees is nobody.
-fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
-    let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
+fn is_person(
+    person: &Person,
+    shortest: usize,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<bool, Stopped> {
+    let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return Ok(false) };
     let count = person.len() as f32;
     let visibility_of = |s: &TrackletObservation| {
         let mut in_the_picture = landmarks(s).clone();
         in_the_picture.shift(trajectory.moved(0, s.frame));
         visibility(&in_the_picture, display)
     };
-    let clear = person.values().map(|one| visibility_of(one)).sum::<f32>() / count;
+    let mut clear = 0.0;
+    for (n, one) in person.values().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
+        clear += visibility_of(one);
+    }
+    let clear: f32 = clear / count;
     let side = person.values().map(|s| landmarks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
     let found = count / (last - first + 1) as f32;
@@ -382,7 +394,7 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &T
         person.values().filter_map(|s| s.is_detected).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
     let support = detected as f32 / f32::max(shown as f32, 1.0);
     if shown > 0 && support < MIN_SUPPORT {
-        return false;
+        return Ok(false);
     }
     let is_certain = support >= MIN_SUPPORT_CERTAIN && shown >= MIN_SHOWN;
     let is_clear = clear >= if is_large { MIN_VISIBILITY_LARGE } else { MIN_VISIBILITY } && found >= MIN_FOUND;
@@ -390,21 +402,35 @@ fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &T
         && clear >= MIN_VISIBILITY_BLURRED
         && found >= if shown >= MANY_SHOWN { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
-    length >= shortest && (is_clear || is_blurred)
+    Ok(length >= shortest && (is_clear || is_blurred))
 }
 
-fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
-    let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
+/// The track of a person, in each frame's own picture; `doubts`: stretches in which they are uncertain.
+fn into_track(
+    person: Person,
+    doubts: &[Stretch],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<Option<Track>, Stopped> {
+    let Some((first, last)) = span(&person).map(RangeInclusive::into_inner) else { return Ok(None) };
     let mut frames: Vec<Option<TrackFrame>> = vec![None; (last - first) as usize + 1];
-    for (frame, mut seen) in person {
-        shift(&mut seen, trajectory.moved(0, frame));
+    for (n, (frame, mut one)) in person.into_iter().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
+        shift(&mut one, trajectory.moved(0, frame));
         frames[(frame - first) as usize] = Some(TrackFrame {
-            landmarks: seen.observation.landmarks,
-            heavy_landmarks: seen.heavy_landmarks,
-            uncertain: doubts.iter().any(|[from, to]| (*from..=*to).contains(&frame)),
+            landmarks: one.observation.landmarks,
+            heavy_landmarks: one.heavy_landmarks,
+            uncertain: false,
         });
     }
-    Some(Track { id: 0, first_frame: first, frames })
+    for frame in doubts.iter().flat_map(|[from, to]| *from.max(&first)..=*to.min(&last)) {
+        if let Some(frame) = &mut frames[(frame - first) as usize] {
+            frame.uncertain = true;
+        }
+    }
+    Ok(Some(Track { id: 0, first_frame: first, frames }))
 }
 
 #[cfg(test)]
