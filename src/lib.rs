@@ -3,8 +3,9 @@
 //! Data flows one way through a job, in two passes over the file (see `docs/design.md`):
 //!
 //! ```text
-//! observe:  media::decode -> pose::detector (keyframes) -> pose::landmarker (N workers) -> observations, in order
-//! solve:    track (identity, left/right) -> body::fit (shape per person, pose per frame, smoothing)
+//! observe:  media::decode -> track: detect, associate (keyframes), refine (frames between) <-> pose (N workers) -> observations
+//! link:     track: link, left/right repair, outliers -> one track a person
+//! solve:    body::fit (shape per person, pose per frame, smoothing) -> one fitted body a person
 //! draw:     media::decode -> render thread -> render::blend (in the frame's own YUV) -> media::encode + mux
 //! ```
 //!

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use meshreel::config::Config;
+use meshreel::job::{JobSettings, Overrides};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -18,6 +19,9 @@ fn the_example_lists_every_setting_with_its_default() {
     let expected = Config { state: defaults.state.clone(), ..Config::default() };
     let mut given = defaults;
     given.models = expected.models.clone();
+    // How jobs are done is said there; nothing said is the same.
+    assert_eq!(given.job_settings(), JobSettings::default());
+    given.set_overrides(Overrides::default());
     assert_eq!(given, expected);
     assert!(given.state.ends_with(".local/state/meshreel"), "{}", given.state.display());
 

@@ -143,8 +143,8 @@ fn of_two_people_the_one_who_may_be_seen_is_found() {
     let mut worker = worker();
     let region = RotatedRegion { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
     for [left, top, right, bottom] in [[600.0, 50.0, 830.0, 490.0], [680.0, 490.0, 980.0, 970.0]] {
-        let spot = MaskedRegion { region, within: Some([left, top, right, bottom]) };
-        let work = Query::Landmarks { at: spot, network: Network::Full, tolerance: f64::INFINITY };
+        let at = MaskedRegion { region, within: Some([left, top, right, bottom]) };
+        let work = Query::Landmarks { at, network: Network::Full, tolerance: f64::INFINITY };
         let found = look(&mut worker, &picture, work).unwrap().expect("somebody").landmarks;
         let is_within = |&i: &usize| {
             let p = found.points[i];

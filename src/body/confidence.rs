@@ -5,10 +5,12 @@ use super::smooth::kernel;
 use crate::control::{Proceed, Stopped};
 use crate::pose::skeleton::{BELOW_HEAD, JOINTS, LANDMARKS, is_left};
 
-/// Visibility is averaged over this time (Gaussian width, seconds), so that parts do not flicker.
+/// Visibility is averaged over this time (standard deviation of a Gaussian, seconds), so that parts do not flicker.
 const SECONDS: f64 = 0.10;
-/// A joint that moves less of all landmarks than this borrows from its neighbour.
+/// A landmark belongs to a joint that carries more than this share of it.
 const LEAST_SHARE: f64 = 0.05;
+/// A joint lies on both sides of the body if each side has more than this share of its landmarks.
+const BOTH_SIDES: f64 = 0.2;
 
 /// For each frame the confidence of each joint, 0..=1, from each frame's visibilities (none where the person was not found).
 ///
@@ -32,7 +34,7 @@ pub fn joint_confidence(
                     let weight: f64 = of_side().map(|s| s.1).sum();
                     (weight, of_side().map(|&(l, w)| w * v[l]).sum::<f64>())
                 });
-                if sides.iter().all(|(weight, _)| *weight > 0.2) {
+                if sides.iter().all(|(weight, _)| *weight > BOTH_SIDES) {
                     return sides.map(|(weight, sum)| sum / weight).into_iter().fold(0.0, f64::max);
                 }
                 share.iter().map(|&(l, w)| w * v[l]).sum()

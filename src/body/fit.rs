@@ -1,9 +1,14 @@
 //! Fits a body to a person's whole track: one shape, a pose a frame.
 //!
 //! The track is known as a whole, so nothing is causal: the shape comes from the best frames, each pose leans on both its
-//! neighbours, gaps are bridged from both sides, and smoothing has no lag. The recipe: a forward pass (each frame
-//! starts at the one before), a backward sweep with both neighbours (Gauss-Seidel over the whole track), smoothing, and last
-//! feet that stand still are held where they are.
+//! neighbours, gaps are bridged from both sides, and smoothing has no lag. The steps of [`fit_track`], a file each:
+//!
+//! 1. `heavy_landmarks`: the landmarks of each frame, corrected by the heavy network's -> `measurement`: what the fit is given;
+//! 2. the shape, from some frames that show the person best (`levenberg_marquardt` fits one frame's pose);
+//! 3. `sequence_fit`: a pose for each frame that was measured, in which neighbours agree; the frames between are interpolated;
+//! 4. `smooth`: smoothing over time;
+//! 5. `foot_contacts`: feet that rest are held where they are;
+//! 6. `confidence`: how well each part of the body was seen.
 
 use super::foot_contacts::{self, FootFrame};
 use super::initial;
@@ -36,17 +41,23 @@ impl Default for FitOptions {
 /// Mean height of an adult, metres: between the world's 1.65 (men 1.71, women 1.59) and the richer countries' 1.72 (NCD Risk Factor
 /// Collaboration, *eLife* 2016).
 pub const STATURE: f64 = 1.70;
-/// How far a body's height may be from it, standard deviation, metres. One camera cannot tell size from distance: left to itself the
+/// How far a body's height may be from what it is taken to be: standard deviation, metres. One camera cannot tell size from distance: left to itself the
 /// fit would read size from perspective, and so from the guessed focal length.
 const STATURE_SIGMA: f64 = 0.02;
 /// Frames the shape is estimated from.
 const SHAPE_FRAMES: usize = 24;
-/// Rounds of pose, then shape, and steps of the solver for the former.
+/// The shape is estimated in so many rounds, each for the poses of the one before.
 const SHAPE_ROUNDS: usize = 4;
+/// Steps of the solver for the poses in each round.
 const SHAPE_STEPS: usize = 3;
-/// How far holding a foot may turn a joint, radians, and move the body, metres (standard deviations).
+/// The shape's coefficients stay within this, either way.
+const MOST_SHAPE: f64 = 4.0;
+/// How far holding a foot may turn a joint: standard deviation, radians.
 const HOLD_ROTATION: f64 = 0.03;
+/// How far it may move the body: standard deviation, metres.
 const HOLD_POSITION: f64 = 0.01;
+/// Steps of the solver for holding feet.
+const HOLD_STEPS: usize = 2;
 
 /// Fits `body` to a track. `times` are the seconds of the video's frames from its first (index = frame number); frames beyond its end
 /// are taken to follow at its last step.
@@ -127,10 +138,10 @@ fn find_contacts(
         .zip(places.iter().zip(&pixels))
         .map(|(&time, (places, pixels))| FootFrame { time, places, pixels })
         .collect();
-    foot_contacts::contacts(set, &frames, proceed)
+    foot_contacts::foot_contacts(set, &frames, proceed)
 }
 
-/// Moves a smoothed pose as little as possible so that planted feet stay where they are.
+/// Moves a smoothed pose as little as possible so that feet in contact stay where they are.
 fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, contacts: Vec<FootContact>) {
     if contacts.is_empty() {
         return;
@@ -141,7 +152,7 @@ fn hold(solver: &mut Solver, set: &LandmarkSet, state: &mut State, contacts: Vec
         position: Some((smoothed.position, DVec3::splat(HOLD_POSITION.powi(-2)))),
         contacts,
     };
-    solver.solve(state, &Measurement::none(set), &context, 2);
+    solver.solve(state, &Measurement::none(set), &context, HOLD_STEPS);
 }
 
 fn time_of(times: &[f64], frame: usize) -> f64 {
@@ -191,7 +202,7 @@ fn estimate_shape(
         if let Some(factor) = normal.cholesky() {
             let step = factor.solve(&gradient);
             for (value, step) in shape.iter_mut().zip(step.iter()) {
-                *value = (*value - step).clamp(-4.0, 4.0);
+                *value = (*value - step).clamp(-MOST_SHAPE, MOST_SHAPE);
             }
         }
     }

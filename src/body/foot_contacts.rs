@@ -1,4 +1,4 @@
-//! Feet that stand still: where a heel or a toe rests in the picture it is held in space as well.
+//! Foot contacts: where a heel or the tip of a foot rests in the picture it is held in space as well.
 
 use super::levenberg_marquardt::FootContact;
 use super::measurement::LandmarkSet;
@@ -6,19 +6,20 @@ use crate::control::{Proceed, Stopped};
 use crate::pose::skeleton::FEET;
 use glam::{DVec2, DVec3};
 
-/// Slower than this (person sizes a second, about 0.3 m/s) is still.
+/// Speed in the picture, person sizes a second, below which a point rests: about 0.3 m/s.
 const STILL: f64 = 0.16;
-/// Speed is measured over this time to either side, seconds.
+/// Seconds to either side over which speed is measured.
 const SPEED_WINDOW: f64 = 0.05;
-/// A foot that rests for less is not held, seconds.
+/// Seconds for which a point must rest to be held.
 const LEAST_REST: f64 = 0.12;
-/// A resting foot is held at its mean over this time (Gaussian width, seconds): a slow camera can still carry it along.
+/// A resting point is held at its mean over this time (standard deviation of a Gaussian, seconds), so that a slow camera can still carry
+/// it along.
 const HOLD: f64 = 0.35;
-/// Widths from which on a Gaussian is 0 in double precision: exp(-39^2 / 2) is less than the smallest positive number.
+/// Standard deviations beyond which a Gaussian is 0 in double precision: exp(-39^2 / 2) is less than the smallest positive number.
 const NOTHING: f64 = 39.0;
-/// Time to take hold of a foot and to let it go, seconds.
+/// Seconds over which a point is taken hold of, and let go of.
 const GRIP: f64 = 0.15;
-/// How firmly, metres along x, y and z.
+/// How firmly it is held: standard deviation along x, y and z, metres.
 const SIGMA: DVec3 = DVec3::splat(0.005);
 
 /// One frame of a fitted track, lists in the order of the landmark set.
@@ -40,11 +41,11 @@ impl FootFrame<'_> {
     }
 }
 
-/// For each frame the landmarks to hold.
+/// For each frame the landmarks that are held, where and how firmly.
 ///
 /// # Errors
 /// [`Stopped`] when `proceed`, which is called for each frame, says so.
-pub fn contacts(
+pub fn foot_contacts(
     set: &LandmarkSet,
     frames: &[FootFrame],
     proceed: Proceed<'_>,
@@ -67,7 +68,6 @@ pub fn contacts(
             if frames[last].time - frames[first].time >= LEAST_REST {
                 for i in first..=last {
                     proceed()?;
-                    // Taken hold of and let go of gradually.
                     let edge = (frames[i].time - frames[first].time).min(frames[last].time - frames[i].time);
                     let grip = ((edge + 0.01) / GRIP).min(1.0).powi(2);
                     let place = mean_place(&frames[first..=last], frames[i].time, at);

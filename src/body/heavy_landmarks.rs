@@ -1,10 +1,10 @@
-//! Uses a better network's landmarks on some frames to correct the frames between.
+//! Uses the heavy network's landmarks, which are better and there for some frames only, to correct the frames between.
 //!
-//! The every-frame network's error in metres is mostly depth and depends on the pose, so it changes slowly: what the
-//! better network says minus what the other says, where both looked, is carried to the frames between. It is
-//! predicted as a constant for the track plus a part that is forgotten over a fraction of a second (simple kriging with an exponential
-//! covariance, which between two opinions needs those two only). In the picture the networks differ by noise rather than bias, so
-//! there only frames very near an opinion are corrected.
+//! The error in metres of the network that looks at every frame is mostly one of depth and depends on the pose, so it changes slowly. In
+//! frames that both networks saw, the difference between them is measured, and this difference is added to the other network's landmarks
+//! in the frames between. It is predicted as a constant for the track plus a part that is forgotten over a fraction of a second: simple
+//! kriging with an exponential covariance, for which the nearest measurement on either side is enough. In the picture the networks differ
+//! by noise rather than bias, so there only frames very near a measured one are corrected.
 
 use super::initial::Points;
 use crate::control::{Proceed, Stopped};
@@ -13,18 +13,21 @@ use crate::pose::skeleton::{BELOW_HEAD, LANDMARKS};
 use crate::track::TrackFrame;
 use glam::{DVec2, DVec3};
 
-/// Seconds after which the difference in metres is forgotten to 1/e.
+/// Seconds after which a difference in metres is forgotten to 1/e.
 const WORLD_MEMORY: f64 = 0.30;
-/// The same for the difference in the picture.
+/// Seconds after which a difference in the picture is.
 const PIXEL_MEMORY: f64 = 0.10;
-/// How many opinions it takes for the track's constant difference to be believed by half.
+/// Number of measured differences at which the track's constant difference is believed by half.
 const CONSTANT_PRIOR: f64 = 4.0;
-/// A difference in the picture beyond this part of the person's size on many landmarks means the two saw different things.
+/// Difference in the picture, over the person's size, beyond which the networks disagree about a landmark below the head.
 const DISAGREEMENT: f64 = 0.15;
-
-/// Where the better network puts a point this part of the person's size off from where the frames before and after have
-/// it, and the other network does not, the better one is wrong for once.
+/// If they disagree about more landmarks than this, they saw different things.
+const MOST_DISAGREEMENTS: usize = 6;
+/// Distance over the person's size from where the frames before and after have a point, beyond which the heavy network may be wrong for
+/// once.
 const STRAY: f64 = 0.08;
+/// It is if that is also so many times the other network's distance.
+const STRAY_FACTOR: f64 = 2.0;
 
 /// One frame's landmarks after correction.
 #[derive(Debug, Clone)]
@@ -37,14 +40,19 @@ pub struct Corrected {
     pub visibility: [f64; LANDMARKS],
 }
 
-/// A frame where both networks looked.
+/// What the heavy network's landmarks are minus the other's in one frame.
 struct HeavyDifference {
+    /// Seconds.
     time: f64,
+    /// Index into the track's frames.
     index: usize,
+    /// Metres.
     world: Points,
+    /// Displayed pixels.
     pixels: [DVec2; LANDMARKS],
 }
 
+/// Landmarks as they are.
 fn plain(seen: &Landmarks) -> Corrected {
     Corrected {
         pixels: seen.points.map(|p| DVec2::new(f64::from(p.x), f64::from(p.y))),
@@ -53,26 +61,26 @@ fn plain(seen: &Landmarks) -> Corrected {
     }
 }
 
-/// What the better network says of a frame, without its strays.
-fn opinion(frames: &[Option<TrackFrame>], index: usize) -> Option<Corrected> {
+/// The heavy network's landmarks of a frame, without its strays; `None` where it was not asked.
+fn heavy(frames: &[Option<TrackFrame>], index: usize) -> Option<Corrected> {
     let seen = frames[index].as_ref()?;
-    let (first, mut second) = (plain(&seen.landmarks), plain(seen.heavy_landmarks.as_ref()?));
+    let (other, mut heavy) = (plain(&seen.landmarks), plain(seen.heavy_landmarks.as_ref()?));
     let around = |i: Option<usize>| Some(plain(&frames.get(i?)?.as_ref()?.landmarks));
     let (Some(before), Some(after)) = (around(index.checked_sub(1)), around(Some(index + 1))) else {
-        return Some(second);
+        return Some(heavy);
     };
-    let reach = STRAY * size(&first.pixels);
+    let reach = STRAY * size(&other.pixels);
     for i in 0..LANDMARKS {
         let middle = before.pixels[i].midpoint(after.pixels[i]);
-        let [off, usual] = [&second, &first].map(|c| c.pixels[i].distance(middle));
-        if off > reach && off > 2.0 * usual {
-            (second.pixels[i], second.world[i]) = (first.pixels[i], first.world[i]);
+        let [off, usual] = [&heavy, &other].map(|c| c.pixels[i].distance(middle));
+        if off > reach && off > STRAY_FACTOR * usual {
+            (heavy.pixels[i], heavy.world[i]) = (other.pixels[i], other.world[i]);
         }
     }
-    Some(second)
+    Some(heavy)
 }
 
-/// Landmarks of every frame that has any; `times` in seconds, one an observation.
+/// The corrected landmarks of every frame in which the person was found. `times`: seconds of each frame.
 ///
 /// # Errors
 /// [`Stopped`] when `proceed`, which is called for each frame, says so.
@@ -86,12 +94,12 @@ pub fn correct(
         proceed()?;
         let found = || {
             let o = frames[index].as_ref()?;
-            let (first, second) = (plain(&o.landmarks), opinion(frames, index)?);
+            let (first, second) = (plain(&o.landmarks), heavy(frames, index)?);
             let difference = |i: usize| second.pixels[i] - first.pixels[i];
             let size = size(&second.pixels);
             let apart = BELOW_HEAD.filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
             let world: Points = std::array::from_fn(|i| second.world[i] - first.world[i]);
-            let usable = apart <= 6 && size.is_finite() && world.iter().all(|d| d.is_finite());
+            let usable = apart <= MOST_DISAGREEMENTS && size.is_finite() && world.iter().all(|d| d.is_finite());
             usable.then(|| HeavyDifference {
                 time: times[index],
                 index,
@@ -112,9 +120,9 @@ pub fn correct(
         while after < differences.len() && differences[after].index < index {
             after += 1;
         }
-        // The better network's word stands where there is one.
+        // The heavy network's landmarks stand where there are any.
         if differences.get(after).is_some_and(|o| o.index == index) {
-            return opinion(frames, index);
+            return heavy(frames, index);
         }
         let mut corrected = plain(&o.landmarks);
         let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| differences.get(i)));
@@ -122,11 +130,11 @@ pub fn correct(
         let world = weights(distance.map(|d| d / WORLD_MEMORY));
         let pixel = weights(distance.map(|d| d / PIXEL_MEMORY));
         corrected.world.iter_mut().zip(&constant).for_each(|(p, c)| *p += *c);
-        for (n, opinion) in around.into_iter().enumerate() {
-            let Some(opinion) = opinion else { continue };
+        for (n, measured) in around.into_iter().enumerate() {
+            let Some(measured) = measured else { continue };
             for (i, c) in constant.iter().enumerate() {
-                corrected.world[i] += (opinion.world[i] - *c) * world[n];
-                corrected.pixels[i] += opinion.pixels[i] * pixel[n];
+                corrected.world[i] += (measured.world[i] - *c) * world[n];
+                corrected.pixels[i] += measured.pixels[i] * pixel[n];
             }
         }
         Some(corrected)
@@ -138,7 +146,8 @@ pub fn correct(
     each.collect()
 }
 
-/// Simple kriging weights of two known values on either side, at distances in units of the memory.
+/// Simple kriging weights of a known value before and one after, at these distances in units of the memory, for the exponential
+/// covariance exp(-distance). (Cressie, *Statistics for Spatial Data*, 1993.)
 fn weights([before, after]: [f64; 2]) -> [f64; 2] {
     let (a, b) = ((-before).exp(), (-after).exp());
     let both = a * b;
@@ -146,12 +155,14 @@ fn weights([before, after]: [f64; 2]) -> [f64; 2] {
     [(a - b * both) * scale, (b - a * both) * scale]
 }
 
+/// The person's size in the picture: the diagonal of the box around all landmarks, displayed pixels.
 fn size(pixels: &[DVec2]) -> f64 {
     let low = pixels.iter().copied().fold(DVec2::INFINITY, DVec2::min);
     let high = pixels.iter().copied().fold(DVec2::NEG_INFINITY, DVec2::max);
     (high - low).length()
 }
 
+/// The median of each coordinate.
 fn median(values: &mut [DVec3]) -> DVec3 {
     if values.is_empty() {
         return DVec3::ZERO;
@@ -177,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_is_removed_between_opinions() {
+    fn a_bias_is_removed_between_heavy_frames() {
         let times: Vec<f64> = (0..31).map(|i| f64::from(i) / 30.0).collect();
         let frames: Vec<Option<TrackFrame>> = (0..31)
             .map(|i| {
@@ -193,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn without_opinions_nothing_changes() {
+    fn without_heavy_landmarks_nothing_changes() {
         let frames = vec![None, Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, uncertain: false })];
         let corrected = correct(&[0.0, 0.1], &frames, &never_stopped).unwrap();
         assert!(corrected[0].is_none());

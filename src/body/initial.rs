@@ -8,6 +8,20 @@ use super::rotation::{between, clamp, exp, frame, log};
 use crate::pose::skeleton::{self, EARS, HIPS, LANDMARKS, NOSE, Pair, SHOULDERS};
 use glam::{DMat3, DQuat, DVec2, DVec3};
 
+/// Sine of the bend of an elbow or a knee from which on the plane of the bend tells the limb's twist, and over which further range of the
+/// sine it comes to be believed in full.
+const BENT: [f64; 2] = [0.25, 0.35];
+/// How far it twists a limb at most, radians.
+const MOST_TWIST: f64 = 1.5;
+/// How far a hand turns at the wrist at most, radians.
+const MOST_HAND: f64 = 1.2;
+/// How far a foot turns at the ankle at most, radians.
+const MOST_FOOT: f64 = 0.9;
+/// Nearest and farthest that a body may be, metres.
+const DEPTHS: [f64; 2] = [0.3, 1000.0];
+/// Determinant below which a position cannot be told.
+const LEAST_DETERMINANT: f64 = 1e-12;
+
 /// Points in BlazePose's order.
 pub type Points = [DVec3; LANDMARKS];
 
@@ -48,13 +62,13 @@ pub fn pose_from_world(body: &Body, rest: &Points, world: &Points) -> Vec<DQuat>
         set(Role::LowerArm(side), upper.inverse() * lower);
         let palm = |p: &Points| frame((p[index] + p[little]) / 2.0 - p[wrist], p[index] - p[little]);
         if let Some(hand) = turned(&palm) {
-            set(Role::Hand(side), clamp(lower.inverse() * hand, 1.2));
+            set(Role::Hand(side), clamp(lower.inverse() * hand, MOST_HAND));
         }
         let (thigh, shank) = hinged(pelvis, rest, world, at.leg, DVec3::X);
         set(Role::UpperLeg(side), pelvis.inverse() * thigh);
         set(Role::LowerLeg(side), thigh.inverse() * shank);
         let foot = between(shank * (rest[toes] - rest[heel]), world[toes] - world[heel]);
-        set(Role::Foot(side), clamp(shank.inverse() * foot * shank, 0.9));
+        set(Role::Foot(side), clamp(shank.inverse() * foot * shank, MOST_FOOT));
     }
     let spine: Vec<usize> = (0..body.joint_count()).filter(|&j| body.roles[j] == Role::Spine).collect();
     let share = exp(log(pelvis.inverse() * chest) / spine.len().max(1) as f64);
@@ -70,12 +84,12 @@ fn hinged(parent: DQuat, rest: &Points, world: &Points, [a, b, c]: [usize; 3], a
     let mut rotation = between(parent * (rest[b] - rest[a]), upper) * parent;
     let normal = upper.cross(lower);
     let sine = normal.length() / (upper.length() * lower.length()).max(1e-9);
-    if sine > 0.25 {
+    if sine > BENT[0] {
         let along = upper.normalize_or_zero();
         let hinge = rotation * axis;
         let hinge = hinge - along * along.dot(hinge);
-        let angle = hinge.cross(normal).dot(along).atan2(hinge.dot(normal)).clamp(-1.5, 1.5);
-        rotation = exp(along * (angle * ((sine - 0.25) / 0.35).min(1.0))) * rotation;
+        let angle = hinge.cross(normal).dot(along).atan2(hinge.dot(normal)).clamp(-MOST_TWIST, MOST_TWIST);
+        rotation = exp(along * (angle * ((sine - BENT[0]) / BENT[1]).min(1.0))) * rotation;
     }
     (rotation, between(rotation * (rest[c] - rest[b]), lower) * rotation)
 }
@@ -93,6 +107,6 @@ pub fn position(camera: &Camera, points: &[DVec3], pixels: &[DVec2], weights: &[
             right += row * (residual * w);
         }
     }
-    let found = (normal.determinant().abs() > 1e-12).then(|| normal.inverse() * right)?;
-    (found.is_finite() && found.z > 0.3 && found.z < 1000.0).then_some(found)
+    let found = (normal.determinant().abs() > LEAST_DETERMINANT).then(|| normal.inverse() * right)?;
+    (found.is_finite() && found.z > DEPTHS[0] && found.z < DEPTHS[1]).then_some(found)
 }

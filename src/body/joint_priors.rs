@@ -1,4 +1,4 @@
-//! What the fit knows about people: which joint is what, how far it bends, and how it usually bends.
+//! Joint priors: which joint of a skeleton is what, how far it bends, and how it usually bends.
 //!
 //! Joints are recognised by name, so that bodies with other skeletons can be fitted as well.
 //!
@@ -107,8 +107,11 @@ pub fn role(name: &str) -> Role {
     MAKEHUMAN.iter().chain(&SMPL).find(|(n, _)| *n == stem).map_or(Role::Other, |(_, role)| role(side))
 }
 
-/// How far beyond a limit counts as one standard deviation, radians.
+/// How far beyond a limit a joint may be: standard deviation, radians.
 const LIMIT_SIGMA: f64 = 0.05;
+/// Below this squared length of the quaternion's part that tells the twist it is not defined: the limb points opposite to its direction at
+/// rest.
+const LEAST_TWIST: f64 = 1e-2;
 
 /// What is usual and possible for one joint.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,8 +221,7 @@ impl JointPrior {
             let square = q.w * q.w + along * along;
             let angle = 2.0 * along.atan2(q.w);
             let beyond = angle - angle.clamp(-self.twist, self.twist);
-            // Where the limb points opposite to its rest direction the twist is not defined.
-            if beyond != 0.0 && square > 1e-2 {
+            if beyond != 0.0 && square > LEAST_TWIST {
                 let derivative = ((self.bone * q.w + self.bone.cross(part)) * q.w + part * along) / square;
                 add(beyond / LIMIT_SIGMA, derivative / LIMIT_SIGMA);
             }

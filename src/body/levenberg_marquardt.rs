@@ -1,7 +1,9 @@
-//! One frame's damped least squares (Levenberg-Marquardt): rotations and position against landmarks, prior and neighbours.
+//! Fits one frame's pose by damped least squares (Levenberg 1944, Marquardt 1963): joint rotations and position against what was
+//! measured, the joint priors, and what other frames say.
 //!
-//! Unknowns are a right-multiplied rotation vector per joint and the root's position, `3 J + 3` numbers. A key point hangs on
-//! few joints, so the normal equations are summed in 3x3 blocks over those only.
+//! The cost is twice a negative log-likelihood: each term is a difference over its standard deviation, squared. Unknowns are a
+//! right-multiplied rotation vector for each joint and the root's position, `3 J + 3` numbers. A key point hangs on few joints, so the
+//! normal equations are summed in 3x3 blocks over those only.
 
 use super::Camera;
 use super::kinematics::{JointDerivative, Posed, Skeleton};
@@ -10,31 +12,45 @@ use super::rotation::{exp, log};
 use glam::{DMat3, DQuat, DVec2, DVec3};
 use nalgebra::{DMatrix, DVector};
 
-/// Standard deviation of a landmark in the picture, in parts of the person's size.
+/// How far a landmark is off in the picture: standard deviation over the person's size.
 const PIXEL_SIGMA: f64 = 0.012;
-/// Errors in the picture well above this part of the person's size no longer count (Geman-McClure).
+/// Distance over the person's size well beyond which a landmark no longer pulls (the robust loss of Geman and McClure 1985).
 const PIXEL_ROBUST: f64 = 0.04;
-/// Share of the landmarks, by weight, that are that far off where a body is not where it is seen.
+/// A body is elsewhere than it is seen if this share of the landmarks, by weight, no longer pulls.
 const ELSEWHERE: f64 = 0.75;
-/// How much world landmarks count for the shape, against their weight for the pose: they say little about lengths.
+/// Weight of the world landmarks for the shape over that for the pose: they say little about lengths.
 const WORLD_FOR_SHAPE: f64 = 0.1;
-/// Depths below this are treated as this, metres.
+/// Depth in metres at which points nearer than that, or behind the camera, are taken to be.
 const NEAREST: f64 = 0.2;
-/// Enough: no rotation (radians) and no position (metres) changes by more.
+/// The solver is done when no rotation (radians) and no position (metres) changes by more than this.
 const STEP_DONE: f64 = 1e-3;
-/// Enough: the cost falls by less than this part.
+/// It is also done when the cost falls by less than this share.
 const COST_DONE: f64 = 1e-4;
+/// Damping at the start: share of the normal equations' diagonal that is added to it.
+const FIRST_DAMPING: f64 = 1e-3;
+/// Least damping.
+const LEAST_DAMPING: f64 = 1e-6;
+/// The damping is divided by this after a step that lowers the cost.
+const LESS_DAMPING: f64 = 5.0;
+/// It is multiplied by this after one that does not, and the step is tried again, so many times in all.
+const MORE_DAMPING: f64 = 8.0;
+const TRIES: usize = 4;
+/// Added to the diagonal so that it can be inverted where nothing was measured: for a step, and for the shape.
+const RIDGE: f64 = 1e-9;
+const SHAPE_RIDGE: f64 = 1e-6;
+/// The root's standard deviation over time over that of the other joints: it is stiffer.
+const ROOT_STIFFNESS: f64 = 0.7;
 
-/// A body's pose while it is being fitted.
+/// A body's pose in one frame while it is being fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// Relative to the parents.
+    /// Of each joint, relative to its parent.
     pub rotations: Vec<DQuat>,
-    /// Of the root joint, camera axes.
+    /// Of the root joint, camera axes, metres.
     pub position: DVec3,
 }
 
-/// A landmark that stands still: its index in the set, where, and one over the variances.
+/// A landmark that is held: its index in the set, where (camera axes, metres), and one over the variances.
 pub type FootContact = (usize, DVec3, DVec3);
 
 /// What other frames say about this one.
@@ -44,12 +60,9 @@ pub struct Context<'a> {
     pub neighbours: Vec<(&'a [DQuat], f64)>,
     /// Expected position of the root joint, and one over its variances.
     pub position: Option<(DVec3, DVec3)>,
-    /// Landmarks that stand still.
+    /// Landmarks that are held.
     pub contacts: Vec<FootContact>,
 }
-
-/// How much stiffer the root is over time than the other joints (part of their standard deviation).
-const ROOT_STIFFNESS: f64 = 0.7;
 
 /// Solves frames one after another without allocating for each.
 pub struct Solver<'a> {
@@ -149,21 +162,21 @@ impl<'a> Solver<'a> {
 
     /// Improves `state` in at most `iterations` steps; returns the cost.
     pub fn solve(&mut self, state: &mut State, measurement: &Measurement, context: &Context, iterations: usize) -> f64 {
-        let mut damping = 1e-3;
+        let mut damping = FIRST_DAMPING;
         let mut cost = self.cost(state, measurement, context);
         for _ in 0..iterations {
             self.build(state, measurement, context);
             let mut accepted = None;
-            for _ in 0..4 {
+            for _ in 0..TRIES {
                 if let Some((next, step)) = self.step(state, damping) {
                     let next_cost = self.cost(&next, measurement, context);
                     if next_cost < cost {
-                        damping = (damping / 5.0).max(1e-6);
+                        damping = (damping / LESS_DAMPING).max(LEAST_DAMPING);
                         accepted = Some((next, next_cost, step));
                         break;
                     }
                 }
-                damping *= 8.0;
+                damping *= MORE_DAMPING;
             }
             let Some((next, next_cost, step)) = accepted else { break };
             let fell = cost - next_cost;
@@ -176,10 +189,11 @@ impl<'a> Solver<'a> {
         cost
     }
 
+    /// The state after one step with this damping, and the largest change of any unknown; `None` if it cannot be computed.
     fn step(&self, state: &State, damping: f64) -> Option<(State, f64)> {
         let mut damped = self.normal.clone();
         for i in 0..damped.nrows() {
-            damped[(i, i)] += damping * damped[(i, i)] + 1e-9;
+            damped[(i, i)] += damping * damped[(i, i)] + RIDGE;
         }
         let step = -damped.cholesky()?.solve(&self.gradient);
         let joints = state.rotations.len();
@@ -190,6 +204,7 @@ impl<'a> Solver<'a> {
         finite.then(|| (next, step.amax()))
     }
 
+    /// The weights of a landmark at `point` (camera axes, metres).
     fn term(&self, point: DVec3, measurement: &Measurement, i: usize) -> LandmarkTerm {
         let z = point.z.max(NEAREST);
         let [fx, fy] = self.camera.focal;
@@ -202,7 +217,7 @@ impl<'a> Solver<'a> {
         LandmarkTerm { rows, error, weight: measurement.weights[i] * falloff / (sigma * sigma) }
     }
 
-    /// The landmarks that are too far off in the picture to pull, by weight: each counts between 0 (in its place) and its weight.
+    /// How much of the landmarks, by weight, is too far off in the picture to pull: each counts between 0 (in its place) and its weight.
     fn out_of_reach(&self, state: &State, measurement: &Measurement) -> f64 {
         let robust = (self.reach * PIXEL_ROBUST * measurement.scale).powi(2);
         let one = |(i, &point): (usize, &DVec3)| {
@@ -318,7 +333,7 @@ impl<'a> Solver<'a> {
         self.link.extend(turning);
     }
 
-    /// Terms on a landmark's place against the camera: the picture, and standing still.
+    /// Terms on a landmark's place against the camera: from the picture, and from being held.
     fn absolute_terms(&self, state: &State, measurement: &Measurement, context: &Context, i: usize) -> (DMat3, DVec3) {
         let place = self.points[i] + state.position;
         let t = self.term(place, measurement, i);
@@ -369,7 +384,7 @@ impl<'a> Solver<'a> {
         }
         let ShapeParts { mixed, mut normal, mut gradient } = parts;
         for i in 0..unknowns {
-            self.normal[(i, i)] += 1e-6;
+            self.normal[(i, i)] += SHAPE_RIDGE;
         }
         let factor = self.normal.clone().cholesky()?;
         let eliminated = factor.solve(&mixed);

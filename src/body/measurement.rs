@@ -1,4 +1,4 @@
-//! What the fit is given for one frame: landmarks in the picture and in metres, and how far to trust each.
+//! What is measured of a person in one frame, for the fit: landmarks in the picture and in metres, and how far to trust each.
 
 use super::Camera;
 use super::heavy_landmarks::Corrected;
@@ -8,7 +8,7 @@ use super::model::Body;
 use crate::pose::skeleton::*;
 use glam::{DQuat, DVec2, DVec3};
 
-/// How much a landmark counts: those the body has at nearly the same place as the network count in full.
+/// Weight of each landmark: those that the body has at nearly the same place as the network count in full.
 const TRUST: [f64; LANDMARKS] = {
     let mut trust = [1.0; LANDMARKS];
     let mut i = 0;
@@ -26,14 +26,19 @@ const TRUST: [f64; LANDMARKS] = {
     trust
 };
 
-/// Least visibility a landmark is given: a hidden one is still a guess of some worth.
+/// Least visibility that a landmark is given: the network's guess of a hidden one is still worth something.
 const LEAST_VISIBILITY: f64 = 0.05;
 
-/// Standard deviation of a link of the world landmarks, metres and parts of its length: in the picture's plane and in depth.
+/// Standard deviation of a link between world landmarks: metres, and share of its length.
 ///
 /// The network's errors in depth add up along a limb, so each landmark is measured from the one that it hangs on: an arm
 /// says nothing about how far the trunk leans. Limbs come out a tenth to a fifth too short, which is why lengths count little.
 const LINK_SIGMA: [f64; 2] = [0.03, 0.6];
+/// Least size of a person in the picture, displayed pixels: errors are measured against it.
+const SMALLEST: f64 = 20.0;
+/// Numbers beyond these are no landmarks: displayed pixels, and metres.
+const FARTHEST_PIXEL: f64 = 1e6;
+const FARTHEST_METRE: f64 = 100.0;
 
 /// One landmark as seen from the landmark (or the middle of the two) that it hangs on. Indices are places in the set.
 #[derive(Debug, Clone)]
@@ -122,8 +127,8 @@ impl Measurement {
         let aside = (torso.x - camera.center[0]) / camera.focal[0];
         let to_camera = DQuat::from_rotation_y(aside.atan());
         let points = world.map(|p| to_camera * p);
-        let usable = pixels.iter().all(|p| p.is_finite() && p.length() < 1e6)
-            && points.iter().all(|p| p.is_finite() && p.length() < 100.0)
+        let usable = pixels.iter().all(|p| p.is_finite() && p.length() < FARTHEST_PIXEL)
+            && points.iter().all(|p| p.is_finite() && p.length() < FARTHEST_METRE)
             && visibility.iter().all(|v| v.is_finite());
         if !usable {
             return None;
@@ -135,7 +140,7 @@ impl Measurement {
             pixels: set.landmarks.iter().map(|&l| pixels[l]).collect(),
             world: set.links.iter().map(|link| link.of(&picked)).collect(),
             weights: set.landmarks.iter().map(|&l| visibility[l].max(LEAST_VISIBILITY) * TRUST[l]).collect(),
-            scale: (high - low).length().max(20.0),
+            scale: (high - low).length().max(SMALLEST),
             points,
             visibility,
         })

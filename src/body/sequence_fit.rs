@@ -1,7 +1,8 @@
-//! A body from frame to frame: the poses of a whole track from what was seen in each frame, before smoothing.
+//! Sequence fit: the poses of a whole track from what was measured in each frame, before smoothing.
 //!
-//! A forward pass (each frame starts at the one before), new starts where the body lost its way, and a backward sweep with
-//! both neighbours.
+//! 1. A forward pass fits each frame, beginning with the pose of the frame before ([`forward`]).
+//! 2. Where the body lost its way, it is begun anew from nothing ([`start_anew`]).
+//! 3. A backward sweep fits each frame again, now given both its neighbours ([`refine`]): one sweep of Gauss-Seidel over the track.
 
 use super::Camera;
 use super::initial::{self, Points};
@@ -10,21 +11,28 @@ use super::measurement::Measurement;
 use crate::control::{Proceed, Stopped};
 use glam::{DQuat, DVec2, DVec3};
 
-/// Standard deviation of a joint's rotation from one frame to the next at 60 frames a second, radians.
+/// How far a joint turns in a 60th of a second: standard deviation, radians.
 const ROTATION_STEP: f64 = 0.12;
-/// Standard deviation of the position from its expectation, at 60 frames a second, metres.
+/// How far the position is from its expectation after a 60th of a second: standard deviation along x, y and z, metres.
 const POSITION_STEP: DVec3 = DVec3::new(0.05, 0.05, 0.10);
-/// How much of its velocity a body is expected to keep.
+/// Share of its velocity that a body is expected to keep.
 const INERTIA: f64 = 0.8;
-/// Reach ([`Solver::set_reach`]) of the search for a body that moved far.
+/// Reach of the solver ([`Solver::set_reach`]) in the search for a body that moved far.
 const WIDE: f64 = 8.0;
-/// Frames further apart than this do not know about each other, seconds.
+/// Seconds beyond which frames do not lean on each other.
 const MEMORY: f64 = 0.5;
-/// A pose that explains its frame this much worse than is usual in its track may be a wrong turn.
+/// A pose whose cost is so many times what is usual in its track may be wrong.
 const LOST: f64 = 1.8;
-/// Steps of the solver for a start from nothing, and from the frame before.
+/// Steps of the solver that begins with nothing.
 const START_STEPS: usize = 10;
+/// Steps of the solver that begins with the frame before.
 const FOLLOW_STEPS: usize = 5;
+/// Steps of the solver with a wide reach, and of the backward sweep.
+const FEW_STEPS: usize = 3;
+/// Diagonal of the box around a person who stands, metres.
+const STANDING: f64 = 1.8;
+/// Nearest and farthest that such a box may be, metres.
+const DEPTHS: [f64; 2] = [0.5, 500.0];
 
 /// One frame with what is known of it.
 pub struct MeasuredFrame {
@@ -62,8 +70,8 @@ pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &
 fn place(solver: &mut Solver, camera: &Camera, rotations: Vec<DQuat>, measurement: &Measurement) -> State {
     let points = solver.landmarks(&rotations);
     let position = initial::position(camera, points, &measurement.pixels, &measurement.weights).unwrap_or_else(|| {
-        // From the size alone: a standing person's box has a diagonal of about 1.8 m.
-        let z = (camera.focal[0] * 1.8 / measurement.scale).clamp(0.5, 500.0);
+        // From the size alone.
+        let z = (camera.focal[0] * STANDING / measurement.scale).clamp(DEPTHS[0], DEPTHS[1]);
         let middle = measurement.pixels.iter().sum::<DVec2>() / measurement.pixels.len() as f64;
         let aside = (middle - DVec2::from_array(camera.center)) * z;
         DVec3::new(aside.x / camera.focal[0], aside.y / camera.focal[1], z)
@@ -126,7 +134,7 @@ fn forward(
         if solver.cost(&near, &frame.measurement, &context) < solver.cost(&far, &frame.measurement, &context) {
             far = near.clone();
         }
-        solver.solve(&mut far, &frame.measurement, &context, 3);
+        solver.solve(&mut far, &frame.measurement, &context, FEW_STEPS);
         solver.set_reach(1.0);
         solver.solve(&mut far, &frame.measurement, &context, FOLLOW_STEPS);
         // Where the body was expected has no say here: once lost, it would stay lost.
@@ -170,7 +178,7 @@ fn refine(
             position,
             contacts: Vec::new(),
         };
-        solver.solve(&mut state, &measured[i].measurement, &context, 3);
+        solver.solve(&mut state, &measured[i].measurement, &context, FEW_STEPS);
         states[i] = state;
     }
     Ok(())

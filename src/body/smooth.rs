@@ -5,11 +5,11 @@ use super::rotation::{exp, log};
 use crate::control::{Proceed, Stopped};
 use glam::DVec3;
 
-/// Gaussian width (seconds) for rotations and the direction to the root joint.
+/// Standard deviation of the Gaussian, seconds, for rotations and the direction to the root joint.
 const MOTION_SECONDS: f64 = 0.045;
 /// The same for the root joint's depth, which is by far the noisiest and changes slowly.
 const DEPTH_SECONDS: f64 = 0.12;
-/// Neighbours further than this many widths do not count.
+/// Neighbours further away than this many standard deviations do not count.
 const REACH: f64 = 3.0;
 
 /// Neighbours of one moment and their weights (summing to 1) for smoothing with a local polynomial of `order` (0, 1 or 2), Gaussian

@@ -19,6 +19,13 @@ use crate::pose::Device;
 use paths::{absolute, default_state, home, user_folder};
 use read::parse;
 
+/// Processor cores that one video keeps busy.
+const CORES_A_JOB: usize = 4;
+/// Gigabytes of memory that one video of 4K needs with all that it shares.
+const GIGABYTES_A_JOB: usize = 2;
+/// Videos at a time where nobody says how many.
+const MOST_JOBS: usize = 8;
+
 with_overrides! {
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -74,7 +81,7 @@ pub struct OnnxRuntime {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jobs {
-    /// Videos at a time.
+    /// Videos at a time; 0 is as many as the machine is good for ([`Config::concurrent_jobs`]).
     #[serde(deserialize_with = "concurrent")]
     pub concurrent: usize,
     /// Seconds for which a dropped file's size and time must not change before it is taken.
@@ -218,7 +225,7 @@ impl Default for Config {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { concurrent: 1, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
+        Self { concurrent: 0, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
     }
 }
 
@@ -254,6 +261,18 @@ impl Config {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         }
+    }
+
+    /// Videos at a time. Where that is left to the machine: one for every four processor cores and every two gigabytes of memory, at least
+    /// one. A single video keeps four cores busy; of more it leaves some idle while it waits for a keyframe.
+    pub fn concurrent_jobs(&self) -> usize {
+        if self.jobs.concurrent > 0 {
+            return self.jobs.concurrent;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let memory = rustix::system::sysinfo();
+        let gigabytes = (memory.totalram as u64).saturating_mul(memory.mem_unit.into()) / 1_000_000_000;
+        (cores / CORES_A_JOB).min(gigabytes as usize / GIGABYTES_A_JOB).clamp(1, MOST_JOBS)
     }
 
     /// Relative paths are relative to the configuration file; `~/` is the home folder.

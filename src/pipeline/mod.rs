@@ -1,8 +1,8 @@
 //! One job: a video in, the video with meshes and its motion out.
 //!
-//! Two passes over the file. `observe` decodes it, finds people on keyframes and their landmarks on every frame; the
-//! whole clip is then solved at once (who is who, left and right, shape and pose of each body); `draw` decodes it again,
-//! draws the bodies into it and compresses it; in the end all is put into one file. Both passes stream through bounded queues,
+//! Two passes over the file. `observe` decodes it and observes people in every frame; then the whole clip is known at once, `link` makes
+//! one track a person of it, and `solve` fits a body to each; `draw` decodes the file again, draws the bodies into it and compresses it; in
+//! the end all is put into one file. Both passes stream through bounded queues,
 //! and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a kilobyte per
 //! person and frame.
 

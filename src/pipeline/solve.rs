@@ -1,4 +1,4 @@
-//! Between the passes: from what was seen in each frame to one body a person, posed in each frame.
+//! Between the passes: from the track of each person to their body, of one shape and posed in each frame.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;

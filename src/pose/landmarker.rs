@@ -11,14 +11,18 @@ use super::{
 use glam::{DMat2, DVec2};
 use ort::session::SessionOutputs;
 
+/// Side of the network's input in pixels.
 const SIZE: usize = 256;
 /// The body points, the two points of the circle, and four the published graphs do not use.
 const POINTS: usize = LANDMARKS + 6;
 /// The two points of the circle round the body: its middle between the hips, and one on its rim above the head.
 const CIRCLE: [usize; 2] = [LANDMARKS, LANDMARKS + 1];
+/// Side of a heat map in its pixels.
 const HEAT: usize = 64;
-/// Half the 9 x 9 window of the heat map that refines a point.
+/// A point is refined by its heat map in a window that reaches so many pixels to each side, 9 x 9 (as MediaPipe's
+/// `RefineLandmarksFromHeatmapCalculator` does it).
 const REACH: i32 = 4;
+/// Probability that the hottest pixel in the window must have.
 const MIN_HEAT: f32 = 0.5;
 
 /// A landmark network of one worker.
@@ -40,7 +44,7 @@ impl Landmarker {
         Ok(Self { network, batch: batch.max(1), input: Vec::new() })
     }
 
-    /// The person in each spot; `None` when its region or the network's answer is not usable numbers.
+    /// The person in each region; `None` when the region or the network's answer is not usable numbers.
     ///
     /// # Errors
     /// When the network fails.

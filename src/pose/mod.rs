@@ -1,6 +1,8 @@
 //! Where people are in a picture, and where their 33 BlazePose landmarks are.
 //!
-//! Everything here is stateless: a picture and a region in, numbers out. What belongs to whom over time is `track`.
+//! Three kinds of networks answer three kinds of [`Query`] about a [`Picture`]: the person detector sees people in a [`Tile`], the BlazePose
+//! region detector sees how they are turned in a [`Window`], and a landmark network sees the body points of the person in a
+//! [`MaskedRegion`]. Everything here is stateless. What belongs to whom over time is `track`.
 
 mod appearance;
 mod crop;

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::pose::{Device, Runtime};
 
-    /// Copies the finder into a folder, lets `prepare` loose on it, and asks the network; what it says, and the files it left.
+    /// Copies the person detector into a folder, lets `prepare` loose on it, and asks the network; what it says, and the files it left.
     fn ask(prepare: impl FnOnce(&Path, &Path)) -> (Vec<f32>, Vec<String>) {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
         let library = models.join("libonnxruntime.so");

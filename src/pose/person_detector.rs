@@ -1,5 +1,7 @@
-//! Finding people of any size and posture with NanoDet (Rangi Lyu, 2020, github.com/RangiLyu/nanodet): boxes round what is
-//! visible of them, no pose. It sees crowds and people half hidden, which the BlazePose detector was not made for.
+//! The person detector: finds people of any size and posture with NanoDet (Rangi Lyu, 2020, github.com/RangiLyu/nanodet).
+//!
+//! It gives boxes around what is visible of people, and no pose. It sees crowds and people half hidden, which the BlazePose region detector
+//! was not made for.
 
 use std::{f64::consts::FRAC_PI_2, path::Path};
 
@@ -16,27 +18,43 @@ use super::{
 const STRIDES: [usize; 3] = [8, 16, 32];
 /// The input's sides are multiples of this.
 const MULTIPLE: f64 = 32.0;
-/// Pixels of the input, whatever its shape, and for a coarse tile.
+/// Pixels of the input, whatever its shape.
 const AREA: f64 = 416.0 * 256.0;
+/// Pixels of the input for a coarse tile.
 const COARSE_AREA: f64 = 320.0 * 192.0;
+/// Fewest and most [`MULTIPLE`]s of a side of the input.
+const SIDES: [f64; 2] = [4.0, 26.0];
+/// Score below which a box is nobody.
 const MIN_SCORE: f32 = 0.3;
-/// Overlap above which two boxes are of one person.
+/// Overlap (intersection over union) above which two boxes are of one person.
 const SAME: f32 = 0.6;
-/// What the network was shown beside pictures of another shape than its input.
+/// What the network was shown in training beside pictures of another shape than its input, 0..=1.
 const GREY: f32 = 114.0 / 255.0;
+/// Displayed pixels to a pixel of the input below which a tile only magnifies.
+const FINEST: f64 = 0.5;
+/// Height in pixels of the input from which on people are found most times.
+const VISIBLE: f64 = 64.0;
+/// Pixels of the input within which a box reaches the edge of a tile.
+const EDGE: f64 = 2.0;
+/// Distance from one tile of a grid to the next over the tile's side: they overlap by a quarter.
+const TILE_STEP: f64 = 0.75;
+/// Distance of the hips from the top of the head, over the body's height.
+const HIPS: f64 = 0.52;
+/// Side of a person's region over their height, roughly.
+const SIDE_PER_HEIGHT: f64 = 1.45;
 
-/// A rectangle of displayed pixels.
+/// A part of the picture, or all of it, as it is shown to the person detector: a rectangle of displayed pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tile {
     /// Left edge.
     pub x: f64,
     /// Top edge.
     pub y: f64,
-    /// Size.
+    /// Width.
     pub width: f64,
-    /// Size.
+    /// Height.
     pub height: f64,
-    /// Whether to look at half the pixels, in half the time.
+    /// Whether it is shown in half the pixels, which takes half the time.
     pub is_coarse: bool,
     /// Quarter turns (0..=3) clockwise of the people who are looked for: the network knows them head up.
     pub quarter_turns: u8,
@@ -51,8 +69,8 @@ impl Tile {
     /// `parts` times `parts` tiles that cover the picture and overlap by a quarter; none where they would only magnify.
     pub fn grid(display: [u32; 2], parts: u32) -> impl Iterator<Item = Self> {
         let [width, height] = display.map(f64::from);
-        let share = 1.0 / (1.0 + 0.75 * f64::from(parts - 1));
-        let step = 0.75 * share;
+        let share = 1.0 / (1.0 + TILE_STEP * f64::from(parts - 1));
+        let step = TILE_STEP * share;
         let tile = move |i: u32| Self {
             x: f64::from(i % parts) * step * width,
             y: f64::from(i / parts) * step * height,
@@ -64,12 +82,13 @@ impl Tile {
         (0..parts * parts).map(tile).filter(|tile| tile.scale() >= FINEST)
     }
 
-    /// Displayed pixels of a pixel of the network's input.
+    /// Displayed pixels to a pixel of the network's input.
     fn scale(&self) -> f64 {
         let ([columns, rows], [width, height]) = (input_size(self), self.turned_size());
         (width / columns as f64).max(height / rows as f64)
     }
 
+    /// Whether people who lie are looked for.
     fn is_lying(&self) -> bool {
         !self.quarter_turns.is_multiple_of(2)
     }
@@ -91,7 +110,7 @@ impl Tile {
     /// Whether a detection reaches the edge of the tile where the picture goes on: then it may be part of a person.
     fn cuts(&self, detection: &PersonDetection, display: [u32; 2]) -> bool {
         let [width, height] = display.map(f64::from);
-        let margin = 2.0 * self.scale();
+        let margin = EDGE * self.scale();
         let [left, top, right, bottom] = detection.bounds.map(f64::from);
         let (end_x, end_y) = (self.x + self.width, self.y + self.height);
         (self.x > 0.0 && left < self.x + margin)
@@ -100,11 +119,6 @@ impl Tile {
             || (end_y < height && bottom > end_y - margin)
     }
 }
-
-/// Displayed pixels of a pixel of the input below which a tile only magnifies.
-const FINEST: f64 = 0.5;
-/// Height in the network's input from which on people are found most times.
-const VISIBLE: f64 = 64.0;
 
 /// What is visible of one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,11 +152,6 @@ fn down(quarter_turns: u8) -> DVec2 {
     (0..quarter_turns).fold(DVec2::Y, |down, _| down.perp())
 }
 
-/// Height of the hips below the top of the head, over the body's height.
-const HIPS: f64 = 0.52;
-/// Side of a region over the height of the person in it, roughly.
-const SIDE_PER_HEIGHT: f64 = 1.45;
-
 /// Intersection over union of two boxes.
 pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
@@ -154,8 +163,8 @@ pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 fn input_size(tile: &Tile) -> [usize; 2] {
     let area = if tile.is_coarse { COARSE_AREA } else { AREA };
     let scale = (area / (tile.width * tile.height)).sqrt();
-    // A strip is looked at with empty space beside it rather than with pixels without end.
-    tile.turned_size().map(|side| ((side * scale / MULTIPLE).round().clamp(4.0, 26.0) * MULTIPLE) as usize)
+    // A narrow strip is shown with empty space beside it rather than in ever more pixels.
+    tile.turned_size().map(|side| ((side * scale / MULTIPLE).round().clamp(SIDES[0], SIDES[1]) * MULTIPLE) as usize)
 }
 
 /// The person detector of one worker.
@@ -242,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_input_has_the_views_shape() {
+    fn the_input_has_the_shape_of_the_tile() {
         let size = |w: u32, h: u32| input_size(&Tile::whole([w, h]));
         assert_eq!(size(1920, 1080), [448, 256]);
         assert_eq!(size(1080, 1920), [256, 448]);

@@ -1,4 +1,4 @@
-//! The square of the picture that a landmark network looks at.
+//! The part of the picture that a landmark network looks at: a square, turned as the person is, of which a part may be masked.
 
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
@@ -14,13 +14,13 @@ pub struct RotatedRegion {
     pub rotation: f64,
 }
 
-/// Where to look for one person.
+/// Where a landmark network looks for one person.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MaskedRegion {
-    /// What the network is shown.
+    /// The square that the network is shown.
     pub region: RotatedRegion,
-    /// Where others stand too near: left, top, right and bottom of what may be seen, in displayed pixels. The rest is greyed, because
-    /// the network, made for one person alone, looks at the most prominent one in the region.
+    /// Where others stand too near: left, top, right and bottom of what may be seen, displayed pixels. The rest is greyed, because the
+    /// network, which is made for one person alone, finds the most prominent one in the region.
     pub within: Option<[f32; 4]>,
 }
 

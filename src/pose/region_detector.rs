@@ -1,4 +1,5 @@
-//! Finding people in a square window of the picture with the BlazePose detector (MediaPipe `pose_detection`).
+//! The BlazePose region detector: finds people in a square window of the picture, and the region that the landmark network should look at
+//! (MediaPipe `pose_detection`, whose graph the constants are from).
 
 use std::path::Path;
 
@@ -11,14 +12,18 @@ use super::{
     runtime::{Opened, output, sigmoid},
 };
 
+/// Side of the network's input in pixels.
 const SIZE: usize = 224;
-/// 28 x 28 x 2 + 14 x 14 x 2 + 7 x 7 x 6.
+/// Anchors, each of which may be a person: 28 x 28 x 2 + 14 x 14 x 2 + 7 x 7 x 6.
 const ANCHORS: usize = 2254;
+/// Numbers for each anchor: centre and size of a box, and four key points.
 const VALUES: usize = 12;
+/// Probability below which an anchor is nobody.
 const MIN_SCORE: f32 = 0.5;
+/// Overlap (intersection over union) above which two boxes are of one person.
 const MIN_OVERLAP: f32 = 0.3;
 
-/// A square of displayed pixels that the detector looks at; it may reach beyond the picture (black there).
+/// A square of displayed pixels that the detector is shown; it may reach beyond the picture, which is black there.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// Left edge.
@@ -29,12 +34,12 @@ pub struct Window {
     pub side: f64,
 }
 
-/// One person as the detector sees them, in displayed pixels.
+/// One person as the region detector sees them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RegionDetection {
-    /// Left, top, right, bottom (of the face and shoulders).
+    /// Left, top, right, bottom of face and shoulders, displayed pixels.
     pub bounds: [f32; 4],
-    /// Middle of the hips, a point on the circle round the whole body, and the same for the upper body.
+    /// Middle of the hips, a point on the circle around the whole body, and the same for the upper body; displayed pixels.
     pub keypoints: [[f32; 2]; 4],
     /// Probability.
     pub score: f32,
@@ -46,6 +51,7 @@ impl RegionDetection {
         RotatedRegion::from_circle(self.keypoints[0], self.keypoints[1])
     }
 
+    /// Moves box and key points towards those of another by a share of the way.
     fn blend(&mut self, other: &RegionDetection, share: f32) {
         let mix = |a: &mut f32, b: f32| *a += share * (b - *a);
         self.bounds.iter_mut().zip(other.bounds).for_each(|(a, b)| mix(a, b));

@@ -190,7 +190,7 @@ impl Shared<'_> {
     /// How many jobs may be at work now.
     fn places(&self) -> usize {
         let is_open = self.is_once || self.config.jobs.hours.is_none_or(|hours| hours.is_now());
-        if is_open { self.config.jobs.concurrent } else { 0 }
+        if is_open { self.config.concurrent_jobs() } else { 0 }
     }
 
     /// Lets jobs go on, begin and wait when the time for that has come, until `is_over`.
@@ -342,7 +342,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     let result = std::thread::scope(|scope| {
         scope.spawn(|| listener.serve(&shared, &executor, &is_over));
         let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&listener, &is_over)));
-        let runners: Vec<_> = (0..config.jobs.concurrent + SPARE)
+        let runners: Vec<_> = (0..config.concurrent_jobs() + SPARE)
             .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &executor))))
             .collect();
         let kept = shared.or_stop(keeper::keep(&shared, run.once));

@@ -91,7 +91,7 @@ fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<()
     if let Some(reason) = lack_of_room(shared, claim) {
         return short_of_room(shared, claim, &reason);
     }
-    let style = if shared.config.jobs.concurrent > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
+    let style = if shared.config.concurrent_jobs() > 1 { ProgressStyle::Plain } else { ProgressStyle::Auto };
     let progress = FileProgress::new(&claim.spec.source.to_string_lossy(), style, false);
     // Without a terminal the log tells it all.
     let show = |event: &Event| {

@@ -1,33 +1,33 @@
 //! How the camera moves: by how much the scene shifts in the picture from frame to frame.
 //!
-//! Most videos of people are held by hand, and what is predicted of somebody from where they were is off by as much as the camera
-//! was jerked. Each frame, shrunk, is laid over an earlier one where the squared difference is least, capped pixel by pixel, so
-//! that people who move say little against a background that does not. Turning and zooming are seen as the shift they
-//! are for most of the picture.
+//! Most videos of people are filmed by hand, and where somebody is predicted to be is off by as much as the camera was jerked. So each
+//! frame is shrunk and laid over an earlier one, the anchor, where the mean squared difference of their pixels is least. The difference of
+//! each pixel is capped, so that people who move say little against a background that does not. Turning and zooming of the camera are
+//! seen as the shift that they are for most of the picture.
 
 use glam::{DAffine2, DVec2};
 use serde::{Deserialize, Serialize};
 
 use crate::pose::Picture;
 
-/// Longer side of a shrunk frame.
+/// Longer side of a shrunk frame, pixels.
 const LONGEST: u32 = 160;
-/// Shorter side below which there is too little to go by.
+/// Shorter side of a shrunk frame, pixels, below which there is too little to see a shift by.
 const SHORTEST: usize = 32;
-/// Grey levels by which pixels differ at most: those that differ by more show something else.
+/// Grey levels (of 255) at which the difference of a pixel is capped: pixels that differ by more show something else.
 const MOST_DIFFERENT: i32 = 24;
-/// How far from the last place the best one is looked for, in pixels of a frame shrunk once more.
+/// How far to each side of the last shift the best one is searched for, in pixels of a frame shrunk once more.
 const REACH: i32 = 10;
-/// Shift in shrunk pixels after which a frame is laid over a later one.
+/// Shift in shrunk pixels after which the anchor is replaced by a later frame, since too little of it is still in the picture.
 const FARTHEST: f64 = 12.0;
-/// Frames after which it is, too: people move, light changes.
+/// Frames after which the anchor is replaced anyway: people move, light changes.
 const OLDEST: u32 = 5;
-/// Shift in shrunk pixels below which the camera stands still, and people move.
+/// Shift in shrunk pixels below which the camera stands still and it is people that move.
 const STILL: f64 = 0.15;
-/// Share of the mean difference that the least one is below where frames show the same scene.
+/// Where two frames show the same scene, the least difference is below this share of the mean over all shifts.
 const DISTINCT: f64 = 0.85;
 
-/// Where the scene is in the picture, relative to the first frame, for each frame so far: displayed pixels.
+/// Where the scene is in the picture in each frame so far, relative to the first frame, displayed pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trajectory(Vec<DVec2>);
 
@@ -53,7 +53,7 @@ impl Trajectory {
         at(to) - at(from)
     }
 
-    /// How far the scene is, at a frame, from where it would be if it went straight from `first` to `last`.
+    /// How far the scene is in a frame from where it would be had it gone straight from where it is in `first` to where it is in `last`.
     pub fn off_straight(&self, first: u64, last: u64, frame: u64) -> DVec2 {
         let share = (frame - first) as f64 / (last - first).max(1) as f64;
         self.moved(first, frame) - share * self.moved(first, last)
@@ -103,13 +103,14 @@ impl Grey {
     }
 }
 
-/// A frame that later ones are laid over.
+/// The frame that later ones are laid over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Anchor {
     fine: Grey,
     coarse: Grey,
-    /// Where the scene was in it, displayed pixels.
+    /// Where the scene is in it, displayed pixels.
     place: DVec2,
+    /// Frames since.
     age: u32,
 }
 

@@ -48,7 +48,7 @@ impl DetectedPersons {
         let is_first = self.orientations.are_guessed && usual.iter().all(|d| d.score < CLEAR_SCORE);
         let least = if is_first { CLEAR_SCORE } else { UNUSUAL_SCORE };
         let is_better = |d: &PersonDetection, than: &PersonDetection| {
-            overlap(&d.bounds, &than.bounds) <= SAME_PERSON || d.score + UNUSUAL_ADVANTAGE < than.score
+            overlap(&d.bounds, &than.bounds) <= SAME_PERSON || than.score + UNUSUAL_ADVANTAGE < d.score
         };
         unusual.retain(|d| d.score >= least && usual.iter().all(|other| is_better(d, other)));
         let clear: Vec<PersonDetection> =

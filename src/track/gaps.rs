@@ -1,5 +1,5 @@
-//! The frames on which people in the background were not looked at on purpose, and those on which they were not found: they go
-//! straight in the scene.
+//! Interpolates small people in frames in which they were skipped on purpose, and in frames in which they were not found: they move on a
+//! straight line in the scene.
 
 use super::{
     TrackletObservation,
@@ -8,22 +8,22 @@ use super::{
 };
 use crate::pose::Observation;
 
-/// Looks a second at people in the background.
-const LOOKS: f64 = 12.5;
+/// How often in a second small people are observed.
+const OBSERVED_A_SECOND: f64 = 12.5;
 
-/// Frames from one look at people in the background to the next.
+/// Small people are observed in frames whose number is a multiple of this.
 pub(super) fn small_person_interval(fps: f64) -> u64 {
-    ((fps / LOOKS) as u64).max(1)
+    ((fps / OBSERVED_A_SECOND) as u64).max(1)
 }
 
-/// Adds, between finds of a small person that are at most `steps` frames apart, what lies between them.
-pub(super) fn interpolate_skipped(person: &mut Person, steps: u64, display: [u32; 2]) {
-    let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= steps);
+/// Adds the frames in which a small person was skipped: those between observations that are at most `interval` frames apart.
+pub(super) fn interpolate_skipped(person: &mut Person, interval: u64, display: [u32; 2]) {
+    let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= interval);
     let missing: Vec<TrackletObservation> = missing.flat_map(|(last, next)| between(last, next)).collect();
     person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
-/// Adds what lies in all other gaps, where the person was not found: nothing of it counts as seen.
+/// Adds the frames in which a small person was not found; their points have no visibility.
 pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
     let missing = gaps(person, display).flat_map(|(last, next)| between(last, next));
     let hidden = missing.map(|mut seen| {
@@ -34,7 +34,7 @@ pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
     person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
-/// Finds of a small person with frames between them.
+/// Pairs of observations of a small person with frames between them.
 fn gaps(
     person: &Person,
     display: [u32; 2],
@@ -44,14 +44,15 @@ fn gaps(
     pairs.filter(move |(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next))
 }
 
-/// The frames between two finds of one person.
+/// The frames between two observations of one person.
 fn between(
     last: &TrackletObservation,
     next: &TrackletObservation,
 ) -> impl Iterator<Item = TrackletObservation> + use<> {
     let a = last.observation.landmarks.clone();
     let mut b = next.observation.landmarks.clone();
-    // Left and right may be exchanged in one of them: who mends that sees it better between whole frames.
+    // Left and right may be exchanged in one of them. The repair comes later, and sees it better if the frames between are not a mixture
+    // of both.
     if same_side_distance(&a, &b) > pose_distance(&a, &b, [0.0; 2]) {
         b.mirror();
     }
@@ -103,7 +104,7 @@ mod tests {
             filled.values().map(|s| (s.frame, s.observation.landmarks.points[LEFT_SHOULDER].x)).collect();
         let first = synthetic::person([100.0, 200.0], 80.0).points;
         let expected: Vec<(u64, f32)> = (0..4).map(|i| (i, first[LEFT_SHOULDER].x + 2.0 * i as f32)).collect();
-        assert_eq!(places[..4], expected, "with the labels of the find before");
+        assert_eq!(places[..4], expected, "with the labels of the observation before");
         assert_eq!(places[4], (4, first[RIGHT_SHOULDER].x + 8.0));
     }
 
@@ -123,10 +124,10 @@ mod tests {
     #[test]
     fn those_who_were_lost_and_large_people_are_not() {
         for (height, frame) in [(80.0, 5), (300.0, 4)] {
-            let finds = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);
-            let mut filled = finds.clone();
+            let person = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);
+            let mut filled = person.clone();
             interpolate_skipped(&mut filled, 4, DISPLAY);
-            assert_eq!(filled, finds);
+            assert_eq!(filled, person);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Left and right: the network now and then exchanges them for a stretch of frames; this finds and mends those.
+//! Left/right repair: the network now and then exchanges left and right for a stretch of frames, and this exchanges them back.
 //!
-//! A Viterbi over the track. The network exchanges arms and legs together or one of them alone, so that there are four
-//! states. The cheapest sequence of them is by the motion of the joints from frame to frame, the heavy network's opinion
-//! where there is one, and small costs for "exchanged" and for a twisted body.
+//! The network exchanges arms and legs together or one of them alone, so that each frame is in one of four states. The likeliest sequence
+//! of states over the track is found by dynamic programming (Viterbi 1967), where costs come from the motion of the joints from frame to
+//! frame, from the heavy network's landmarks where there are any, and from how seldom each state is.
 
 use std::ops::Range;
 
@@ -10,37 +10,38 @@ use super::{Track, TrackFrame};
 use crate::pose::Landmarks;
 use crate::pose::skeleton::{ARMS, EYES_AND_EARS, LOWER_BODY, mirrored};
 
-/// The points that an exchange moves: shoulders to wrists, hips to toes.
+/// The points that are exchanged together: shoulders to wrists, hips to toes.
 const HALVES: [Range<usize>; 2] = [ARMS, LOWER_BODY];
-/// Motion beyond this share of the person's extent says no more than this much.
+/// A point that moves further than this, over the person's extent, counts as if it had moved just so far.
 const MOTION_LIMIT: f32 = 0.15;
-/// Cost of a frame labelled "exchanged" on no evidence, and what a visible face adds: then the network is seldom wrong.
+/// Cost of a frame in which one half is exchanged. Like all costs it is a motion over the person's extent.
 const EXCHANGED: f32 = 0.001;
+/// What a visible face adds to it: then the network is seldom wrong.
 const EXCHANGED_WITH_FACE: f32 = 0.003;
-/// Cost of a frame in which the network exchanged one half of the body only.
+/// What is added for a frame in which only one of the halves is exchanged.
 const TWISTED: f32 = 0.02;
-/// The heavy network's word against the motion of one frame: less than the two steps that a frame exchanged by mistake
-/// costs, so that its own mistakes pass.
-const OPINION_WEIGHT: f32 = 1.0;
+/// Weight of the distance from the heavy network's landmarks against the motion from one frame to the next. One frame in which the heavy
+/// network is wrong must weigh less than the exchange there and the exchange back.
+const HEAVY_WEIGHT: f32 = 1.0;
 
 /// Whether arms and legs are exchanged.
 type State = [bool; 2];
 const STATES: [State; 4] = [[false, false], [true, true], [true, false], [false, true]];
 
-/// Exchanges left and right, in the picture and in the world, where the whole track says they are confused. Second
-/// opinions are left as they are. Returns the number of frames changed.
+/// Exchanges left and right, in the picture and in the world, where the whole track says that the network confused them. The heavy
+/// network's landmarks stay as they are. Returns the number of frames changed.
 pub fn repair_left_right(track: &mut Track) -> usize {
-    let seen: Vec<&mut TrackFrame> = track.frames.iter_mut().flatten().collect();
-    if seen.is_empty() {
+    let frames: Vec<&mut TrackFrame> = track.frames.iter_mut().flatten().collect();
+    if frames.is_empty() {
         return 0;
     }
-    let mut extents: Vec<f32> = seen.iter().map(|o| o.landmarks.extent()).collect();
+    let mut extents: Vec<f32> = frames.iter().map(|o| o.landmarks.extent()).collect();
     let middle = extents.len() / 2;
     let scale = *extents.select_nth_unstable_by(middle, f32::total_cmp).1;
 
-    let mut costs = unary(seen[0], scale);
-    let mut came_from = Vec::with_capacity(seen.len());
-    for pair in seen.windows(2) {
+    let mut costs = unary(frames[0], scale);
+    let mut came_from = Vec::with_capacity(frames.len());
+    for pair in frames.windows(2) {
         let (last, next) = (&pair[0].landmarks, &pair[1].landmarks);
         let moved =
             HALVES.map(|half| [false, true].map(|exchanged| distance(last, next, half.clone(), exchanged, scale)));
@@ -55,10 +56,10 @@ pub fn repair_left_right(track: &mut Track) -> usize {
     }
     let mut state = (1..4).fold(0, |best, other| if costs[other] < costs[best] { other } else { best });
     let mut changed = 0;
-    for (index, observation) in seen.into_iter().enumerate().rev() {
+    for (index, frame) in frames.into_iter().enumerate().rev() {
         match STATES[state] {
-            [true, true] => observation.landmarks.mirror(),
-            [arms, legs] if arms || legs => observation.landmarks.mirror_half(arms),
+            [true, true] => frame.landmarks.mirror(),
+            [arms, legs] if arms || legs => frame.landmarks.mirror_half(arms),
             _ => {}
         }
         changed += usize::from(state != 0);
@@ -69,9 +70,9 @@ pub fn repair_left_right(track: &mut Track) -> usize {
     changed
 }
 
-/// Cost of the states on the frame's own evidence.
-fn unary(observation: &TrackFrame, scale: f32) -> [f32; 4] {
-    let found = &observation.landmarks;
+/// Cost of the states of one frame by itself.
+fn unary(frame: &TrackFrame, scale: f32) -> [f32; 4] {
+    let found = &frame.landmarks;
     let face = found.points[EYES_AND_EARS].iter().map(|p| p.visibility).sum::<f32>() / EYES_AND_EARS.len() as f32;
     STATES.map(|state| {
         let exchanged = state.iter().filter(|&&e| e).count() as f32;
@@ -79,15 +80,16 @@ fn unary(observation: &TrackFrame, scale: f32) -> [f32; 4] {
         if state[0] != state[1] {
             cost += TWISTED;
         }
-        if let Some(opinion) = &observation.heavy_landmarks {
-            let off = |h: usize| distance(opinion, found, HALVES[h].clone(), state[h], scale);
-            cost += OPINION_WEIGHT * (off(0) + off(1));
+        if let Some(heavy) = &frame.heavy_landmarks {
+            let off = |h: usize| distance(heavy, found, HALVES[h].clone(), state[h], scale);
+            cost += HEAVY_WEIGHT * (off(0) + off(1));
         }
         cost
     })
 }
 
-/// Robust mean distance of some points over `scale`, weighted by visibility; with `exchanged`, one body is mirrored.
+/// Mean distance of some points over `scale` (pixels), weighted by visibility, each at most [`MOTION_LIMIT`]; with `exchanged`, one of
+/// the bodies is mirrored.
 fn distance(a: &Landmarks, b: &Landmarks, points: Range<usize>, exchanged: bool, scale: f32) -> f32 {
     let (mut sum, mut total) = (0.0, 1e-6);
     for i in points {
@@ -133,21 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn one_mistaken_opinion_exchanges_nothing() {
+    fn one_mistake_of_the_heavy_network_exchanges_nothing() {
         let mut good = track(0..0);
         for frame in [2, 12, 22] {
             let observation = good.frames[frame].as_mut().unwrap();
-            let mut opinion = observation.landmarks.clone();
+            let mut heavy = observation.landmarks.clone();
             if frame == 12 {
-                opinion.mirror();
+                heavy.mirror();
             }
-            observation.heavy_landmarks = Some(Box::new(opinion));
+            observation.heavy_landmarks = Some(Box::new(heavy));
         }
         assert_eq!(repair_left_right(&mut good), 0);
     }
 
     #[test]
-    fn one_opinion_mends_a_track_that_is_exchanged_throughout() {
+    fn one_answer_of_the_heavy_network_mends_a_track_that_is_exchanged_throughout() {
         let mut mended = track(0..30);
         let truth = track(0..0).frames[12].take().unwrap().landmarks;
         mended.frames[12].as_mut().unwrap().heavy_landmarks = Some(Box::new(truth));

@@ -1,69 +1,106 @@
-//! Who is who over the whole clip: joins the scout's tracklets to persons, and drops what is nobody.
+//! Stage 4 of tracking: which tracklets of the whole clip are one person, and which are nobody.
 //!
-//! Steps, each on the result of the one before: tracklets of one person seen double are reduced to one; tracklets broken
-//! for at most a second are joined (all at once, at the least cost); people who met are checked by their clothes, mended
-//! when those say they were exchanged and marked uncertain when those cannot tell; false finds are dropped; what is
-//! missing of small people is filled in; the rest is numbered.
+//! [`link`] goes through these steps, each on the result of the one before:
+//!
+//! 1. frames in which small people were skipped are interpolated (`gaps`), and tracklets are cut where they pause for too long;
+//! 2. where two tracklets follow one person at the same time, one of them loses those frames ([`drop_doubles`]);
+//! 3. stray observations at the ends of tracklets go ([`trim`]);
+//! 4. tracklets that were broken for at most a second are joined, all at once and at the least cost ([`join`]);
+//! 5. people who met are checked by their clothes (`meetings`): where those say that they were exchanged they are exchanged back, and
+//!    where those cannot tell they are marked uncertain;
+//! 6. whoever is no person goes ([`is_person`]);
+//! 7. what is missing of small people is interpolated, and the people are numbered.
+//!
+//! All of it happens in the first frame's picture, as if the camera stood still.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use glam::DVec2;
+
 use super::assignment::assign_sparse;
 use super::camera::Trajectory;
 use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
-use super::meetings::check_meetings;
+use super::meetings::{Stretch, check_meetings};
 use super::presence::{Presence, span};
 use super::similarity::{MIN_VISIBILITY, is_shadow_of, pose_distance, size_difference, visibility};
 use super::{Track, TrackFrame, TrackletObservation};
 use crate::control::{Proceed, Stopped};
 use crate::pose::{AppearanceHistogram, Landmarks, RotatedRegion};
-use glam::DVec2;
 
-/// Seconds a person may be gone and still be the same; also how long before and after a meeting clothes are compared.
+/// Seconds for which a person may be gone and still be the same. Clothes are compared for as long before and after a meeting.
 const LONGEST_GAP: f64 = 1.0;
-/// Shorter tracks, in seconds and in frames, are false finds (unless the clip itself is hardly longer).
+/// Stray observations are separated from all others by this part of [`LONGEST_GAP`].
+const STRAY_GAPS: u64 = 5;
+/// Fewer observations than this, separated from all others, are not where a person begins or ends, unless the clip itself is hardly longer.
+const FEW: usize = 3;
+
+/// Greatest difference of appearance (0..=1) between two tracklets of one person.
+const MAX_UNLIKE: f64 = 0.45;
+/// The same between tracklets that overlap in time.
+const MAX_UNLIKE_OVERLAP: f64 = 0.25;
+/// Greatest difference of their sizes, |ln| of the ratio of the regions' sides (a factor of 1.65).
+const MAX_SIZE: f64 = 0.5;
+/// How far the later tracklet may begin from where the earlier one leads, over the smaller region's side: at once, after the longest gap in
+/// addition, and in the same clothes in addition, since somebody who tucks up and rolls has other hips within a few frames.
+const OFF: f64 = 0.4;
+const OFF_AFTER_GAP: f64 = 0.5;
+const OFF_SAME_CLOTHES: f64 = 0.2;
+/// What differences cost where a region's side of distance costs 1: |ln| of the sizes, appearance and pose (at most [`MAX_POSE`] of it).
+const SIZE_COST: f64 = 0.5;
+const APPEARANCE_COST: f64 = 1.5;
+const POSE_COST: f64 = 0.5;
+const MAX_POSE: f64 = 0.4;
+/// Greatest cost of a pair: beyond it two tracklets stay two people.
+const MOST_COST: f64 = 1.2;
+/// Frames at the end of a tracklet from which its motion and its appearance there are taken.
+const MOTION_FRAMES: usize = 8;
+const APPEARANCE_FRAMES: usize = 15;
+
+/// Tracks shorter than this, in seconds and in frames, are mistakes, unless the clip itself is hardly longer.
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Least mean visibility of a person who fills the picture so far (side of the region over the picture's shorter side) that they are
-/// hardly a texture, only half hidden; others: [`MIN_VISIBILITY`].
-const MIN_VISIBILITY_LARGE: f32 = 0.5;
+/// Side of a region over the picture's shorter side from which on a person fills the picture: hardly a texture, and often half outside.
 const LARGE: f64 = 0.5;
-/// Share of the keyframes on which the finder looked at somebody and saw a figure: below it there is nobody.
-const MIN_SUPPORT: f32 = 0.4;
-/// And from which on, after so many looks, there is somebody for certain, who may be blurred, half hidden or only just come in.
-const MIN_SUPPORT_CERTAIN: f32 = 0.6;
-const MIN_LOOKS: u32 = 3;
-/// After many looks they are there even where the landmark network found them now and then only: others are in the way.
-const MANY_LOOKS: u32 = 6;
-/// Least visibility of blurred people.
+/// Least mean [`visibility`] of such a person; of others: [`MIN_VISIBILITY`].
+const MIN_VISIBILITY_LARGE: f32 = 0.5;
+/// Least mean visibility of people who are certainly there, but blurred or half hidden.
 const MIN_VISIBILITY_BLURRED: f32 = 0.3;
-/// Share of a track's frames in which the person must have been found, and blurred people.
+/// Of the keyframes on which the person detector was shown somebody, the share on which it saw them: below this there is nobody.
+const MIN_SUPPORT: f32 = 0.4;
+/// From this on, on at least so many keyframes, there is somebody for certain: they may be blurred, half hidden or only just come in.
+const MIN_SUPPORT_CERTAIN: f32 = 0.6;
+const MIN_SHOWN: u32 = 3;
+/// From so many keyframes on the landmark network need have found them now and then only, since others are in the way.
+const MANY_SHOWN: u32 = 6;
+/// Share of a track's frames in which a person must have been found.
 const MIN_FOUND: f32 = 0.33;
+/// The same for blurred people.
 const MIN_FOUND_BLURRED: f32 = 0.5;
-
-/// A person in the making: finds by frame.
-/// (Boxed, because a map keeps room for nearly twice as many values as it has.)
-pub(super) type Person = BTreeMap<u64, Box<TrackletObservation>>;
 
 /// Frames that are gone through between two calls of a [`Proceed`]: milliseconds of work.
 const FRAMES_AT_A_TIME: usize = 4096;
+/// Frames a second where the file does not say.
+const USUAL_FRAME_RATE: f64 = 25.0;
 
-/// Persons from everything that was seen; the order of `seen` does not matter. `corrupt`: frames in which nobody could
-/// be seen. `display`: size of the picture.
-///
-/// Everything is linked in the first frame's picture, as if the camera stood still.
+/// A person in the making, at first one tracklet: their observations by frame. They are boxed, because a map keeps room for nearly twice
+/// as many values as it has.
+pub(super) type Person = BTreeMap<u64, Box<TrackletObservation>>;
+
+/// Links everything that was observed in a clip to one track a person. The order of `observations` does not matter. `corrupt`: frames in
+/// which nobody could be observed. `fps`: frames a second. `display`: size of the picture, displayed pixels.
 ///
 /// # Errors
-/// [`Stopped`] when `proceed` says so.
+/// [`Stopped`] when `proceed`, which is called every few milliseconds, says so.
 pub fn link(
-    seen: impl IntoIterator<Item = TrackletObservation>,
+    observations: impl IntoIterator<Item = TrackletObservation>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
     trajectory: &Trajectory,
     proceed: Proceed<'_>,
 ) -> Result<Vec<Track>, Stopped> {
-    let (tracks, compared) = link_counted(seen, corrupt, fps, display, trajectory, proceed)?;
+    let (tracks, compared) = link_counted(observations, corrupt, fps, display, trajectory, proceed)?;
     tracing::debug!("{} people, {compared:?}", tracks.len());
     Ok(tracks)
 }
@@ -71,23 +108,27 @@ pub fn link(
 /// How many pairs of people were compared: only those near in time, so that an hour does not cost more than its minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Compared {
+    /// As one person followed twice.
     doubles: usize,
+    /// As the end and the beginning of one person.
     joins: usize,
+    /// As two who met.
     meetings: usize,
 }
 
+/// [`link`], and how many pairs were compared.
 fn link_counted(
-    seen: impl IntoIterator<Item = TrackletObservation>,
+    observations: impl IntoIterator<Item = TrackletObservation>,
     corrupt: &BTreeSet<u64>,
     fps: f64,
     display: [u32; 2],
     trajectory: &Trajectory,
     proceed: Proceed<'_>,
 ) -> Result<(Vec<Track>, Compared), Stopped> {
-    let fps = if fps.is_finite() && fps > 0.0 { fps } else { 25.0 };
+    let fps = if fps.is_finite() && fps > 0.0 { fps } else { USUAL_FRAME_RATE };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
-    for (n, mut one) in seen.into_iter().enumerate() {
+    for (n, mut one) in observations.into_iter().enumerate() {
         if n.is_multiple_of(FRAMES_AT_A_TIME) {
             proceed()?;
         }
@@ -112,10 +153,9 @@ fn link_counted(
     let mut tracks: Vec<Track> = Vec::new();
     for (mut person, doubts) in people.into_iter().zip(doubts) {
         proceed()?;
-        if is_person(&person, shortest, display, trajectory) {
-            proceed()?;
+        if is_person(&person, shortest, display, trajectory, proceed)? {
             interpolate_lost(&mut person, display);
-            tracks.extend(into_track(person, &doubts, trajectory));
+            tracks.extend(into_track(person, &doubts, trajectory, proceed)?);
         }
     }
     let left = |t: &Track| t.frames.iter().flatten().next().map_or(0.0, |o| o.landmarks.circle[0][0]);
@@ -126,7 +166,7 @@ fn link_counted(
     Ok((tracks, Compared { doubles, joins, meetings }))
 }
 
-/// Cuts where the person is gone for longer than `gap` frames.
+/// Cuts a person where they are gone for longer than `gap` frames.
 fn split(person: Person, gap: u64) -> Vec<Person> {
     let mut parts: Vec<Person> = Vec::new();
     let mut last = None;
@@ -142,40 +182,37 @@ fn split(person: Person, gap: u64) -> Vec<Person> {
     parts
 }
 
-/// Fewer finds than this, away from all others by a fifth of a gap, are not where a person begins or ends (unless the clip itself
-/// is hardly longer).
-const FEW: usize = 3;
-
-/// Drops stray finds, fewer than `few`, before and after all others; where there are no others, everything.
+/// Drops stray observations, fewer than `few`, before and after all others; where there are no others, everything.
 fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
-    let mut parts = split(person, (gap / 5).max(1));
+    let mut parts = split(person, (gap / STRAY_GAPS).max(1));
     let is_enough = |part: &Person| part.len() >= few;
     let first = parts.iter().position(is_enough)?;
     let last = parts.iter().rposition(is_enough)?;
     Some(parts.drain(first..=last).flatten().collect())
 }
 
-/// Moves what was seen this many displayed pixels to the right and down.
-fn shift(seen: &mut TrackletObservation, by: DVec2) {
-    seen.observation.landmarks.shift(by);
-    if let Some(opinion) = &mut seen.heavy_landmarks {
-        opinion.shift(by);
+/// Moves what was observed this many displayed pixels to the right and down.
+fn shift(one: &mut TrackletObservation, by: DVec2) {
+    one.observation.landmarks.shift(by);
+    if let Some(heavy) = &mut one.heavy_landmarks {
+        heavy.shift(by);
     }
 }
 
-pub(super) fn marks(seen: &TrackletObservation) -> &Landmarks {
-    &seen.observation.landmarks
+/// The body points of an observation.
+pub(super) fn landmarks(one: &TrackletObservation) -> &Landmarks {
+    &one.observation.landmarks
 }
 
-/// Whether the worse of two finds in one picture is no person of its own.
+/// Whether the worse of two observations in one picture is no person of its own.
 fn is_double(a: &Landmarks, b: &Landmarks) -> bool {
     if a.quality() < b.quality() { is_shadow_of(a, b) } else { is_shadow_of(b, a) }
 }
 
-/// Where two people are the same find in most of the frames they share, the shorter loses those frames. Gives how many pairs of people
-/// were compared: those who were there at once.
+/// Where two people are observed as one in frames that they share, the one with fewer frames loses those. Gives how many pairs were
+/// compared: those who are there at about the same time.
 fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<usize, Stopped> {
-    // Frames are only taken away: whoever is not there at the same time now never will be.
+    // Frames are only taken away: two who are not there at the same time now never will be.
     let presence = Presence::new(people.iter().map(span), gap);
     let mut compared = 0;
     for i in 0..people.len() {
@@ -192,14 +229,14 @@ fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Res
                 if n.is_multiple_of(FRAMES_AT_A_TIME) {
                     proceed()?;
                 }
-                if people[j].get(frame).is_some_and(|other| is_double(marks(one), marks(other))) {
+                if people[j].get(frame).is_some_and(|other| is_double(landmarks(one), landmarks(other))) {
                     double.push(*frame);
                 }
             }
             if double.is_empty() {
                 continue;
             }
-            let rank = |p: &Person| (p.len(), p.values().map(|s| marks(s).quality()).sum::<f32>());
+            let rank = |p: &Person| (p.len(), p.values().map(|s| landmarks(s).quality()).sum::<f32>());
             let (a, b) = (rank(&people[i]), rank(&people[j]));
             let lesser = if a.0 < b.0 || (a.0 == b.0 && a.1 <= b.1) { i } else { j };
             double.iter().for_each(|f| drop(people[lesser].remove(f)));
@@ -209,81 +246,88 @@ fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Res
     Ok(compared)
 }
 
-/// Centre and velocity (pixels a frame) at one end of a person, from the nearest few frames.
+/// Frame, region and velocity (pixels a frame) at one end of a person, from the few frames nearest to it.
 fn end_motion(person: &Person, at_end: bool) -> Option<(u64, RotatedRegion, DVec2)> {
-    let nearest: Vec<&Box<TrackletObservation>> =
-        if at_end { person.values().rev().take(8).collect() } else { person.values().take(8).collect() };
+    let nearest: Vec<&Box<TrackletObservation>> = if at_end {
+        person.values().rev().take(MOTION_FRAMES).collect()
+    } else {
+        person.values().take(MOTION_FRAMES).collect()
+    };
     let (first, last) = (nearest.first()?, nearest.last()?);
-    let (here, there) = (marks(first).region(), marks(last).region());
+    let (here, there) = (landmarks(first).region(), landmarks(last).region());
     let frames = first.frame as f64 - last.frame as f64;
     let velocity = if frames == 0.0 { DVec2::ZERO } else { (here.center - there.center) / frames };
     Some((first.frame, here, velocity))
 }
 
-/// Mean of the clothes in some finds.
-pub(super) fn appearance_of<'a>(seen: impl Iterator<Item = &'a Box<TrackletObservation>>) -> AppearanceHistogram {
-    AppearanceHistogram::mean(seen.map(|s| &s.observation.appearance))
+/// Mean appearance in some observations.
+pub(super) fn appearance_of<'a>(all: impl Iterator<Item = &'a Box<TrackletObservation>>) -> AppearanceHistogram {
+    AppearanceHistogram::mean(all.map(|one| &one.observation.appearance))
 }
 
-/// Greatest difference of clothes between two parts of one person, and between parts that overlap in time.
-const MAX_UNLIKE: f64 = 0.45;
-const MAX_UNLIKE_OVERLAP: f64 = 0.25;
+/// Frames around one in which another person's place counts as theirs at the same time.
+const SAME_TIME: u64 = 3;
+/// Distance over the smaller region's side within which two people are in one place.
+const ONE_PLACE: f64 = 0.5;
 
-/// Whether two people are always close to each other in these frames, and the finder never sees two.
+/// Whether two people are in one place throughout these frames, and the person detector never sees two.
 fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool {
-    let was_detected = |seen: &TrackletObservation| seen.is_detected == Some(true);
+    let is_detected = |one: &TrackletObservation| one.is_detected == Some(true);
     let is_near = |one: &TrackletObservation| {
-        let here = marks(one).region();
-        b.range(one.frame.saturating_sub(3)..=one.frame + 3).any(|(_, other)| {
-            let there = marks(other).region();
-            here.center.distance(there.center) < 0.5 * here.side.min(there.side)
+        let here = landmarks(one).region();
+        b.range(one.frame.saturating_sub(SAME_TIME)..=one.frame + SAME_TIME).any(|(_, other)| {
+            let there = landmarks(other).region();
+            here.center.distance(there.center) < ONE_PLACE * here.side.min(there.side)
         })
     };
-    a.range(frames).all(|(frame, one)| {
-        is_near(one) && !(was_detected(one) && b.get(frame).is_some_and(|other| was_detected(other)))
-    })
+    a.range(frames)
+        .all(|(frame, one)| is_near(one) && !(is_detected(one) && b.get(frame).is_some_and(|other| is_detected(other))))
 }
 
-/// Joins ends to beginnings at most `gap` frames later.
-/// Gives the whole people, and how many pairs of end and beginning were compared: those that are near in time.
+/// What it costs to take `b` for the later part of `a`, where the longest gap is `gap` frames; `None` if it cannot be.
+fn join_cost(a: &Person, b: &Person, gap: u64) -> Option<f64> {
+    let (end, from, leaving) = end_motion(a, true)?;
+    let (start, to, arriving) = end_motion(b, false)?;
+    // Two tracklets of one person may overlap a little, since each is looked for up to the next keyframe. They may overlap for longer if
+    // they are in one place and the person detector never sees both.
+    let is_overlap = start + gap / 4 < end;
+    if start > end + gap
+        || (is_overlap && (start + gap < end || !are_in_one_place(a, b, start..=end)))
+        || b.keys().next_back()? <= &end
+        || a.keys().next()? >= &start
+    {
+        return None;
+    }
+    let frames = start as f64 - end as f64;
+    // What happened in the gap is guessed in four ways: the mean of both ends' velocities, no motion, and either end's velocity. The
+    // latter two do not count if they disagree by more than a region's side: nobody turns back on the way.
+    let side = from.side.min(to.side);
+    let is_steady = leaving.distance(arriving) * frames.abs() < side;
+    let ends = [leaving, arriving].into_iter().filter(|_| is_steady);
+    let off = [(leaving + arriving) / 2.0, DVec2::ZERO]
+        .into_iter()
+        .chain(ends)
+        .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
+        .fold(f64::INFINITY, f64::min);
+    let size = size_difference(&from, &to);
+    let appearance = appearance_of(a.values().rev().take(APPEARANCE_FRAMES))
+        .distance(&appearance_of(b.values().take(APPEARANCE_FRAMES)));
+    let (last, first) = (a.values().next_back()?, b.values().next()?);
+    let shift = (to.center - from.center).as_vec2().to_array();
+    let pose = pose_distance(landmarks(last), landmarks(first), shift).min(MAX_POSE);
+    let share = frames.abs() / gap as f64;
+    if is_overlap {
+        return (appearance < MAX_UNLIKE_OVERLAP).then_some(APPEARANCE_COST * appearance + POSE_COST * pose);
+    }
+    let alike = 1.0 - appearance / MAX_UNLIKE;
+    let is_possible =
+        off < OFF + OFF_AFTER_GAP * share + OFF_SAME_CLOTHES * alike && size < MAX_SIZE && appearance < MAX_UNLIKE;
+    is_possible.then_some(off + SIZE_COST * size + APPEARANCE_COST * appearance + POSE_COST * pose)
+}
+
+/// Joins each end to the beginning, at most `gap` frames later, that is most likely the same person's. Gives the whole people, and how many
+/// pairs of end and beginning were compared: those that are near in time.
 fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Person>, usize), Stopped> {
-    let cost = |a: &Person, b: &Person| -> Option<f64> {
-        let (end, from, leaving) = end_motion(a, true)?;
-        let (start, to, arriving) = end_motion(b, false)?;
-        // Two tracklets of one person may overlap a little: each is tried up to the next keyframe. For longer, if they
-        // are in one place and the finder never sees both.
-        let is_overlap = start + gap / 4 < end;
-        if start > end + gap
-            || (is_overlap && (start + gap < end || !are_in_one_place(a, b, start..=end)))
-            || b.keys().next_back()? <= &end
-            || a.keys().next()? >= &start
-        {
-            return None;
-        }
-        let frames = start as f64 - end as f64;
-        // Either end's motion may be the better guess of what happened unseen, and so may standing still. Nobody turns back on the way.
-        let side = from.side.min(to.side);
-        let is_steady = leaving.distance(arriving) * frames.abs() < side;
-        let ends = [leaving, arriving].into_iter().filter(|_| is_steady);
-        let off = [(leaving + arriving) / 2.0, DVec2::ZERO]
-            .into_iter()
-            .chain(ends)
-            .map(|velocity| (from.center + velocity * frames).distance(to.center) / side)
-            .fold(f64::INFINITY, f64::min);
-        let size = size_difference(&from, &to);
-        let appearance = appearance_of(a.values().rev().take(15)).distance(&appearance_of(b.values().take(15)));
-        let (last, first) = (a.values().next_back()?, b.values().next()?);
-        let shift = (to.center - from.center).as_vec2().to_array();
-        let pose = pose_distance(marks(last), marks(first), shift).min(0.4);
-        let share = frames.abs() / gap as f64;
-        if is_overlap {
-            return (appearance < MAX_UNLIKE_OVERLAP).then_some(1.5 * appearance + 0.5 * pose);
-        }
-        // Who wears the same may have moved further: somebody who tucks up and rolls has other hips within a few frames.
-        let alike = 1.0 - appearance / MAX_UNLIKE;
-        (off < 0.4 + 0.5 * share + 0.2 * alike && size < 0.5 && appearance < MAX_UNLIKE)
-            .then_some(off + 0.5 * size + 1.5 * appearance + 0.5 * pose)
-    };
     let mut starts: Vec<(u64, usize)> =
         people.iter().enumerate().filter_map(|(i, person)| Some((*person.keys().next()?, i))).collect();
     starts.sort_unstable();
@@ -296,9 +340,9 @@ fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Pers
             starts[first..].iter().take_while(|(start, _)| *start <= end + gap).map(|(_, b)| *b).collect();
         near.sort_unstable();
         compared += near.len();
-        costs.extend(near.into_iter().filter_map(|j| Some((i, j, cost(a, &people[j])?))));
+        costs.extend(near.into_iter().filter_map(|j| Some((i, j, join_cost(a, &people[j], gap)?))));
     }
-    let next = assign_sparse(people.len(), people.len(), &costs, 1.2);
+    let next = assign_sparse(people.len(), people.len(), &costs, MOST_COST);
     let mut has_earlier = vec![false; people.len()];
     next.iter().flatten().for_each(|&i| has_earlier[i] = true);
     let mut people: Vec<Option<Person>> = people.into_iter().map(Some).collect();
@@ -319,47 +363,74 @@ fn join(people: Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Result<(Vec<Pers
     Ok((joined, compared))
 }
 
-/// Long enough, and sure enough on the whole, to be a person: whom the finder sees at most times need not be clear, and whom
-/// it hardly ever sees is nobody.
-fn is_person(person: &Person, shortest: usize, display: [u32; 2], trajectory: &Trajectory) -> bool {
-    let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return false };
+/// Whether somebody is there for long enough (frames), and surely enough on the whole, to be a person. Whom the person detector sees at
+/// most times need not be clearly visible, and whom it hardly ever sees is nobody.
+fn is_person(
+    person: &Person,
+    shortest: usize,
+    display: [u32; 2],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<bool, Stopped> {
+    let (Some(first), Some(last)) = (person.keys().next(), person.keys().next_back()) else { return Ok(false) };
     let count = person.len() as f32;
     let visibility_of = |s: &TrackletObservation| {
-        let mut in_the_picture = marks(s).clone();
+        let mut in_the_picture = landmarks(s).clone();
         in_the_picture.shift(trajectory.moved(0, s.frame));
         visibility(&in_the_picture, display)
     };
-    let clear = person.values().map(|one| visibility_of(one)).sum::<f32>() / count;
-    let side = person.values().map(|s| marks(s).region().side).sum::<f64>() / f64::from(count);
+    let mut clear = 0.0;
+    for (n, one) in person.values().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
+        clear += visibility_of(one);
+    }
+    let clear: f32 = clear / count;
+    let side = person.values().map(|s| landmarks(s).region().side).sum::<f64>() / f64::from(count);
     let is_large = side > LARGE * f64::from(display[0].min(display[1]));
     let found = count / (last - first + 1) as f32;
-    let (looks, detections) =
+    let (shown, detected) =
         person.values().filter_map(|s| s.is_detected).fold((0, 0), |(n, m), f| (n + 1, m + u32::from(f)));
-    let support = detections as f32 / f32::max(looks as f32, 1.0);
-    if looks > 0 && support < MIN_SUPPORT {
-        return false;
+    let support = detected as f32 / f32::max(shown as f32, 1.0);
+    if shown > 0 && support < MIN_SUPPORT {
+        return Ok(false);
     }
-    let is_certain = support >= MIN_SUPPORT_CERTAIN && looks >= MIN_LOOKS;
+    let is_certain = support >= MIN_SUPPORT_CERTAIN && shown >= MIN_SHOWN;
     let is_clear = clear >= if is_large { MIN_VISIBILITY_LARGE } else { MIN_VISIBILITY } && found >= MIN_FOUND;
     let is_blurred = is_certain
         && clear >= MIN_VISIBILITY_BLURRED
-        && found >= if looks >= MANY_LOOKS { MIN_FOUND } else { MIN_FOUND_BLURRED };
+        && found >= if shown >= MANY_SHOWN { MIN_FOUND } else { MIN_FOUND_BLURRED };
     let length = if is_certain { (last - first + 1) as usize } else { person.len() };
-    length >= shortest && (is_clear || is_blurred)
+    Ok(length >= shortest && (is_clear || is_blurred))
 }
 
-fn into_track(person: Person, doubts: &[[u64; 2]], trajectory: &Trajectory) -> Option<Track> {
-    let (&first, &last) = (person.keys().next()?, person.keys().next_back()?);
+/// The track of a person, in each frame's own picture; `doubts`: stretches in which they are uncertain.
+fn into_track(
+    person: Person,
+    doubts: &[Stretch],
+    trajectory: &Trajectory,
+    proceed: Proceed<'_>,
+) -> Result<Option<Track>, Stopped> {
+    let Some((first, last)) = span(&person).map(RangeInclusive::into_inner) else { return Ok(None) };
     let mut frames: Vec<Option<TrackFrame>> = vec![None; (last - first) as usize + 1];
-    for (frame, mut seen) in person {
-        shift(&mut seen, trajectory.moved(0, frame));
+    for (n, (frame, mut one)) in person.into_iter().enumerate() {
+        if n.is_multiple_of(FRAMES_AT_A_TIME) {
+            proceed()?;
+        }
+        shift(&mut one, trajectory.moved(0, frame));
         frames[(frame - first) as usize] = Some(TrackFrame {
-            landmarks: seen.observation.landmarks,
-            heavy_landmarks: seen.heavy_landmarks,
-            uncertain: doubts.iter().any(|[from, to]| (*from..=*to).contains(&frame)),
+            landmarks: one.observation.landmarks,
+            heavy_landmarks: one.heavy_landmarks,
+            uncertain: false,
         });
     }
-    Some(Track { id: 0, first_frame: first, frames })
+    for frame in doubts.iter().flat_map(|[from, to]| *from.max(&first)..=*to.min(&last)) {
+        if let Some(frame) = &mut frames[(frame - first) as usize] {
+            frame.uncertain = true;
+        }
+    }
+    Ok(Some(Track { id: 0, first_frame: first, frames }))
 }
 
 #[cfg(test)]
@@ -411,11 +482,11 @@ mod tests {
     }
 
     #[test]
-    fn stray_finds_at_the_ends_do_not_make_two_of_one() {
-        // Before the first is lost for good there is a find of nothing, and so there is before the second begins.
+    fn stray_observations_at_the_ends_do_not_make_two_of_one() {
+        // Before the first is lost for good nothing is taken for somebody, and so there is before the second begins.
         let stray = [seen(0, 75, 500.0, RED), seen(1, 51, 300.0, RED)];
-        let finds = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
-        let tracks = persons(finds);
+        let observations = [&walk(0, 0..60, 100.0, 1.0, RED)[..], &walk(1, 62..100, 100.0, 1.0, RED), &stray].concat();
+        let tracks = persons(observations);
         assert_eq!(tracks.len(), 1);
         assert_eq!(tracks[0].frames.len(), 100);
         assert_eq!((x_of(&tracks[0], 51), x_of(&tracks[0], 75)), (151.0, 175.0));
@@ -443,7 +514,7 @@ mod tests {
 
     #[test]
     fn people_who_cross_keep_their_ids_when_their_clothes_differ() {
-        // The scout took the one for the other when they met at frame 50.
+        // The tracker took the one for the other when they met at frame 50.
         let wrong = [
             walk(0, 0..50, 100.0, 4.0, RED),
             walk(1, 0..50, 500.0, -4.0, BLUE),
@@ -467,63 +538,63 @@ mod tests {
     }
 
     #[test]
-    fn flashes_and_doubtful_finds_are_nobody() {
-        let mut finds = walk(0, 0..60, 100.0, 0.0, RED);
-        finds.extend(walk(1, 10..20, 600.0, 0.0, BLUE));
+    fn flashes_and_doubtful_observations_are_nobody() {
+        let mut observations = walk(0, 0..60, 100.0, 0.0, RED);
+        observations.extend(walk(1, 10..20, 600.0, 0.0, BLUE));
         let mut tree = walk(2, 0..60, 900.0, 0.0, BLUE);
         tree.iter_mut().for_each(|s| s.observation.landmarks.score = 0.6);
-        finds.extend(tree);
-        let tracks = persons(finds);
+        observations.extend(tree);
+        let tracks = persons(observations);
         assert_eq!(tracks.len(), 1);
         assert_eq!(x_of(&tracks[0], 0), 100.0);
     }
 
     #[test]
-    fn one_person_in_two_poses_is_one_where_the_finder_sees_one() {
+    fn one_person_in_two_poses_is_one_where_the_detector_sees_one() {
         // For half a second the network sees somebody both upright and half as tall.
-        for (second_figure, people) in [(false, 1), (true, 2)] {
-            let mut finds = walk(0, 0..60, 100.0, 1.0, RED);
-            finds.extend((45..100).map(|f| {
+        for (is_second_detected, people) in [(false, 1), (true, 2)] {
+            let mut observations = walk(0, 0..60, 100.0, 1.0, RED);
+            observations.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
                 let observation = Observation { landmarks, appearance: AppearanceHistogram::of_colour(RED) };
                 TrackletObservation { frame: f, tracklet: 1, observation, heavy_landmarks: None, is_detected: None }
             }));
-            for one in finds.iter_mut().filter(|one| one.frame % 5 == 0) {
+            for one in observations.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;
-                one.is_detected = Some(!is_second || second_figure);
+                one.is_detected = Some(!is_second || is_second_detected);
             }
-            let tracks = persons(finds);
+            let tracks = persons(observations);
             assert_eq!(tracks.len(), people);
             assert_eq!(tracks[0].frames.len(), if people == 1 { 100 } else { 60 });
         }
     }
 
     #[test]
-    fn the_finder_decides_where_clarity_does_not() {
+    fn the_detector_decides_where_visibility_does_not() {
         let walk = |tracklet, x: f32, score: f32, detection: bool| {
-            let mut finds = walk(tracklet, 0..60, x, 0.0, RED);
-            for one in &mut finds {
+            let mut observations = walk(tracklet, 0..60, x, 0.0, RED);
+            for one in &mut observations {
                 one.observation.landmarks.score = score;
                 one.is_detected = (one.frame % 6 == 0).then_some(detection);
             }
-            finds
+            observations
         };
-        let finds = [walk(0, 100.0, 0.4, true), walk(1, 500.0, 0.99, false), walk(2, 900.0, 0.2, true)].concat();
-        let tracks = persons(finds);
+        let observations = [walk(0, 100.0, 0.4, true), walk(1, 500.0, 0.99, false), walk(2, 900.0, 0.2, true)].concat();
+        let tracks = persons(observations);
         assert_eq!(tracks.iter().map(|t| x_of(t, 0)).collect::<Vec<_>>(), [100.0]);
     }
 
     #[test]
-    fn whom_the_finder_sees_all_the_time_need_be_found_now_and_then_only() {
+    fn whom_the_detector_sees_all_the_time_need_be_found_now_and_then_only() {
         for (detections, people) in [(true, 1), (false, 0)] {
-            let mut finds = walk(0, 0..120, 100.0, 0.0, RED);
-            finds.retain(|one| one.frame % 10 < 4);
-            for one in &mut finds {
+            let mut observations = walk(0, 0..120, 100.0, 0.0, RED);
+            observations.retain(|one| one.frame % 10 < 4);
+            for one in &mut observations {
                 one.observation.landmarks.score = 0.5;
-                // Without figures on every second keyframe they are as likely nobody.
+                // Detected on every second keyframe only, they are as likely nobody.
                 one.is_detected = (one.frame % 10 == 0).then_some(detections || one.frame % 20 == 0);
             }
-            assert_eq!(persons(finds).len(), people);
+            assert_eq!(persons(observations).len(), people);
         }
     }
 
@@ -536,9 +607,9 @@ mod tests {
 
     #[test]
     fn ids_follow_first_appearance_then_left_to_right() {
-        let finds =
+        let observations =
             [walk(7, 20..60, 100.0, 0.0, RED), walk(3, 0..60, 900.0, 0.0, RED), walk(5, 0..60, 500.0, 0.0, BLUE)];
-        let tracks = persons(finds.concat());
+        let tracks = persons(observations.concat());
         let places: Vec<(u32, f32)> = tracks.iter().map(|t| (t.id, x_of(t, 30))).collect();
         assert_eq!(places, [(1, 500.0), (2, 900.0), (3, 100.0)]);
         assert!(persons(Vec::new()).is_empty());

@@ -1,27 +1,33 @@
-//! People who come so close that one may have been taken for the other: exchanged back where their clothes say so, marked where those cannot
-//! tell.
+//! People who come so close to each other that one may have been taken for the other. Where their clothes say so they are exchanged back,
+//! and where those cannot tell they are marked uncertain.
 
 use std::collections::btree_map::Range;
 use std::iter::Peekable;
-use std::ops::RangeInclusive;
+use std::ops::{self, RangeInclusive};
 
 use super::TrackletObservation;
-use super::link::{Person, appearance_of, marks};
+use super::link::{Person, appearance_of, landmarks};
 use super::presence::{Presence, span};
 use super::similarity::size_difference;
 use crate::control::{Proceed, Stopped};
 use crate::pose::{AppearanceHistogram, RotatedRegion};
 
-/// Hips closer than this share of the smaller region's side: the people meet.
+/// Distance of their hips, over the smaller region's side, within which two people meet.
 const MEETING: f64 = 0.16;
-/// How much better one pairing of clothes must be than the other to be believed.
-const CLEAR_LOOK: f64 = 0.12;
+/// The same while one of them is not observed: somebody who is hidden may come out anywhere near.
+const MEETING_HIDDEN: f64 = 2.0 * MEETING;
+/// Difference in size, |ln| of the ratio of the regions' sides (a factor of 1.65), beyond which two people are too unlike to be exchanged.
+const MAX_SIZE: f64 = 0.5;
+/// How much better one pairing of appearances must be than the other to be believed: sum of two differences, 0..=2.
+const CLEAR: f64 = 0.12;
+/// Observations that it takes to know somebody's appearance before or after a meeting.
+const ENOUGH: usize = 3;
 
-/// First and last frame.
+/// First and last frame of a stretch.
 pub(super) type Stretch = [u64; 2];
 
-/// First and last frame of each stretch in which two people are too close to be told apart by place. A frame in which
-/// only one of them is seen counts by where the other was last seen.
+/// The stretches in which two people are too close to be told apart by their places. In a frame in which only one of them is observed the
+/// other counts as where they were last, for up to `gap` frames. Stretches less than half of that apart are one.
 fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<Stretch> {
     let (Some(ends_a), Some(ends_b)) = (span(a), span(b)) else { return Vec::new() };
     // Frames in which each of them is there or was a moment ago.
@@ -35,9 +41,8 @@ fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<Stretch> {
         let [Some((ra, seen_a)), Some((rb, seen_b))] = walks.each_mut().map(|walk| walk.place(frame, gap)) else {
             continue;
         };
-        // Somebody who is hidden may come out anywhere near.
-        let reach = if seen_a && seen_b { MEETING } else { 2.0 * MEETING };
-        if ra.center.distance(rb.center) > reach * ra.side.min(rb.side) || size_difference(&ra, &rb) > 0.5 {
+        let reach = if seen_a && seen_b { MEETING } else { MEETING_HIDDEN };
+        if ra.center.distance(rb.center) > reach * ra.side.min(rb.side) || size_difference(&ra, &rb) > MAX_SIZE {
             continue;
         }
         match stretches.last_mut() {
@@ -48,95 +53,129 @@ fn meetings(a: &Person, b: &Person, gap: u64) -> Vec<Stretch> {
     stretches
 }
 
-/// Goes through the finds of one person, frame by frame.
+/// Goes through the observations of one person, frame by frame.
 struct Walk<'a> {
     ahead: Peekable<Range<'a, u64, Box<TrackletObservation>>>,
-    /// The last find so far.
+    /// Frame and region of the last observation so far.
     last: Option<(u64, RotatedRegion)>,
 }
 
 impl<'a> Walk<'a> {
     fn new(person: &'a Person, frames: &RangeInclusive<u64>) -> Self {
-        let last = person.range(..*frames.start()).next_back().map(|(&frame, seen)| (frame, marks(seen).region()));
+        let last = person.range(..*frames.start()).next_back().map(|(&frame, seen)| (frame, landmarks(seen).region()));
         Self { ahead: person.range(frames.clone()).peekable(), last }
     }
 
-    /// The next frame with a find.
+    /// The next frame with an observation.
     fn next_frame(&mut self) -> Option<u64> {
         self.ahead.peek().map(|(frame, _)| **frame)
     }
 
-    /// Where the person is in a frame, not before that of the last call and not after the next find's; and whether they were found in it.
-    /// `None` if they were not found for more than `gap` frames.
+    /// Where the person is in a frame, and whether they are observed in it; `None` if they were not observed for more than `gap` frames. The
+    /// frame is not before that of the last call and not after that of the next observation.
     fn place(&mut self, frame: u64, gap: u64) -> Option<(RotatedRegion, bool)> {
         if let Some((&frame, seen)) = self.ahead.next_if(|(next, _)| **next == frame) {
-            self.last = Some((frame, marks(seen).region()));
+            self.last = Some((frame, landmarks(seen).region()));
         }
         let (last, region) = self.last?;
         (frame - last <= gap).then_some((region, last == frame))
     }
 }
 
-/// For each person, the stretches in which they may have been exchanged with another. Where the clothes clearly say
-/// that two people were exchanged, the later parts are exchanged back. Gives also how many pairs of people were compared: those who
-/// were there at once, or one after the other within `gap` frames.
+/// The appearance of two people before and after they met; `None` where there is too little of them.
+struct Appearances {
+    before: [Option<AppearanceHistogram>; 2],
+    after: [Option<AppearanceHistogram>; 2],
+}
+
+/// What can be said of two people who met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Each is who they were.
+    Kept,
+    /// Each goes on as the other.
+    Exchanged,
+    /// Either is possible.
+    Uncertain,
+}
+
+impl Appearances {
+    /// In the `gap` frames before and after a meeting.
+    fn of(people: [&Person; 2], [first, last]: Stretch, gap: u64) -> Self {
+        let mean = |person: &Person, frames: ops::Range<u64>| {
+            let range = person.range(frames);
+            (range.clone().count() >= ENOUGH).then(|| appearance_of(range.map(|(_, one)| one)))
+        };
+        Self {
+            before: people.map(|person| mean(person, first.saturating_sub(gap)..first)),
+            after: people.map(|person| mean(person, last + 1..last + gap + 1)),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let Self { before: [Some(a0), Some(b0)], after: [Some(a1), Some(b1)] } = self else {
+            // One was not there before or after: nobody to be exchanged with, unless one took the place of the other, who looked alike.
+            let [Some(a), Some(b)] = &self.before else { return Verdict::Kept };
+            return if a.distance(b) < CLEAR { Verdict::Uncertain } else { Verdict::Kept };
+        };
+        let kept = a0.distance(a1) + b0.distance(b1);
+        let exchanged = a0.distance(b1) + b0.distance(a1);
+        if exchanged + CLEAR < kept {
+            Verdict::Exchanged
+        } else if kept + CLEAR > exchanged {
+            Verdict::Uncertain
+        } else {
+            Verdict::Kept
+        }
+    }
+}
+
+/// Checks everybody who met, and exchanges back those who were clearly exchanged, from the end of the meeting on. `gap`: frames of the
+/// longest gap in a person. Gives for each person the stretches in which they may have been exchanged, and how many pairs of people were
+/// compared: those who are there at about the same time.
+///
+/// # Errors
+/// [`Stopped`] when `proceed`, which is called for each pair, says so.
 pub(super) fn check_meetings(
     people: &mut [Person],
     gap: u64,
     proceed: Proceed<'_>,
 ) -> Result<(Vec<Vec<Stretch>>, usize), Stopped> {
-    let mut doubts = vec![Vec::new(); people.len()];
+    let mut uncertain = vec![Vec::new(); people.len()];
+    // For a while after they were last observed people still meet others.
     let reach = |person: &Person| span(person).map(|span| *span.start()..=span.end().saturating_add(gap));
     let mut presence = Presence::new(people.iter().map(reach), gap);
+    let others = |presence: &Presence, person: &Person, among: ops::Range<usize>| {
+        reach(person).map_or_else(Vec::new, |reach| presence.others(reach, among)).into_iter()
+    };
     let mut compared = 0;
     for j in 0..people.len() {
-        let mut others = reach(&people[j]).map_or_else(Vec::new, |reach| presence.others(reach, 0..j)).into_iter();
-        while let Some(i) = others.next() {
+        let mut left = others(&presence, &people[j], 0..j);
+        while let Some(i) = left.next() {
             proceed()?;
             compared += 1;
             let before = [i, j].map(|person| reach(&people[person]));
-            for [first, last] in meetings(&people[i], &people[j], gap) {
-                let before = |p: &Person| -> Option<AppearanceHistogram> {
-                    let range = p.range(first.saturating_sub(gap)..first);
-                    (range.clone().count() >= 3).then(|| appearance_of(range.map(|(_, s)| s)))
-                };
-                let after = |p: &Person| -> Option<AppearanceHistogram> {
-                    let range = p.range(last + 1..=last + gap);
-                    (range.clone().count() >= 3).then(|| appearance_of(range.map(|(_, s)| s)))
-                };
-                let looks = (before(&people[i]), before(&people[j]), after(&people[i]), after(&people[j]));
-                let (Some(a0), Some(b0), Some(a1), Some(b1)) = looks else {
-                    // One was not there before or after: nobody to be exchanged with, unless one took the other's place.
-                    if let (Some(a0), Some(b0)) = (looks.0, looks.1)
-                        && a0.distance(&b0) < CLEAR_LOOK
-                    {
-                        doubts[i].push([first, last]);
-                        doubts[j].push([first, last]);
+            for meeting in meetings(&people[i], &people[j], gap) {
+                match Appearances::of([&people[i], &people[j]], meeting, gap).verdict() {
+                    Verdict::Kept => {}
+                    Verdict::Uncertain => [i, j].into_iter().for_each(|person| uncertain[person].push(meeting)),
+                    Verdict::Exchanged => {
+                        let [_, last] = meeting;
+                        let [tail_i, tail_j] = [i, j].map(|person| people[person].split_off(&(last + 1)));
+                        people[i].extend(tail_j);
+                        people[j].extend(tail_i);
                     }
-                    continue;
-                };
-                let kept = a0.distance(&a1) + b0.distance(&b1);
-                let exchanged = a0.distance(&b1) + b0.distance(&a1);
-                if exchanged + CLEAR_LOOK < kept {
-                    let tail_i = people[i].split_off(&(last + 1));
-                    let tail_j = people[j].split_off(&(last + 1));
-                    people[i].extend(tail_j);
-                    people[j].extend(tail_i);
-                } else if kept + CLEAR_LOOK > exchanged {
-                    doubts[i].push([first, last]);
-                    doubts[j].push([first, last]);
                 }
             }
             let after = [i, j].map(|person| reach(&people[person]));
             if after != before {
-                // Either is there at other times now: with others, perhaps.
-                for (person, (before, after)) in [i, j].into_iter().zip(before.into_iter().zip(after.clone())) {
+                // Both are there at other times now, and perhaps with others.
+                for (person, (before, after)) in [i, j].into_iter().zip(before.into_iter().zip(after)) {
                     presence.change(person, before, after);
                 }
-                let [_, own] = after;
-                others = own.map_or_else(Vec::new, |reach| presence.others(reach, i + 1..j)).into_iter();
+                left = others(&presence, &people[j], i + 1..j);
             }
         }
     }
-    Ok((doubts, compared))
+    Ok((uncertain, compared))
 }

@@ -1,27 +1,27 @@
-//! Frames on which the network saw something else for a moment.
+//! Takes out the frames in which the network saw something else than the person for a moment.
 
 use super::Track;
 use crate::pose::{Landmarks, skeleton::JOINTS};
 
-/// At most so many frames in a row are a glitch; a person can really do what takes longer.
+/// An outlier is so many frames long at most: what takes longer a person can really have done.
 const LONGEST: usize = 2;
-/// Distance of the joints from where the frames around place them, over the body's extent, that people do not reach.
+/// Mean distance of an outlier's joints from where the frames before and after place them, over the body's extent: at least this.
 const FAR: f32 = 0.07;
-/// And over how much the body moved from before to after.
+/// The same distance over that which the body moved from the frame before to the frame after: at least this.
 const SUDDEN: f32 = 2.0;
 
-/// Takes out the finds that lie far from what the frames before and after agree on: a gap is bridged better than a
-/// glitch is fitted. Gives how many there were.
+/// Takes out the frames that lie far from what the frames before and after agree on: the fit bridges a gap better than it follows an
+/// outlier. Gives how many there were.
 pub fn drop_outliers(track: &mut Track) -> usize {
     let mut dropped = 0;
     for length in 1..=LONGEST {
         for first in 1..track.frames.len().saturating_sub(length) {
-            let marks = |i: usize| track.frames[i].as_ref().map(|o| &o.landmarks);
-            let (Some(before), Some(after)) = (marks(first - 1), marks(first + length)) else { continue };
+            let landmarks = |i: usize| track.frames[i].as_ref().map(|o| &o.landmarks);
+            let (Some(before), Some(after)) = (landmarks(first - 1), landmarks(first + length)) else { continue };
             let moved = distance(before, before, after, 1.0);
             let is_outlier = |i: usize| {
                 let share = (i + 1 - first) as f32 / (length + 1) as f32;
-                marks(i).is_some_and(|found| {
+                landmarks(i).is_some_and(|found| {
                     let off = distance(found, before, after, share);
                     off > FAR && off > SUDDEN * moved
                 })
@@ -59,9 +59,9 @@ mod tests {
 
     #[test]
     fn what_jumps_away_and_back_is_taken_out() {
-        let mut glitch = track(&[100.0, 102.0, 180.0, 106.0, 108.0, 30.0, 31.0, 114.0, 116.0]);
-        assert_eq!(drop_outliers(&mut glitch), 3);
-        let gone: Vec<usize> = (0..9).filter(|&i| glitch.frames[i].is_none()).collect();
+        let mut jumping = track(&[100.0, 102.0, 180.0, 106.0, 108.0, 30.0, 31.0, 114.0, 116.0]);
+        assert_eq!(drop_outliers(&mut jumping), 3);
+        let gone: Vec<usize> = (0..9).filter(|&i| jumping.frames[i].is_none()).collect();
         assert_eq!(gone, [2, 5, 6]);
     }
 
