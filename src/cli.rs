@@ -82,9 +82,6 @@ pub enum Command {
     },
     /// Check the installation: what is there, what is missing, and how to fix it
     Doctor,
-    /// Look at a file for the service, which starts this itself
-    #[command(hide = true)]
-    Inspect,
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -240,7 +237,6 @@ impl Command {
             | Self::Status(_)
             | Self::Log(_)
             | Self::Doctor
-            | Self::Inspect
             | Self::Completions { .. }
             | Self::Man { .. } => return None,
         })

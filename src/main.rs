@@ -37,12 +37,13 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var(SVT_LOG, "0") };
     }
-    let mut cli = Cli::parse();
-    if let Some(Command::Inspect) = cli.command {
+    // The service starts this for itself; it is no command for people.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == service::inspect::ARGUMENT) {
         media::init();
         let answered = service::inspect::serve(std::io::stdin(), std::io::stdout());
         return ExitCode::from(if answered.is_ok() { 0 } else { FAILED });
     }
+    let mut cli = Cli::parse();
     let command = cli.command.take().unwrap_or_else(|| Command::Run(Run::default()));
     // These need no configuration, so that a wrong one is no hindrance.
     match &command {

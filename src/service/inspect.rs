@@ -17,8 +17,8 @@ use crate::config::Limits;
 use crate::media;
 use crate::pipeline::check_limits;
 
-/// Name of the command that the other process is started with.
-pub const COMMAND: &str = "inspect";
+/// The one argument that the other process is started with.
+pub const ARGUMENT: &str = "--inspect-a-file-for-the-service";
 /// Longest time that it may take to see what is in a file; its checksum takes as long as it takes to read it.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How soon a stop is noticed.
@@ -67,7 +67,7 @@ pub enum Inspection {
 pub fn inspect(path: &Path, limits: &Limits, is_stopped: impl Fn() -> bool) -> io::Result<Inspection> {
     // Also where the program's file was replaced since it was started.
     let mut child = Command::new("/proc/self/exe")
-        .arg(COMMAND)
+        .arg(ARGUMENT)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
