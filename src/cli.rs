@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::job::Overrides;
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
-use crate::queue::{Flow, Order, Place};
+use crate::queue::{Order, Place, QueueMode};
 use crate::service::{Request, RunOptions};
 
 /// Exit codes, under the help and in the manual page.
@@ -218,13 +218,13 @@ impl Command {
             Self::Pause(pause) => {
                 let until = pause.length.map(|length| now().saturating_add(length));
                 let request = match pause.which.all {
-                    true if pause.drain => Request::Flow(Flow::Drain),
-                    true => Request::Flow(Flow::Pause { until }),
+                    true if pause.drain => Request::Mode(QueueMode::Drain),
+                    true => Request::Mode(QueueMode::Pause { until }),
                     false => order(Order::Pause { until }, &pause.which.jobs),
                 };
                 ("pause", request)
             }
-            Self::Resume(which) if which.all => ("resume", Request::Flow(Flow::Go)),
+            Self::Resume(which) if which.all => ("resume", Request::Mode(QueueMode::Go)),
             Self::Resume(which) => ("resume", order(Order::Resume, &which.jobs)),
             Self::Cancel(which) => ("cancel", order(Order::Cancel, &which.jobs)),
             Self::Retry(which) => ("retry", order(Order::Retry, &which.jobs)),

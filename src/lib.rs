@@ -38,5 +38,6 @@ pub mod status;
 pub mod telemetry;
 pub mod terminal;
 pub mod text;
+pub mod thread;
 pub mod track;
 pub mod watch;

@@ -15,7 +15,7 @@ use meshreel::executor::{Executor as _, Local};
 use meshreel::job::{Event, JobContext, JobSpec, OutputNames};
 use meshreel::models::Models;
 use meshreel::progress::FileProgress;
-use meshreel::service::{Look, Origin, Request, ServiceError};
+use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
 use meshreel::telemetry::Timings;
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
@@ -173,12 +173,12 @@ fn run_dashboard(cli: &Cli, config: &Config) -> ExitCode {
 
 fn attach(cli: &Cli, config: &Config, read_only: bool) -> ExitCode {
     // Without an engine there is nothing to show.
-    if let Err(error) = service::look_at(config, &Look::default()) {
+    if let Err(error) = service::snapshot(config, &SnapshotRequest::default()) {
         return fail(FAILED, &error);
     }
     match dashboard::run(config, read_only) {
         Ok(()) => {
-            if service::look_at(config, &Look::default()).is_ok() {
+            if service::snapshot(config, &SnapshotRequest::default()).is_ok() {
                 // With what it takes to reach the same engine.
                 let file = cli.config.as_ref().map_or(String::new(), |file| format!(" --config {}", file.display()));
                 say(format!(

@@ -9,7 +9,7 @@ use crate::clock::now;
 use crate::config::Config;
 use crate::job::JobState;
 use crate::job::Phase;
-use crate::queue::{self, Entry, Flow, Queue, QueueError, Row};
+use crate::queue::{self, Entry, Queue, QueueError, QueueMode, Row};
 use crate::terminal;
 use crate::text::printable;
 
@@ -43,10 +43,10 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
         rows = queue.rows(limit)?;
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.flow(now())? {
-            Flow::Go => {}
-            Flow::Drain => counts.push("nothing is begun: DRAINING (`meshreel resume --all`)".into()),
-            Flow::Pause { until: None } => counts.push("everything is PAUSED (`meshreel resume --all`)".into()),
-            Flow::Pause { until: Some(until) } => {
+            QueueMode::Go => {}
+            QueueMode::Drain => counts.push("nothing is begun: DRAINING (`meshreel resume --all`)".into()),
+            QueueMode::Pause { until: None } => counts.push("everything is PAUSED (`meshreel resume --all`)".into()),
+            QueueMode::Pause { until: Some(until) } => {
                 counts.push(format!("everything is PAUSED until {} (`meshreel resume --all`)", clock::local(until)));
             }
         }

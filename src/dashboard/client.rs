@@ -8,7 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::service::{self, Answer, ControlError, Look, Origin, Request, Snapshot};
+use crate::service::{self, Answer, ControlError, Origin, Request, Snapshot, SnapshotRequest};
+use crate::thread;
 
 /// What comes from the engine.
 pub enum News {
@@ -23,15 +24,15 @@ pub enum News {
 /// An engine that can be looked at and asked.
 pub trait Engine: Send + 'static {
     /// Looks at it.
-    fn look(&self, look: &Look) -> Result<Snapshot, ControlError>;
+    fn look(&self, look: &SnapshotRequest) -> Result<Snapshot, ControlError>;
     /// Asks it for something.
     fn ask(&self, request: &Request) -> Result<Answer, ControlError>;
 }
 
 /// The engine of its state folder.
 impl Engine for Config {
-    fn look(&self, look: &Look) -> Result<Snapshot, ControlError> {
-        service::look_at(self, look)
+    fn look(&self, look: &SnapshotRequest) -> Result<Snapshot, ControlError> {
+        service::snapshot(self, look)
     }
 
     fn ask(&self, request: &Request) -> Result<Answer, ControlError> {
@@ -42,7 +43,7 @@ impl Engine for Config {
 /// What the thread is to do.
 #[derive(Default)]
 struct Wanted {
-    look: Option<Look>,
+    look: Option<SnapshotRequest>,
     requests: VecDeque<Request>,
     is_over: bool,
 }
@@ -64,15 +65,19 @@ pub struct Client(Arc<Shared>);
 
 impl Client {
     /// Starts the thread; it waits for `interval` between two looks, and tells what comes until `tell` says that nobody listens.
-    pub fn start(engine: impl Engine, interval: Duration, tell: impl Fn(News) -> bool + Send + 'static) -> Self {
+    pub fn start(
+        engine: impl Engine,
+        interval: Duration,
+        tell: impl Fn(News) -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let served = shared.clone();
-        std::thread::spawn(move || serve(&engine, interval, &served, &tell));
-        Self(shared)
+        thread::spawn("client", move || serve(&engine, interval, &served, &tell))?;
+        Ok(Self(shared))
     }
 
     /// What to look at next, once; nothing, when the view is frozen. What was to be looked at before is not any more.
-    pub fn look(&self, look: Option<Look>) {
+    pub fn look(&self, look: Option<SnapshotRequest>) {
         self.0.wanted().look = look;
         self.0.changed.notify_one();
     }
@@ -93,7 +98,7 @@ impl Drop for Client {
 
 /// What to do next.
 enum Task {
-    Look(Look),
+    SnapshotRequest(SnapshotRequest),
     Ask(Request),
 }
 
@@ -109,7 +114,7 @@ fn next(shared: &Shared, earliest: Instant) -> Option<Task> {
         }
         let left = earliest.saturating_duration_since(Instant::now());
         wanted = match wanted.look.take() {
-            Some(look) if left.is_zero() => return Some(Task::Look(look)),
+            Some(look) if left.is_zero() => return Some(Task::SnapshotRequest(look)),
             Some(look) => {
                 wanted.look = Some(look);
                 shared.changed.wait_timeout(wanted, left).unwrap_or_else(PoisonError::into_inner).0
@@ -128,7 +133,7 @@ fn serve(engine: &impl Engine, interval: Duration, shared: &Shared, tell: &impl 
                 earliest = Instant::now();
                 News::Answered(engine.ask(&request).map_err(|error| error.to_string()))
             }
-            Task::Look(look) => {
+            Task::SnapshotRequest(look) => {
                 let seen = engine.look(&look);
                 earliest = Instant::now() + interval;
                 match seen {
@@ -155,12 +160,12 @@ mod tests {
 
     /// Tells of each look, and answers it when it is let.
     struct Fake {
-        looks: Sender<Look>,
+        looks: Sender<SnapshotRequest>,
         gate: Receiver<()>,
     }
 
     impl Engine for Fake {
-        fn look(&self, look: &Look) -> Result<Snapshot, ControlError> {
+        fn look(&self, look: &SnapshotRequest) -> Result<Snapshot, ControlError> {
             self.looks.send(look.clone()).unwrap();
             self.gate.recv().unwrap();
             Ok(idle())
@@ -171,8 +176,8 @@ mod tests {
         }
     }
 
-    fn named(filter: &str) -> Option<Look> {
-        Some(Look { filter: filter.into(), ..Look::default() })
+    fn named(filter: &str) -> Option<SnapshotRequest> {
+        Some(SnapshotRequest { filter: filter.into(), ..SnapshotRequest::default() })
     }
 
     #[test]
@@ -180,7 +185,8 @@ mod tests {
         let (looks, looked) = flume::unbounded();
         let (open, gate) = flume::unbounded();
         let (sender, news) = flume::unbounded();
-        let client = Client::start(Fake { looks, gate }, Duration::ZERO, move |what| sender.send(what).is_ok());
+        let client =
+            Client::start(Fake { looks, gate }, Duration::ZERO, move |what| sender.send(what).is_ok()).unwrap();
         client.look(named("first"));
         assert_eq!(Some(looked.recv().unwrap()), named("first"));
         open.send(()).unwrap();

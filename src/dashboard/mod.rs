@@ -96,14 +96,14 @@ pub fn run(config: &Config, read_only: bool) -> Result<(), DashboardError> {
     let least = Duration::from_secs_f64(1.0 / config.dashboard.fps);
     let client = Client::start(config.clone(), 2 * least.max(Duration::from_millis(50)), move |what| {
         news.send(Event::News(what)).is_ok()
-    });
+    })?;
     // Who selects text with the mouse over SSH would lose that.
     let has_mouse = config.dashboard.mouse.is_on();
     // Restores the terminal in a panic as well.
     let mut screen = ratatui::try_init()?;
     app.has_preview = config.dashboard.preview.is_on();
     app.picker = graphics::picker();
-    std::thread::spawn(move || read_input(&sender));
+    crate::thread::spawn("input", move || read_input(&sender))?;
     // In a panic as well.
     let _left = Leave;
     let result =

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::service::{ControlError, Look, is_held, look_at};
+use crate::service::{ControlError, SnapshotRequest, is_held, snapshot};
 
 /// How long an engine may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub enum StartEngineError {
 /// # Errors
 /// When it does not come to life, with its own words.
 pub fn start_engine(config: &Config, file: Option<&Path>, is_verbose: bool) -> Result<bool, StartEngineError> {
-    match look_at(config, &Look::default()) {
+    match snapshot(config, &SnapshotRequest::default()) {
         Ok(_) => return Ok(false),
         Err(ControlError::NotRunning { .. }) => {}
         Err(error) => return Err(error.into()),
@@ -75,7 +75,7 @@ pub fn start_engine(config: &Config, file: Option<&Path>, is_verbose: bool) -> R
             let said = said.lines().last().unwrap_or("it said nothing").trim_start_matches("meshreel: ").to_owned();
             return Err(StartEngineError::Ended { said, is_usage: status.code() == Some(2) });
         }
-        if look_at(config, &Look::default()).is_ok() {
+        if snapshot(config, &SnapshotRequest::default()).is_ok() {
             return Ok(true);
         }
         std::thread::sleep(NAP);

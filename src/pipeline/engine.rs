@@ -24,6 +24,7 @@ use crate::models::{Models, Network};
 use crate::pose::{Device, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
 use crate::telemetry::Live;
+use crate::thread;
 
 /// Everything jobs share.
 pub struct Engine {
@@ -56,7 +57,7 @@ pub enum StartError {
     #[error(transparent)]
     Render(#[from] RenderError),
     /// The system gives no threads.
-    #[error("cannot start the detection workers: {0}")]
+    #[error(transparent)]
     Threads(#[from] std::io::Error),
 }
 
@@ -66,7 +67,7 @@ impl Engine {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
         let (body_path, files) = (models.body(), models.all());
-        let drawing = std::thread::Builder::new().name("start".into()).spawn(move || -> Result<_, StartError> {
+        let drawing = thread::spawn("start", move || -> Result<_, StartError> {
             let render = RenderThread::start()?;
             let body = Body::load(&body_path)?;
             let mesh = Mesh::new(MeshData::from(&body))?;

@@ -20,7 +20,7 @@ mod pool;
 mod solve;
 
 use std::path::Path;
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::{Scope, ScopedJoinHandle};
 
 pub use checkpoint::frames_written_down;
 pub use engine::{Engine, StartError, runtime_library};
@@ -32,6 +32,7 @@ use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
 use crate::media::VideoInfo;
 use crate::render::RenderError;
 use crate::text::printable;
+use crate::thread;
 
 /// The job that the threads of the pipeline work on.
 struct Job<'a> {
@@ -115,6 +116,9 @@ pub enum JobError {
     /// A thread of the job itself failed: a defect of meshreel.
     #[error("internal error: {0}; please report it with the video, if you can share it")]
     Internal(String),
+    /// The system gives no thread.
+    #[error(transparent)]
+    Thread(std::io::Error),
     /// The user ended it.
     #[error("stopped")]
     Stopped,
@@ -156,6 +160,7 @@ impl JobError {
             | Self::Output { .. }
             | Self::Checkpoint(_)
             | Self::Changed
+            | Self::Thread(_)
             | Self::Stopped => false,
         }
     }
@@ -209,8 +214,7 @@ fn spawn<'scope, 'env, T: Send + 'scope>(
     stage: &str,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>, JobError> {
-    let started = Builder::new().name(stage.into()).spawn_scoped(scope, work);
-    started.map_err(|error| JobError::Internal(format!("cannot start the {stage} thread: {error}")))
+    thread::spawn_scoped(scope, stage, work).map_err(JobError::Thread)
 }
 
 /// Waits for a thread of a job; its panic fails that job alone.

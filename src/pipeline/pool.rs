@@ -15,6 +15,7 @@ use flume::{Receiver, RecvTimeoutError, Sender};
 
 use crate::pose::Worker;
 use crate::telemetry::{Buffer, Live, Timings};
+use crate::thread;
 
 /// How soon an idle worker notices that its networks are not needed.
 const IDLE: Duration = Duration::from_millis(100);
@@ -75,8 +76,9 @@ impl DetectionPool {
         for (index, worker) in workers.into_iter().enumerate() {
             let (drawn, lanes) = (drawn.clone(), [urgent_work.clone(), ordinary_work.clone()]);
             let (live, users) = (live.clone(), users.clone());
-            let thread = std::thread::Builder::new().name(format!("detect-{index}"));
-            threads.push(thread.spawn(move || serve(worker, &drawn, &lanes, &users, index, &live))?);
+            threads.push(thread::spawn(&format!("detect-{index}"), move || {
+                serve(worker, &drawn, &lanes, &users, index, &live)
+            })?);
         }
         Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads, users, batch })
     }

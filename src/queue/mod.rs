@@ -84,7 +84,7 @@ impl Place {
 /// Whether the queue as a whole is worked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Flow {
+pub enum QueueMode {
     /// It is.
     Go,
     /// What is at work is finished, and nothing is begun.

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::store::{Sql, end, note, state_of};
-use super::{Flow, Order, Place, Queue, QueueError};
+use super::{Order, Place, Queue, QueueError, QueueMode};
 use crate::clock::Millis;
 use crate::job::JobState;
 
@@ -14,9 +14,9 @@ impl Queue {
     pub fn turns(&mut self, places: usize, is_draining: bool, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.read(|t| {
             let begins = match flow(t, now)? {
-                Flow::Go => !is_draining,
-                Flow::Drain => false,
-                Flow::Pause { .. } => return Ok(Vec::new()),
+                QueueMode::Go => !is_draining,
+                QueueMode::Drain => false,
+                QueueMode::Pause { .. } => return Ok(Vec::new()),
             };
             let mut first = t.prepare_cached(
                 "SELECT id, crashes > 0 FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3)
@@ -94,12 +94,12 @@ impl Queue {
     }
 
     /// Whether the queue as a whole is worked through.
-    pub fn flow(&mut self, now: Millis) -> Result<Flow, QueueError> {
+    pub fn flow(&mut self, now: Millis) -> Result<QueueMode, QueueError> {
         self.read(|t| flow(t, now))
     }
 
     /// Changes that. Kept over a restart.
-    pub fn set_flow(&mut self, flow: Flow) -> Result<(), QueueError> {
+    pub fn set_flow(&mut self, flow: QueueMode) -> Result<(), QueueError> {
         self.write(|t| {
             let value = serde_json::to_string(&flow).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
             t.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [FLOW, &value]).map(drop)
@@ -128,8 +128,8 @@ impl Queue {
                 UNION ALL SELECT MIN(resume) FROM jobs WHERE state = 'paused')";
             let jobs: Option<Millis> = t.query_row(sql, [now], |row| row.get(0))?;
             let all = match flow(t, now)? {
-                Flow::Pause { until } => until,
-                Flow::Go | Flow::Drain => None,
+                QueueMode::Pause { until } => until,
+                QueueMode::Go | QueueMode::Drain => None,
             };
             Ok([jobs, all].into_iter().flatten().min())
         })
@@ -139,11 +139,11 @@ impl Queue {
 /// Name of the setting.
 const FLOW: &str = "flow";
 
-fn flow(t: &Transaction<'_>, now: Millis) -> Sql<Flow> {
+fn flow(t: &Transaction<'_>, now: Millis) -> Sql<QueueMode> {
     let value = t.query_row("SELECT value FROM settings WHERE name = ?1", [FLOW], |row| row.get::<_, String>(0));
-    let flow = value.optional()?.and_then(|value| serde_json::from_str(&value).ok()).unwrap_or(Flow::Go);
+    let flow = value.optional()?.and_then(|value| serde_json::from_str(&value).ok()).unwrap_or(QueueMode::Go);
     Ok(match flow {
-        Flow::Pause { until: Some(until) } if until <= now => Flow::Go,
+        QueueMode::Pause { until: Some(until) } if until <= now => QueueMode::Go,
         other => other,
     })
 }

@@ -67,9 +67,9 @@ fn a_higher_priority_takes_the_turn_of_what_is_at_work() {
     // Of equals, the one at work.
     queue.order(b, Order::Priority(0), "a test", false, 2).unwrap().unwrap();
     assert_eq!(queue.turns(1, false, 2).unwrap(), [a]);
-    queue.set_flow(Flow::Drain).unwrap();
+    queue.set_flow(QueueMode::Drain).unwrap();
     assert_eq!(queue.turns(9, false, 2).unwrap(), [a]);
-    queue.set_flow(Flow::Pause { until: Some(7) }).unwrap();
+    queue.set_flow(QueueMode::Pause { until: Some(7) }).unwrap();
     assert_eq!((queue.turns(1, false, 2).unwrap(), queue.next_moment(2).unwrap()), (vec![], Some(7)));
     assert_eq!(queue.turns(9, false, 7).unwrap(), [a, b]);
 }

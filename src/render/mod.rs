@@ -61,7 +61,7 @@ pub enum RenderError {
         largest: u32,
     },
     /// The system gave no thread.
-    #[error("cannot start the render thread: {0}")]
+    #[error("{0}")]
     Thread(String),
     /// A bug: the drawing code panicked.
     #[error("the render thread panicked while drawing this frame; please report it")]

@@ -11,6 +11,7 @@ use super::context::{Context, Description};
 use super::painter::{Drawing, Painter, UNDER_WAY};
 use super::scene::Scene;
 use super::{Overlay, RenderError};
+use crate::thread;
 
 /// Requests that may wait: enough that the thread never idles between two jobs, few enough that memory stays small (a
 /// request holds about half a megabyte a person).
@@ -114,17 +115,15 @@ impl RenderThread {
         let (requests, queue) = flume::bounded(QUEUE);
         let (spares, used) = flume::bounded(UNDER_WAY);
         let (ready, started) = flume::bounded(1);
-        let thread = std::thread::Builder::new()
-            .name("render".into())
-            .spawn(move || {
-                let device = Device::open(&used);
-                let description = device.as_ref().map(|device| device.context.description().clone());
-                // Without a device, whoever started the thread has the error and asks for nothing.
-                if ready.send(description.map_err(RenderError::clone)).is_ok() && device.is_ok() {
-                    serve(device, &queue, &used);
-                }
-            })
-            .map_err(|e| RenderError::Thread(e.to_string()))?;
+        let serving = move || {
+            let device = Device::open(&used);
+            let description = device.as_ref().map(|device| device.context.description().clone());
+            // Without a device, whoever started the thread has the error and asks for nothing.
+            if ready.send(description.map_err(RenderError::clone)).is_ok() && device.is_ok() {
+                serve(device, &queue, &used);
+            }
+        };
+        let thread = thread::spawn("render", serving).map_err(|e| RenderError::Thread(e.to_string()))?;
         let description = started.recv().unwrap_or(Err(RenderError::Stopped))?;
         Ok(Self { renderer: Renderer { requests, spares }, description, thread: Some(thread) })
     }

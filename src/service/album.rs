@@ -54,7 +54,7 @@ impl Album {
             pages.is_busy = false;
         };
         // Where no thread can be had now, the next who asks tries again.
-        pages.is_busy = std::thread::Builder::new().name("album".into()).spawn(work).is_ok();
+        pages.is_busy = crate::thread::spawn("album", work).is_ok();
         None
     }
 }

@@ -11,19 +11,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::look::{self, Look, Snapshot};
 use super::origin::Origin;
+use super::snapshot::{self, Snapshot, SnapshotRequest};
 use super::socket::{self, Place};
 use super::{ServiceError, Shared, lock, locked, shown};
 use crate::clock;
 use crate::clock::now;
 use crate::config::Config;
 use crate::executor::Executor;
-use crate::queue::{Flow, Order, Queue, QueueError};
+use crate::queue::{Order, Queue, QueueError, QueueMode};
 use crate::text::printable;
+use crate::thread::spawn_scoped;
 
 /// Version of what is said on the socket.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Most bytes of a request or an answer.
 const LONGEST: u64 = 1 << 23;
 /// How long the listener waits after it could not listen.
@@ -43,14 +44,14 @@ pub enum Request {
         jobs: Vec<i64>,
     },
     /// How the queue as a whole is worked through.
-    Flow(Flow),
+    Mode(QueueMode),
     /// Process a file that lies elsewhere, as if it had been dropped into the first watched folder.
     Add {
         /// Where, from the root on.
         path: String,
     },
     /// See the engine as it is.
-    Look(Look),
+    Snapshot(SnapshotRequest),
     /// End: at once, or after what is at work.
     Stop {
         /// After what is at work.
@@ -124,11 +125,17 @@ impl Listener {
             while !is_over.load(Ordering::SeqCst) {
                 let listener = locked(&self.listener).clone();
                 match listener.accept() {
-                    Ok((stream, _)) => drop(scope.spawn(move || {
-                        if let Err(error) = answer(shared, executor, &stream) {
-                            tracing::debug!("an order was not understood: {error}");
+                    Ok((stream, _)) => {
+                        let answering = move || {
+                            if let Err(error) = answer(shared, executor, &stream) {
+                                tracing::debug!("an order was not understood: {error}");
+                            }
+                        };
+                        // Whoever asked sees the connection closed, and may ask again.
+                        if let Err(error) = spawn_scoped(scope, "answer", answering) {
+                            tracing::warn!("an order was not heard: {error}");
                         }
-                    })),
+                    }
                     // It was made anew, or it is over; want of descriptors passes.
                     Err(_) => std::thread::sleep(NAP),
                 }
@@ -172,7 +179,7 @@ fn answer(shared: &Shared<'_>, executor: &dyn Executor, stream: &UnixStream) -> 
     let asked: Versioned<serde_json::Value> = receive(stream)?;
     let answer = match serde_json::from_value::<Asked>(asked.what) {
         _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
-        Ok(Asked { request: Request::Look(wanted), .. }) => match look::look(shared, executor, &wanted) {
+        Ok(Asked { request: Request::Snapshot(wanted), .. }) => match snapshot::take(shared, executor, &wanted) {
             Ok(snapshot) => return send(stream, &Versioned { meshreel: VERSION, what: snapshot }),
             Err(error) => Err(error.to_string()),
         },
@@ -191,10 +198,10 @@ fn carry_out(shared: &Shared<'_>, request: Request, by: &Origin) -> Result<Answe
             let live = shared.live();
             apply(&mut queue, order, &jobs, by, |id| live.contains(&id))
         }
-        Request::Flow(flow) => set_flow(&mut shared.queue(), flow, by),
+        Request::Mode(flow) => set_flow(&mut shared.queue(), flow, by),
         Request::Add { path } => add(shared, &path, by),
         // Answered before it comes here.
-        Request::Look(_) => Ok(Answer::default()),
+        Request::Snapshot(_) => Ok(Answer::default()),
         Request::Stop { drain } => {
             tracing::info!("stop{}: by {by}", if drain { " after what is at work" } else { "" });
             match drain {
@@ -261,15 +268,15 @@ fn apply(
     Ok(answer)
 }
 
-fn set_flow(queue: &mut Queue, flow: Flow, by: &Origin) -> Result<Answer, QueueError> {
+fn set_flow(queue: &mut Queue, flow: QueueMode, by: &Origin) -> Result<Answer, QueueError> {
     queue.set_flow(flow)?;
     let (said, done) = match flow {
-        Flow::Go => ("resume everything".into(), "everything that was not paused by itself goes on".to_owned()),
-        Flow::Drain => {
+        QueueMode::Go => ("resume everything".into(), "everything that was not paused by itself goes on".to_owned()),
+        QueueMode::Drain => {
             ("pause everything, draining".into(), "what is at work is finished, and nothing is begun".to_owned())
         }
-        Flow::Pause { until: None } => ("pause everything".into(), "everything is paused".to_owned()),
-        Flow::Pause { until: Some(until) } => {
+        QueueMode::Pause { until: None } => ("pause everything".into(), "everything is paused".to_owned()),
+        QueueMode::Pause { until: Some(until) } => {
             let until = clock::local(until);
             (format!("pause everything until {until}"), format!("everything is paused until {until}"))
         }
@@ -282,8 +289,8 @@ fn set_flow(queue: &mut Queue, flow: Flow, by: &Origin) -> Result<Answer, QueueE
 ///
 /// # Errors
 /// When there is none, or it is of another version.
-pub fn look_at(config: &Config, look: &Look) -> Result<Snapshot, ControlError> {
-    tell(&connect(config)?, &Request::Look(look.clone()), None)
+pub fn snapshot(config: &Config, wanted: &SnapshotRequest) -> Result<Snapshot, ControlError> {
+    tell(&connect(config)?, &Request::Snapshot(wanted.clone()), None)
 }
 
 fn connect(config: &Config) -> Result<UnixStream, ControlError> {
@@ -322,8 +329,8 @@ pub fn ask(config: &Config, request: &Request, by: &Origin) -> Result<Answer, Co
     let mut queue = Queue::open(&config.state)?;
     match request {
         Request::Order { order, jobs } => Ok(apply(&mut queue, *order, jobs, by, |_| false)?),
-        Request::Flow(flow) => Ok(set_flow(&mut queue, *flow, by)?),
-        Request::Stop { .. } | Request::Look(_) | Request::Add { .. } => Err(not_running),
+        Request::Mode(flow) => Ok(set_flow(&mut queue, *flow, by)?),
+        Request::Stop { .. } | Request::Snapshot(_) | Request::Add { .. } => Err(not_running),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::locked;
 use crate::config::Hooks;
+use crate::thread;
 
 /// How often it is looked whether a hook has ended.
 const NAP: Duration = Duration::from_millis(20);
@@ -32,18 +33,16 @@ impl Running {
         let timeout = Duration::from_secs_f64(hooks.timeout);
         let text = format!("{job}\n");
         let is_over = self.is_over.clone();
-        let started = std::thread::Builder::new().name("hook".into()).spawn(move || {
-            match run(&program, &arguments, text, timeout, &is_over) {
-                Ok(None) => {}
-                Ok(Some(trouble)) => tracing::warn!("the hook {program} {trouble}"),
-                Err(error) => tracing::warn!("the hook {program} cannot be run: {error}"),
-            }
+        let started = thread::spawn("hook", move || match run(&program, &arguments, text, timeout, &is_over) {
+            Ok(None) => {}
+            Ok(Some(trouble)) => tracing::warn!("the hook {program} {trouble}"),
+            Err(error) => tracing::warn!("the hook {program} cannot be run: {error}"),
         });
         let mut running = locked(&self.threads);
         running.retain(|thread| !thread.is_finished());
         match started {
             Ok(thread) => running.push(thread),
-            Err(error) => tracing::warn!("no thread for a hook: {error}"),
+            Err(error) => tracing::warn!("the hook was not run: {error}"),
         }
     }
 
@@ -75,7 +74,7 @@ fn run(
     let begun = Instant::now();
     if let Some(mut stdin) = child.stdin.take() {
         // Beside: what is longer than a pipe holds waits for a reader. One that does not read it need not.
-        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+        thread::spawn("hook-input", move || drop(stdin.write_all(input.as_bytes())))?;
     }
     let mut over: Option<Instant> = None;
     loop {

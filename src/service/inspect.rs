@@ -16,6 +16,7 @@ use crate::checksum::{self, Sum};
 use crate::config::Limits;
 use crate::media;
 use crate::pipeline::check_limits;
+use crate::thread;
 
 /// The one argument that the other process is started with.
 pub const ARGUMENT: &str = "--inspect-a-file-for-the-service";
@@ -106,7 +107,7 @@ fn ask(
     serde_json::to_writer(&mut to, &question)?;
     drop(to);
     let (sender, answers) = flume::unbounded();
-    let reading = std::thread::Builder::new().name("inspect".into()).spawn(move || {
+    let reading = thread::spawn("inspect", move || {
         for line in BufReader::new(from).lines() {
             let answer = line.and_then(|line| Ok(serde_json::from_str::<Answer>(&line)?));
             if sender.send(answer).is_err() {

@@ -6,17 +6,19 @@
 //! memory is which of the jobs in hand go on, and that follows from the queue.
 
 mod album;
+mod checkpoints;
 mod control;
 mod crash;
 mod hooks;
+
+mod ingest;
 pub mod inspect;
-mod journals;
-mod keeper;
 mod lock;
-mod look;
+
 mod origin;
 mod originals;
 mod runner;
+mod snapshot;
 mod socket;
 
 use crate::control::Control;
@@ -26,12 +28,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use control::{Answer, ControlError, Request, ask, look_at};
+pub use control::{Answer, ControlError, Request, ask, snapshot};
 pub use lock::is_held;
-pub use look::{AtWork, ChartOf, Detail, Gpu, Look, Machine, Picture, Shown, Snapshot};
 pub use origin::Origin;
+pub use snapshot::{AtWork, ChartOf, Detail, Gpu, Machine, Picture, Shown, Snapshot, SnapshotRequest};
 
-use look::Known;
+use snapshot::RecentJobs;
 
 use crate::clock::{Millis, now};
 use crate::config::{Config, Originals};
@@ -42,6 +44,7 @@ use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
 use crate::queue::{Queue, QueueError};
 use crate::status;
 use crate::text::printable;
+use crate::thread::spawn_scoped;
 use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
@@ -87,6 +90,9 @@ pub enum ServiceError {
     /// No job can run.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The system gives no thread.
+    #[error(transparent)]
+    Thread(std::io::Error),
 }
 
 /// How the service runs.
@@ -118,7 +124,7 @@ struct Shared<'a> {
     config: &'a Config,
     queue: Mutex<Queue>,
     /// Whether each job that a runner has in hand goes on.
-    courses: Mutex<HashMap<i64, Control>>,
+    controls: Mutex<HashMap<i64, Control>>,
     /// Counts changes of the queue, and wakes who waits for one.
     changes: Mutex<u64>,
     changed: Condvar,
@@ -132,7 +138,7 @@ struct Shared<'a> {
     is_headless: bool,
     hooks: hooks::Running,
     /// For those who look.
-    known: Mutex<Known>,
+    recent: Mutex<RecentJobs>,
     folders: Mutex<Vec<(String, bool)>>,
     /// Files from elsewhere that are to be processed.
     added: Mutex<Vec<PathBuf>>,
@@ -150,21 +156,21 @@ impl Shared<'_> {
     /// Jobs that a runner has in hand. Whoever changes the queue by it holds the queue before, so that no runner lets go of
     /// one in between ([`Shared::let_go`]).
     fn live(&self) -> HashSet<i64> {
-        locked(&self.courses).keys().copied().collect()
+        locked(&self.controls).keys().copied().collect()
     }
 
     /// A runner no longer has a job in hand. One that was resumed in its last moment waits for its turn again.
     fn let_go(&self, id: i64) -> Result<(), QueueError> {
         let mut queue = self.queue();
-        locked(&self.courses).remove(&id);
+        locked(&self.controls).remove(&id);
         queue.release(id)
     }
 
     /// Whether a job in hand goes on.
-    fn course(&self, id: i64) -> Control {
+    fn control_of(&self, id: i64) -> Control {
         match self.is_stopped() {
             true => Control::Stop,
-            false => locked(&self.courses).get(&id).copied().unwrap_or(Control::Hold),
+            false => locked(&self.controls).get(&id).copied().unwrap_or(Control::Hold),
         }
     }
 
@@ -172,17 +178,17 @@ impl Shared<'_> {
     fn reschedule(&self) -> Result<(), QueueError> {
         let is_draining = self.is_draining.load(Ordering::SeqCst);
         // Both at once, the queue first as everywhere: what is told must not be older than what was told before.
-        let (mut queue, mut courses) = (self.queue(), locked(&self.courses));
+        let (mut queue, mut controls) = (self.queue(), locked(&self.controls));
         let turns = queue.turns(self.places(), is_draining, now())?;
-        for (id, course) in courses.iter_mut() {
-            *course = match queue.state(*id)? {
+        for (id, control) in controls.iter_mut() {
+            *control = match queue.state(*id)? {
                 Some(JobState::Running) if turns.contains(id) => Control::Go,
                 Some(JobState::Running | JobState::Paused) if !is_draining => Control::Hold,
                 _ => Control::Stop,
             };
-            crash::hold(*id, *course == Control::Hold);
+            crash::hold(*id, *control == Control::Hold);
         }
-        drop((queue, courses));
+        drop((queue, controls));
         self.wake();
         Ok(())
     }
@@ -235,7 +241,7 @@ impl Shared<'_> {
     fn clean(&self) -> Result<(), QueueError> {
         let mut queue = self.queue();
         let live = self.live();
-        journals::clean(&self.config.state, &mut queue, |id| live.contains(&id))
+        checkpoints::clean(&self.config.state, &mut queue, |id| live.contains(&id))
     }
 
     /// Without the queue there is no use in going on: one part that fails ends all, and what is at work is begun again.
@@ -311,18 +317,18 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
             blamed.len()
         );
     }
-    for folder in queue.recover(&blamed, |id| frames_written_down(&journals::path(state, id)), now())? {
+    for folder in queue.recover(&blamed, |id| frames_written_down(&checkpoints::path(state, id)), now())? {
         remove_leftovers(&folder, is_open_for_writing);
     }
-    journals::prepare(state).map_err(state_error)?;
-    journals::clean(state, &mut queue, |_| false)?;
+    checkpoints::prepare(state).map_err(state_error)?;
+    checkpoints::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
     crash::watch(state).map_err(state_error)?;
     let executor = Local::start(config)?;
     let shared = Shared {
         config,
         queue: Mutex::new(queue),
-        courses: Mutex::default(),
+        controls: Mutex::default(),
         changes: Mutex::default(),
         changed: Condvar::new(),
         is_complete: AtomicBool::new(false),
@@ -330,7 +336,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
         is_once: run.once,
         is_headless: run.headless,
         hooks: hooks::Running::default(),
-        known: Mutex::default(),
+        recent: Mutex::default(),
         folders: Mutex::default(),
         added: Mutex::default(),
         has_more: AtomicBool::new(false),
@@ -339,13 +345,27 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     };
     let listener = control::Listener::open(state, &mut lock)?;
     let is_over = AtomicBool::new(false);
+    let end = || {
+        is_over.store(true, Ordering::SeqCst);
+        listener.wake();
+        shared.wake();
+    };
     let result = std::thread::scope(|scope| {
-        scope.spawn(|| listener.serve(&shared, &executor, &is_over));
-        let clock = scope.spawn(|| shared.or_stop(shared.keep_time(&listener, &is_over)));
-        let runners: Vec<_> = (0..config.concurrent_jobs() + SPARE)
-            .map(|_| scope.spawn(|| shared.or_stop(runner::work(&shared, &executor))))
-            .collect();
-        let kept = shared.or_stop(keeper::keep(&shared, run.once));
+        let start = || {
+            spawn_scoped(scope, "listen", || listener.serve(&shared, &executor, &is_over))?;
+            let clock = spawn_scoped(scope, "clock", || shared.or_stop(shared.keep_time(&listener, &is_over)))?;
+            let runner = |number| {
+                let work = || shared.or_stop(runner::work(&shared, &executor));
+                spawn_scoped(scope, &format!("runner-{number}"), work)
+            };
+            let runners = (0..config.concurrent_jobs() + SPARE).map(runner).collect::<std::io::Result<Vec<_>>>()?;
+            Ok((clock, runners))
+        };
+        let (clock, runners) = start().map_err(ServiceError::Thread).inspect_err(|_| {
+            stop.store(true, Ordering::SeqCst);
+            end();
+        })?;
+        let kept = shared.or_stop(ingest::keep(&shared, run.once));
         shared.is_complete.store(true, Ordering::SeqCst);
         shared.wake();
         let mut result = kept;
@@ -356,9 +376,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
             });
             result = ended.and(result);
         }
-        is_over.store(true, Ordering::SeqCst);
-        listener.wake();
-        shared.wake();
+        end();
         clock.join().unwrap_or(Ok(())).and(result)
     });
     shared.hooks.finish(shared.is_stopped());

@@ -14,7 +14,7 @@ pub fn watch_of<'a>(config: &'a Config, source: &Path) -> Option<&'a Watch> {
 }
 
 /// Keeps, moves or deletes a video that still is what it was (`stamp`). Says what was done.
-pub fn settle(config: &Config, source: &Path, stamp: Stamp) -> io::Result<Option<String>> {
+pub fn put_away(config: &Config, source: &Path, stamp: Stamp) -> io::Result<Option<String>> {
     let Some(watch) = watch_of(config, source) else { return Ok(None) };
     if watch.originals == Originals::Keep {
         return Ok(None);
@@ -101,15 +101,15 @@ mod tests {
         let stamp = || Stamp::of(&std::fs::metadata(&source).unwrap());
         for (contents, moved) in [("one", "old/day/a.b.mp4"), ("two", "old/day/a.b-2.mp4")] {
             std::fs::write(&source, contents).unwrap();
-            assert!(settle(&config, &source, stamp()).unwrap().unwrap().ends_with(moved));
+            assert!(put_away(&config, &source, stamp()).unwrap().unwrap().ends_with(moved));
             assert_eq!(std::fs::read_to_string(at(moved)).unwrap(), contents);
             assert!(!source.exists());
         }
         std::fs::write(&source, "three").unwrap();
         let before = stamp();
         std::fs::write(&source, "longer").unwrap();
-        assert_eq!(settle(&config, &source, before).unwrap(), None);
-        assert_eq!(settle(&config, &at("elsewhere.mp4"), before).unwrap(), None);
+        assert_eq!(put_away(&config, &source, before).unwrap(), None);
+        assert_eq!(put_away(&config, &at("elsewhere.mp4"), before).unwrap(), None);
         assert!(source.exists());
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
-use super::{ServiceError, Shared, free_megabytes, journals, locked, originals, shown};
+use super::{ServiceError, Shared, checkpoints, free_megabytes, locked, originals, shown};
 use crate::clock::{Millis, now};
 use crate::executor::Executor;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobState, Phase, Report, Stamp};
 use crate::log::JOBS;
 use crate::progress::{FileProgress, ProgressStyle};
-use crate::queue::{Claim, Flow};
+use crate::queue::{Claim, QueueMode};
 use crate::telemetry::Timings;
 use crate::text::{people, printable};
 
@@ -36,7 +36,7 @@ pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceE
             let mut queue = shared.queue();
             let claim = queue.claim(shared.places(), now())?;
             if let Some(claim) = &claim {
-                locked(&shared.courses).insert(claim.id, Control::Go);
+                locked(&shared.controls).insert(claim.id, Control::Go);
             }
             (claim, queue.next_ready()?, queue.flow(now())?)
         };
@@ -50,7 +50,7 @@ pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceE
                 shared.reschedule()?;
             }
             (None, None) if is_complete => return Ok(()),
-            (None, Some(_)) if is_complete && flow != Flow::Go => {
+            (None, Some(_)) if is_complete && flow != QueueMode::Go => {
                 tracing::warn!("everything is paused, so nothing is begun; `meshreel resume --all` lets it go on");
                 return Ok(());
             }
@@ -103,7 +103,7 @@ fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<()
     let events = |event: Event| {
         match &event {
             Event::Progress { phase, done, total, people } => {
-                locked(&shared.known).progress(claim.id, *phase, *done, *total, *people);
+                locked(&shared.recent).progress(claim.id, *phase, *done, *total, *people);
                 note(shared, claim.id, &noted, (*phase, *done, *total, *people));
             }
             Event::Warning(text) => tell(shared, claim, text),
@@ -112,19 +112,19 @@ fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<()
         show(&event);
     };
     let timings = Arc::new(Timings::new(claim.id, executor.live().clone()));
-    let checkpoint = journals::path(&shared.config.state, claim.id);
+    let checkpoint = checkpoints::path(&shared.config.state, claim.id);
     let context = JobContext {
         checkpoint: Some(&checkpoint),
         timings: timings.clone(),
-        control: &|| shared.course(claim.id),
+        control: &|| shared.control_of(claim.id),
         events: &events,
     };
-    locked(&shared.known).begin(&timings);
+    locked(&shared.recent).begin(&timings);
     let at_work = AtWork::new(claim.id);
     let result = executor.work(&claim.spec, &context);
     drop(at_work);
-    locked(&shared.known).end(claim.id);
-    settle(shared, claim, result, &show)
+    locked(&shared.recent).end(claim.id);
+    conclude(shared, claim, result, &show)
 }
 
 /// Whether a file is gone for certain: its folder is there, and does not have it. Any other error says nothing about it.
@@ -181,7 +181,7 @@ fn short_of_room(shared: &Shared<'_>, claim: &Claim, reason: &str) -> Result<(),
 }
 
 /// Writes down what became of a job.
-fn settle(
+fn conclude(
     shared: &Shared<'_>,
     claim: &Claim,
     result: Result<Report, Failure>,
@@ -239,7 +239,7 @@ fn done(shared: &Shared<'_>, claim: &Claim, report: Report, show: &dyn Fn(&Event
         report.seconds
     );
     // To another disk this takes as long as a copy does: everybody else needs the queue meanwhile.
-    match originals::settle(shared.config, &claim.spec.source, claim.stamp) {
+    match originals::put_away(shared.config, &claim.spec.source, claim.stamp) {
         Ok(None) => {}
         Ok(Some(what)) => shared.queue().note(claim.id, &what, now())?,
         Err(error) => {

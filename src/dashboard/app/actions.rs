@@ -9,7 +9,7 @@ use super::completion::{completed, expanded};
 use super::{App, FramesView, LogView, Popup, Tone, Typing, name};
 use crate::dashboard::keys::{Action, Pane};
 use crate::job::JobState;
-use crate::queue::{Flow, Order, Place, Row};
+use crate::queue::{Order, Place, QueueMode, Row};
 use crate::service::Request;
 use crate::text::printable;
 
@@ -290,15 +290,15 @@ impl App {
             Action::MoveDown => requests.extend(ids.iter().rev().map(|&id| one(Order::Move(Place::Down), vec![id]))),
             Action::Retry => requests.push(one(Order::Retry, ids)),
             Action::PauseAll => {
-                let flow = self.snapshot.as_ref().map_or(Flow::Go, |snapshot| snapshot.flow);
-                let next = if flow == Flow::Go { Flow::Pause { until: None } } else { Flow::Go };
-                requests.push(Request::Flow(next));
-                undo.push(Request::Flow(flow));
+                let flow = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.flow);
+                let next = if flow == QueueMode::Go { QueueMode::Pause { until: None } } else { QueueMode::Go };
+                requests.push(Request::Mode(next));
+                undo.push(Request::Mode(flow));
             }
             Action::Drain => {
-                let flow = self.snapshot.as_ref().map_or(Flow::Go, |snapshot| snapshot.flow);
-                requests.push(Request::Flow(if flow == Flow::Drain { Flow::Go } else { Flow::Drain }));
-                undo.push(Request::Flow(flow));
+                let flow = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.flow);
+                requests.push(Request::Mode(if flow == QueueMode::Drain { QueueMode::Go } else { QueueMode::Drain }));
+                undo.push(Request::Mode(flow));
             }
             Action::Undo => {
                 requests = std::mem::take(&mut self.undo);

@@ -21,7 +21,7 @@ use crate::job::JobState;
 use crate::job::Phase;
 use crate::log::Line;
 use crate::queue::Row;
-use crate::service::{Answer, AtWork, ChartOf, Look, Picture, Request, Shown, Snapshot};
+use crate::service::{Answer, AtWork, ChartOf, Picture, Request, Shown, Snapshot, SnapshotRequest};
 use crate::text::printable;
 
 /// Lines of the log that are kept.
@@ -121,7 +121,7 @@ impl App {
     }
 
     /// What to look at next, of what is on the screen; `columns` fit into the chart of frames.
-    pub fn look(&self, columns: usize) -> Look {
+    pub fn look(&self, columns: usize) -> SnapshotRequest {
         let detail = if let Some(Popup::Details(id, _)) = self.popup { Some(id) } else { None };
         let chart = self.charted().filter(|_| columns > 0).map(|job| {
             let all = self.snapshot.as_ref().and_then(|s| s.chart.as_ref()).map_or(0, |chart| chart.frames).max(1);
@@ -138,7 +138,7 @@ impl App {
         let is_due =
             self.pictured.is_none_or(|(job, when)| Some(job) != self.previewed() || when.elapsed() >= self.pause());
         let preview = self.previewed().filter(|_| self.is_shown(Pane::Preview) && is_due).map(|job| (job, known(job)));
-        Look { jobs_seen: self.version, filter: self.filter.clone(), log_seen, chart, detail, preview }
+        SnapshotRequest { jobs_seen: self.version, filter: self.filter.clone(), log_seen, chart, detail, preview }
     }
 
     /// Whether a pane was on the screen when that was drawn last.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use crate::clock;
 use crate::dashboard::app::App;
 use crate::job::JobState;
-use crate::queue::Flow;
+use crate::queue::QueueMode;
 use crate::service::Snapshot;
 use crate::text::printable;
 
@@ -55,13 +55,15 @@ fn state_line(app: &App) -> Line<'static> {
     };
     let at_work = snapshot.at_work.iter().filter(|job| job.fps > 0.0).count();
     spans.push(match snapshot.flow {
-        Flow::Pause { until: None } => loud("PAUSED".into(), theme.warning()),
-        Flow::Pause { until: Some(until) } => loud(format!("PAUSED until {}", clock::local(until)), theme.warning()),
+        QueueMode::Pause { until: None } => loud("PAUSED".into(), theme.warning()),
+        QueueMode::Pause { until: Some(until) } => {
+            loud(format!("PAUSED until {}", clock::local(until)), theme.warning())
+        }
         _ if !snapshot.is_open => loud("OUTSIDE WORKING HOURS".into(), theme.warning()),
         _ if snapshot.is_draining => loud("STOPS after the running jobs".into(), theme.warning()),
-        Flow::Drain => loud("DRAINING: starts no new jobs".into(), theme.warning()),
-        Flow::Go if at_work > 0 => Span::styled(format!("{} working", theme.sign("●", "*")), theme.good()),
-        Flow::Go => Span::styled(format!("{} waiting for videos", theme.sign("○", "o")), theme.faint()),
+        QueueMode::Drain => loud("DRAINING: starts no new jobs".into(), theme.warning()),
+        QueueMode::Go if at_work > 0 => Span::styled(format!("{} working", theme.sign("●", "*")), theme.good()),
+        QueueMode::Go => Span::styled(format!("{} waiting for videos", theme.sign("○", "o")), theme.faint()),
     });
     spans.push(Span::raw(format!("   {:.1} fps now, {:.1} in the last hour", snapshot.fps, snapshot.fps_hour)));
     for (folder, is_there) in &snapshot.folders {

@@ -13,7 +13,7 @@ use crate::dashboard::theme::Theme;
 use crate::job::JobState;
 use crate::job::Phase;
 use crate::log::Line;
-use crate::queue::{Flow, Row};
+use crate::queue::{QueueMode, Row};
 use crate::service::{AtWork, Detail, Gpu, Machine, Snapshot};
 use crate::telemetry::{Chart, Depth, Figures, Stage, WorkerFigures};
 
@@ -52,7 +52,7 @@ pub fn idle() -> Snapshot {
         since: NOW - 3_600_000,
         pid: 7,
         folders: vec![("/in".into(), true)],
-        flow: Flow::Go,
+        flow: QueueMode::Go,
         is_draining: false,
         is_open: true,
         counts: JobState::ALL.into_iter().map(|state| (state, 0)).collect(),
@@ -177,7 +177,7 @@ fn press(app: &mut App, keys: &str) {
 #[test]
 fn main_situations_at_five_sizes() {
     let mut paused = busy();
-    paused.flow = Flow::Pause { until: None };
+    paused.flow = QueueMode::Pause { until: None };
     paused.at_work.clear();
     paused.folders[0].1 = false;
     for (name, snapshot) in [("empty", idle()), ("busy", busy()), ("paused", paused)] {

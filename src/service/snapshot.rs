@@ -19,7 +19,7 @@ use crate::job::JobState;
 use crate::job::Phase;
 use crate::log::{self, Line};
 use crate::media::Thumbnail;
-use crate::queue::{Entry, Flow, QueueError, Row};
+use crate::queue::{Entry, QueueError, QueueMode, Row};
 use crate::telemetry::{Buffer, Chart, Depth, Figures, Live, Preview, Stage, Timings, WorkerFigures};
 
 /// Finished jobs whose times are kept for charts.
@@ -32,7 +32,7 @@ const MEASURED: Duration = Duration::from_secs(1);
 /// What somebody wants to see.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Look {
+pub struct SnapshotRequest {
     /// Version of the list of jobs that is known already.
     pub jobs_seen: Option<u64>,
     /// Only jobs whose name has this in it.
@@ -72,7 +72,7 @@ pub struct Snapshot {
     /// Watched folders, and whether they can be read.
     pub folders: Vec<(String, bool)>,
     /// Whether the queue is worked through.
-    pub flow: Flow,
+    pub flow: QueueMode,
     /// The engine ends after what is at work.
     pub is_draining: bool,
     /// Whether it is within the hours of work.
@@ -213,17 +213,17 @@ impl Gpu {
     }
 }
 
-/// What the engine remembers of jobs for those who look.
+/// What the engine remembers of jobs for those who wanted.
 #[derive(Default)]
-pub struct Known {
-    jobs: VecDeque<KnownJob>,
+pub struct RecentJobs {
+    jobs: VecDeque<RecentJob>,
     machine: Option<(Instant, System, Machine)>,
     album: Arc<Album>,
     /// NVIDIA's management library, once it was looked for.
     nvml: Option<Option<Nvml>>,
 }
 
-struct KnownJob {
+struct RecentJob {
     timings: Arc<Timings>,
     is_at_work: bool,
     phase: Phase,
@@ -232,7 +232,7 @@ struct KnownJob {
     people: usize,
 }
 
-impl Known {
+impl RecentJobs {
     /// A job begins.
     pub fn begin(&mut self, timings: &Arc<Timings>) {
         self.jobs.retain(|job| job.timings.job() != timings.job());
@@ -241,7 +241,7 @@ impl Known {
             self.jobs.remove(oldest);
         }
         let timings = timings.clone();
-        self.jobs.push_back(KnownJob {
+        self.jobs.push_back(RecentJob {
             timings,
             is_at_work: true,
             phase: Phase::Observe,
@@ -315,31 +315,35 @@ fn picture(live: &Live, album: &Album, job: i64, known: Option<Shown>, result: O
 }
 
 /// Looks at the engine.
-pub(super) fn look(shared: &Shared<'_>, executor: &dyn Executor, look: &Look) -> Result<Snapshot, QueueError> {
+pub(super) fn take(
+    shared: &Shared<'_>,
+    executor: &dyn Executor,
+    wanted: &SnapshotRequest,
+) -> Result<Snapshot, QueueError> {
     let live = executor.live();
     let version = shared.version();
     let (flow, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
         let counts = queue.counts()?;
-        let jobs = match look.jobs_seen == Some(version) {
+        let jobs = match wanted.jobs_seen == Some(version) {
             true => None,
-            false => Some((version, queue.list(&look.filter, ROWS)?)),
+            false => Some((version, queue.list(&wanted.filter, ROWS)?)),
         };
-        let detail = match look.detail {
+        let detail = match wanted.detail {
             Some(id) => match queue.row(id)? {
                 Some(row) => Some(Detail { row, log: queue.log(Some(id), 200)?, report: queue.report(id)? }),
                 None => None,
             },
             None => None,
         };
-        let pictured = look.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
+        let pictured = wanted.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
         let result = pictured.filter(|row| row.state == JobState::Done);
         (queue.flow(now())?, counts, jobs, detail, result)
     };
-    let album = locked(&shared.known).album.clone();
-    let preview = look.preview.and_then(|(job, known)| picture(live, &album, job, known, result));
+    let album = locked(&shared.recent).album.clone();
+    let preview = wanted.preview.and_then(|(job, known)| picture(live, &album, job, known, result));
     let (at_work, machine, charted) = {
-        let mut known = locked(&shared.known);
+        let mut known = locked(&shared.recent);
         let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {
             id: job.timings.job(),
             phase: job.phase,
@@ -350,7 +354,7 @@ pub(super) fn look(shared: &Shared<'_>, executor: &dyn Executor, look: &Look) ->
         });
         let at_work = at_work.collect();
         let output = shared.config.watch.first().map(|watch| &watch.output);
-        (at_work, known.machine(output), look.chart.and_then(|of| Some((of, known.timings(of.job)?))))
+        (at_work, known.machine(output), wanted.chart.and_then(|of| Some((of, known.timings(of.job)?))))
     };
     Ok(Snapshot {
         now: now(),
@@ -372,7 +376,7 @@ pub(super) fn look(shared: &Shared<'_>, executor: &dyn Executor, look: &Look) ->
         render_shares: live.shares(Stage::Render),
         at_work,
         jobs,
-        log: log::recent(look.log_seen),
+        log: log::recent(wanted.log_seen),
         chart: charted.map(|(of, timings)| timings.chart(of.from, of.count, of.columns.min(1000), 20)),
         detail,
         preview,

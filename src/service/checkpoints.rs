@@ -16,7 +16,7 @@ pub fn prepare(state: &Path) -> io::Result<()> {
 
 /// The file of one job.
 pub fn path(state: &Path, id: i64) -> PathBuf {
-    folder(state).join(format!("{id}.journal"))
+    folder(state).join(format!("{id}.checkpoint"))
 }
 
 /// Removes those of jobs that are at their end, and that no runner has in hand.
@@ -24,7 +24,7 @@ pub fn clean(state: &Path, queue: &mut Queue, is_live: impl Fn(i64) -> bool) -> 
     for entry in std::fs::read_dir(folder(state)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         // SQLite's own files have longer endings.
-        let id = name.to_str().and_then(|name| name.split_once(".journal")?.0.parse().ok());
+        let id = name.to_str().and_then(|name| name.split_once(".checkpoint")?.0.parse().ok());
         let is_needed = match id {
             Some(id) if is_live(id) => true,
             Some(id) => queue.state(id)?.is_some_and(|state| !state.is_over()),

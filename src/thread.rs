@@ -1,0 +1,28 @@
+//! Threads are started here: each has a name, and one that cannot be started is an error and no panic.
+
+use std::io;
+use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+
+/// Starts a thread.
+///
+/// # Errors
+/// When the system gives none.
+pub fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    Builder::new().name(name.into()).spawn(work).map_err(|error| named(name, &error))
+}
+
+/// Starts a thread that ends before its scope does.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_scoped<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    Builder::new().name(name.into()).spawn_scoped(scope, work).map_err(|error| named(name, &error))
+}
+
+fn named(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the system gives no thread for '{name}': {error}"))
+}
