@@ -9,11 +9,13 @@ const CLEAR_SCORE: f32 = 0.5;
 /// Overlap (intersection over union) with a clear detection in another orientation above which a weak one goes: it is part of the same
 /// body.
 const CROSSING: f32 = 0.1;
-/// Score that a detection needs in an orientation in which nobody is tracked: most of those are mistakes.
+/// Score that a detection needs in an orientation in which nobody is tracked. Boxes are taken for people who lie on them with 0.6 and less,
+/// and somebody who stands gets up to 0.66 head down (docs/accuracy.md), hence also the next.
 const UNUSUAL_SCORE: f32 = 0.65;
 /// How much greater its score must be than that of a detection in a usual orientation in the same place.
 const UNUSUAL_ADVANTAGE: f32 = 0.2;
-/// Score from which on a detection is certainly of a person: below it, it may be of a bag.
+/// Score from which on a detection is certainly of a person: below it, it may be of a bag, in which the landmark network sees somebody when it
+/// is shown nothing else (docs/accuracy.md).
 pub(super) const CERTAIN_SCORE: f32 = 0.4;
 /// Angle in radians (34 degrees) within which a person and a detection have the same orientation; detections know quarter turns only.
 pub(super) const SAME_ORIENTATION: f64 = 0.6;
