@@ -102,7 +102,11 @@ pub fn link(
     proceed: Proceed<'_>,
 ) -> Result<Vec<Track>, Stopped> {
     let (tracks, compared) = link_counted(observations, corrupt, fps, display, trajectory, proceed)?;
-    tracing::debug!("{} people, {compared:?}", tracks.len());
+    let Compared { doubles, joins, meetings } = compared;
+    tracing::debug!(
+        "linked {} people; pairs compared: {doubles} as one person followed twice, {joins} as the parts of one, {meetings} who may have met",
+        tracks.len()
+    );
     Ok(tracks)
 }
 
