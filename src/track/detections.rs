@@ -50,7 +50,7 @@ impl DetectedPersons {
         let is_first = self.orientations.are_guessed && usual.iter().all(|d| d.score < CLEAR_SCORE);
         let least = if is_first { CLEAR_SCORE } else { UNUSUAL_SCORE };
         let is_better = |d: &PersonDetection, than: &PersonDetection| {
-            overlap(&d.bounds, &than.bounds) <= SAME_PERSON || d.score + UNUSUAL_ADVANTAGE < than.score
+            overlap(&d.bounds, &than.bounds) <= SAME_PERSON || than.score + UNUSUAL_ADVANTAGE < d.score
         };
         unusual.retain(|d| d.score >= least && usual.iter().all(|other| is_better(d, other)));
         let clear: Vec<PersonDetection> =
@@ -169,6 +169,19 @@ mod tests {
         let detected = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], vec![detection]);
         assert_eq!(detected.share_out(people.iter()), [Some(false), Some(true)]);
         assert!(people.iter().all(|p| detected.has(p, false)), "either could be the one");
+    }
+
+    #[test]
+    fn of_two_orientations_in_one_place_the_usual_one_stays_unless_the_other_is_much_clearer() {
+        let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
+        let kept = |usual: f32, unusual: f32| {
+            let of = |score, quarter_turns| PersonDetection { bounds, score, quarter_turns };
+            let found = vec![of(usual, 0), of(unusual, 1)];
+            let detected = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], found);
+            detected.persons().iter().map(|d| d.quarter_turns).collect::<Vec<_>>()
+        };
+        assert_eq!((kept(0.4, 0.9), kept(0.6, 0.9)), (vec![1], vec![1]));
+        assert_eq!((kept(0.6, 0.7), kept(0.9, 0.6)), (vec![0], vec![0]));
     }
 
     #[test]
