@@ -3,10 +3,11 @@
 
 use glam::{DQuat, DVec3};
 use meshreel::body::{self, Body, Camera, FitOptions, FittedPose, FittedTrack, Pose, Posed, Skeleton};
-use meshreel::control::never_stopped;
+use meshreel::control::{Stopped, never_stopped};
 use meshreel::pose::{Landmark, Landmarks};
 use meshreel::track::{Track, TrackFrame};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn body() -> Body {
     Body::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/body.safetensors")).expect("`make setup` builds it")
@@ -248,6 +249,27 @@ fn a_walk_is_recovered_from_noisy_landmarks_and_smoothly() {
     assert!(fitted.poses.iter().all(|p| p.score > 0.9 && p.pose.confidence.iter().all(|&c| c > 0.8)));
     // The same again gives the same, to the bit.
     assert_eq!(fitted, fit_track(&body, &camera, &times, &track, as_tall_as(&body, &shape)));
+}
+
+#[test]
+fn a_fit_is_stopped_wherever_it_is() {
+    let body = body();
+    let camera = Camera::guess([1280, 720]);
+    let (times, truth, shape) = walk(&body, 20);
+    let mut next = noise(8);
+    let track = track_of(truth.iter().map(|p| Some(observe(&body, &camera, p, &shape, &mut next, 1.0))).collect());
+    let fit = |last: usize| {
+        let calls = AtomicUsize::new(0);
+        let proceed = || if calls.fetch_add(1, Ordering::Relaxed) < last { Ok(()) } else { Err(Stopped) };
+        let fitted = body::fit_track(&body, &camera, &times, &track, FitOptions::default(), &proceed);
+        (fitted.map(drop), calls.into_inner())
+    };
+    let (whole, calls) = fit(usize::MAX);
+    assert_eq!(whole, Ok(()));
+    assert!(calls > 8 * 20, "at least once a frame in each of its loops: {calls}");
+    for last in (0..calls).step_by(17) {
+        assert_eq!(fit(last), (Err(Stopped), last + 1));
+    }
 }
 
 #[test]

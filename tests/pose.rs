@@ -15,6 +15,7 @@ use meshreel::{
     pose::{
         Answer, Device, Landmarker, MaskedRegion, Observation, PersonDetection, Picture, PoseError, Query,
         RegionDetection, RotatedRegion, Runtime, Tile, Window, Worker,
+        skeleton::{JOINTS, TORSO},
     },
 };
 
@@ -86,8 +87,8 @@ impl Drop for Clip {
     }
 }
 
-fn ask(worker: &mut Worker, picture: &Picture<'_>, work: Query) -> Result<Answer, PoseError> {
-    worker.answer(&[(*picture, work)]).map(|mut found| found.remove(0))
+fn ask(worker: &mut Worker, picture: &Picture<'_>, query: Query) -> Result<Answer, PoseError> {
+    worker.answer(&[(*picture, query)]).map(|mut found| found.remove(0))
 }
 
 fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<RegionDetection> {
@@ -97,8 +98,8 @@ fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<Reg
     }
 }
 
-fn look(worker: &mut Worker, picture: &Picture<'_>, work: Query) -> Result<Option<Observation>, PoseError> {
-    ask(worker, picture, work).map(|found| match found {
+fn observe(worker: &mut Worker, picture: &Picture<'_>, query: Query) -> Result<Option<Observation>, PoseError> {
+    ask(worker, picture, query).map(|found| match found {
         Answer::Observation(observation) => observation,
         other => unreachable!("{other:?}"),
     })
@@ -118,12 +119,11 @@ fn agrees_with_mediapipe() {
         let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
         let [x, y, side]: [f64; 3] = serde_json::from_value(sample["window"].clone()).unwrap();
         let best = people(&mut worker, &picture, Window { x, y, side })[0];
-        let work = Query::Landmarks { at: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
-        let found = look(&mut worker, &picture, work).unwrap().unwrap().landmarks;
+        let query = Query::Landmarks { at: best.region().into(), network: Network::Full, tolerance: f64::INFINITY };
+        let found = observe(&mut worker, &picture, query).unwrap().unwrap().landmarks;
         let points: Vec<[f32; 4]> = serde_json::from_value(sample["points"].clone()).unwrap();
         let world: Vec<[f32; 3]> = serde_json::from_value(sample["world"].clone()).unwrap();
-        let joints = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
-        let mean = |error: &dyn Fn(usize) -> f32| joints.iter().map(|&i: &usize| error(i)).sum::<f32>() / 12.0;
+        let mean = |error: &dyn Fn(usize) -> f32| JOINTS.iter().map(|&i| error(i)).sum::<f32>() / JOINTS.len() as f32;
         let pixels = mean(&|i| (points[i][0] - found.points[i].x).hypot(points[i][1] - found.points[i].y));
         let metres = mean(&|i| (0..3).map(|k| (world[i][k] - found.world[i][k]).powi(2)).sum::<f32>().sqrt());
         let visibility = mean(&|i| (points[i][3] - found.points[i].visibility).abs());
@@ -144,13 +144,13 @@ fn of_two_people_the_one_who_may_be_seen_is_found() {
     let region = RotatedRegion { center: (790.0, 510.0).into(), side: 1000.0, rotation: 0.0 };
     for [left, top, right, bottom] in [[600.0, 50.0, 830.0, 490.0], [680.0, 490.0, 980.0, 970.0]] {
         let at = MaskedRegion { region, within: Some([left, top, right, bottom]) };
-        let work = Query::Landmarks { at, network: Network::Full, tolerance: f64::INFINITY };
-        let found = look(&mut worker, &picture, work).unwrap().expect("somebody").landmarks;
+        let query = Query::Landmarks { at, network: Network::Full, tolerance: f64::INFINITY };
+        let found = observe(&mut worker, &picture, query).unwrap().expect("somebody").landmarks;
         let is_within = |&i: &usize| {
             let p = found.points[i];
             (left..right).contains(&p.x) && (top..bottom).contains(&p.y)
         };
-        assert!([11, 12, 23, 24].iter().all(is_within), "{:?}", found.bounds());
+        assert!(TORSO.iter().all(is_within), "{:?}", found.bounds());
         assert!((found.bounds()[3] - found.bounds()[1]) > 0.6 * (bottom - top));
     }
 }

@@ -99,8 +99,8 @@ impl Landmarks {
         skeleton::TORSO.iter().map(|&i| self.points[i].visibility).sum::<f32>() / 4.0
     }
 
-    /// How much of a person a find is; the better of two finds of one person is kept. The networks were made for people
-    /// who stand: what they find lying is more often a mistake (for one who lies, all finds do).
+    /// How much of a person this is; the better of two observations of one person is kept. The networks were made for people who stand:
+    /// what they find lying is more often a mistake. (Of somebody who lies, all observations lie.)
     pub fn quality(&self) -> f32 {
         self.quality_at(0.0)
     }

@@ -1,8 +1,6 @@
 //! What the networks can be asked about a picture, and what they answer.
 
-use serde::{Deserialize, Serialize};
-
-use super::{AppearanceHistogram, Landmarks, MaskedRegion, PersonDetection, RegionDetection, Tile, Window};
+use super::{MaskedRegion, Observation, PersonDetection, RegionDetection, Tile, Window};
 use crate::models::Network;
 
 /// One question about one picture.
@@ -41,21 +39,4 @@ pub enum Answer {
     RegionDetections(Vec<RegionDetection>),
     /// To [`Query::Landmarks`]; `None` when nobody is there.
     Observation(Option<Observation>),
-}
-
-/// One person as observed in one picture.
-///
-/// What a network says of a person beyond the body points is a field of its own here. Whoever moves or compares observations uses the
-/// fields they know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Observation {
-    /// Body points.
-    pub landmarks: Landmarks,
-    /// Colours of the clothes.
-    pub appearance: AppearanceHistogram,
-}
-
-impl Observation {
-    /// Probability of a person below which nobody is there. (MediaPipe asks for 0.5; blurred and half hidden people have less.)
-    pub const MIN_SCORE: f32 = 0.15;
 }

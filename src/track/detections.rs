@@ -9,11 +9,13 @@ const CLEAR_SCORE: f32 = 0.5;
 /// Overlap (intersection over union) with a clear detection in another orientation above which a weak one goes: it is part of the same
 /// body.
 const CROSSING: f32 = 0.1;
-/// Score that a detection needs in an orientation in which nobody is tracked: most of those are mistakes.
+/// Score that a detection needs in an orientation in which nobody is tracked. Boxes are taken for people who lie on them with 0.6 and less,
+/// and somebody who stands gets up to 0.66 head down (docs/accuracy.md), hence also the next.
 const UNUSUAL_SCORE: f32 = 0.65;
 /// How much greater its score must be than that of a detection in a usual orientation in the same place.
 const UNUSUAL_ADVANTAGE: f32 = 0.2;
-/// Score from which on a detection is certainly of a person: below it, it may be of a bag.
+/// Score from which on a detection is certainly of a person: below it, it may be of a bag, in which the landmark network sees somebody when it
+/// is shown nothing else (docs/accuracy.md).
 pub(super) const CERTAIN_SCORE: f32 = 0.4;
 /// Angle in radians (34 degrees) within which a person and a detection have the same orientation; detections know quarter turns only.
 pub(super) const SAME_ORIENTATION: f64 = 0.6;
@@ -167,6 +169,19 @@ mod tests {
         let detected = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], vec![detection]);
         assert_eq!(detected.share_out(people.iter()), [Some(false), Some(true)]);
         assert!(people.iter().all(|p| detected.has(p, false)), "either could be the one");
+    }
+
+    #[test]
+    fn of_two_orientations_in_one_place_the_usual_one_stays_unless_the_other_is_much_clearer() {
+        let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
+        let kept = |usual: f32, unusual: f32| {
+            let of = |score, quarter_turns| PersonDetection { bounds, score, quarter_turns };
+            let found = vec![of(usual, 0), of(unusual, 1)];
+            let detected = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], found);
+            detected.persons().iter().map(|d| d.quarter_turns).collect::<Vec<_>>()
+        };
+        assert_eq!((kept(0.4, 0.9), kept(0.6, 0.9)), (vec![1], vec![1]));
+        assert_eq!((kept(0.6, 0.7), kept(0.9, 0.6)), (vec![0], vec![0]));
     }
 
     #[test]

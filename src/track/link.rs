@@ -66,7 +66,8 @@ const LARGE: f64 = 0.5;
 const MIN_VISIBILITY_LARGE: f32 = 0.5;
 /// Least mean visibility of people who are certainly there, but blurred or half hidden.
 const MIN_VISIBILITY_BLURRED: f32 = 0.3;
-/// Of the keyframes on which the person detector was shown somebody, the share on which it saw them: below this there is nobody.
+/// Of the keyframes on which the person detector was shown somebody, the share on which it saw them: below this there is nobody, but a
+/// net, a tree, or a body made of two people's limbs (docs/accuracy.md, as for the next three).
 const MIN_SUPPORT: f32 = 0.4;
 /// From this on, on at least so many keyframes, there is somebody for certain: they may be blurred, half hidden or only just come in.
 const MIN_SUPPORT_CERTAIN: f32 = 0.6;
@@ -101,7 +102,11 @@ pub fn link(
     proceed: Proceed<'_>,
 ) -> Result<Vec<Track>, Stopped> {
     let (tracks, compared) = link_counted(observations, corrupt, fps, display, trajectory, proceed)?;
-    tracing::debug!("{} people, {compared:?}", tracks.len());
+    let Compared { doubles, joins, meetings } = compared;
+    tracing::debug!(
+        "linked {} people; pairs compared: {doubles} as one person followed twice, {joins} as the parts of one, {meetings} who may have met",
+        tracks.len()
+    );
     Ok(tracks)
 }
 
@@ -193,7 +198,7 @@ fn trim(person: Person, gap: u64, few: usize) -> Option<Person> {
 
 /// Moves what was observed this many displayed pixels to the right and down.
 fn shift(one: &mut TrackletObservation, by: DVec2) {
-    one.observation.landmarks.shift(by);
+    one.observation.shift(by);
     if let Some(heavy) = &mut one.heavy_landmarks {
         heavy.shift(by);
     }

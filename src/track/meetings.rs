@@ -130,6 +130,22 @@ impl Appearances {
     }
 }
 
+/// Checks two people wherever they met.
+fn check_pair(people: &mut [Person], [i, j]: [usize; 2], gap: u64, uncertain: &mut [Vec<Stretch>]) {
+    for meeting in meetings(&people[i], &people[j], gap) {
+        match Appearances::of([&people[i], &people[j]], meeting, gap).verdict() {
+            Verdict::Kept => {}
+            Verdict::Uncertain => [i, j].into_iter().for_each(|person| uncertain[person].push(meeting)),
+            Verdict::Exchanged => {
+                let [_, last] = meeting;
+                let [tail_i, tail_j] = [i, j].map(|person| people[person].split_off(&(last + 1)));
+                people[i].extend(tail_j);
+                people[j].extend(tail_i);
+            }
+        }
+    }
+}
+
 /// Checks everybody who met, and exchanges back those who were clearly exchanged, from the end of the meeting on. `gap`: frames of the
 /// longest gap in a person. Gives for each person the stretches in which they may have been exchanged, and how many pairs of people were
 /// compared: those who are there at about the same time.
@@ -155,18 +171,7 @@ pub(super) fn check_meetings(
             proceed()?;
             compared += 1;
             let before = [i, j].map(|person| reach(&people[person]));
-            for meeting in meetings(&people[i], &people[j], gap) {
-                match Appearances::of([&people[i], &people[j]], meeting, gap).verdict() {
-                    Verdict::Kept => {}
-                    Verdict::Uncertain => [i, j].into_iter().for_each(|person| uncertain[person].push(meeting)),
-                    Verdict::Exchanged => {
-                        let [_, last] = meeting;
-                        let [tail_i, tail_j] = [i, j].map(|person| people[person].split_off(&(last + 1)));
-                        people[i].extend(tail_j);
-                        people[j].extend(tail_i);
-                    }
-                }
-            }
+            check_pair(people, [i, j], gap, &mut uncertain);
             let after = [i, j].map(|person| reach(&people[person]));
             if after != before {
                 // Both are there at other times now, and perhaps with others.
@@ -178,4 +183,53 @@ pub(super) fn check_meetings(
         }
     }
     Ok((uncertain, compared))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::never_stopped;
+    use crate::pose::Observation;
+    use crate::track::synthetic;
+
+    const GAP: u64 = 25;
+
+    /// People in three colours who cross a small picture, some of whom go on as another at times.
+    fn crowd(seed: usize) -> Vec<Person> {
+        let noise = |i: usize| (((i + 1000 * seed) as f64 * 12.9898).sin() * 43758.5453).fract().abs();
+        let walk = |n: usize| -> Person {
+            let (first, frames) = ((400.0 * noise(7 * n)) as u64, 40 + (120.0 * noise(7 * n + 1)) as u64);
+            let (x, speed) = (300.0 * noise(7 * n + 2), 4.0 * noise(7 * n + 3) - 2.0);
+            let other_from = first + (frames as f64 * noise(7 * n + 4)) as u64;
+            let colours =
+                [5, 6].map(|k| [[90, 100, 200], [60, 200, 110], [160, 90, 90]][(3.0 * noise(7 * n + k)) as usize]);
+            let one = |frame: u64| {
+                let place = [(x + speed * (frame - first) as f64) as f32, 200.0];
+                let colour = colours[usize::from(frame >= other_from)];
+                let appearance = AppearanceHistogram::of_colour(colour);
+                let observation = Observation { landmarks: synthetic::person(place, 150.0), appearance };
+                let (tracklet, heavy_landmarks) = (n as u32, None);
+                Box::new(TrackletObservation { frame, tracklet, observation, heavy_landmarks, is_detected: None })
+            };
+            (first..first + frames).map(|frame| (frame, one(frame))).collect()
+        };
+        (0..30).map(walk).collect()
+    }
+
+    #[test]
+    fn comparing_those_near_in_time_finds_what_comparing_all_finds() {
+        let mut exchanged = 0;
+        for seed in 0..6 {
+            let (mut all, mut near) = (crowd(seed), crowd(seed));
+            let mut uncertain = vec![Vec::new(); all.len()];
+            for j in 0..all.len() {
+                (0..j).for_each(|i| check_pair(&mut all, [i, j], GAP, &mut uncertain));
+            }
+            let (uncertain_near, compared) = check_meetings(&mut near, GAP, &never_stopped).unwrap();
+            assert_eq!((&near, uncertain_near), (&all, uncertain));
+            assert!(compared < 30 * 29 / 2);
+            exchanged += crowd(seed).iter().zip(&near).filter(|(before, after)| span(before) != span(after)).count();
+        }
+        assert!(exchanged > 5, "{exchanged}");
+    }
 }

@@ -21,7 +21,8 @@ use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wr
 const NEIGHBOUR: f64 = 0.35;
 /// The same for the difference in size (|ln| of the ratio of the sides).
 const NEIGHBOUR_SIZE: f64 = 0.6;
-/// Seconds from one question to the heavy network about a person to the next.
+/// Seconds from one question to the heavy network about a person to the next. Asked twice as often it gives hardly better motion
+/// (docs/performance.md).
 const HEAVY_INTERVAL: f64 = 0.8;
 /// Visibility of the head, in the mean of its points, below which left and right are in doubt: somebody is seen from behind.
 const FACE_HIDDEN: f32 = 0.5;

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::similarity::{MIN_VISIBILITY, is_small, pose_distance, size_difference, visibility};
 use crate::pose::{AppearanceHistogram, Landmarks, Observation, RotatedRegion, wrap_angle};
 
-/// Turning speed, radians a second (40 degrees), from which on somebody turns head over heels and is looked at on more keyframes.
+/// Turning speed, radians a second (40 degrees), from which on somebody turns head over heels and is looked at on more keyframes. With 57
+/// degrees more of them were lost in turns (docs/accuracy.md).
 const TURNING: f64 = 0.7;
-/// Seconds for which somebody who was turning, and is not upright yet, is still taken to be turning.
+/// Seconds for which somebody who was turning, and is not upright yet, is still taken to be turning: in the middle of a turn the network now
+/// and then sees them as if they had stopped.
 const TURNING_HELD: f64 = 0.3;
 /// Angle from upright in radians (46 degrees) beyond which nobody stands.
 const DOWN: f64 = 0.8;
@@ -99,7 +101,7 @@ impl TrackState {
 
     /// The scene has shifted in the picture, and the person with it.
     pub fn shift(&mut self, by: DVec2) {
-        self.observation.landmarks.shift(by);
+        self.observation.shift(by);
     }
 
     /// Where they were last observed.

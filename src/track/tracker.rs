@@ -20,8 +20,10 @@ use crate::pose::Tile;
 const KEYFRAME_INTERVAL: f64 = 0.2;
 /// Frames between keyframes at most: they are held in memory.
 const MOST_BETWEEN: u64 = 12;
-/// How much closer keyframes follow each other while somebody turns head over heels, and while somebody is lost.
+/// How many times as often keyframes come while somebody turns head over heels. With three times as often more of them were lost
+/// (docs/accuracy.md).
 const CLOSER_TURNING: u64 = 5;
+/// How many times as often they come while somebody is lost, or turns where small people are about.
 const CLOSER_LOST: u64 = 3;
 /// Seconds after which somebody who is not observed is followed no longer. Longer gaps are closed by linking tracklets.
 const PATIENCE: f64 = 0.5;
