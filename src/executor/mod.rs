@@ -1,4 +1,4 @@
-//! Who works on jobs. A file for each: this process ([`local`]), and whatever comes to work on them elsewhere.
+//! Who works on jobs. A file for each: this process (`local`), and whatever comes to work on them elsewhere.
 
 mod local;
 

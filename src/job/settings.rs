@@ -74,7 +74,7 @@ impl JobSettings {
 }
 
 /// Settings that may be said in several places, where they are said. The command line reads it as it is; structures of
-/// configuration files have its fields by [`with_overrides`].
+/// configuration files have its fields by `with_overrides`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, clap::Args)]
 pub struct Overrides {
     /// Which network finds the body points: faster or more accurate
