@@ -184,8 +184,8 @@ impl Painter {
             gl.disable(glow::BLEND);
             gl.depth_mask(true);
             gl.clear(glow::COLOR_BUFFER_BIT | glow::DEPTH_BUFFER_BIT);
-            gl.buffer_data_u8_slice(glow::ARRAY_BUFFER, bytes_of(&scene.vertices), glow::STREAM_DRAW);
-            let (solid, fringe) = (bytes_of(&scene.solid), bytes_of(&scene.fringe));
+            gl.buffer_data_u8_slice(glow::ARRAY_BUFFER, bytemuck::cast_slice(&scene.vertices), glow::STREAM_DRAW);
+            let (solid, fringe) = (bytemuck::cast_slice(&scene.solid), bytemuck::cast_slice(&scene.fringe));
             gl.buffer_data_size(glow::ELEMENT_ARRAY_BUFFER, (solid.len() + fringe.len()) as i32, glow::STREAM_DRAW);
             gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, 0, solid);
             gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, solid.len() as i32, fringe);
@@ -354,14 +354,4 @@ unsafe fn link(gl: &glow::Context) -> Result<glow::Program, RenderError> {
         }
         Ok(program)
     }
-}
-
-/// Plain data that may be looked at as bytes: no padding, no references.
-trait Plain: Copy {}
-impl Plain for Vertex {}
-impl Plain for [u32; 3] {}
-
-fn bytes_of<T: Plain>(values: &[T]) -> &[u8] {
-    // SAFETY: `Plain` types have no padding, and the slice lives as long as the borrow.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }

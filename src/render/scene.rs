@@ -36,7 +36,7 @@ pub struct Person<'a> {
 }
 
 /// What OpenGL is given for a vertex.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(super) struct Vertex {
     /// Homogeneous coded pixel: `(x w, y w, w)` with `w` the distance in metres.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,8 +164,8 @@ impl Listener {
 }
 
 fn wake(listener: &UnixListener) {
-    // SAFETY: a plain call on a socket that is open; whoever waits for a partner gets an error.
-    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
+    // Whoever waits for a partner gets an error. One that was shut down before needs no second time.
+    let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
 }
 
 impl Drop for Listener {

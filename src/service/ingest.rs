@@ -37,14 +37,14 @@ const VIDEOS: [&str; 20] = [
 /// Keeps watch until the run is stopped, or with `once` until everything that is there is queued. Gives how many files and
 /// folders could not be read then.
 pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
-    let mut keeper = Keeper::new(shared);
-    while !keeper.is_over() {
-        let is_waiting = keeper.look()?;
+    let mut ingest = Ingest::new(shared);
+    while !ingest.is_over() {
+        let is_waiting = ingest.look()?;
         if once && !is_waiting {
-            let away = keeper.folders.iter().filter(|folder| **folder == Folder::Away).count();
-            return Ok((keeper.stuck.len() + away) as u64);
+            let away = ingest.folders.iter().filter(|folder| **folder == Folder::Away).count();
+            return Ok((ingest.stuck.len() + away) as u64);
         }
-        keeper.wait(if is_waiting { OFTEN } else { keeper.interval() });
+        ingest.wait(if is_waiting { OFTEN } else { ingest.interval() });
     }
     Ok(0)
 }
@@ -59,7 +59,7 @@ enum Taken {
     WhenChanged(String),
 }
 
-struct Keeper<'a> {
+struct Ingest<'a> {
     shared: &'a Shared<'a>,
     changes: Changes,
     settling: Settling,
@@ -82,7 +82,7 @@ enum Folder {
     There(u64, u64),
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> Ingest<'a> {
     fn new(shared: &'a Shared<'a>) -> Self {
         let watches = &shared.config.watch;
         Self {

@@ -1,8 +1,8 @@
 //! The service: takes what is dropped into the watched folders, and works through the queue.
 //!
-//! One keeper looks at the folders and fills the queue; runners take from it, as many as jobs may be at work, and some
+//! `ingest` looks at the folders and fills the queue; runners take from it, as many as jobs may be at work, and some
 //! more for jobs that wait; a clock lets them go on and wait when the time for that has come; a listener takes orders, and shows
-//! the engine to who looks. What must outlive a run is on disk: the queue, and a journal for each job; what they share in
+//! the engine to who looks. What must outlive a run is on disk: the queue, and a checkpoint for each job; what they share in
 //! memory is which of the jobs in hand go on, and that follows from the queue.
 
 mod album;
@@ -119,7 +119,7 @@ const SPARE: usize = 7;
 /// How late the beginning or end of the hours of work may be noticed.
 const CLOCK: Duration = Duration::from_secs(1);
 
-/// What keeper, runners and control share.
+/// What ingest, runners and control share.
 struct Shared<'a> {
     config: &'a Config,
     queue: Mutex<Queue>,

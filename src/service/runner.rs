@@ -67,7 +67,7 @@ pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceE
 fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<(), ServiceError> {
     match std::fs::metadata(&claim.spec.source) {
         Ok(metadata) if Stamp::of(&metadata) != claim.stamp => {
-            // The keeper sees the change too, and queues the file again when it is at rest.
+            // Ingest sees the change too, and queues the file again when it is at rest.
             shared.queue().cancelled(claim.id, "the file changed before its turn", now())?;
             return Ok(());
         }
