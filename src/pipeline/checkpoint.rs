@@ -271,6 +271,44 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_opened_now_is_not_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.checkpoint");
+        Checkpoint::open(&path, "a").unwrap().add_observed(2, &1u8).unwrap();
+        // As when a disk is away: nothing can be opened there, and nothing is lost.
+        let away = folder.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Checkpoint::open(&path, "a").is_err());
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>().unwrap(), [1]);
+        // Somebody else writes for longer than anybody waits.
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+        assert!(Checkpoint::open(&path, "b").is_err());
+        drop(other);
+        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>().unwrap(), [1]);
+    }
+
+    #[test]
+    fn what_was_solved_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.checkpoint");
+        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        assert_eq!(checkpoint.solved::<u8>().unwrap(), None);
+        checkpoint.add_solved([7u8, 8].into_iter()).unwrap();
+        drop(checkpoint);
+        let checkpoint = Checkpoint::open(&path, "a").unwrap();
+        assert_eq!(checkpoint.solved::<u8>().unwrap(), Some(vec![7, 8]));
+        // What is of another kind is no reason to fail for ever.
+        let error = checkpoint.solved::<String>().unwrap_err();
+        assert!(Checkpoint::is_beyond_use(&error), "{error}");
+        drop(checkpoint);
+        assert_eq!(Checkpoint::open(&path, "b").unwrap().solved::<u8>().unwrap(), None);
+    }
+
+    #[test]
     fn only_whole_segments_of_the_same_job_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.checkpoint");

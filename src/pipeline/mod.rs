@@ -222,3 +222,22 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T, JobError>>) -> Result<T, JobEr
     let name = thread.thread().name().unwrap_or("unnamed").to_owned();
     thread.join().unwrap_or_else(|_| Err(JobError::Internal(format!("the {name} thread panicked"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked_for_a_job_knows_what_follows_from_its_failure() {
+        let kind = |error: JobError| Failure::from(error).kind;
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(kind(JobError::Stopped), FailureKind::Stopped);
+        assert_eq!(kind(JobError::OverSource), FailureKind::Permanent);
+        assert_eq!(kind(JobError::Changed), FailureKind::Passing);
+        assert_eq!(kind(JobError::Output { path: "a".into(), source: full() }), FailureKind::OutputFull);
+        // The same picture is too large at every try; a device that is lost may come back.
+        let too_large = RenderError::TooLarge { size: [20_000, 16], largest: 16_384 };
+        assert_eq!(kind(too_large.into()), FailureKind::Permanent);
+        assert_eq!(kind(RenderError::Lost("reset").into()), FailureKind::Passing);
+    }
+}
