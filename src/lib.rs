@@ -30,6 +30,7 @@ pub mod memory;
 pub mod models;
 pub mod pipeline;
 pub mod pose;
+pub mod process;
 pub mod progress;
 pub mod queue;
 pub mod render;

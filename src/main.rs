@@ -1,8 +1,6 @@
 //! The `meshreel` program: reads the command line and hands over.
 
-use meshreel::control::Control;
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +9,9 @@ use clap::Parser;
 use meshreel::cli::{Cli, Command, Process, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
-use meshreel::executor::{Executor as _, Local};
-use meshreel::job::{Event, JobContext, JobSpec, OutputNames};
 use meshreel::models::Models;
-use meshreel::progress::FileProgress;
+use meshreel::process::{self, Outcome};
 use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
-use meshreel::telemetry::Timings;
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
 use meshreel::{doctor, log, manual, media, service, status};
@@ -103,47 +98,12 @@ fn process(arguments: &Process, config: &Config, verbose: bool) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    let executor = match Local::start(config) {
-        Ok(executor) => executor,
-        Err(error) => return fail(FAILED, &error),
-    };
-    let control = || if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go };
-    // A file that is given twice, by whatever names, is one.
-    let mut known = HashSet::new();
-    let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
-    let clips: Vec<PathBuf> = arguments.clips.iter().filter(is_new).cloned().collect();
-    let settings = config.job_settings();
-    let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
-    let mut failed = Vec::new();
-    for (source, outputs) in clips.iter().zip(outputs) {
-        let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let spec =
-            JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings: settings.clone() };
-        let context = JobContext {
-            checkpoint: None,
-            timings: Arc::new(Timings::new(0, executor.live().clone())),
-            control: &control,
-            events: &|event| progress.event(&event),
-        };
-        match executor.work(&spec, &context) {
-            Ok(report) => progress.event(&Event::Done(Box::new(report))),
-            Err(_) if stop.load(Ordering::Relaxed) => {
-                progress.event(&Event::Failed("stopped; nothing was written".into()));
-                return ExitCode::from(INTERRUPTED);
-            }
-            Err(failure) => {
-                progress.event(&Event::Failed(failure.reason));
-                failed.push(source);
-            }
-        }
+    match process::process(arguments, config, verbose, &stop) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::SomeFailed) => ExitCode::from(FAILED),
+        Ok(Outcome::Stopped) => ExitCode::from(INTERRUPTED),
+        Err(error) => fail(FAILED, &error),
     }
-    if failed.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    if clips.len() > 1 {
-        tell(format_args!("{} of {} files failed: {}", failed.len(), clips.len(), names(&failed)));
-    }
-    ExitCode::from(FAILED)
 }
 
 fn order(config: &Config, request: &Request, name: &str) -> ExitCode {
@@ -246,11 +206,6 @@ fn print(text: &[u8]) -> ExitCode {
         }
         _ => ExitCode::SUCCESS,
     }
-}
-
-fn names(paths: &[&PathBuf]) -> String {
-    let name = |path: &&PathBuf| printable(&Path::new(path).to_string_lossy());
-    paths.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// The first signal asks for a clean end; a second one ends the process at once.

@@ -1,0 +1,78 @@
+//! `meshreel process`: some videos, one after the other.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::cli::Process;
+use crate::config::Config;
+use crate::control::Control;
+use crate::executor::{Executor as _, Local};
+use crate::job::{Event, JobContext, JobSpec, OutputNames};
+use crate::pipeline::StartError;
+use crate::progress::FileProgress;
+use crate::telemetry::Timings;
+use crate::terminal::tell;
+use crate::text::printable;
+
+/// What became of the videos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All have their results.
+    Done,
+    /// Some have none; each was told.
+    SomeFailed,
+    /// The user ended it.
+    Stopped,
+}
+
+/// Processes the videos that were named, until `stop` is set.
+///
+/// # Errors
+/// When none of them could be processed.
+pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &AtomicBool) -> Result<Outcome, StartError> {
+    let executor = Local::start(config)?;
+    let control = || if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go };
+    // A file that is given twice, by whatever names, is one.
+    let mut known = HashSet::new();
+    let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
+    let clips: Vec<PathBuf> = arguments.clips.iter().filter(is_new).cloned().collect();
+    let settings = config.job_settings();
+    let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
+    let mut failed = Vec::new();
+    for (source, outputs) in clips.iter().zip(outputs) {
+        let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
+        let spec =
+            JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings: settings.clone() };
+        let context = JobContext {
+            checkpoint: None,
+            timings: Arc::new(Timings::new(0, executor.live().clone())),
+            control: &control,
+            events: &|event| progress.event(&event),
+        };
+        match executor.work(&spec, &context) {
+            Ok(report) => progress.event(&Event::Done(Box::new(report))),
+            Err(_) if stop.load(Ordering::Relaxed) => {
+                progress.event(&Event::Failed("stopped; nothing was written".into()));
+                return Ok(Outcome::Stopped);
+            }
+            Err(failure) => {
+                progress.event(&Event::Failed(failure.reason));
+                failed.push(source);
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    if clips.len() > 1 {
+        tell(format_args!("{} of {} files failed: {}", failed.len(), clips.len(), names(&failed)));
+    }
+    Ok(Outcome::SomeFailed)
+}
+
+fn names(paths: &[&PathBuf]) -> String {
+    let name = |path: &&PathBuf| printable(&Path::new(path).to_string_lossy());
+    paths.iter().map(name).collect::<Vec<_>>().join(", ")
+}
