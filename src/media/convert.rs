@@ -179,7 +179,8 @@ impl Converter {
 
     fn prepare(&mut self, picture: &Video, from: Color, to: Color) -> Result<(), ffmpeg::Error> {
         let (pixel, width, height) = self.to;
-        let flags = ffi::SWS_BICUBIC | ffi::SWS_ACCURATE_RND | ffi::SWS_FULL_CHR_H_INT | ffi::SWS_FULL_CHR_H_INP;
+        use super::version::scale::{ACCURATE_ROUNDING, BICUBIC, FULL_CHROMA_INPUT, FULL_CHROMA_INTERPOLATED};
+        let flags = BICUBIC | ACCURATE_ROUNDING | FULL_CHROMA_INTERPOLATED | FULL_CHROMA_INPUT;
         // SAFETY: the old context is ours; the new one is null on failure, which is checked. Tables live for ever.
         unsafe {
             ffi::sws_freeContext(self.context);

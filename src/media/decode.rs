@@ -16,7 +16,7 @@ use super::losses::Losses;
 use super::probe::VideoInfo;
 use super::reader::Reader;
 use super::stamps::{ClockJump, SANE_SECONDS, Stamps, date_back, usable};
-use super::{Frame, MediaError};
+use super::{Frame, MediaError, version};
 
 /// Seconds of missing picture at the end from which a file counts as cut off.
 const CUT_OFF: f64 = 0.5;
@@ -151,7 +151,7 @@ impl Decoder {
     fn deliver(&mut self, picture: Video) -> Result<Frame, MediaError> {
         let has_errors = picture.has_decode_errors();
         // SAFETY: a number of a live frame.
-        let position = unsafe { (*picture.as_ptr()).pkt_pos };
+        let position = unsafe { version::position(picture.as_ptr()) };
         let duration = usable(picture.packet().duration, self.stamps.usual, self.stamps.per_second);
         let (stamp, repaired) = self.stamps.next(picture.timestamp(), duration, position);
         self.losses.clock_jumps = self.stamps.jumps.len() as u64;

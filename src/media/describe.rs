@@ -8,10 +8,10 @@ use ffmpeg::format::context::Input;
 use ffmpeg::frame::Video;
 use ffmpeg_next as ffmpeg;
 
-use super::MediaError;
 use super::av::{self, ColorTags};
 use super::convert::{self, Converter};
 use super::probe::{SideData, Source, VideoInfo, orientation};
+use super::{MediaError, version};
 use crate::geometry::{Geometry, Orientation};
 
 /// What the file and its first frame tell, and the converter that all frames need, if any.
@@ -91,8 +91,7 @@ pub(super) fn describe(
     let frames =
         u64::try_from(stream.frames()).ok().filter(|&n| n > 0).or_else(|| duration.map(|d| (d * rate).round() as u64));
     // SAFETY: reads numbers of a live frame.
-    let (interlaced, top_field_first) =
-        unsafe { ((*first.as_ptr()).interlaced_frame != 0, (*first.as_ptr()).top_field_first != 0) };
+    let (interlaced, top_field_first) = unsafe { version::fields(first.as_ptr()) };
     if interlaced {
         warnings.push("the video is interlaced; meshes are drawn on whole frames".to_owned());
     }

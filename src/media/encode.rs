@@ -15,7 +15,7 @@ use super::convert::Converter;
 use super::pad::Padding;
 use super::probe::SideData;
 use super::turn::Turning;
-use super::{Color, Frame, Layout, MediaError, VideoInfo, convert, effort, light};
+use super::{Color, Frame, Layout, MediaError, VideoInfo, convert, effort, light, version};
 
 /// How the video is compressed.
 #[derive(Debug, Clone, PartialEq)]
@@ -534,7 +534,7 @@ unsafe fn nearest_taken(codec: *const ffi::AVCodec, pixel: Pixel) -> Pixel {
     let wanted = ffi::AVPixelFormat::from(pixel);
     // SAFETY: the list is null or ends with "none".
     unsafe {
-        let list = (*codec).pix_fmts;
+        let list = version::pixel_formats(codec);
         if list.is_null() {
             return pixel;
         }
@@ -551,7 +551,7 @@ unsafe fn nearest_rate(codec: *const ffi::AVCodec, rate: ffi::AVRational) -> ffi
     let rate = if rate.num > 0 && rate.den > 0 { rate } else { ffi::AVRational { num: 25, den: 1 } };
     // SAFETY: the list is null or ends with zeros.
     unsafe {
-        let list = (*codec).supported_framerates;
+        let list = version::frame_rates(codec);
         if list.is_null() {
             // What MPEG-4 has room for.
             return ffi::av_d2q(f64::from(rate.num) / f64::from(rate.den), i32::from(u16::MAX));

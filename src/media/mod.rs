@@ -32,6 +32,7 @@ mod thumbnail;
 mod transcode;
 mod turn;
 mod verify;
+mod version;
 
 pub use av::{init, version};
 pub use color::{Color, Matrix, Range};

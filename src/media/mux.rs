@@ -14,7 +14,7 @@ use super::container::{container, is_quicktime};
 use super::encode::{EncodeSettings, Encoder, MICROSECONDS, Packet};
 use super::kept::Description;
 use super::side_streams::{LeftOut, SideStreams};
-use super::{ClockJump, MediaError, VideoInfo};
+use super::{ClockJump, MediaError, VideoInfo, version};
 
 /// A finished file.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,10 +99,7 @@ impl Muxer {
             (*stream).avg_frame_rate = source.source.frame_rate;
             let is_matrix = |kind| kind == ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX;
             for (kind, bytes) in source.source.side_data.iter().filter(|(kind, _)| !(is_turned && is_matrix(*kind))) {
-                let to = ffi::av_stream_new_side_data(stream, *kind, bytes.len() as _);
-                if !to.is_null() {
-                    ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-                }
+                version::add_side_data(stream, *kind, bytes);
             }
         }
         // Boxes for stereo pictures and panoramas, which players know though no standard of MP4 has them.

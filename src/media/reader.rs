@@ -11,6 +11,7 @@ use ffmpeg_next as ffmpeg;
 
 use super::MediaError;
 use super::av::{self, MAX_SIDE, check};
+use super::version;
 
 /// Reads packets of a file's video and decodes them.
 pub(super) struct Reader {
@@ -127,8 +128,11 @@ impl Reader {
                 continue;
             }
             begins_whole.get_or_insert(packet.is_key());
-            // SAFETY: an open decoder that has just said that it takes a packet.
-            let code = unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), packet.as_ptr()) };
+            // SAFETY: an open decoder that has just said that it takes a packet, which is ours.
+            let code = unsafe {
+                version::note_position(packet.as_mut_ptr());
+                ffi::avcodec_send_packet(context.as_mut_ptr(), packet.as_ptr())
+            };
             if code < 0 && code != again {
                 *corrupt_packets += 1;
             }
@@ -164,6 +168,7 @@ fn open_codec(path: &Path, stream: &ffmpeg::Stream<'_>, threads: usize) -> Resul
         (*c).max_pixels = MAX_SIDE * MAX_SIDE;
         // Damaged frames are shown as players show them; dropping them would lose their time.
         (*c).flags |= ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT as i32;
+        version::keep_positions(c);
         check(ffi::avcodec_open2(c, codec.as_ptr(), std::ptr::null_mut())).map_err(|e| fail(e.to_string()))?;
     }
     Ok(context)

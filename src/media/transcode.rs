@@ -12,6 +12,7 @@ use ffmpeg_next as ffmpeg;
 use super::admit::is_without_stamps;
 use super::av::{Options, check};
 use super::encode::MICROSECONDS;
+use super::version;
 
 /// Bits a second for each channel of sound.
 const BIT_RATE: i64 = 96_000;
@@ -409,8 +410,8 @@ unsafe fn try_sound(
         let codec = ffi::avcodec_find_encoder(wanted.codec);
         let encoder = Codec::new(codec)?;
         let (d, e) = (decoder.0, encoder.0);
-        (*e).sample_rate = nearest_rate((*codec).supported_samplerates, wanted.rate.unwrap_or((*d).sample_rate));
-        (*e).sample_fmt = if (*codec).sample_fmts.is_null() { (*d).sample_fmt } else { *(*codec).sample_fmts };
+        (*e).sample_rate = nearest_rate(version::sample_rates(codec), wanted.rate.unwrap_or((*d).sample_rate));
+        (*e).sample_fmt = version::sample_formats(codec).as_ref().copied().unwrap_or((*d).sample_fmt);
         check(ffi::av_channel_layout_copy(&mut (*e).ch_layout, layout))?;
         (*e).bit_rate = BIT_RATE * i64::from(layout.nb_channels);
         (*e).time_base = ffi::AVRational { num: 1, den: (*e).sample_rate };

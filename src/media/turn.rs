@@ -11,6 +11,7 @@ use ffmpeg_next as ffmpeg;
 use super::av::check;
 use super::container::{container, is_quicktime};
 use super::convert::{self, Converter};
+use super::version;
 use super::{Color, Layout, MediaError, VideoInfo};
 use crate::geometry::Orientation;
 
@@ -96,7 +97,7 @@ impl Turning {
             check(ffi::av_frame_copy_props(f, picture.as_ptr()))?;
             if self.is_upside_down() && coded[1].is_multiple_of(2) {
                 // The last row of the bottom field is the first one now.
-                (*f).top_field_first = i32::from((*f).top_field_first == 0);
+                version::exchange_fields(f);
             }
             // It is as it is shown now.
             ffi::av_frame_remove_side_data(f, ffi::AVFrameSideDataType::AV_FRAME_DATA_DISPLAYMATRIX);
