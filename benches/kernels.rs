@@ -63,14 +63,14 @@ fn networks(c: &mut Criterion) {
     let device = format!("{:?}", runtime.device()).to_lowercase();
 
     let display = sample.geometry().display;
-    let mut person_detector = PersonDetector::new(&runtime, &models.finder()).unwrap();
+    let mut person_detector = PersonDetector::new(&runtime, &models.person_detector()).unwrap();
     for (name, is_coarse) in [("whole", false), ("coarse", true)] {
         let tile = Tile { is_coarse, ..Tile::whole(display) };
         c.bench_function(&format!("person detector {name} ({device})"), |b| {
             b.iter(|| person_detector.detect(&picture, tile).unwrap())
         });
     }
-    let mut region_detector = RegionDetector::new(&runtime, &models.detector()).unwrap();
+    let mut region_detector = RegionDetector::new(&runtime, &models.region_detector()).unwrap();
     let window = Window { x: 1100.0, y: 400.0, side: 590.0 };
     c.bench_function(&format!("region detector ({device})"), |b| {
         b.iter(|| region_detector.detect(&picture, window).unwrap())

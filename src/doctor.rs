@@ -114,8 +114,8 @@ fn model_files(models: &Models) -> Vec<Finding> {
     let list =
         std::fs::read(folder.join("built.json")).ok().and_then(|text| serde_json::from_slice::<Built>(&text).ok());
     let needed = [
-        models.finder(),
-        models.detector(),
+        models.person_detector(),
+        models.region_detector(),
         models.landmarker(Network::Lite),
         models.landmarker(Network::Full),
         models.landmarker(Network::Heavy),

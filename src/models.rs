@@ -42,13 +42,13 @@ impl Models {
         &self.folder
     }
 
-    /// The finder of people.
-    pub fn finder(&self) -> PathBuf {
+    /// The person detector (NanoDet).
+    pub fn person_detector(&self) -> PathBuf {
         self.folder.join("person_detection.onnx")
     }
 
-    /// The detector of a body's place and direction.
-    pub fn detector(&self) -> PathBuf {
+    /// The BlazePose region detector.
+    pub fn region_detector(&self) -> PathBuf {
         self.folder.join("pose_detection.onnx")
     }
 
@@ -71,7 +71,7 @@ impl Models {
     /// Networks and body: the files that results depend on.
     pub fn all(&self) -> Vec<PathBuf> {
         let landmarkers = [Network::Lite, Network::Full, Network::Heavy].map(|network| self.landmarker(network));
-        [self.finder(), self.detector(), self.body()].into_iter().chain(landmarkers).collect()
+        [self.person_detector(), self.region_detector(), self.body()].into_iter().chain(landmarkers).collect()
     }
 
     /// The ONNX Runtime library for CPUs.

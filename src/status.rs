@@ -42,7 +42,7 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
         let mut queue = Queue::open(&config.state)?;
         rows = queue.rows(limit)?;
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
-        match queue.flow(now())? {
+        match queue.mode(now())? {
             QueueMode::Go => {}
             QueueMode::Drain => counts.push("nothing is begun: DRAINING (`meshreel resume --all`)".into()),
             QueueMode::Pause { until: None } => counts.push("everything is PAUSED (`meshreel resume --all`)".into()),

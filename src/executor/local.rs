@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::Executor;
 use crate::config::Config;
 use crate::job::{Failure, FailureKind, JobContext, JobSpec, Report};
-use crate::pipeline::{Engine, StartError};
+use crate::pipeline::{Pipeline, StartError};
 use crate::telemetry::Live;
 
 /// This process, with everything that its jobs share.
-pub struct Local(Engine);
+pub struct Local(Pipeline);
 
 impl Local {
     /// Loads networks and body, and starts the threads that jobs share.
@@ -18,7 +18,7 @@ impl Local {
     /// # Errors
     /// When no job could be worked on.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        Engine::start(config).map(Self)
+        Pipeline::start(config).map(Self)
     }
 }
 

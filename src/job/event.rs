@@ -63,7 +63,7 @@ pub enum Event {
         done: u64,
         /// Frames in the video, as far as known.
         total: Option<u64>,
-        /// People in the clip (when drawing) or in view (when watching).
+        /// People in the clip (when drawing) or in view (when observing).
         people: usize,
     },
     /// Something the user should know.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub enum JobState {
     /// Waits for its turn, or for the time of its next try.
     Queued,
-    /// Being processed.
+    /// A runner has it: it is at work, or held while others go before it.
     Running,
-    /// Waits for the user.
+    /// Waits because the user said so: until they resume it, or the time of the pause is over.
     Paused,
     /// Results are in place.
     Done,

@@ -1,4 +1,4 @@
-//! What is done of a job, on disk segment by segment: who dies loses a few seconds of work.
+//! What is done of a job, on disk segment by segment: a process that dies loses a few seconds of work.
 //!
 //! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. What
 //! follows from it is made again: whoever goes on from a checkpoint gets the same results, byte for byte, as who never stopped.
@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 
 use crate::media::Packet;
 
-/// Version of what is in the file, what the tracker remembers included; another one's is begun anew.
+/// Version of what is in the file, what the tracker remembers included; a file of another version is replaced.
 const FORMAT: u32 = 9;
 
 const SCHEMA: &str = "
-    CREATE TABLE about (job TEXT NOT NULL, is_solved INTEGER NOT NULL DEFAULT 0) STRICT;
-    CREATE TABLE solved (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
+    CREATE TABLE about (job TEXT NOT NULL, is_fitted INTEGER NOT NULL DEFAULT 0) STRICT;
+    CREATE TABLE fitted (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
     CREATE TABLE observed (frames INTEGER PRIMARY KEY, segment BLOB NOT NULL) STRICT;
     CREATE TABLE drawn (frames INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE packets (
@@ -70,8 +70,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens or makes the checkpoint of what `job` describes: the same words mean the same results. Another job's is emptied,
-    /// and so is what cannot be understood.
+    /// Opens the checkpoint of the job with this description, or makes one. A file of another description, or one that cannot be
+    /// understood, is replaced.
     ///
     /// # Errors
     /// Those of SQLite and the disk, which may pass; so have all methods below.
@@ -93,27 +93,27 @@ impl Checkpoint {
         }
     }
 
-    /// Writes down what was made of all that was observed, piece by piece.
-    pub fn add_solved<T: Serialize>(&mut self, pieces: impl Iterator<Item = T>) -> Result<(), CheckpointError> {
+    /// Writes down the fitted people, piece by piece.
+    pub fn add_fitted<T: Serialize>(&mut self, pieces: impl Iterator<Item = T>) -> Result<(), CheckpointError> {
         let write = || {
             let transaction = self.db.transaction()?;
             for piece in pieces {
                 let bytes = postcard::to_allocvec(&piece)?;
-                transaction.prepare_cached("INSERT INTO solved (piece) VALUES (?1)")?.execute(params![bytes])?;
+                transaction.prepare_cached("INSERT INTO fitted (piece) VALUES (?1)")?.execute(params![bytes])?;
             }
-            transaction.execute("UPDATE about SET is_solved = 1", [])?;
+            transaction.execute("UPDATE about SET is_fitted = 1", [])?;
             Ok(transaction.commit()?)
         };
         at(&self.path, write())
     }
 
-    /// What was made of all that was observed, in order; `None` where that is not done yet.
-    pub fn solved<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, CheckpointError> {
+    /// The pieces of the fitted people, in order; `None` where they are not fitted yet.
+    pub fn fitted<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, CheckpointError> {
         let read = || {
-            if !self.db.query_row("SELECT is_solved FROM about", [], |row| row.get::<_, bool>(0))? {
+            if !self.db.query_row("SELECT is_fitted FROM about", [], |row| row.get::<_, bool>(0))? {
                 return Ok(None);
             }
-            let mut all = self.db.prepare("SELECT piece FROM solved ORDER BY number")?;
+            let mut all = self.db.prepare("SELECT piece FROM fitted ORDER BY number")?;
             let pieces = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
             pieces.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect::<Result<_, Cause>>().map(Some)
         };
@@ -296,16 +296,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.checkpoint");
         let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
-        assert_eq!(checkpoint.solved::<u8>().unwrap(), None);
-        checkpoint.add_solved([7u8, 8].into_iter()).unwrap();
+        assert_eq!(checkpoint.fitted::<u8>().unwrap(), None);
+        checkpoint.add_fitted([7u8, 8].into_iter()).unwrap();
         drop(checkpoint);
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
-        assert_eq!(checkpoint.solved::<u8>().unwrap(), Some(vec![7, 8]));
+        assert_eq!(checkpoint.fitted::<u8>().unwrap(), Some(vec![7, 8]));
         // What is of another kind is no reason to fail for ever.
-        let error = checkpoint.solved::<String>().unwrap_err();
+        let error = checkpoint.fitted::<String>().unwrap_err();
         assert!(Checkpoint::is_beyond_use(&error), "{error}");
         drop(checkpoint);
-        assert_eq!(Checkpoint::open(&path, "b").unwrap().solved::<u8>().unwrap(), None);
+        assert_eq!(Checkpoint::open(&path, "b").unwrap().fitted::<u8>().unwrap(), None);
     }
 
     #[test]

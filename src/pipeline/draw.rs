@@ -201,7 +201,8 @@ impl Encoding<'_> {
         if self.job.is_stopped() {
             return Err(JobError::Stopped);
         }
-        // Frames that stop coming early are told by who sends them; more than there were before are counted, so that it shows.
+        // If frames stop early, the decode thread tells why. If there are more than in pass 1, the caller sees from their number that
+        // the video changed.
         match begun {
             Some(encoder) if done >= self.total => self.complete(encoder, done),
             _ => Ok(()),

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::{draw, mux};
+use super::fit::{fit, joined, pieces};
 use super::fitted_people::FittedPeople;
 use super::link::link_people;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
-use super::solve::{joined, pieces, solve};
 use super::{Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::checksum;
@@ -26,8 +26,8 @@ use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderT
 use crate::telemetry::Live;
 use crate::thread;
 
-/// Everything jobs share.
-pub struct Engine {
+/// Networks, body and threads that all jobs of this process share; works on one job for each caller.
+pub struct Pipeline {
     pool: DetectionPool,
     render: RenderThread,
     body: Body,
@@ -61,7 +61,7 @@ pub enum StartError {
     Threads(#[from] std::io::Error),
 }
 
-impl Engine {
+impl Pipeline {
     /// Loads the models and starts the shared threads.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
@@ -199,12 +199,12 @@ impl Engine {
             observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
-        let fitted = match checkpoint.solved()? {
+        let fitted = match checkpoint.fitted()? {
             Some(pieces) => joined(pieces),
             None => {
                 let tracks = link_people(job, info, sightings, &corrupt)?;
-                let fitted = solve(job, &self.body, &camera, &times, tracks, options)?;
-                checkpoint.add_solved(pieces(&fitted))?;
+                let fitted = fit(job, &self.body, &camera, &times, tracks, options)?;
+                checkpoint.add_fitted(pieces(&fitted))?;
                 fitted
             }
         };
@@ -233,7 +233,7 @@ impl Engine {
         Ok(Outcome { written, verified, counts, people: fitted.len(), lost })
     }
 
-    /// What the results follow from, all of it: where it is the same, so are they. A checkpoint of anything else is not gone on from.
+    /// Everything that the results depend on. A checkpoint with another identity is not used.
     fn identity(&self, job: &Job<'_>, source: Stamp) -> Result<String, JobError> {
         let identity = serde_json::json!({
             "meshreel": env!("CARGO_PKG_VERSION"),

@@ -1,7 +1,7 @@
 //! One job: a video in, the video with meshes and its motion out.
 //!
 //! Two passes over the file. `observe` decodes it and observes people in every frame; then the whole clip is known at once, `link` makes
-//! one track a person of it, and `solve` fits a body to each; `draw` decodes the file again, draws the bodies into it and compresses it; in
+//! one track a person of it, and `fit` fits a body to each; `draw` decodes the file again, draws the bodies into it and compresses it; in
 //! the end all is put into one file. Both passes stream through bounded queues,
 //! and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a kilobyte per
 //! person and frame.
@@ -11,19 +11,19 @@ mod checkpoint;
 mod decode;
 mod draw;
 mod engine;
+mod fit;
 mod fitted_people;
 mod link;
 mod motion;
 mod observe;
 mod outputs;
 mod pool;
-mod solve;
 
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 
 pub use checkpoint::frames_written_down;
-pub use engine::{Engine, StartError, runtime_library};
+pub use engine::{Pipeline, StartError, runtime_library};
 pub use outputs::remove_leftovers;
 
 use crate::config::Limits;

@@ -7,8 +7,8 @@
 //!    (`answer`), and leaves the frames between to them;
 //! 3. the detection workers, which belong to the process, reply about those frames; this thread collects the replies by frame number.
 //!
-//! Now and then, on a keyframe, a checkpoint is taken: all that was observed up to it goes into the checkpoint, with the tracker and the
-//! stabilizer as they are then. A checkpoint is pending until the workers have replied about all frames before it.
+//! Now and then, on a keyframe, the tracking state is saved. It goes into the checkpoint file, with all observations before it, once the
+//! workers have replied about those frames.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -118,7 +118,7 @@ pub fn observe(
         checkpoint,
         recorded: 0,
         segment: job.settings().encode.segment_frames(info.frame_rate),
-        pending_checkpoint: None,
+        pending_save: None,
     };
     let end = observing.restore()?;
     let (lost, jumps) = match end {
@@ -166,7 +166,7 @@ struct Observing<'a> {
     /// Frames after which there is a checkpoint, at the next keyframe.
     segment: u64,
     /// The next checkpoint, while workers have not replied about all frames before it.
-    pending_checkpoint: Option<Box<TrackingState>>,
+    pending_save: Option<Box<TrackingState>>,
 }
 
 impl Observing<'_> {
@@ -179,8 +179,8 @@ impl Observing<'_> {
             self.observations.extend(segment.observations);
             self.corrupt.extend(segment.corrupt);
             match segment.after {
-                After::Frames(checkpoint) => {
-                    let TrackingState { tracker, keyframe, stabilizer } = *checkpoint;
+                After::Frames(state) => {
+                    let TrackingState { tracker, keyframe, stabilizer } = *state;
                     (self.tracker, self.before, self.stabilizer) = (tracker, Some(keyframe), stabilizer);
                 }
                 After::End { lost, jumps } => end = Some((lost, jumps)),
@@ -189,7 +189,7 @@ impl Observing<'_> {
         self.recorded = self.times.len() as u64;
         if self.recorded > 0 {
             let name = self.job.name();
-            tracing::info!("{name}: {} frames were watched before", self.recorded);
+            tracing::info!("{name}: {} frames were observed before", self.recorded);
         }
         Ok(end)
     }
@@ -226,9 +226,9 @@ impl Observing<'_> {
                 self.between.push(frame);
             } else {
                 self.keyframe(&frame)?;
-                self.take_checkpoint();
+                self.save_state();
                 self.collect_ready()?;
-                self.record_checkpoint()?;
+                self.record_pending()?;
             }
         }
         self.close_stretch()
@@ -347,10 +347,10 @@ impl Observing<'_> {
     }
 
     /// After a keyframe: whether it is time for a checkpoint.
-    fn take_checkpoint(&mut self) {
+    fn save_state(&mut self) {
         let Some(keyframe) = &self.before else { return };
-        if self.pending_checkpoint.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
-            self.pending_checkpoint = Some(Box::new(TrackingState {
+        if self.pending_save.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
+            self.pending_save = Some(Box::new(TrackingState {
                 tracker: self.tracker.clone(),
                 keyframe: keyframe.clone(),
                 stabilizer: self.stabilizer.clone(),
@@ -359,13 +359,13 @@ impl Observing<'_> {
     }
 
     /// Writes a pending checkpoint down, once there are replies about all frames before it.
-    fn record_checkpoint(&mut self) -> Result<(), JobError> {
-        match self.pending_checkpoint.take() {
-            Some(checkpoint) if self.in_flight.first().is_none_or(|&first| first > checkpoint.keyframe.index) => {
-                self.record(checkpoint.keyframe.index + 1, After::Frames(checkpoint))
+    fn record_pending(&mut self) -> Result<(), JobError> {
+        match self.pending_save.take() {
+            Some(state) if self.in_flight.first().is_none_or(|&first| first > state.keyframe.index) => {
+                self.record(state.keyframe.index + 1, After::Frames(state))
             }
             later => {
-                self.pending_checkpoint = later;
+                self.pending_save = later;
                 Ok(())
             }
         }
@@ -379,7 +379,7 @@ impl Observing<'_> {
         let observations = self.observations.range(start..end).map(|(&frame, all)| (frame, all.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
         self.checkpoint.add_observed(end, &Segment { times, places, observations, corrupt, after })?;
-        tracing::debug!("frames {start} to {end}: watched and written down");
+        tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }
 }

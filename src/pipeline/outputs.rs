@@ -85,7 +85,8 @@ impl PartialOutputs {
         // One after the other: else two runs of one video could each remove what the other has put there. A file system without
         // locks does without.
         drop(folder_file.lock());
-        // Before the check: what is there now and passes it is this video's. Whoever overwrites has seen what was there.
+        // Looked up before the check below: a file that is there now and passes it is an earlier result of this video, and may be
+        // replaced. With `overwrite` only what was there when the job began is replaced.
         let replaces = if overwrite { were_there } else { paths.are_there() };
         if let Some(path) = paths.in_the_way(&source, overwrite) {
             return Err(JobError::Taken { path });

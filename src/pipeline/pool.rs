@@ -1,7 +1,7 @@
 //! The detection workers: a fixed set of threads, each with its own network sessions, shared by all jobs.
 //!
 //! Work is a closure over a worker's [`Worker`]. There are two bounded lanes: keyframes hold up everything behind
-//! them, so they overtake the frames in between. While nobody watches a video ([`DetectionPool::in_use`]) the networks are closed.
+//! them, so they overtake the frames in between. While no job observes a video ([`DetectionPool::in_use`]) the networks are closed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{

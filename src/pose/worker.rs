@@ -79,14 +79,14 @@ impl Worker {
                 Query::DetectPersons(tile) => {
                     let detector = match &mut self.person_detector {
                         Some(detector) => detector,
-                        none => none.insert(PersonDetector::new(&self.runtime, &self.models.finder())?),
+                        none => none.insert(PersonDetector::new(&self.runtime, &self.models.person_detector())?),
                     };
                     answers.push(Answer::PersonDetections(detector.detect(picture, tile)?));
                 }
                 Query::DetectRegions(window) => {
                     let detector = match &mut self.region_detector {
                         Some(detector) => detector,
-                        none => none.insert(RegionDetector::new(&self.runtime, &self.models.detector())?),
+                        none => none.insert(RegionDetector::new(&self.runtime, &self.models.region_detector())?),
                     };
                     answers.push(Answer::RegionDetections(detector.detect(picture, window)?));
                 }

@@ -81,11 +81,11 @@ impl Place {
     }
 }
 
-/// Whether the queue as a whole is worked through.
+/// How the queue as a whole is worked through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueMode {
-    /// It is.
+    /// Jobs begin as their turns come.
     Go,
     /// What is at work is finished, and nothing is begun.
     Drain,

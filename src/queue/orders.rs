@@ -13,7 +13,7 @@ impl Queue {
     /// to be begun. One that was at work when the program crashed is at work alone, so that it shows who is to blame.
     pub fn turns(&mut self, places: usize, is_draining: bool, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.read(|t| {
-            let begins = match flow(t, now)? {
+            let begins = match mode(t, now)? {
                 QueueMode::Go => !is_draining,
                 QueueMode::Drain => false,
                 QueueMode::Pause { .. } => return Ok(Vec::new()),
@@ -32,14 +32,14 @@ impl Queue {
         })
     }
 
-    /// Does what the user wants of a job; `by` tells the job's log where the order came from; `is_live`: some runner has it in
+    /// Does what the user wants of a job; `by` tells the job's log where the order came from; `is_in_hand`: some runner has it in
     /// hand. Gives what it is at then, or why that cannot be.
     pub fn order(
         &mut self,
         id: i64,
         order: Order,
         by: &str,
-        is_live: bool,
+        is_in_hand: bool,
         now: Millis,
     ) -> Result<Result<JobState, String>, QueueError> {
         self.write(|t| {
@@ -58,12 +58,12 @@ impl Queue {
             match (order, state) {
                 (Order::Pause { until }, JobState::Queued | JobState::Running) => set(JobState::Paused, until),
                 (Order::Pause { until }, JobState::Paused) if until.is_some() => set(JobState::Paused, until),
-                (Order::Resume, JobState::Paused) => set(if is_live { JobState::Running } else { JobState::Queued }, None),
+                (Order::Resume, JobState::Paused) => set(if is_in_hand { JobState::Running } else { JobState::Queued }, None),
                 (Order::Cancel, JobState::Queued | JobState::Running | JobState::Paused) => {
                     end(t, id, JobState::Cancelled, Some(&format!("cancelled by {by}")), None, now)?;
                     Ok(Ok(JobState::Cancelled))
                 }
-                (Order::Retry, JobState::Failed | JobState::Cancelled) if is_live => {
+                (Order::Retry, JobState::Failed | JobState::Cancelled) if is_in_hand => {
                     refuse(format!("job {id} is still ending; try again in a moment"))
                 }
                 (Order::Retry, JobState::Failed | JobState::Cancelled | JobState::Queued) => {
@@ -94,25 +94,25 @@ impl Queue {
     }
 
     /// Whether the queue as a whole is worked through.
-    pub fn flow(&mut self, now: Millis) -> Result<QueueMode, QueueError> {
-        self.read(|t| flow(t, now))
+    pub fn mode(&mut self, now: Millis) -> Result<QueueMode, QueueError> {
+        self.read(|t| mode(t, now))
     }
 
     /// Changes that. Kept over a restart.
-    pub fn set_flow(&mut self, flow: QueueMode) -> Result<(), QueueError> {
+    pub fn set_mode(&mut self, mode: QueueMode) -> Result<(), QueueError> {
         self.write(|t| {
-            let value = serde_json::to_string(&flow).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-            t.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [FLOW, &value]).map(drop)
+            let value = serde_json::to_string(&mode).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+            t.execute("INSERT OR REPLACE INTO settings VALUES (?1, ?2)", [MODE, &value]).map(drop)
         })
     }
 
-    /// Lets those go on whose pause is over; `is_live` as for [`Queue::order`]. Gives them.
-    pub fn resume_due(&mut self, is_live: impl Fn(i64) -> bool, now: Millis) -> Result<Vec<i64>, QueueError> {
+    /// Lets those go on whose pause is over; `is_in_hand` as for [`Queue::order`]. Gives them.
+    pub fn resume_due(&mut self, is_in_hand: impl Fn(i64) -> bool, now: Millis) -> Result<Vec<i64>, QueueError> {
         self.write(|t| {
             let mut due = t.prepare_cached("SELECT id FROM jobs WHERE state = 'paused' AND resume <= ?1")?;
             let due: Vec<i64> = due.query_map([now], |row| row.get(0))?.collect::<Sql<_>>()?;
             for &id in &due {
-                let state = if is_live(id) { JobState::Running } else { JobState::Queued };
+                let state = if is_in_hand(id) { JobState::Running } else { JobState::Queued };
                 t.execute("UPDATE jobs SET state = ?2, resume = NULL WHERE id = ?1", params![id, state.name()])?;
                 note(t, id, now, "the pause is over")?;
             }
@@ -127,7 +127,7 @@ impl Queue {
                 SELECT MIN(ready) AS moment FROM jobs WHERE state = 'queued' AND ready > ?1
                 UNION ALL SELECT MIN(resume) FROM jobs WHERE state = 'paused')";
             let jobs: Option<Millis> = t.query_row(sql, [now], |row| row.get(0))?;
-            let all = match flow(t, now)? {
+            let all = match mode(t, now)? {
                 QueueMode::Pause { until } => until,
                 QueueMode::Go | QueueMode::Drain => None,
             };
@@ -137,12 +137,12 @@ impl Queue {
 }
 
 /// Name of the setting.
-const FLOW: &str = "flow";
+const MODE: &str = "flow";
 
-fn flow(t: &Transaction<'_>, now: Millis) -> Sql<QueueMode> {
-    let value = t.query_row("SELECT value FROM settings WHERE name = ?1", [FLOW], |row| row.get::<_, String>(0));
-    let flow = value.optional()?.and_then(|value| serde_json::from_str(&value).ok()).unwrap_or(QueueMode::Go);
-    Ok(match flow {
+fn mode(t: &Transaction<'_>, now: Millis) -> Sql<QueueMode> {
+    let value = t.query_row("SELECT value FROM settings WHERE name = ?1", [MODE], |row| row.get::<_, String>(0));
+    let mode = value.optional()?.and_then(|value| serde_json::from_str(&value).ok()).unwrap_or(QueueMode::Go);
+    Ok(match mode {
         QueueMode::Pause { until: Some(until) } if until <= now => QueueMode::Go,
         other => other,
     })

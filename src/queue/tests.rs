@@ -67,9 +67,9 @@ fn a_higher_priority_takes_the_turn_of_what_is_at_work() {
     // Of equals, the one at work.
     queue.order(b, Order::Priority(0), "a test", false, 2).unwrap().unwrap();
     assert_eq!(queue.turns(1, false, 2).unwrap(), [a]);
-    queue.set_flow(QueueMode::Drain).unwrap();
+    queue.set_mode(QueueMode::Drain).unwrap();
     assert_eq!(queue.turns(9, false, 2).unwrap(), [a]);
-    queue.set_flow(QueueMode::Pause { until: Some(7) }).unwrap();
+    queue.set_mode(QueueMode::Pause { until: Some(7) }).unwrap();
     assert_eq!((queue.turns(1, false, 2).unwrap(), queue.next_moment(2).unwrap()), (vec![], Some(7)));
     assert_eq!(queue.turns(9, false, 7).unwrap(), [a, b]);
 }
@@ -104,7 +104,7 @@ fn jobs_are_moved_among_their_equals_and_pauses_end() {
 fn orders_do_what_they_say_or_say_why_not() {
     let (_folder, mut queue) = queue();
     let a = queue.add(&job("/a", 1, 0), 0).unwrap().unwrap();
-    let mut order = |order: Order, is_live: bool| queue.order(a, order, "a test", is_live, 1).unwrap();
+    let mut order = |order: Order, is_in_hand: bool| queue.order(a, order, "a test", is_in_hand, 1).unwrap();
     assert_eq!(order(Order::Resume, false), Err(format!("job {a} is queued")));
     assert_eq!(order(Order::Pause { until: None }, false), Ok(JobState::Paused));
     assert_eq!(order(Order::Resume, true), Ok(JobState::Running));
@@ -117,7 +117,7 @@ fn orders_do_what_they_say_or_say_why_not() {
     queue.try_later(&claim, "disk full", 1).unwrap();
     queue.put_back(a, 1).unwrap();
     assert_eq!(queue.state(a).unwrap(), Some(JobState::Cancelled), "what the user said stands");
-    let mut order = |order: Order, is_live: bool| queue.order(a, order, "a test", is_live, 1).unwrap();
+    let mut order = |order: Order, is_in_hand: bool| queue.order(a, order, "a test", is_in_hand, 1).unwrap();
     assert_eq!(order(Order::Retry, false), Ok(JobState::Queued));
     assert!(
         queue.order(99, Order::Pause { until: None }, "a test", false, 1).unwrap().unwrap_err().contains("no job 99")

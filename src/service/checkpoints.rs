@@ -20,13 +20,13 @@ pub fn path(state: &Path, id: i64) -> PathBuf {
 }
 
 /// Removes those of jobs that are at their end, and that no runner has in hand.
-pub fn clean(state: &Path, queue: &mut Queue, is_live: impl Fn(i64) -> bool) -> Result<(), QueueError> {
+pub fn clean(state: &Path, queue: &mut Queue, is_in_hand: impl Fn(i64) -> bool) -> Result<(), QueueError> {
     for entry in std::fs::read_dir(folder(state)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         // SQLite's own files have longer endings.
         let id = name.to_str().and_then(|name| name.split_once(".checkpoint")?.0.parse().ok());
         let is_needed = match id {
-            Some(id) if is_live(id) => true,
+            Some(id) if is_in_hand(id) => true,
             Some(id) => queue.state(id)?.is_some_and(|state| !state.is_over()),
             None => false,
         };

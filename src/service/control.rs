@@ -194,10 +194,10 @@ fn carry_out(shared: &Shared<'_>, request: Request, by: &Origin) -> Result<Answe
     let result = match request {
         Request::Order { order, jobs } => {
             let mut queue = shared.queue();
-            let live = shared.live();
-            apply(&mut queue, order, &jobs, by, |id| live.contains(&id))
+            let in_hand = shared.in_hand();
+            apply(&mut queue, order, &jobs, by, |id| in_hand.contains(&id))
         }
-        Request::Mode(flow) => set_flow(&mut shared.queue(), flow, by),
+        Request::Mode(mode) => set_mode(&mut shared.queue(), mode, by),
         Request::Add { path } => add(shared, &path, by),
         // Answered before it comes here.
         Request::Snapshot(_) => Ok(Answer::default()),
@@ -248,11 +248,11 @@ fn apply(
     order: Order,
     jobs: &[i64],
     by: &Origin,
-    is_live: impl Fn(i64) -> bool,
+    is_in_hand: impl Fn(i64) -> bool,
 ) -> Result<Answer, QueueError> {
     let mut answer = Answer::default();
     for &id in jobs {
-        let result = queue.order(id, order, &by.to_string(), is_live(id), now())?;
+        let result = queue.order(id, order, &by.to_string(), is_in_hand(id), now())?;
         tracing::info!("{}", told(&order.said_of(id), result.as_ref().err().map(String::as_str), by));
         match result {
             Ok(state) => answer.done.push(match order {
@@ -267,9 +267,9 @@ fn apply(
     Ok(answer)
 }
 
-fn set_flow(queue: &mut Queue, flow: QueueMode, by: &Origin) -> Result<Answer, QueueError> {
-    queue.set_flow(flow)?;
-    let (said, done) = match flow {
+fn set_mode(queue: &mut Queue, mode: QueueMode, by: &Origin) -> Result<Answer, QueueError> {
+    queue.set_mode(mode)?;
+    let (said, done) = match mode {
         QueueMode::Go => ("resume everything".into(), "everything that was not paused by itself goes on".to_owned()),
         QueueMode::Drain => {
             ("pause everything, draining".into(), "what is at work is finished, and nothing is begun".to_owned())
@@ -328,7 +328,7 @@ pub fn ask(config: &Config, request: &Request, by: &Origin) -> Result<Answer, Co
     let mut queue = Queue::open(&config.state)?;
     match request {
         Request::Order { order, jobs } => Ok(apply(&mut queue, *order, jobs, by, |_| false)?),
-        Request::Mode(flow) => Ok(set_flow(&mut queue, *flow, by)?),
+        Request::Mode(mode) => Ok(set_mode(&mut queue, *mode, by)?),
         Request::Stop { .. } | Request::Snapshot(_) | Request::Add { .. } => Err(not_running),
     }
 }

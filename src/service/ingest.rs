@@ -49,10 +49,10 @@ pub fn keep(shared: &Shared<'_>, once: bool) -> Result<u64, ServiceError> {
     Ok(0)
 }
 
-/// Whether a file at rest was dealt with.
-enum Taken {
-    /// It was, one way or the other.
-    Yes,
+/// What became of a file at rest.
+enum Handled {
+    /// It was queued, refused or remembered: it is not asked about again.
+    Settled,
     /// Somebody is at it.
     Later,
     /// It cannot be read as it is, and why: it is empty, or the disk fails.
@@ -114,14 +114,14 @@ impl<'a> Ingest<'a> {
                 break;
             }
             match self.take(&config.watch[of[&entry.path]], &entry)? {
-                Taken::Yes => {
+                Handled::Settled => {
                     self.forget_added(&entry.path);
                     self.settling.forget(&entry.path);
                     self.known.insert(entry.path, entry.stamp);
                     self.shared.reschedule()?;
                 }
-                Taken::Later => {}
-                Taken::WhenChanged(why) => {
+                Handled::Later => {}
+                Handled::WhenChanged(why) => {
                     // Each time it is looked at it is so again; once is enough.
                     if self.stuck.get(&entry.path) != Some(&why) {
                         tracing::warn!("{}: not taken: {}", shown(&entry.path), printable(&why));
@@ -198,11 +198,11 @@ impl<'a> Ingest<'a> {
     }
 
     /// Deals with a file at rest: queues it, or says why not.
-    fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<Taken, ServiceError> {
+    fn take(&mut self, watch: &Watch, entry: &Entry) -> Result<Handled, ServiceError> {
         let path = &entry.path;
         let (priority, overrides) = match said_of(watch, path) {
             Ok(said) => said,
-            Err(error) => return Ok(Taken::WhenChanged(error.to_string())),
+            Err(error) => return Ok(Handled::WhenChanged(error.to_string())),
         };
         let mut job = NewJob {
             source: path.clone(),
@@ -214,25 +214,25 @@ impl<'a> Ingest<'a> {
         };
         if let Some(reason) = &entry.refused {
             self.refuse(&job, reason)?;
-            return Ok(Taken::Yes);
+            return Ok(Handled::Settled);
         }
         if path.file_name().is_some_and(|name| name == Preset::FILE) {
             self.shared.queue().remember(path, entry.stamp)?;
-            return Ok(Taken::Yes);
+            return Ok(Handled::Settled);
         }
         if is_open_for_writing(path) {
             tracing::debug!("{}: not yet: it is still being written", shown(path));
-            return Ok(Taken::Later);
+            return Ok(Handled::Later);
         }
         let is_stopped = || self.shared.is_stopped();
         match inspect(path, &self.shared.config.limits, is_stopped) {
             Ok(Inspection::Video(content)) => job.content = content,
-            Ok(Inspection::Stopped) => return Ok(Taken::Later),
-            Ok(Inspection::Unreadable(why)) => return Ok(Taken::WhenChanged(why)),
-            Err(error) => return Ok(Taken::WhenChanged(format!("nobody can look at it: {error}"))),
+            Ok(Inspection::Stopped) => return Ok(Handled::Later),
+            Ok(Inspection::Unreadable(why)) => return Ok(Handled::WhenChanged(why)),
+            Err(error) => return Ok(Handled::WhenChanged(format!("nobody can look at it: {error}"))),
             Ok(Inspection::Crashed(why)) => {
                 self.refuse(&job, &why)?;
-                return Ok(Taken::Yes);
+                return Ok(Handled::Settled);
             }
             Ok(Inspection::Refused(why)) => {
                 let is_video = path.extension().is_some_and(|e| VIDEOS.contains(&&*e.to_string_lossy().to_lowercase()));
@@ -242,17 +242,17 @@ impl<'a> Ingest<'a> {
                     self.shared.queue().remember(path, entry.stamp)?;
                     tracing::info!("{}: not taken: {}", shown(path), printable(&why));
                 }
-                return Ok(Taken::Yes);
+                return Ok(Handled::Settled);
             }
         }
         if std::fs::metadata(path).map(|m| Stamp::of(&m)).ok() != Some(entry.stamp) {
-            return Ok(Taken::Later);
+            return Ok(Handled::Later);
         }
         match self.shared.queue().add(&job, now())? {
             Some(id) => tracing::info!("{}: queued as job {id}", shown(path)),
             None => tracing::info!("{}: not taken: the same video was processed before", shown(path)),
         }
-        Ok(Taken::Yes)
+        Ok(Handled::Settled)
     }
 
     /// Lists a file as failed, with the reason.

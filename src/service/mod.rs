@@ -155,7 +155,7 @@ impl Shared<'_> {
 
     /// Jobs that a runner has in hand. Whoever changes the queue by it holds the queue before, so that no runner lets go of
     /// one in between ([`Shared::let_go`]).
-    fn live(&self) -> HashSet<i64> {
+    fn in_hand(&self) -> HashSet<i64> {
         locked(&self.controls).keys().copied().collect()
     }
 
@@ -208,8 +208,8 @@ impl Shared<'_> {
             let version = self.version();
             let resumed = {
                 let mut queue = self.queue();
-                let live = self.live();
-                queue.resume_due(|id| live.contains(&id), now())?
+                let in_hand = self.in_hand();
+                queue.resume_due(|id| in_hand.contains(&id), now())?
             };
             resumed.iter().for_each(|id| tracing::info!("job {id}: the pause is over"));
             let before = std::mem::replace(&mut places, self.places());
@@ -240,8 +240,8 @@ impl Shared<'_> {
     /// Removes what jobs that are at their end leave in the state folder.
     fn clean(&self) -> Result<(), QueueError> {
         let mut queue = self.queue();
-        let live = self.live();
-        checkpoints::clean(&self.config.state, &mut queue, |id| live.contains(&id))
+        let in_hand = self.in_hand();
+        checkpoints::clean(&self.config.state, &mut queue, |id| in_hand.contains(&id))
     }
 
     /// Without the queue there is no use in going on: one part that fails ends all, and what is at work is begun again.

@@ -32,25 +32,25 @@ pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceE
         if shared.is_stopped() || shared.is_draining.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let (claim, next, flow) = {
+        let (claim, next, mode) = {
             let mut queue = shared.queue();
             let claim = queue.claim(shared.places(), now())?;
             if let Some(claim) = &claim {
                 locked(&shared.controls).insert(claim.id, Control::Go);
             }
-            (claim, queue.next_ready()?, queue.flow(now())?)
+            (claim, queue.next_ready()?, queue.mode(now())?)
         };
         match (claim, next) {
             (Some(claim), _) => {
                 shared.reschedule()?;
-                let result = one(shared, executor, &claim);
+                let result = run_claim(shared, executor, &claim);
                 shared.let_go(claim.id)?;
                 result?;
                 shared.clean()?;
                 shared.reschedule()?;
             }
             (None, None) if is_complete => return Ok(()),
-            (None, Some(_)) if is_complete && flow != QueueMode::Go => {
+            (None, Some(_)) if is_complete && mode != QueueMode::Go => {
                 tracing::warn!("everything is paused, so nothing is begun; `meshreel resume --all` lets it go on");
                 return Ok(());
             }
@@ -64,7 +64,8 @@ pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceE
     }
 }
 
-fn one(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<(), ServiceError> {
+/// Works on one claimed job: checks its source and the room there is, has the executor do it, and writes down what became of it.
+fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<(), ServiceError> {
     match std::fs::metadata(&claim.spec.source) {
         Ok(metadata) if Stamp::of(&metadata) != claim.stamp => {
             // Ingest sees the change too, and queues the file again when it is at rest.

@@ -72,7 +72,7 @@ pub struct Snapshot {
     /// Watched folders, and whether they can be read.
     pub folders: Vec<(String, bool)>,
     /// Whether the queue is worked through.
-    pub flow: QueueMode,
+    pub mode: QueueMode,
     /// The engine ends after what is at work.
     pub is_draining: bool,
     /// Whether it is within the hours of work.
@@ -322,7 +322,7 @@ pub(super) fn take(
 ) -> Result<Snapshot, QueueError> {
     let live = executor.live();
     let version = shared.version();
-    let (flow, counts, jobs, detail, result) = {
+    let (mode, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
         let counts = queue.counts()?;
         let jobs = match wanted.jobs_seen == Some(version) {
@@ -338,7 +338,7 @@ pub(super) fn take(
         };
         let pictured = wanted.preview.map_or(Ok(None), |(id, _)| queue.row(id))?;
         let result = pictured.filter(|row| row.state == JobState::Done);
-        (queue.flow(now())?, counts, jobs, detail, result)
+        (queue.mode(now())?, counts, jobs, detail, result)
     };
     let album = locked(&shared.recent).album.clone();
     let preview = wanted.preview.and_then(|(job, known)| picture(live, &album, job, known, result));
@@ -361,7 +361,7 @@ pub(super) fn take(
         since: shared.since,
         pid: std::process::id(),
         folders: locked(&shared.folders).clone(),
-        flow,
+        mode,
         is_draining: shared.is_draining.load(std::sync::atomic::Ordering::SeqCst),
         is_open: shared.places() > 0,
         counts,

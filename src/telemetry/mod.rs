@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 pub enum Stage {
     /// Compressed packets to a picture, in both passes.
     Decode,
-    /// One run of the person detector.
+    /// One query to the person detector or the region detector.
     Detect,
     /// One run of a landmark network.
     Landmarks,
-    /// The whole-clip solve for one person: identity, left and right, body fit; recorded per frame of the person.
+    /// Fitting the body of one person, shared out over their frames.
     Fit,
-    /// From a frame's request to the moment the render thread starts on it ("render-lock wait").
+    /// From a frame's request until the render thread begins it ("render-lock wait", as the service that meshreel replaces called it).
     RenderWait,
     /// Drawing and reading back all people of a frame.
     Render,

@@ -8,7 +8,7 @@ use super::detect::Candidates;
 use super::detections::DetectedPersons;
 use super::refine::is_heavy_due;
 use super::similarity::{is_small, pose_distance, size_difference};
-use super::track_state::TrackState;
+use super::track_state::TrackletState;
 use super::tracker::Tracker;
 use crate::pose::{Landmarks, Observation, RotatedRegion};
 
@@ -141,7 +141,7 @@ impl Tracker {
                 None => {
                     let tracklet = self.next_tracklet;
                     self.next_tracklet += 1;
-                    self.states.push(TrackState::new(tracklet, frame, observation.clone(), self.display));
+                    self.states.push(TrackletState::new(tracklet, frame, observation.clone(), self.display));
                     (tracklet, DVec2::ZERO)
                 }
             };

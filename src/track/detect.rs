@@ -14,7 +14,7 @@
 use super::detections::{CERTAIN_SCORE, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
 use super::similarity::{is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
-use super::track_state::TrackState;
+use super::track_state::TrackletState;
 use super::tracker::Tracker;
 use crate::pose::{
     Answer, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Tile, Window, overlap,
@@ -98,7 +98,7 @@ pub struct Search<'t> {
 impl<'t> Search<'t> {
     pub(super) fn new(tracker: &'t Tracker, frame: u64, orientations: Orientations, tiles: Vec<Tile>) -> Self {
         let predicted: Vec<RotatedRegion> = tracker.states.iter().map(|state| state.predict(frame)).collect();
-        let guesses = |(state, &at): (&TrackState, &RotatedRegion)| state.guesses(at, tracker.fps, tracker.display);
+        let guesses = |(state, &at): (&TrackletState, &RotatedRegion)| state.guesses(at, tracker.fps, tracker.display);
         let guesses = tracker.states.iter().zip(&predicted).map(guesses).collect();
         Self {
             tracker,
@@ -204,7 +204,7 @@ impl<'t> Search<'t> {
     /// For each of those tracked in which other orientations to look for them.
     fn other_orientations(&self, found: &[Option<Candidate>]) -> Vec<Vec<RotatedRegion>> {
         let people = self.tracker.states.iter().zip(&self.predicted).zip(found);
-        let guesses = |((state, at), found): ((&TrackState, &RotatedRegion), &Option<Candidate>)| {
+        let guesses = |((state, at), found): ((&TrackletState, &RotatedRegion), &Option<Candidate>)| {
             state.other_orientations(at, found.as_ref().map(|c| &c.observation), self.tracker.display)
         };
         people.map(guesses).collect()
@@ -213,13 +213,13 @@ impl<'t> Search<'t> {
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
     /// they do not stand upright, the region detector brings the body back.
     fn windows(&self, found: &[Option<Candidate>]) -> Vec<Window> {
-        let is_clear = |state: &TrackState, Candidate { observation, .. }: &Candidate| {
+        let is_clear = |state: &TrackletState, Candidate { observation, .. }: &Candidate| {
             self.detections.has_clearly(&observation.landmarks, state.was_detected)
         };
         let doubtful = self.tracker.states.iter().zip(&self.predicted).zip(found).filter(|((state, _), found)| {
             state.is_worth_finding(self.tracker.display) && !found.as_ref().is_some_and(|c| is_clear(state, c))
         });
-        let window = |((state, predicted), _): ((&TrackState, &RotatedRegion), _)| {
+        let window = |((state, predicted), _): ((&TrackletState, &RotatedRegion), _)| {
             let center = state.region().center.midpoint(predicted.center);
             let side = WINDOW * state.region().side;
             Window { x: center.x - side / 2.0, y: center.y - side / 2.0, side }

@@ -35,7 +35,7 @@ const VISIBILITY_GAIN: f32 = 0.25;
 
 /// A person whom the tracker follows.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct TrackState {
+pub(super) struct TrackletState {
     /// Number of their tracklet.
     pub tracklet: u32,
     /// Index of the keyframe on which they were last observed.
@@ -62,7 +62,7 @@ pub(super) struct TrackState {
     pub was_detected: bool,
 }
 
-impl TrackState {
+impl TrackletState {
     /// Somebody who is observed for the first time.
     pub fn new(tracklet: u32, frame: u64, observation: Observation, display: [u32; 2]) -> Self {
         Self {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::detect::Search;
 use super::similarity::is_small;
 use super::tiles::{Orientations, TileSchedule};
-use super::track_state::TrackState;
+use super::track_state::TrackletState;
 use super::{Keyframe, camera::Trajectory};
 use crate::geometry::quarter_turns;
 use crate::models::Network;
@@ -45,7 +45,7 @@ pub struct Tracker {
     /// Whether the heavy network is asked about some as well.
     pub(super) uses_heavy: bool,
     /// The people who are followed.
-    pub(super) states: Vec<TrackState>,
+    pub(super) states: Vec<TrackletState>,
     /// Number of the next tracklet.
     pub(super) next_tracklet: u32,
     /// Index of the last keyframe.
@@ -89,7 +89,7 @@ impl Tracker {
     /// heels.
     pub fn next_keyframe(&self) -> u64 {
         let Some(last) = self.last_keyframe.filter(|_| !self.starts_over) else { return 0 };
-        let is_any = |is: &dyn Fn(&TrackState) -> bool| self.states.iter().any(is);
+        let is_any = |is: &dyn Fn(&TrackletState) -> bool| self.states.iter().any(is);
         let is_turning = is_any(&|state| state.is_turning(self.fps, self.display));
         // Among small people those who seem to turn are mistakes more often than not, and each keyframe is dear.
         let closer = if is_turning && !is_any(&|state| is_small(&state.region(), self.display)) {
@@ -103,7 +103,7 @@ impl Tracker {
     }
 
     /// Whether somebody worth finding was not observed on the last keyframe.
-    fn is_lost(&self, state: &TrackState, last: u64) -> bool {
+    fn is_lost(&self, state: &TrackletState, last: u64) -> bool {
         state.frame != last && state.is_worth_finding(self.display)
     }
 
@@ -125,12 +125,12 @@ impl Tracker {
             self.last_detection = frame;
             return TileSchedule::first(self.display);
         };
-        let is_needed = |state: &TrackState| self.is_lost(state, last) || is_small(&state.region(), self.display);
+        let is_needed = |state: &TrackletState| self.is_lost(state, last) || is_small(&state.region(), self.display);
         if !self.states.iter().any(is_needed) && frame - self.last_detection < self.interval() {
             return Vec::new();
         }
         self.last_detection = frame;
-        let is_well = |state: &TrackState| state.is_proven && state.was_detected && !self.is_lost(state, last);
+        let is_well = |state: &TrackletState| state.is_proven && state.was_detected && !self.is_lost(state, last);
         let is_calm = !self.states.is_empty() && self.states.iter().all(is_well);
         let detected = self.states.iter().filter(|state| state.was_detected);
         let bounds: Vec<_> = detected.map(|s| s.observation.landmarks.visible_bounds(self.display)).collect();
@@ -152,7 +152,7 @@ impl Tracker {
     }
 
     /// The state of a tracklet.
-    pub(super) fn state_mut(&mut self, tracklet: u32) -> Option<&mut TrackState> {
+    pub(super) fn state_mut(&mut self, tracklet: u32) -> Option<&mut TrackletState> {
         self.states.iter_mut().find(|state| state.tracklet == tracklet)
     }
 

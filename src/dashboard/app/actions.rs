@@ -290,15 +290,15 @@ impl App {
             Action::MoveDown => requests.extend(ids.iter().rev().map(|&id| one(Order::Move(Place::Down), vec![id]))),
             Action::Retry => requests.push(one(Order::Retry, ids)),
             Action::PauseAll => {
-                let flow = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.flow);
-                let next = if flow == QueueMode::Go { QueueMode::Pause { until: None } } else { QueueMode::Go };
+                let mode = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.mode);
+                let next = if mode == QueueMode::Go { QueueMode::Pause { until: None } } else { QueueMode::Go };
                 requests.push(Request::Mode(next));
-                undo.push(Request::Mode(flow));
+                undo.push(Request::Mode(mode));
             }
             Action::Drain => {
-                let flow = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.flow);
-                requests.push(Request::Mode(if flow == QueueMode::Drain { QueueMode::Go } else { QueueMode::Drain }));
-                undo.push(Request::Mode(flow));
+                let mode = self.snapshot.as_ref().map_or(QueueMode::Go, |snapshot| snapshot.mode);
+                requests.push(Request::Mode(if mode == QueueMode::Drain { QueueMode::Go } else { QueueMode::Drain }));
+                undo.push(Request::Mode(mode));
             }
             Action::Undo => {
                 requests = std::mem::take(&mut self.undo);

@@ -54,7 +54,7 @@ fn state_line(app: &App) -> Line<'static> {
         return Line::from(spans);
     };
     let at_work = snapshot.at_work.iter().filter(|job| job.fps > 0.0).count();
-    spans.push(match snapshot.flow {
+    spans.push(match snapshot.mode {
         QueueMode::Pause { until: None } => loud("PAUSED".into(), theme.warning()),
         QueueMode::Pause { until: Some(until) } => {
             loud(format!("PAUSED until {}", clock::local(until)), theme.warning())

@@ -52,7 +52,7 @@ pub fn idle() -> Snapshot {
         since: NOW - 3_600_000,
         pid: 7,
         folders: vec![("/in".into(), true)],
-        flow: QueueMode::Go,
+        mode: QueueMode::Go,
         is_draining: false,
         is_open: true,
         counts: JobState::ALL.into_iter().map(|state| (state, 0)).collect(),
@@ -177,7 +177,7 @@ fn press(app: &mut App, keys: &str) {
 #[test]
 fn main_situations_at_five_sizes() {
     let mut paused = busy();
-    paused.flow = QueueMode::Pause { until: None };
+    paused.mode = QueueMode::Pause { until: None };
     paused.at_work.clear();
     paused.folders[0].1 = false;
     for (name, snapshot) in [("empty", idle()), ("busy", busy()), ("paused", paused)] {

@@ -15,7 +15,7 @@ use crate::track::Track;
 ///
 /// # Errors
 /// [`JobError::Stopped`] when the job is to stop, [`JobError::Internal`] when a thread cannot be started or panics.
-pub fn solve(
+pub fn fit(
     job: &Job,
     body: &Body,
     camera: &Camera,
