@@ -291,7 +291,7 @@ fn what_is_killed_at_any_moment_goes_on_and_leaves_nothing_behind() {
         said += &service.said;
     }
     assert!(
-        kills >= 8 && said.contains("frames were watched before") && said.contains("frames were drawn before"),
+        kills >= 8 && said.contains("frames were observed before") && said.contains("frames were drawn before"),
         "{said}"
     );
     let (code, said) = place.once();

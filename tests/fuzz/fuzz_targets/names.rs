@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use meshreel::pipeline::OutputPaths;
+use meshreel::job::OutputNames;
 use meshreel::text::printable;
 
 fuzz_target!(|name: &[u8]| {
@@ -14,10 +14,10 @@ fuzz_target!(|name: &[u8]| {
         return;
     }
     let (source, folder) = (Path::new("/in").join(OsStr::from_bytes(name)), Path::new("/out"));
-    let first = OutputPaths::free(&source, folder, "mp4", |_| false);
-    let second = OutputPaths::free(&source, folder, "mp4", |paths| *paths == first);
+    let first = OutputNames::free(&source, folder, "mp4", |_| false);
+    let second = OutputNames::free(&source, folder, "mp4", |paths| *paths == first);
     assert_ne!(first, second);
-    for path in [&first.video, &first.motion, &first.report, &second.video, &second.motion, &second.report] {
+    for path in first.all().into_iter().chain(second.all()) {
         assert_eq!(path.parent(), Some(folder));
         assert!(path.file_name().is_some_and(|name| name.len() <= 255));
         assert!(!printable(&path.to_string_lossy()).chars().any(char::is_control));
