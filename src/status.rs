@@ -39,7 +39,7 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
     let mut counts = Vec::new();
     // No queue yet: no jobs. Looking does not make one.
     if queue::file(&config.state).exists() {
-        let mut queue = Queue::open(&config.state)?;
+        let mut queue = Queue::open_to_look(&config.state)?;
         rows = queue.rows(limit)?;
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.mode(now())? {
@@ -66,7 +66,7 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
 pub fn log(config: &Config, job: Option<i64>, limit: usize, is_json: bool) -> Result<(), StatusError> {
     let mut lines = Vec::new();
     if queue::file(&config.state).exists() {
-        let mut queue = Queue::open(&config.state)?;
+        let mut queue = Queue::open_to_look(&config.state)?;
         lines = queue.log(job, limit)?;
         if let Some(id) = job
             && lines.is_empty()

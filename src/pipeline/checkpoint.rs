@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 use crate::media::Packet;
 
 /// Version of what is in the file, what the tracker remembers included; a file of another version is replaced.
-const FORMAT: u32 = 9;
+const FORMAT: u32 = 10;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL, is_fitted INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE fitted (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
-    CREATE TABLE observed (frames INTEGER PRIMARY KEY, segment BLOB NOT NULL) STRICT;
+    CREATE TABLE observed (number INTEGER PRIMARY KEY, frames INTEGER NOT NULL, segment BLOB NOT NULL) STRICT;
     CREATE TABLE drawn (frames INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE packets (
         number INTEGER PRIMARY KEY,
@@ -135,7 +135,7 @@ impl Checkpoint {
     /// The segments of the observing pass so far, in order.
     pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, CheckpointError> {
         let read = || {
-            let mut all = self.db.prepare("SELECT segment FROM observed ORDER BY frames")?;
+            let mut all = self.db.prepare("SELECT segment FROM observed ORDER BY number")?;
             let segments = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
             segments.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect()
         };
@@ -146,7 +146,7 @@ impl Checkpoint {
     pub fn add_observed<T: Serialize>(&self, frames: u64, segment: &T) -> Result<(), CheckpointError> {
         let write = || {
             let bytes = postcard::to_allocvec(segment)?;
-            self.db.execute("INSERT OR REPLACE INTO observed VALUES (?1, ?2)", params![frames as i64, bytes])?;
+            self.db.execute("INSERT INTO observed (frames, segment) VALUES (?1, ?2)", params![frames as i64, bytes])?;
             Ok(())
         };
         at(&self.path, write())
@@ -289,6 +289,16 @@ mod tests {
         assert!(Checkpoint::open(&path, "b").is_err());
         drop(other);
         assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>().unwrap(), [1]);
+    }
+
+    #[test]
+    fn a_segment_that_ends_where_another_does_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::open(&folder.path().join("1.checkpoint"), "a").unwrap();
+        checkpoint.add_observed(121, &1u8).unwrap();
+        // The end of a clip whose last frame was a keyframe has no frames of its own.
+        checkpoint.add_observed(121, &2u8).unwrap();
+        assert_eq!(checkpoint.observed::<u8>().unwrap(), [1, 2]);
     }
 
     #[test]

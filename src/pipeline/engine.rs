@@ -200,7 +200,11 @@ impl Pipeline {
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let fitted = match checkpoint.fitted()? {
-            Some(pieces) => joined(pieces),
+            Some(pieces) => {
+                // As large as all of the fitted people.
+                drop(sightings);
+                joined(pieces)
+            }
             None => {
                 let tracks = link_people(job, info, sightings, &corrupt)?;
                 let fitted = fit(job, &self.body, &camera, &times, tracks, options)?;
@@ -210,6 +214,11 @@ impl Pipeline {
         };
         let people = FittedPeople::new(&self.body, &self.mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
+        if frames == 0 {
+            // A frame was decoded when the file was opened, so the checkpoint lacks some.
+            checkpoint.forget()?;
+            return Err(JobError::Changed);
+        }
         let source = job.source().to_string_lossy();
         let mut header = header(&source, info, &self.body, &people, &times);
         let counts = std::thread::scope(|scope| {

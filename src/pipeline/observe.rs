@@ -21,7 +21,7 @@ use super::answer::{Asker, Reply, Request};
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
 use super::engine::every_frame;
-use super::pool::DetectionPool;
+use super::pool::{DetectionPool, WorkerLost};
 use super::{Job, JobError, check_length, join, spawn};
 use crate::config::Limits;
 use crate::geometry::Geometry;
@@ -325,7 +325,8 @@ impl Observing<'_> {
         while let Ok(reply) = self.replies.recv() {
             self.collect(reply?);
         }
-        Ok(())
+        // A worker that panicked has let go of its sender without a reply.
+        if self.in_flight.is_empty() { Ok(()) } else { Err(WorkerLost.into()) }
     }
 
     fn collect(&mut self, reply: Reply) {

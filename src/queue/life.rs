@@ -45,7 +45,17 @@ impl Queue {
                     [id],
                     claim_from,
                 );
-                let Some(claim) = next.optional()? else { continue };
+                let claim = match next.optional() {
+                    Ok(Some(claim)) => claim,
+                    Ok(None) => continue,
+                    Err(rusqlite::Error::FromSqlConversionFailure(_, _, why)) => {
+                        // Of an earlier version, whose settings this one does not take: no reason to stop all others.
+                        let reason = format!("its settings cannot be read: {why}; drop the video again");
+                        end(t, id, JobState::Failed, Some(&reason), None, now)?;
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 t.execute(
                     "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
                     params![claim.id, now, claim.attempts],

@@ -132,11 +132,16 @@ fn name_by_folder_and_stem(t: &Transaction<'_>) -> Sql<()> {
     )
 }
 
-/// Settings of the connection, and the steps of the schema that are missing. Gives the version found after that.
-pub(super) fn prepare(db: &mut Connection) -> Sql<usize> {
+/// Settings of the connection.
+pub(super) fn connect(db: &Connection) -> Sql<()> {
     db.busy_timeout(std::time::Duration::from_secs(10))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
-    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Settings of the connection, and the steps of the schema that are missing. Gives the version found after that.
+pub(super) fn prepare(db: &mut Connection) -> Sql<usize> {
+    connect(db)?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? as usize;
     for step in MIGRATIONS.iter().skip(version) {
@@ -181,7 +186,11 @@ mod tests {
         transaction.commit().unwrap();
         drop(db);
 
+        // Who only looks changes nothing: an engine of that version may be at work.
+        let error = Queue::open_to_look(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("earlier meshreel"), "{error}");
         let claim = Queue::open(folder.path()).unwrap().claim(1, 1).unwrap().unwrap();
+        assert!(Queue::open_to_look(folder.path()).is_ok());
         assert_eq!(claim.spec.settings, JobSettings::default());
         assert_eq!(claim.spec.outputs.video(), Path::new("/out/a.b.mkv"));
         assert_eq!(claim.spec.outputs.motion(), Path::new("/out/a.b.motion.jsonl"));
@@ -189,5 +198,13 @@ mod tests {
         let db = Connection::open(file(folder.path())).unwrap();
         let text: String = db.query_row("SELECT settings FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(text, today);
+        // What this version does not take fails alone.
+        let sql = "UPDATE jobs SET state = 'queued', settings = json_set(settings, '$.encode.container', 'mpg')";
+        db.execute(sql, []).unwrap();
+        drop(db);
+        let mut queue = Queue::open(folder.path()).unwrap();
+        assert_eq!(queue.claim(1, 1).unwrap(), None);
+        let row = queue.row(1).unwrap().unwrap();
+        assert!(row.error.is_some_and(|error| error.contains("container is \"mpg\"")));
     }
 }

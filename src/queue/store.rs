@@ -21,6 +21,15 @@ pub enum QueueError {
         /// What is wrong.
         source: rusqlite::Error,
     },
+    /// From an earlier meshreel, whose engine may be at work.
+    #[error(
+        "the queue {} was written by an earlier meshreel; end its engine if it runs (`meshreel stop` of that version), and start this one: that brings it up to date",
+        path.display()
+    )]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+    },
     /// From a later meshreel.
     #[error("the queue {} was written by a later meshreel (schema {found}, this one knows {known}); use that one", path.display())]
     TooNew {
@@ -54,6 +63,27 @@ impl Queue {
         match version > schema::VERSION {
             true => Err(QueueError::TooNew { path, found: version, known: schema::VERSION }),
             false => Ok(Self { path, db }),
+        }
+    }
+
+    /// Opens the queue of a state folder for who only looks: nothing is made or brought up to date, since an engine of an earlier
+    /// version may be at work with it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is another version's.
+    pub fn open_to_look(state: &Path) -> Result<Self, QueueError> {
+        let path = super::file(state);
+        let open = || {
+            let db = Connection::open(&path)?;
+            schema::connect(&db)?;
+            let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            Ok((db, version as usize))
+        };
+        let (db, version) = open().map_err(|source| QueueError::Database { path: path.clone(), source })?;
+        match version {
+            _ if version > schema::VERSION => Err(QueueError::TooNew { path, found: version, known: schema::VERSION }),
+            _ if version < schema::VERSION => Err(QueueError::TooOld { path }),
+            _ => Ok(Self { path, db }),
         }
     }
 

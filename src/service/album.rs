@@ -42,7 +42,14 @@ impl Album {
         }
         let shared = self.0.clone();
         let work = move || {
-            let picture = make();
+            // A defect that one video brings to light is no reason to make no picture any more.
+            let picture = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)).unwrap_or_else(|_| {
+                Err(MediaError::Undecodable {
+                    path: PathBuf::new(),
+                    what: "it".into(),
+                    reason: "a defect of meshreel".into(),
+                })
+            });
             if let Err(error) = &picture {
                 tracing::debug!("no picture of the result of job {}: {error}", result.0);
             }

@@ -224,7 +224,7 @@ impl<'a> Ingest<'a> {
             tracing::debug!("{}: not yet: it is still being written", shown(path));
             return Ok(Handled::Later);
         }
-        let is_stopped = || self.shared.is_stopped();
+        let is_stopped = || self.is_over();
         match inspect(path, &self.shared.config.limits, is_stopped) {
             Ok(Inspection::Video(content)) => job.content = content,
             Ok(Inspection::Stopped) => return Ok(Handled::Later),

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -72,26 +72,36 @@ pub fn inspect(path: &Path, limits: &Limits, is_stopped: impl Fn() -> bool) -> i
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        // Ctrl-C is for the service, which ends this itself.
+        .process_group(0)
         .spawn()?;
-    let found = ask(&mut child, path, limits, is_stopped);
+    let found = ask(&mut child, path, limits, &is_stopped);
     // One that has ended already cannot be ended.
     let _ = child.kill();
     let status = child.wait()?;
-    match (found, status.signal()) {
-        (Ok(Some(found)), _) => Ok(found),
-        (_, Some(signal)) if CRASHES.contains(&signal) => Ok(Inspection::Crashed(format!(
-            "looking at it brought a process of meshreel down (signal {signal}); it is set aside. Please report it, with the \
-             video if you can share it"
-        ))),
-        // Ended from outside, for want of memory perhaps: that may pass.
-        (_, Some(signal)) => {
-            Ok(Inspection::Unreadable(format!("the process that looked at it was ended (signal {signal})")))
-        }
-        (Ok(None), None) => Err(io::Error::other(format!("the process that looks at files failed ({status})"))),
-        (Err(error), None) => Err(error),
+    let crashed = |how: String| {
+        Ok(Inspection::Crashed(format!(
+            "looking at it brought a process of meshreel down ({how}); it is set aside. Please report it, with the video if you can share it"
+        )))
+    };
+    match found {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) if is_stopped() => Ok(Inspection::Stopped),
+        Ok(None) => match (status.signal(), status.code()) {
+            (Some(signal), _) if CRASHES.contains(&signal) => crashed(format!("signal {signal}")),
+            // Ended from outside, for want of memory perhaps: that may pass.
+            (Some(signal), _) => {
+                Ok(Inspection::Unreadable(format!("the process that looked at it was ended (signal {signal})")))
+            }
+            (None, Some(PANICKED)) => crashed("it panicked".into()),
+            (None, _) => Err(io::Error::other(format!("the process that looks at files failed ({status})"))),
+        },
+        Err(error) => Err(error),
     }
 }
 
+/// Exit code of a process that panicked.
+const PANICKED: i32 = 101;
 /// Signals of a process that made a mistake.
 const CRASHES: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
 
@@ -100,11 +110,12 @@ fn ask(
     child: &mut Child,
     path: &Path,
     limits: &Limits,
-    is_stopped: impl Fn() -> bool,
+    is_stopped: &impl Fn() -> bool,
 ) -> io::Result<Option<Inspection>> {
     let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else { return Ok(None) };
     let question = Question { path: path.as_os_str().as_encoded_bytes().to_vec(), limits: *limits };
-    serde_json::to_writer(&mut to, &question)?;
+    // One that has ended already says so by its exit.
+    drop(serde_json::to_writer(&mut to, &question));
     drop(to);
     let (sender, answers) = flume::unbounded();
     let reading = thread::spawn("inspect", move || {
@@ -127,8 +138,9 @@ fn ask(
             Err(RecvTimeoutError::Disconnected) => break Ok(None),
             Err(RecvTimeoutError::Timeout) if is_stopped() => break Ok(Some(Inspection::Stopped)),
             Err(RecvTimeoutError::Timeout) if !is_video && begun.elapsed() > PATIENCE => {
+                // The disk may be slow just now: it is looked at again.
                 let why = format!("what is in it could not be found out in {} s", PATIENCE.as_secs());
-                break Ok(Some(Inspection::Refused(why)));
+                break Ok(Some(Inspection::Unreadable(why)));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
