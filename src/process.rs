@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
 use crate::job::{Event, JobContext, JobSpec, OutputNames};
-use crate::pipeline::{StartError, remove_leftovers};
+use crate::pipeline::StartError;
 use crate::progress::FileProgress;
 use crate::telemetry::Timings;
 use crate::terminal::tell;
@@ -38,7 +38,6 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
     let mut known = HashSet::new();
     let is_new = |clip: &&PathBuf| known.insert(clip.canonicalize().unwrap_or_else(|_| clip.to_path_buf()));
     let clips: Vec<PathBuf> = arguments.clips.iter().filter(is_new).cloned().collect();
-    remove_leftovers(&arguments.output);
     let settings = config.job_settings();
     let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
     let mut failed = Vec::new();

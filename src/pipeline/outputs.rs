@@ -11,27 +11,14 @@ use tempfile::{NamedTempFile, TempPath};
 use super::JobError;
 use crate::job::OutputNames;
 
-/// What the names of results begin with that are not complete, on this machine: other machines may write into the same folder.
-fn prefix() -> String {
-    let name = rustix::system::uname();
-    let is_plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    format!(".meshreel-{}-", name.nodename().to_string_lossy().chars().map(is_plain).collect::<String>())
-}
+/// Begins the names of results that are not complete.
+const PREFIX: &str = ".meshreel-";
 
-/// Removes what processes that were killed left half-written in a folder. To be called before this process writes there.
-pub fn remove_leftovers(folder: &Path) {
-    let prefix = prefix();
-    let is_left = |name: &str| {
-        let number = name.strip_prefix(&prefix)?.split('-').next()?.parse().ok()?;
-        // Numbers of processes are given again: this one has not written anything.
-        let is_alive = number != std::process::id() as i32
-            && rustix::process::Pid::from_raw(number)
-                .is_some_and(|process| rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH));
-        Some(!is_alive)
-    };
+/// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
+pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_left = entry.file_name().to_str().and_then(is_left).unwrap_or(false);
-        if is_left && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) && !is_writing(&entry.path()) {
             // What cannot be removed now is no reason to stop; the next start tries again.
             drop(std::fs::remove_file(entry.path()));
         }
@@ -156,11 +143,7 @@ fn put(file: TempPath, name: &Path, replaces: bool) -> Result<(), JobError> {
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     // As a file made by any other program: the umask decides.
     let permissions = Permissions::from_mode(0o666);
-    let made = tempfile::Builder::new()
-        .prefix(&format!("{}{}-", prefix(), std::process::id()))
-        .suffix(ending)
-        .permissions(permissions)
-        .tempfile_in(folder);
+    let made = tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder);
     // Of the system's reason alone: the name that the file would have had for a while means nothing to the user.
     made.map_err(|error| {
         let inner =
@@ -173,24 +156,6 @@ fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
 mod tests {
     use super::*;
     use crate::job::whole;
-
-    #[test]
-    fn what_a_killed_process_left_is_removed_and_what_others_write_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let dead = child.id();
-        child.wait().unwrap();
-        let here = |process: u32| format!("{}{process}-abc.mp4", prefix());
-        let others =
-            [here(std::os::unix::process::parent_id()), ".meshreel-elsewhere-1-abc.mp4".into(), "clip.mp4".into()];
-        for name in others.iter().chain(&[here(dead), here(std::process::id())]) {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        remove_leftovers(folder.path());
-        let mut others = others.to_vec();
-        others.sort();
-        assert_eq!(names(folder.path()), others);
-    }
 
     #[test]
     fn nothing_is_left_of_what_was_not_published() {

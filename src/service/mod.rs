@@ -45,6 +45,7 @@ use crate::queue::{Queue, QueueError};
 use crate::status;
 use crate::text::printable;
 use crate::thread::spawn_scoped;
+use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
@@ -317,7 +318,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
         );
     }
     for folder in queue.recover(&blamed, |id| frames_written_down(&checkpoints::path(state, id)), now())? {
-        remove_leftovers(&folder);
+        remove_leftovers(&folder, is_open_for_writing);
     }
     checkpoints::prepare(state).map_err(state_error)?;
     checkpoints::clean(state, &mut queue, |_| false)?;
