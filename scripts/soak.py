@@ -211,7 +211,11 @@ class Soak:
             time.sleep(1)
         else:
             self.wrong("it is not done after %d s" % patience)
-        self.meshreel("stop")
+        # One that is just starting does not hear it yet.
+        begun = time.monotonic()
+        while self.engine.poll() is None and time.monotonic() - begun < 60:
+            self.meshreel("stop")
+            time.sleep(0.2)
         self.engine.wait(timeout=60)
 
     # Checks
