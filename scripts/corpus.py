@@ -1223,7 +1223,7 @@ case("stamps/subtitles-back", "subtitles-back.mkv", changed(WITH_WORDS, restamp(
      *SOUND, streams("audio aac", "subtitle (mov_text|subrip)"))
 case("stamps/subtitles-equal", "subtitles-equal.mkv", changed(WITH_WORDS, restamp(3, 2, -200)), "mov",
      *SOUND, streams("audio aac", "subtitle (mov_text|subrip)"))
-case("stamps/pcm-avi", "pcm-avi.avi", ff("-i few.mov -c:v copy -c:a pcm_s16le"), "mov", *SOUND)
+case("stamps/pcm-avi", "pcm-avi.avi", ff("-i few.mov -c:v copy -c:a pcm_s16le"), "mov avi", *SOUND)
 PART = "-i ten.mov -c:v copy -c:a {encoder}"
 for codec, encoder, runs in [("ac3", "ac3", "mp4 mkv"), ("aac", "aac", "mp4"), ("mp2", "mp2", "mkv")]:
     case(f"stamps/joined-{codec}", f"joined-{codec}.ts",

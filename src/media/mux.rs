@@ -11,8 +11,8 @@ use ffmpeg_next as ffmpeg;
 
 use super::av::{Options, check, file_url};
 use super::container::{container, is_quicktime};
+use super::description::Description;
 use super::encode::{EncodeSettings, Encoder, MICROSECONDS, Packet};
-use super::kept::Description;
 use super::side_streams::{LeftOut, SideStreams};
 use super::{ClockJump, MediaError, VideoInfo, version};
 
@@ -169,9 +169,7 @@ impl Muxer {
         let duration = if self.frames == 0 { 0.0 } else { self.seconds(self.end) - self.seconds(self.start) };
         let start = if self.frames == 0 { 0.0 } else { self.seconds(self.start) };
         let mut described = self.side.described();
-        for span in described.streams.iter_mut().filter_map(|stream| stream.span.as_mut()) {
-            *span = span.map(|time| time - start);
-        }
+        described.count_from(start);
         let Self { path, output, frames, mut warnings, .. } = self;
         warnings.extend(changes);
         drop(output);

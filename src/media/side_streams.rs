@@ -14,8 +14,8 @@ use ffmpeg_next as ffmpeg;
 
 use super::admit::{add_stream, is_without_stamps, name};
 use super::av::{check, check_reads, copy_metadata, open_input, tag};
+use super::description::Description;
 use super::encode::{MICROSECONDS, copy_stream_description};
-use super::kept::Description;
 use super::packet_clock::{PacketClock, in_seconds};
 use super::stamps::ClockJump;
 use super::transcode::Transcoder;
@@ -244,7 +244,12 @@ impl SideStreams {
                     if !is_copied && !is_sparse {
                         route.clock.let_decoder_count(p, (*stream).time_base);
                     }
-                    let end = in_seconds((*p).pts.saturating_add((*p).duration), (*stream).time_base);
+                    // What has no time stamp follows what came before it, so it is not hidden.
+                    let begin = if (*p).pts == ffi::AV_NOPTS_VALUE { (*p).dts } else { (*p).pts };
+                    let end = match begin {
+                        ffi::AV_NOPTS_VALUE => f64::INFINITY,
+                        begin => in_seconds(begin.saturating_add((*p).duration), (*stream).time_base),
+                    };
                     let half = in_seconds((*p).duration, (*stream).time_base) / 2.0;
                     // Of what an edit list hides decoders need the last packet.
                     let is_hidden = ((*p).flags & ffi::AV_PKT_FLAG_DISCARD != 0 && end < -half)

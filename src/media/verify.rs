@@ -6,7 +6,7 @@ use ffmpeg_next::ffi::AVFieldOrder::{AV_FIELD_PROGRESSIVE, AV_FIELD_UNKNOWN};
 use ffmpeg_next::ffi::AVPacketSideDataType as Kind;
 
 use super::av::{open_input, stream_side_data};
-use super::kept::Description;
+use super::description::Description;
 use super::{EncodeSettings, MediaError, VideoInfo, Written, light};
 
 /// What a finished file holds.
@@ -52,8 +52,7 @@ pub fn verify(
             (start, end) = (start.min(stamp), end.max(ends));
         } else if let Some(other) = described.streams.get_mut(stream.index()) {
             let [begins, ends] = [stamp, ends].map(|t| t as f64 * f64::from(stream.time_base()));
-            let [first, last] = other.span.unwrap_or([begins, ends]);
-            other.span = Some([first.min(begins), last.max(ends)]);
+            other.extend(begins, ends);
         }
     }
     if frames != written.frames {
@@ -71,9 +70,7 @@ pub fn verify(
         _ => return Err(wrong(format!("it lasts {duration:.2} instead of {:.2} seconds", written.duration))),
     };
     described.streams.remove(index);
-    for span in described.streams.iter_mut().filter_map(|stream| stream.span.as_mut()) {
-        *span = span.map(|time| time - start);
-    }
+    described.count_from(start);
     lost.extend(written.described.lost_in(&described, &container));
     Ok(Verified { start, lost })
 }

@@ -1,4 +1,5 @@
-//! What a finished file does not say that its source said: languages, titles, tags, chapters, when sound begins.
+//! What a file says of itself beside its pictures, and what a result does not say that its source said: languages, titles, tags, chapters,
+//! when sound begins.
 //!
 //! Containers drop what they have no place for, and muxers do not tell of it. So the finished file is read and compared.
 
@@ -58,7 +59,22 @@ pub(super) struct StreamDescription {
     pub span: Option<[f64; 2]>,
 }
 
+impl StreamDescription {
+    /// Takes in that something of it lasts from `begin` to `end`, seconds.
+    pub fn extend(&mut self, begin: f64, end: f64) {
+        let [first, last] = self.span.unwrap_or([begin, end]);
+        self.span = Some([first.min(begin), last.max(end)]);
+    }
+}
+
 impl Description {
+    /// Counts times of streams from `start` on, seconds.
+    pub fn count_from(&mut self, start: f64) {
+        for span in self.streams.iter_mut().filter_map(|stream| stream.span.as_mut()) {
+            *span = span.map(|time| time - start);
+        }
+    }
+
     /// Of an open file whose video is the stream of this index.
     pub fn of(input: &Input, video: usize) -> Self {
         let all = |dictionary: *const ffi::AVDictionary| {
