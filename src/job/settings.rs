@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Looks;
 use super::range::{self, OPACITY, STATURE, ranged};
 use crate::body;
 use crate::media::{CONTAINERS, EncodeSettings};
@@ -21,23 +22,15 @@ pub enum Model {
     Auto,
 }
 
-/// What is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Style {
-    /// A shaded body over the video.
-    Overlay,
-    /// White silhouettes on black.
-    Mask,
-}
-
-/// Everything that the results of a job depend on, beside its video and the program.
+/// Everything that the results of a job depend on, beside its video and the program. What an earlier version did not know of is as it is
+/// by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobSettings {
     /// Which landmark networks.
     pub model: Model,
     /// What is drawn.
-    pub style: Style,
+    pub style: Looks,
     /// Opacity of the mesh, 0 (invisible) to 1.
     pub opacity: f32,
     /// How the output video is written.
@@ -50,7 +43,7 @@ impl Default for JobSettings {
     fn default() -> Self {
         Self {
             model: Model::Auto,
-            style: Style::Overlay,
+            style: Looks::default(),
             opacity: 0.8,
             encode: Encode::default(),
             stature: body::STATURE,
@@ -80,9 +73,9 @@ pub struct Overrides {
     /// Which network finds the body points: faster or more accurate
     #[arg(long)]
     pub model: Option<Model>,
-    /// What to draw
-    #[arg(long)]
-    pub style: Option<Style>,
+    /// What to draw: one of overlay, mesh, mask, depth and normals, or skeleton, or both with a comma between
+    #[arg(long, value_name = "LOOK,...", value_parser = Looks::typed)]
+    pub style: Option<Looks>,
     /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
     #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
@@ -116,7 +109,7 @@ macro_rules! with_overrides {
             pub model: Option<$crate::job::Model>,
             /// What is drawn.
             #[serde(default)]
-            pub style: Option<$crate::job::Style>,
+            pub style: Option<$crate::job::Looks>,
             /// Opacity of the mesh, 0 (invisible) to 1.
             #[serde(default, deserialize_with = "crate::job::range::opacity")]
             pub opacity: Option<f32>,
@@ -222,6 +215,6 @@ mod tests {
         let near = Overrides { model: Some(Model::Heavy), stature: Some(1.5), ..Overrides::default() };
         let settings = JobSettings::default().with(&near.or(far));
         assert_eq!((settings.model, settings.opacity, settings.stature), (Model::Heavy, 0.2, 1.5));
-        assert_eq!(settings.style, Style::Overlay);
+        assert_eq!(settings.style, Looks::default());
     }
 }

@@ -10,11 +10,12 @@ use flume::{Receiver, Sender};
 
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
-use super::fitted_people::{FittedPeople, Scenes};
+use super::fitted_people::FittedPeople;
+use super::picture::{Picture, Pictures, compose};
 use super::{Job, JobError, join, spawn};
-use crate::job::{Event, Phase, Style};
+use crate::job::{Event, Phase};
 use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
-use crate::render::{self, Overlay, Pending, Rendered, Renderer};
+use crate::render::{Rendered, Renderer};
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
 
 /// Frames decoded ahead of the drawing.
@@ -27,8 +28,7 @@ const BATCH: u64 = 100;
 /// A frame on its way to the encoder.
 struct Asked {
     frame: Frame,
-    /// `None` when nobody is in the picture.
-    drawing: Option<Pending>,
+    picture: Picture,
 }
 
 /// Draws the fitted people into the `frames` of the video, from where the checkpoint ends, and compresses them. `path`: where the video
@@ -125,25 +125,12 @@ fn ask(
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
-    let style = match job.settings().style {
-        Style::Overlay => render::Style::Overlay,
-        Style::Mask => render::Style::Mask,
-    };
-    let mut scenes = Scenes::new(people);
+    let mut pictures = Pictures::new(job, people, info);
     for frame in frames {
-        let scene = scenes.make(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
-        let drawing = match scene.rect() {
-            rect if rect.width == 0 || rect.height == 0 => None,
-            _ => {
-                let [_, vertices, faces] = scene.counts();
-                tracing::trace!("frame {}: asking for {vertices} vertices {faces} faces", frame.index);
-                let pending = renderer.request(scene)?;
-                timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
-                Some(pending)
-            }
-        };
+        let picture = pictures.ask(frame.index, renderer)?;
+        timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
         timings.live().fill(Buffer::Encode, asked.len(), DRAWN);
-        if asked.send(Asked { frame, drawing }).is_err() {
+        if asked.send(Asked { frame, picture }).is_err() {
             // The encoder failed and tells why itself.
             break;
         }
@@ -170,9 +157,9 @@ impl Encoding<'_> {
         let mut done = from;
         let mut begun: Option<Encoder> = None;
         let mut batch = Batch::default();
-        for Asked { mut frame, drawing } in frames {
+        for Asked { mut frame, picture } in frames {
             let index = frame.index;
-            let rendered = drawing.map(Pending::wait).transpose()?;
+            let rendered = picture.wait()?;
             if let Some(rendered) = &rendered {
                 self.timings.record(Stage::RenderWait, index, rendered.waited);
                 self.timings.record(Stage::Render, index, rendered.rendering);
@@ -231,14 +218,10 @@ impl Encoding<'_> {
     }
 
     fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {
-        let settings = &self.job.settings();
+        let index = frame.index;
         let overlay = rendered.map(|r| &r.overlay);
-        self.timings.time(Stage::Blend, frame.index, || match (settings.style, overlay) {
-            (Style::Overlay, Some(overlay)) => render::blend(frame, overlay, self.info.color, settings.opacity),
-            (Style::Overlay, None) => {}
-            (Style::Mask, Some(overlay)) => render::paint_mask(frame, overlay, self.info.color),
-            (Style::Mask, None) => render::paint_mask(frame, &Overlay::default(), self.info.color),
-        });
+        let work = || compose(frame, overlay, self.info, self.job.settings());
+        self.timings.time(Stage::Blend, index, work);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::{Mat4, Vec3, Vec4};
+use glam::{DAffine3, DVec3, Mat4, Vec3, Vec4};
 
+use super::figure::Figure;
 use crate::body::{Body, Camera, FittedPose, FittedTrack};
 use crate::export;
 use crate::geometry::Geometry;
@@ -61,6 +62,33 @@ pub struct Scenes<'c> {
     shapes: BTreeMap<u32, Shape>,
 }
 
+/// From where and into which picture a frame's people are drawn.
+pub struct Shot {
+    /// What sees them.
+    pub camera: Camera,
+    /// From the axes of the camera that filmed them to those of this one.
+    pub from_filmed: DAffine3,
+    /// Of the picture.
+    pub geometry: Geometry,
+}
+
+impl Shot {
+    /// As they were filmed.
+    pub fn original(camera: Camera, geometry: Geometry) -> Self {
+        Self { camera, from_filmed: DAffine3::IDENTITY, geometry }
+    }
+
+    fn place(&self, joint: &[f32; 12]) -> [f32; 12] {
+        if self.from_filmed == DAffine3::IDENTITY {
+            return *joint;
+        }
+        let column = |c: usize| DVec3::new(joint[c].into(), joint[4 + c].into(), joint[8 + c].into());
+        let turn = |c: usize| self.from_filmed.transform_vector3(column(c));
+        let columns = [turn(0), turn(1), turn(2), self.from_filmed.transform_point3(column(3))];
+        std::array::from_fn(|i| columns[i % 4][i / 4] as f32)
+    }
+}
+
 /// Somebody in one frame.
 struct PosedPerson<'a> {
     person: &'a Person<'a>,
@@ -103,6 +131,24 @@ impl<'a> FittedPeople<'a> {
     /// What the motion file says of a frame.
     pub fn rows(&self, index: u64) -> Vec<export::Person> {
         self.everybody(index).map(|posed| self.row(&posed)).collect()
+    }
+
+    /// Where everybody's body points are in a frame, for a shot; the nearest last.
+    pub fn figures(&self, index: u64, shot: &Shot) -> Vec<Figure> {
+        let figure = |posed: PosedPerson<'_>| {
+            let PosedPerson { person, fitted, .. } = posed;
+            let mut points = self.body.landmarks(&fitted.pose, &person.track.shape).map(|point| Some((point?, 0.0)));
+            for (point, keypoint) in points.iter_mut().zip(self.body.blazepose33) {
+                if let (Some((place, confidence)), Some(keypoint)) = (point, keypoint) {
+                    *place = shot.from_filmed.transform_point3(*place);
+                    *confidence = self.keypoint_confidence(fitted, keypoint);
+                }
+            }
+            Figure { id: person.track.id, points, color: person.color }
+        };
+        let mut figures: Vec<Figure> = self.everybody(index).map(figure).collect();
+        figures.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
+        figures
     }
 
     /// Everybody who is in a frame.
@@ -180,11 +226,11 @@ impl<'c> Scenes<'c> {
         Self { people, shapes: BTreeMap::new() }
     }
 
-    /// The scene to draw for a frame.
+    /// The bodies to draw for a frame.
     ///
     /// # Errors
     /// When the body does not fit its mesh.
-    pub fn make(&mut self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
+    pub fn make(&mut self, index: u64, shot: &Shot, style: Style) -> Result<Scene, MeshError> {
         let all = self.people;
         let everybody: Vec<PosedPerson> = all.everybody(index).collect();
         self.shapes.retain(|id, _| everybody.iter().any(|posed| posed.person.track.id == *id));
@@ -193,14 +239,17 @@ impl<'c> Scenes<'c> {
                 place.insert(Shape::dressed(all.mesh, &all.body.shaped_vertices(&track.shape), CLOTHES)?);
             }
         }
+        let placed: Vec<Vec<[f32; 12]>> =
+            everybody.iter().map(|posed| posed.joints.iter().map(|joint| shot.place(joint)).collect()).collect();
         let people: Vec<render::Person> = everybody
             .iter()
-            .map(|PosedPerson { person, fitted, joints }| {
+            .zip(&placed)
+            .map(|(PosedPerson { person, fitted, .. }, joints)| {
                 let (shape, color) = (&self.shapes[&person.track.id], person.color);
                 render::Person { shape, joints, confidence: &fitted.pose.confidence, color }
             })
             .collect();
-        Scene::build(all.mesh, &people, &all.camera, geometry, style)
+        Scene::build(all.mesh, &people, &shot.camera, &shot.geometry, style)
     }
 }
 

@@ -11,12 +11,14 @@ mod checkpoint;
 mod decode;
 mod draw;
 mod engine;
+mod figure;
 mod fit;
 mod fitted_people;
 mod link;
 mod motion;
 mod observe;
 mod outputs;
+mod picture;
 mod pool;
 
 use std::path::Path;
