@@ -7,6 +7,7 @@
 
 mod admit;
 mod av;
+mod beside;
 mod color;
 mod container;
 mod continuity;
@@ -35,6 +36,7 @@ mod verify;
 mod version;
 
 pub use av::{init, version};
+pub use beside::{Beside, Panel};
 pub use color::{Color, Matrix, Range};
 pub use container::CONTAINERS;
 pub use decode::Decoder;
