@@ -18,6 +18,7 @@ use super::{Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::checksum;
 use crate::config::{Config, Limits};
+use crate::export::Clock;
 use crate::job::{Event, JobContext, JobSpec, Model, Report, Stamp, stages, whole};
 use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::models::{Models, Network};
@@ -220,7 +221,7 @@ impl Pipeline {
             return Err(JobError::Changed);
         }
         let source = job.source().to_string_lossy();
-        let mut header = header(&source, info, &self.body, &people, &times);
+        let mut header = header(&source, info, &people, &times).map_err(|e| JobError::Internal(e.to_string()))?;
         let counts = std::thread::scope(|scope| {
             let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
             let renderer = self.render.renderer();
@@ -236,7 +237,7 @@ impl Pipeline {
         let written = mux(job, info, checkpoint, &jumps, partial.video())?;
         let verified = media::verify(partial.video(), info, &job.settings().encode.settings(), &written)?;
         // Some containers move the whole clock, since their time cannot be negative.
-        header.video_start = verified.start;
+        header.clock = Clock::new(verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
         header.rewrite(partial.motion()).map_err(unwritable)?;
         Ok(Outcome { written, verified, counts, people: fitted.len(), lost })

@@ -3,10 +3,10 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::{Mat4, Vec3, Vec4};
+use glam::{DVec3, Mat4, Vec3, Vec4};
 
-use crate::body::{Body, Camera, FittedPose, FittedTrack};
-use crate::export;
+use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, World};
+use crate::export::{self, MeshInfo, PersonInfo};
 use crate::geometry::Geometry;
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
@@ -39,6 +39,9 @@ pub struct FittedPeople<'a> {
     /// Frames that are corrupt, where nobody is shown: what people did there was not seen.
     corrupt: BTreeSet<u64>,
 }
+
+/// How far the surface in motion files may be from the body's, metres.
+const EXPORTED_ERROR: f32 = 0.0015;
 
 /// Thickness in metres of what people wear, or of their hair: the body is fitted to joints, and its bare skin lies that far
 /// inside what is seen.
@@ -90,6 +93,56 @@ impl<'a> FittedPeople<'a> {
         self.camera
     }
 
+    /// The body that is fitted to all of them.
+    pub fn body(&self) -> &'a Body {
+        self.body
+    }
+
+    /// Names of the body's key points that are none of COCO's 17.
+    pub fn extra_keypoints(&self) -> Vec<String> {
+        self.extra().map(|keypoint| self.body.keypoint_names[keypoint].clone()).collect()
+    }
+
+    fn extra(&self) -> impl Iterator<Item = usize> {
+        (0..self.body.keypoint_names.len()).filter(|keypoint| !self.body.coco17.contains(keypoint))
+    }
+
+    /// Up and the floor, as far as people show them; `times` are the frames' (seconds).
+    pub fn world(&self, times: &[f64]) -> World {
+        let tracks = || self.people.iter().map(|person| person.track);
+        let skeletons: Vec<_> = tracks().map(|track| RestSkeleton::of(self.body, &track.shape)).collect();
+        World::estimate(tracks(), &skeletons, &self.camera, times, |frame| self.is_corrupt(frame))
+    }
+
+    /// A surface of the body that is good to look at, and everybody with it at rest.
+    ///
+    /// # Errors
+    /// When the body's mesh is too large for a motion file.
+    pub fn at_rest(&self) -> Result<(MeshInfo, Vec<PersonInfo>), MeshError> {
+        let surface = self.mesh.surface(EXPORTED_ERROR);
+        let mesh = MeshInfo::new(surface.faces, surface.skin_indices, surface.skin_weights);
+        let found = surface.skin_indices.len();
+        let mesh = mesh.ok_or(MeshError::Length { what: "the list of vertices", found, expected: 1 << 16 })?;
+        let person = |Person { track, .. }: &Person| {
+            let skeleton = RestSkeleton::of(self.body, &track.shape);
+            let vertices = self.body.shaped_vertices(&track.shape);
+            let frames = track.first_frame..track.first_frame + track.poses.len() as u64;
+            let seen = || frames.clone().filter(|&frame| !self.is_corrupt(frame));
+            let top = vertices.iter().min_by(|a, b| a[1].total_cmp(&b[1]));
+            Some(PersonInfo {
+                id: track.id,
+                first_frame: seen().next()?,
+                last_frame: seen().next_back()?,
+                frames: seen().count() as u64,
+                rest: skeleton.joints,
+                head_top: top.map_or(DVec3::ZERO, |&top| Vec3::from(top).as_dvec3()),
+                soles: skeleton.soles,
+                vertices: surface.vertices.iter().map(|&v| vertices[v as usize]).collect(),
+            })
+        };
+        Ok((mesh, self.people.iter().filter_map(person).collect()))
+    }
+
     /// How many there are in the whole clip.
     pub fn len(&self) -> usize {
         self.people.len()
@@ -134,6 +187,7 @@ impl<'a> FittedPeople<'a> {
             uncertain: fitted.uncertain,
             keypoints,
             joints,
+            extra: self.body.keypoints_at(&self.extra().collect::<Vec<_>>(), pose, &person.track.shape),
             position: pose.position,
             rotations: pose.rotations.clone(),
             shape: person.track.shape.clone(),
@@ -236,8 +290,6 @@ fn nearest(one: &FittedTrack, other: &FittedTrack, camera: &Camera) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use glam::DVec3;
-
     use super::*;
     use crate::body::Pose;
 

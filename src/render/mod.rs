@@ -17,7 +17,7 @@ use crate::geometry::Rect;
 
 pub use blend::{blend, paint_mask};
 pub use context::{ContextError, Description, DeviceInfo};
-pub use mesh::{Mesh, MeshData, MeshError, Shape};
+pub use mesh::{Mesh, MeshData, MeshError, PartialSurface, Shape};
 pub use scene::{Person, Scene};
 pub use thread::{Pending, RenderThread, Rendered, Renderer};
 
