@@ -326,7 +326,7 @@ fn blending_matches_the_formula_and_leaves_the_rest_alone() {
             let before = noise(layout, size.map(|v| v as u32));
             let mut after = noise(layout, size.map(|v| v as u32));
             let overlay = patch();
-            blend(&mut after, &overlay, color);
+            blend(&mut after, &overlay, [0; 2], color);
             let max = f64::from((1u32 << depth) - 1);
             for (plane, row) in color.rgb_to_yuv(depth).iter().enumerate() {
                 let (sx, sy) = if plane == 0 { (0, 0) } else { (sx, sy) };
@@ -364,7 +364,7 @@ fn a_mask_is_white_on_black_in_the_range_of_the_video() {
             let rect = Rect { x: 8, y: 8, width: 16, height: 16 };
             let color = Color { matrix: Matrix::Bt601, range };
             fill(&mut frame, Rect { x: 0, y: 0, width: 51, height: 41 }, [0.0; 3], color);
-            blend(&mut frame, &Overlay { rect, rgba: vec![255; 16 * 16 * 4] }, color);
+            blend(&mut frame, &Overlay { rect, rgba: vec![255; 16 * 16 * 4] }, [0; 2], color);
             let code = |v: u32| if range == Range::Full && v == 255 { (1 << depth) - 1 } else { v << (depth - 8) };
             assert_eq!(sample(&frame, 0, 50, 40), code(black));
             assert_eq!(sample(&frame, 0, 10, 10), code(white));
@@ -382,9 +382,9 @@ fn an_overlay_that_does_not_fit_the_frame_is_clipped() {
     let layout = Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 };
     let color = Color { matrix: Matrix::Bt601, range: Range::Limited };
     let mut frame = noise(layout, [20, 20]);
-    blend(&mut frame, &patch(), color);
-    blend(&mut frame, &Overlay { rect: Rect { x: 30, y: 0, width: 1, height: 1 }, rgba: vec![255; 4] }, color);
-    blend(&mut frame, &Overlay { rect: Rect { x: 0, y: 0, width: 9, height: 9 }, rgba: vec![255; 4] }, color);
+    blend(&mut frame, &patch(), [0; 2], color);
+    blend(&mut frame, &Overlay { rect: Rect { x: 30, y: 0, width: 1, height: 1 }, rgba: vec![255; 4] }, [0; 2], color);
+    blend(&mut frame, &Overlay { rect: Rect { x: 0, y: 0, width: 9, height: 9 }, rgba: vec![255; 4] }, [0; 2], color);
 }
 
 #[test]

@@ -37,12 +37,7 @@ pub type JointDerivative = (usize, DMat3);
 impl<'a> Skeleton<'a> {
     /// Missing shape coefficients count as 0.
     pub fn new(body: &'a Body, shape: &[f64]) -> Self {
-        let mut joints = body.joints.clone();
-        for (direction, &amount) in body.joints_shape.iter().zip(shape) {
-            for (joint, d) in joints.iter_mut().zip(direction) {
-                *joint += *d * amount;
-            }
-        }
+        let joints = body.rest_joints(shape);
         let shaped =
             |plain: DVec3, dirs: &[DVec3]| dirs.iter().zip(shape).fold(plain, |sum, (d, &amount)| sum + *d * amount);
         let moments = body
@@ -157,6 +152,12 @@ impl Body {
             })
         };
         posed.rotations.iter().zip(&posed.offsets).map(rows).collect()
+    }
+
+    /// Key points by their indices, in camera axes, metres.
+    pub fn keypoints_at(&self, indices: &[usize], pose: &Pose, shape: &[f64]) -> Vec<DVec3> {
+        let (skeleton, posed) = self.posed(pose, shape);
+        indices.iter().map(|&k| skeleton.keypoint(&posed, k) + pose.position).collect()
     }
 
     /// The 17 COCO key points in camera axes, metres.

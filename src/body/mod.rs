@@ -13,14 +13,19 @@ mod kinematics;
 mod levenberg_marquardt;
 mod measurement;
 mod model;
+mod rest;
 mod rotation;
 mod sequence_fit;
 mod smooth;
+mod world;
 
 pub use fit::{FitOptions, STATURE, fit_track};
 pub use joint_priors::{Role, Side};
 pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
+pub use rest::{PosedJoint, RestSkeleton, SIDES};
+pub use rotation::between;
+pub use world::{Stance, Standing, UpSource, World, floor_shift};
 
 use glam::{DQuat, DVec3};
 use serde::{Deserialize, Serialize};

@@ -141,6 +141,36 @@ impl Body {
         heaviest.map_or(0, |moment| moment.joint)
     }
 
+    /// Joints at rest of a shape, metres. Missing coefficients count as 0.
+    pub fn rest_joints(&self, shape: &[f64]) -> Vec<DVec3> {
+        let mut joints = self.joints.clone();
+        for (direction, &amount) in self.joints_shape.iter().zip(shape) {
+            joints.iter_mut().zip(direction).for_each(|(joint, d)| *joint += *d * amount);
+        }
+        joints
+    }
+
+    /// Points on the floor when a body of this shape stands at rest, metres: below heel and tip of the left, then of the right foot.
+    pub fn soles(&self, shape: &[f64]) -> [[DVec3; 2]; 2] {
+        let rest = self.rest_joints(shape);
+        let vertices = self.shaped_vertices(shape);
+        let lowest = vertices.iter().map(|v| f64::from(v[1])).fold(f64::NEG_INFINITY, f64::max);
+        let points = [[skeleton::LEFT_HEEL, skeleton::LEFT_TOES], [skeleton::RIGHT_HEEL, skeleton::RIGHT_TOES]];
+        points.map(|foot| {
+            foot.map(|landmark| {
+                // The model was refused if it lacked one of these.
+                let at = self.blazepose33[landmark].map_or(rest[0], |keypoint| self.rest_keypoint(keypoint, shape));
+                DVec3::new(at.x, lowest, at.z)
+            })
+        })
+    }
+
+    /// A key point at rest of a shape, metres.
+    fn rest_keypoint(&self, keypoint: usize, shape: &[f64]) -> DVec3 {
+        let moved = |m: &Moment| m.shape.iter().zip(shape).fold(m.point, |sum, (d, &amount)| sum + *d * amount);
+        self.moments[keypoint].iter().map(moved).sum()
+    }
+
     /// Vertices at rest of a shape, metres. Missing coefficients count as 0.
     pub fn shaped_vertices(&self, shape: &[f64]) -> Vec<[f32; 3]> {
         let mut vertices = self.vertices.clone();

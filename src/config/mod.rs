@@ -217,6 +217,7 @@ impl Default for Config {
             watch: Vec::new(),
             model: None,
             style: None,
+            views: None,
             opacity: None,
             stature: None,
         }

@@ -5,37 +5,9 @@
 use std::io::{self, Write};
 
 use glam::{DQuat, DVec3};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::body::Camera;
-
-/// Characters of a number of seconds with six decimals.
-const LONGEST_NUMBER: usize = 24;
-
-/// What the first line tells.
-#[derive(Debug)]
-pub struct Header<'a> {
-    /// The source video, as it was named.
-    pub path: &'a str,
-    /// Width and height of the displayed picture.
-    pub display: [u32; 2],
-    /// Average frames a second.
-    pub fps: f64,
-    /// Time stamp of the first frame in the result, seconds: what has to be added to the times in the rows.
-    pub video_start: f64,
-    /// The same in the source.
-    pub source_start: f64,
-    /// Frames in the video (and lines that follow).
-    pub frames: u64,
-    /// Name of the body model.
-    pub body: &'a str,
-    /// Names of its joints.
-    pub joints: &'a [String],
-    /// Parent of each joint, -1 for the root.
-    pub parents: Vec<i64>,
-    /// The camera the body was fitted with.
-    pub camera: Camera,
-}
+use super::header::Header;
 
 /// One person in one frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +24,8 @@ pub struct Person {
     pub keypoints: [([f64; 2], f64); 17],
     /// The same points in metres, camera axes.
     pub joints: [DVec3; 17],
+    /// Further points of the body ([`Header::extra_keypoints`]), the same way.
+    pub extra: Vec<DVec3>,
     /// Root joint in metres, camera axes.
     pub position: DVec3,
     /// Rotation of each joint relative to its parent.
@@ -66,47 +40,10 @@ pub struct MotionWriter<W> {
     frame: u64,
 }
 
-impl Header<'_> {
-    /// The line, filled with blanks so that it can be written again with another number in it.
-    fn line(&self) -> String {
-        let Camera { focal, center } = self.camera;
-        let text = serde_json::json!({
-            "meshreel": 1,
-            "video": {
-                "path": self.path,
-                "width": self.display[0],
-                "height": self.display[1],
-                "fps": round(self.fps, 4),
-                "frames": self.frames,
-            },
-            "clock": {
-                "zero": "first frame",
-                "video_start": round(self.video_start, 6),
-                "source_start": round(self.source_start, 6),
-            },
-            "body": { "name": self.body, "joints": self.joints, "parents": self.parents },
-            "camera": { "fx": focal[0], "fy": focal[1], "cx": center[0], "cy": center[1] },
-            "keypoints": "coco17",
-        })
-        .to_string();
-        let number = serde_json::json!(round(self.video_start, 6)).to_string().len();
-        text + &" ".repeat(LONGEST_NUMBER.saturating_sub(number)) + "\n"
-    }
-
-    /// Writes the line once more over the one that a file begins with.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn rewrite(&self, file: &std::fs::File) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        file.write_all_at(self.line().as_bytes(), 0)
-    }
-}
-
 impl<W: Write> MotionWriter<W> {
     /// Writes the header line.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
-        out.write_all(header.line().as_bytes())?;
+        out.write_all(header.line()?.as_bytes())?;
         Ok(Self { out, frame: 0 })
     }
 
@@ -126,33 +63,36 @@ impl<W: Write> MotionWriter<W> {
     }
 }
 
-#[derive(Serialize)]
-struct Row {
-    frame: u64,
-    time: f64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    corrupt: bool,
-    people: Vec<PersonRow>,
+/// A line for a frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub frame: u64,
+    pub time: f64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub corrupt: bool,
+    pub people: Vec<PersonRow>,
 }
 
-#[derive(Serialize)]
-struct PersonRow {
-    id: u32,
+/// A person in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PersonRow {
+    pub id: u32,
     #[serde(rename = "box")]
-    bounds: [f64; 4],
-    score: f64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    uncertain: bool,
-    keypoints2d: [[f64; 3]; 17],
-    joints3d: [[f64; 3]; 17],
-    root: Root,
-    rotations: Vec<[f64; 4]>,
-    shape: Vec<f64>,
+    pub bounds: [f64; 4],
+    pub score: f64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncertain: bool,
+    pub keypoints2d: [[f64; 3]; 17],
+    pub joints3d: [[f64; 3]; 17],
+    pub extra3d: Vec<[f64; 3]>,
+    pub root: Root,
+    pub rotations: Vec<[f64; 4]>,
+    pub shape: Vec<f64>,
 }
 
-#[derive(Serialize)]
-struct Root {
-    position: [f64; 3],
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Root {
+    pub position: [f64; 3],
 }
 
 impl PersonRow {
@@ -165,6 +105,7 @@ impl PersonRow {
             uncertain: person.uncertain,
             keypoints2d: person.keypoints.map(|([x, y], c)| [round(x, 2), round(y, 2), round(c, 3)]),
             joints3d: person.joints.map(metres),
+            extra3d: person.extra.iter().copied().map(metres).collect(),
             root: Root { position: metres(person.position) },
             rotations: person.rotations.iter().map(|q| [q.w, q.x, q.y, q.z].map(|v| round(v, 5))).collect(),
             shape: person.shape.iter().map(|v| round(*v, 4)).collect(),
@@ -173,29 +114,41 @@ impl PersonRow {
 }
 
 /// Rounds to a number of decimals; never gives -0.
-fn round(value: f64, decimals: i32) -> f64 {
+pub(super) fn round(value: f64, decimals: i32) -> f64 {
     let scale = 10f64.powi(decimals);
     (value * scale).round() / scale + 0.0
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::header::{BodyInfo, Clock, MeshInfo, Video};
     use super::*;
+    use crate::body::{Camera, World};
+
+    fn header() -> Header {
+        Header {
+            meshreel: 1,
+            video: Video { path: "a.mp4".into(), width: 64, height: 48, fps: 29.97, frames: 3 },
+            clock: Clock::new(0.5, -0.25),
+            body: BodyInfo {
+                name: "test".into(),
+                licence: "CC0-1.0".into(),
+                joints: vec!["root".into()],
+                parents: vec![-1],
+            },
+            camera: Camera { focal: [64.0, 64.0], center: [31.5, 23.5] }.into(),
+            keypoints: "coco17".into(),
+            extra_keypoints: vec!["left_heel".into()],
+            world: World::UNKNOWN,
+            people: Vec::new(),
+            mesh: MeshInfo::default(),
+        }
+    }
 
     #[test]
     fn lines_are_as_the_contract_says() {
-        let header = Header {
-            path: "a \"b\".mp4",
-            display: [64, 48],
-            fps: 29.97003,
-            video_start: 0.5,
-            source_start: -0.25,
-            frames: 3,
-            body: "test",
-            joints: &["root".to_owned()],
-            parents: vec![-1],
-            camera: Camera { focal: [64.0, 64.0], center: [31.5, 23.5] },
-        };
+        let mut header = header();
+        header.video.path = "a \"b\".mp4".into();
         let person = Person {
             id: 3,
             bounds: [1.234, 2.0, 3.0, 4.0],
@@ -203,6 +156,7 @@ mod tests {
             uncertain: true,
             keypoints: [([1.0 / 3.0, -0.0], 1.0); 17],
             joints: [DVec3::new(0.12345, 0.0, 2.0); 17],
+            extra: vec![DVec3::Y],
             position: DVec3::Z,
             rotations: vec![DQuat::IDENTITY],
             shape: vec![-0.00001],
@@ -235,25 +189,14 @@ mod tests {
 
     #[test]
     fn the_header_is_written_again_in_its_place() {
-        let mut header = Header {
-            path: "a.mp4",
-            display: [64, 48],
-            fps: 25.0,
-            video_start: 0.0,
-            source_start: 0.0,
-            frames: 0,
-            body: "test",
-            joints: &[],
-            parents: vec![],
-            camera: Camera { focal: [64.0, 64.0], center: [31.5, 23.5] },
-        };
+        let mut header = header();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut writer = MotionWriter::new(file.as_file_mut(), &header).unwrap();
         writer.write(0.0, &[], false).unwrap();
         let read = || std::fs::read_to_string(file.path()).unwrap();
         let before = read();
         for start in [0.023, -1234567.123456, 3.0] {
-            header.video_start = start;
+            header.clock.video_start = start;
             header.rewrite(file.as_file()).unwrap();
             let (lines, length) = (read(), before.len());
             let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What is drawn: the words of `--style`, and which of them go together.
+//! What is drawn: the words of `--style` and `--views`, and which of them go together.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -108,6 +108,70 @@ impl Looks {
     }
 }
 
+/// A further view of the same motion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// From the right of the camera that filmed, level: what is further away from it is on the right.
+    Side,
+    /// From above: what is further away from the camera is at the top.
+    Top,
+    /// From all around, beginning where the camera was.
+    Turntable,
+}
+
+/// Further views in their order, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Views([Option<View>; 3]);
+
+impl Views {
+    /// Of these, the first of those that are named twice.
+    pub fn new(views: &[View]) -> Self {
+        let mut list = Self::default();
+        for view in views {
+            if let Some(place) = list.0.iter().position(|&other| other.is_none_or(|other| other == *view)) {
+                list.0[place] = Some(*view);
+            }
+        }
+        list
+    }
+
+    /// From the command line: words with commas between.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn typed(text: &str) -> Result<Self, String> {
+        Ok(Self::new(&typed(text)?))
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = View> {
+        self.0.into_iter().flatten()
+    }
+
+    /// How many.
+    pub fn len(self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0[0].is_none()
+    }
+}
+
+impl Serialize for Views {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        write_words(self.iter().collect(), to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Views {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self::new(&read_words(from)?))
+    }
+}
+
 /// As it is typed.
 impl fmt::Display for Looks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,6 +240,16 @@ pub(super) fn read_words<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_view_is_there_once_in_its_place() {
+        let views = Views::typed("top,side,top").unwrap();
+        assert_eq!(views.iter().collect::<Vec<_>>(), [View::Top, View::Side]);
+        assert_eq!(serde_json::to_string(&views).unwrap(), r#"["top","side"]"#);
+        assert_eq!(serde_json::from_str::<Views>("[]").unwrap(), Views::default());
+        assert!(Views::typed("").unwrap().is_empty());
+        assert!(Views::typed("front").is_err());
+    }
 
     #[test]
     fn a_word_or_a_list_of_those_that_go_together() {

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Looks;
 use super::range::{self, OPACITY, STATURE, ranged};
+use super::{Looks, Views};
 use crate::body;
 use crate::media::{CONTAINERS, EncodeSettings};
 
@@ -31,6 +31,8 @@ pub struct JobSettings {
     pub model: Model,
     /// What is drawn.
     pub style: Looks,
+    /// Further views, beside the original in the same picture.
+    pub views: Views,
     /// Opacity of the mesh, 0 (invisible) to 1.
     pub opacity: f32,
     /// How the output video is written.
@@ -44,6 +46,7 @@ impl Default for JobSettings {
         Self {
             model: Model::Auto,
             style: Looks::default(),
+            views: Views::default(),
             opacity: 0.8,
             encode: Encode::default(),
             stature: body::STATURE,
@@ -55,10 +58,11 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, style, opacity, stature } = *overrides;
+        let Overrides { model, style, views, opacity, stature } = *overrides;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
+            views: views.unwrap_or(self.views),
             opacity: opacity.unwrap_or(self.opacity),
             stature: stature.unwrap_or(self.stature),
             encode: self.encode,
@@ -76,6 +80,9 @@ pub struct Overrides {
     /// What to draw: one of overlay, mesh, mask, depth and normals, or skeleton, or both with a comma between
     #[arg(long, value_name = "LOOK,...", value_parser = Looks::typed)]
     pub style: Option<Looks>,
+    /// Further views of the motion, beside the original in the same picture: side, top, turntable
+    #[arg(long, value_name = "VIEW,...", value_parser = Views::typed)]
+    pub views: Option<Views>,
     /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
     #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
@@ -91,6 +98,7 @@ impl Overrides {
         Self {
             model: self.model.or(other.model),
             style: self.style.or(other.style),
+            views: self.views.or(other.views),
             opacity: self.opacity.or(other.opacity),
             stature: self.stature.or(other.stature),
         }
@@ -110,6 +118,9 @@ macro_rules! with_overrides {
             /// What is drawn.
             #[serde(default)]
             pub style: Option<$crate::job::Looks>,
+            /// Further views, beside the original in the same picture.
+            #[serde(default)]
+            pub views: Option<$crate::job::Views>,
             /// Opacity of the mesh, 0 (invisible) to 1.
             #[serde(default, deserialize_with = "crate::job::range::opacity")]
             pub opacity: Option<f32>,
@@ -121,14 +132,15 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, style, opacity, stature, .. } = *self;
-                $crate::job::Overrides { model, style, opacity, stature }
+                let Self { model, style, views, opacity, stature, .. } = *self;
+                $crate::job::Overrides { model, style, views, opacity, stature }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, style, opacity, stature } = overrides;
-                (self.model, self.style, self.opacity, self.stature) = (model, style, opacity, stature);
+                let $crate::job::Overrides { model, style, views, opacity, stature } = overrides;
+                (self.model, self.style, self.views) = (model, style, views);
+                (self.opacity, self.stature) = (opacity, stature);
             }
         }
     };

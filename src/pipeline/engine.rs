@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::draw::{draw, mux};
+use super::draw::{Clip, draw, mux};
 use super::fit::{fit, joined, pieces};
 use super::fitted_people::FittedPeople;
 use super::link::link_people;
 use super::motion::{Counts, header, write_motion};
 use super::observe::{Observed, observe};
 use super::outputs::PartialOutputs;
+use super::picture::Composition;
 use super::pool::DetectionPool;
 use super::{Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::checksum;
 use crate::config::{Config, Limits};
+use crate::export::Clock;
 use crate::job::{Event, JobContext, JobSpec, Model, Report, Stamp, stages, whole};
-use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
+use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, Written};
 use crate::models::{Models, Network};
 use crate::pose::{Device, PoseError, Runtime, Worker};
 use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
@@ -133,11 +135,19 @@ impl Pipeline {
         let partial =
             PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
         // What cannot be compressed or put together as the settings say is told before the long work.
-        drop(Muxer::create(partial.video(), &info, &job.settings().encode.settings(), &[], &[], &LeftOut::new())?);
+        let composition = Composition::new(job.settings(), &info);
+        drop(Muxer::create(
+            partial.video(),
+            composition.info(),
+            &job.settings().encode.settings(),
+            &[],
+            &[],
+            &LeftOut::new(),
+        )?);
         let path = context.checkpoint.unwrap_or(partial.checkpoint());
         let identity = self.identity(job, before)?;
         let mut checkpoint = Checkpoint::open(path, &identity)?;
-        let result = self.carry_out(job, decoder, &info, &partial, &mut checkpoint);
+        let result = self.carry_out(job, decoder, &composition, &partial, &mut checkpoint);
         if let Err(JobError::Checkpoint(error)) = &result
             && Checkpoint::is_beyond_use(error)
         {
@@ -190,11 +200,12 @@ impl Pipeline {
         &self,
         job: &Job<'_>,
         decoder: Decoder,
-        info: &VideoInfo,
+        composition: &Composition<'_>,
         partial: &PartialOutputs,
         checkpoint: &mut Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
+        let info = &decoder.info().clone();
         let Observed { times, corrupt, sightings, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
@@ -220,11 +231,11 @@ impl Pipeline {
             return Err(JobError::Changed);
         }
         let source = job.source().to_string_lossy();
-        let mut header = header(&source, info, &self.body, &people, &times);
+        let mut header = header(&source, info, &people, &times).map_err(|e| JobError::Internal(e.to_string()))?;
         let counts = std::thread::scope(|scope| {
             let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
-            let renderer = self.render.renderer();
-            let drawn = draw(job, &people, frames, &renderer, timings, checkpoint, partial.video());
+            let clip = Clip { people: &people, world: header.world, composition, frames };
+            let drawn = draw(job, &clip, &self.render.renderer(), timings, checkpoint, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;
@@ -233,10 +244,10 @@ impl Pipeline {
             checkpoint.forget()?;
             return Err(JobError::Changed);
         }
-        let written = mux(job, info, checkpoint, &jumps, partial.video())?;
-        let verified = media::verify(partial.video(), info, &job.settings().encode.settings(), &written)?;
+        let written = mux(job, composition.info(), checkpoint, &jumps, partial.video())?;
+        let verified = media::verify(partial.video(), composition.info(), &job.settings().encode.settings(), &written)?;
         // Some containers move the whole clock, since their time cannot be negative.
-        header.video_start = verified.start;
+        header.clock = Clock::new(verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
         header.rewrite(partial.motion()).map_err(unwritable)?;
         Ok(Outcome { written, verified, counts, people: fitted.len(), lost })

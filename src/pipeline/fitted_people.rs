@@ -3,12 +3,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::{DAffine3, DVec3, Mat4, Vec3, Vec4};
+use glam::{DVec3, Mat4, Vec3, Vec4};
 
 use super::figure::Figure;
-use crate::body::{Body, Camera, FittedPose, FittedTrack};
-use crate::export;
-use crate::geometry::Geometry;
+use super::shot::Shot;
+use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, World};
+use crate::export::{self, MeshInfo, PersonInfo};
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
 /// R'G'B' of people: light, of even brightness, told apart by most kinds of colour vision (after Okabe and Ito's
@@ -41,6 +41,12 @@ pub struct FittedPeople<'a> {
     corrupt: BTreeSet<u64>,
 }
 
+/// So many frames of a person tell how far they went.
+const SAMPLES: usize = 200;
+
+/// How far the surface in motion files may be from the body's, metres.
+const EXPORTED_ERROR: f32 = 0.0015;
+
 /// Thickness in metres of what people wear, or of their hair: the body is fitted to joints, and its bare skin lies that far
 /// inside what is seen.
 const CLOTHES: f32 = 0.006;
@@ -60,33 +66,6 @@ pub struct Scenes<'c> {
     people: &'c FittedPeople<'c>,
     /// By the person's id.
     shapes: BTreeMap<u32, Shape>,
-}
-
-/// From where and into which picture a frame's people are drawn.
-pub struct Shot {
-    /// What sees them.
-    pub camera: Camera,
-    /// From the axes of the camera that filmed them to those of this one.
-    pub from_filmed: DAffine3,
-    /// Of the picture.
-    pub geometry: Geometry,
-}
-
-impl Shot {
-    /// As they were filmed.
-    pub fn original(camera: Camera, geometry: Geometry) -> Self {
-        Self { camera, from_filmed: DAffine3::IDENTITY, geometry }
-    }
-
-    fn place(&self, joint: &[f32; 12]) -> [f32; 12] {
-        if self.from_filmed == DAffine3::IDENTITY {
-            return *joint;
-        }
-        let column = |c: usize| DVec3::new(joint[c].into(), joint[4 + c].into(), joint[8 + c].into());
-        let turn = |c: usize| self.from_filmed.transform_vector3(column(c));
-        let columns = [turn(0), turn(1), turn(2), self.from_filmed.transform_point3(column(3))];
-        std::array::from_fn(|i| columns[i % 4][i / 4] as f32)
-    }
 }
 
 /// Somebody in one frame.
@@ -118,6 +97,56 @@ impl<'a> FittedPeople<'a> {
         self.camera
     }
 
+    /// The body that is fitted to all of them.
+    pub fn body(&self) -> &'a Body {
+        self.body
+    }
+
+    /// Names of the body's key points that are none of COCO's 17.
+    pub fn extra_keypoints(&self) -> Vec<String> {
+        self.extra().map(|keypoint| self.body.keypoint_names[keypoint].clone()).collect()
+    }
+
+    fn extra(&self) -> impl Iterator<Item = usize> {
+        (0..self.body.keypoint_names.len()).filter(|keypoint| !self.body.coco17.contains(keypoint))
+    }
+
+    /// Up and the floor, as far as people show them; `times` are the frames' (seconds).
+    pub fn world(&self, times: &[f64]) -> World {
+        let tracks = || self.people.iter().map(|person| person.track);
+        let skeletons: Vec<_> = tracks().map(|track| RestSkeleton::of(self.body, &track.shape)).collect();
+        World::estimate(tracks(), &skeletons, &self.camera, times, |frame| self.is_corrupt(frame))
+    }
+
+    /// A surface of the body that is good to look at, and everybody with it at rest.
+    ///
+    /// # Errors
+    /// When the body's mesh is too large for a motion file.
+    pub fn at_rest(&self) -> Result<(MeshInfo, Vec<PersonInfo>), MeshError> {
+        let surface = self.mesh.surface(EXPORTED_ERROR);
+        let mesh = MeshInfo::new(surface.faces, surface.skin_indices, surface.skin_weights);
+        let found = surface.skin_indices.len();
+        let mesh = mesh.ok_or(MeshError::Length { what: "the list of vertices", found, expected: 1 << 16 })?;
+        let person = |Person { track, .. }: &Person| {
+            let skeleton = RestSkeleton::of(self.body, &track.shape);
+            let vertices = self.body.shaped_vertices(&track.shape);
+            let frames = track.first_frame..track.first_frame + track.poses.len() as u64;
+            let seen = || frames.clone().filter(|&frame| !self.is_corrupt(frame));
+            let top = vertices.iter().min_by(|a, b| a[1].total_cmp(&b[1]));
+            Some(PersonInfo {
+                id: track.id,
+                first_frame: seen().next()?,
+                last_frame: seen().next_back()?,
+                frames: seen().count() as u64,
+                rest: skeleton.joints,
+                head_top: top.map_or(DVec3::ZERO, |&top| Vec3::from(top).as_dvec3()),
+                soles: skeleton.soles,
+                vertices: surface.vertices.iter().map(|&v| vertices[v as usize]).collect(),
+            })
+        };
+        Ok((mesh, self.people.iter().filter_map(person).collect()))
+    }
+
     /// How many there are in the whole clip.
     pub fn len(&self) -> usize {
         self.people.len()
@@ -131,6 +160,20 @@ impl<'a> FittedPeople<'a> {
     /// What the motion file says of a frame.
     pub fn rows(&self, index: u64) -> Vec<export::Person> {
         self.everybody(index).map(|posed| self.row(&posed)).collect()
+    }
+
+    /// Body points of everybody in some of the frames, evenly chosen, camera axes, metres.
+    pub fn sampled_points(&self) -> Vec<DVec3> {
+        let mut points = Vec::new();
+        for Person { track, .. } in &self.people {
+            let step = track.poses.len().div_ceil(SAMPLES).max(1);
+            for (frame, fitted) in (track.first_frame..).zip(&track.poses).step_by(step) {
+                if !self.is_corrupt(frame) {
+                    points.extend(self.body.landmarks(&fitted.pose, &track.shape).into_iter().flatten());
+                }
+            }
+        }
+        points
     }
 
     /// Where everybody's body points are in a frame, for a shot; the nearest last.
@@ -180,6 +223,7 @@ impl<'a> FittedPeople<'a> {
             uncertain: fitted.uncertain,
             keypoints,
             joints,
+            extra: self.body.keypoints_at(&self.extra().collect::<Vec<_>>(), pose, &person.track.shape),
             position: pose.position,
             rotations: pose.rotations.clone(),
             shape: person.track.shape.clone(),
@@ -285,8 +329,6 @@ fn nearest(one: &FittedTrack, other: &FittedTrack, camera: &Camera) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use glam::DVec3;
-
     use super::*;
     use crate::body::Pose;
 

@@ -20,6 +20,7 @@ mod observe;
 mod outputs;
 mod picture;
 mod pool;
+mod shot;
 
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};

@@ -5,9 +5,9 @@ use std::io::{self, BufWriter};
 
 use super::fitted_people::FittedPeople;
 use super::{Job, JobError};
-use crate::body::Body;
-use crate::export::{Header, MotionWriter};
+use crate::export::{BodyInfo, Clock, Header, MotionWriter, Video};
 use crate::media::VideoInfo;
+use crate::render::MeshError;
 
 /// How far, as a share, the real frame rate may be from the container's for that to stand: times are rounded.
 const AS_TOLD: f64 = 0.002;
@@ -22,19 +22,28 @@ pub struct Counts {
 }
 
 /// The first line of the motion file for frames at these `times` (seconds).
-pub fn header<'a>(path: &'a str, info: &VideoInfo, body: &'a Body, people: &FittedPeople, times: &[f64]) -> Header<'a> {
-    Header {
-        path,
-        display: info.geometry.display,
-        fps: frame_rate(info.frame_rate, times),
-        video_start: info.start(),
-        source_start: info.source_start,
-        frames: times.len() as u64,
-        body: &body.name,
-        joints: &body.joint_names,
-        parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
-        camera: people.camera(),
-    }
+pub fn header(path: &str, info: &VideoInfo, people: &FittedPeople, times: &[f64]) -> Result<Header, MeshError> {
+    let [width, height] = info.geometry.display;
+    let fps = frame_rate(info.frame_rate, times);
+    let body = people.body();
+    let (mesh, everybody) = people.at_rest()?;
+    Ok(Header {
+        meshreel: 1,
+        video: Video { path: path.into(), width, height, fps, frames: times.len() as u64 },
+        clock: Clock::new(info.start(), info.source_start),
+        body: BodyInfo {
+            name: body.name.clone(),
+            licence: body.licence.clone(),
+            joints: body.joint_names.clone(),
+            parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
+        },
+        camera: people.camera().into(),
+        keypoints: "coco17".into(),
+        extra_keypoints: people.extra_keypoints(),
+        world: people.world(times),
+        people: everybody,
+        mesh,
+    })
 }
 
 /// Writes the motion of the fitted people for frames at these `times` (seconds).

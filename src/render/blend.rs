@@ -7,9 +7,9 @@ use super::Overlay;
 use crate::geometry::Rect;
 use crate::media::{Color, Frame, Layout, PlaneMut};
 
-/// Blends `overlay` into `frame`.
-pub fn blend(frame: &mut Frame, overlay: &Overlay, color: Color) {
-    let Some(rect) = inside(overlay, frame.size()) else { return };
+/// Blends `overlay`, moved by so many coded pixels, into `frame`.
+pub fn blend(frame: &mut Frame, overlay: &Overlay, moved: [u32; 2], color: Color) {
+    let Some(rect) = inside(overlay, moved, frame.size()) else { return };
     frame.make_writable();
     let layout = frame.layout();
     let rows = color.rgb_to_yuv(layout.depth).map(Weights::new);
@@ -100,8 +100,9 @@ fn components(pixel: &[u8; 4]) -> [f32; 4] {
 }
 
 /// The part of the overlay inside the picture; `None` when empty or when the pixels do not fill the rectangle.
-fn inside(overlay: &Overlay, size: [u32; 2]) -> Option<Rect> {
+fn inside(overlay: &Overlay, moved: [u32; 2], size: [u32; 2]) -> Option<Rect> {
     let Rect { x, y, width, height } = overlay.rect;
+    let (x, y) = (x.saturating_add(moved[0]), y.saturating_add(moved[1]));
     if overlay.rgba.len() != width as usize * height as usize * 4 {
         return None;
     }

@@ -78,6 +78,19 @@ pub struct Mesh {
     pub(super) joints: usize,
 }
 
+/// A surface of some of the body's vertices, as others see it.
+#[derive(Debug, Clone, Copy)]
+pub struct PartialSurface<'a> {
+    /// Which of the body's vertices, in rising order.
+    pub vertices: &'a [u32],
+    /// Triangles as indices into these.
+    pub faces: &'a [[u32; 3]],
+    /// Four joints a vertex.
+    pub skin_indices: &'a [[u32; 4]],
+    /// Their weights, summing to one.
+    pub skin_weights: &'a [[f32; 4]],
+}
+
 /// A surface of some of the body's vertices.
 pub(super) struct Level {
     /// Which of the body's, in rising order.
@@ -137,6 +150,12 @@ impl Mesh {
     /// Number of triangles of the body.
     pub fn faces(&self) -> usize {
         self.levels[0].faces.len()
+    }
+
+    /// The coarsest surface that is nowhere further from the body than `tolerance` (metres).
+    pub fn surface(&self, tolerance: f32) -> PartialSurface<'_> {
+        let Level { vertices, faces, skin_indices, skin_weights, .. } = self.level(tolerance).1;
+        PartialSurface { vertices, faces, skin_indices, skin_weights }
     }
 
     /// The coarsest level that is nowhere further from the body than `tolerance` (metres), and which it is.

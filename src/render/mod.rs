@@ -18,7 +18,7 @@ use crate::geometry::Rect;
 
 pub use blend::{blend, dim, fill};
 pub use context::{ContextError, Description, DeviceInfo};
-pub use mesh::{Mesh, MeshData, MeshError, Shape};
+pub use mesh::{Mesh, MeshData, MeshError, PartialSurface, Shape};
 pub use scene::{Person, Scene};
 pub use sketch::{Paint, Sketch};
 pub use thread::{Pending, RenderThread, Rendered, Renderer};
