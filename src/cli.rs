@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
-use crate::job::Overrides;
+use crate::job::{LookOverrides, Overrides};
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Order, Place, QueueMode};
@@ -39,6 +39,8 @@ pub struct Cli {
 pub enum Command {
     /// Process video files and exit
     Process(Process),
+    /// Draw a motion file over its video again, in other looks, without looking for people again
+    Render(Render),
     /// Process what is dropped into the watched folders; on a terminal, show the dashboard
     Run(Run),
     /// Show the dashboard of the engine that is running
@@ -119,6 +121,41 @@ pub struct Process {
     /// How to show progress
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,
+}
+
+/// Arguments of `meshreel render`; what is not given comes from the configuration.
+#[derive(Debug, clap::Args)]
+pub struct Render {
+    /// The video that the motion was found in
+    #[arg(value_name = "CLIP", value_hint = ValueHint::FilePath)]
+    pub clip: PathBuf,
+    /// The motion, as `meshreel process` has written it (NAME.motion.jsonl)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub motion: PathBuf,
+    /// Folder for the results; created if missing
+    #[arg(short, long, value_name = "DIR", default_value = "meshreel-out", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// Overwrite any files that have the names of the results; otherwise only earlier results of the same video are replaced
+    #[arg(long)]
+    pub overwrite: bool,
+    /// What is said of the pictures
+    #[command(flatten)]
+    pub look: LookOverrides,
+    /// The encoder's speed preset: the default is three times as fast as process, and makes larger files; veryfast is what process takes
+    #[arg(long, value_name = "PRESET", default_value = "ultrafast")]
+    pub preset: String,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: ProgressStyle,
+}
+
+impl Render {
+    /// Puts what was typed over what the configuration says.
+    pub fn apply(&self, config: &mut Config) {
+        config.encode.preset.clone_from(&self.preset);
+        let said = config.overrides();
+        config.set_overrides(Overrides { look: self.look.or(said.look), ..said });
+    }
 }
 
 /// Arguments of `meshreel run`.
@@ -232,6 +269,7 @@ impl Command {
             Self::Move { job, place } => ("move", order(Order::Move(*place), &[*job])),
             Self::Stop { drain } => ("stop", Request::Stop { drain: *drain }),
             Self::Process(_)
+            | Self::Render(_)
             | Self::Run(_)
             | Self::Attach { .. }
             | Self::Status(_)

@@ -1,16 +1,16 @@
-//! `meshreel process`: some videos, one after the other.
+//! `meshreel process`: some videos, one after the other; and `meshreel render`: one of them once more.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::Process;
+use crate::cli::{Process, Render};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
-use crate::job::{Event, JobContext, JobSpec, OutputNames};
-use crate::pipeline::StartError;
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, OutputNames};
+use crate::pipeline::{Redrawing, StartError};
 use crate::progress::FileProgress;
 use crate::telemetry::Timings;
 use crate::terminal::tell;
@@ -70,6 +70,39 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
         tell(format_args!("{} of {} files failed: {}", failed.len(), clips.len(), names(&failed)));
     }
     Ok(Outcome::SomeFailed)
+}
+
+/// Draws a motion file over its video, until `stop` is set.
+///
+/// # Errors
+/// When nothing can be drawn at all.
+pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicBool) -> Result<Outcome, StartError> {
+    let drawing = Redrawing::start(config)?;
+    let Render { clip, motion, output, overwrite, progress, .. } = arguments;
+    let progress = FileProgress::new(&clip.to_string_lossy(), *progress, verbose);
+    let settings = config.job_settings();
+    let outputs = OutputNames::for_sources(std::slice::from_ref(clip), output, &settings.encode.container).remove(0);
+    let spec = JobSpec { source: clip.clone(), outputs, overwrite: *overwrite, settings };
+    let context = JobContext {
+        checkpoint: None,
+        timings: Arc::new(Timings::new(0, drawing.live().clone())),
+        control: &|| if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go },
+        events: &|event| progress.event(&event),
+    };
+    match drawing.render(&spec, motion, &context).map_err(Failure::from) {
+        Ok(report) => {
+            progress.event(&Event::Done(Box::new(report)));
+            Ok(Outcome::Done)
+        }
+        Err(Failure { kind: FailureKind::Stopped, .. }) => {
+            progress.event(&Event::Failed("stopped; nothing was written".into()));
+            Ok(Outcome::Stopped)
+        }
+        Err(failure) => {
+            progress.event(&Event::Failed(failure.reason));
+            Ok(Outcome::SomeFailed)
+        }
+    }
 }
 
 fn names(paths: &[&PathBuf]) -> String {

@@ -58,7 +58,7 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, style, views, opacity, stature } = *overrides;
+        let Overrides { model, stature, look: LookOverrides { style, views, opacity } } = *overrides;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
@@ -77,6 +77,17 @@ pub struct Overrides {
     /// Which network finds the body points: faster or more accurate
     #[arg(long)]
     pub model: Option<Model>,
+    /// Height of the people in metres, which sets the scale of the motion
+    #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
+    pub stature: Option<f64>,
+    /// What is said of the pictures.
+    #[command(flatten)]
+    pub look: LookOverrides,
+}
+
+/// Those of [`Overrides`] that the pictures alone follow from: also a motion file that is drawn again takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, clap::Args)]
+pub struct LookOverrides {
     /// What to draw: one of overlay, mesh, mask, depth and normals, or skeleton, or both with a comma between
     #[arg(long, value_name = "LOOK,...", value_parser = Looks::typed)]
     pub style: Option<Looks>,
@@ -86,9 +97,6 @@ pub struct Overrides {
     /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
     #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
-    /// Height of the people in metres, which sets the scale of the motion
-    #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
-    pub stature: Option<f64>,
 }
 
 impl Overrides {
@@ -97,10 +105,20 @@ impl Overrides {
     pub fn or(self, other: Self) -> Self {
         Self {
             model: self.model.or(other.model),
+            stature: self.stature.or(other.stature),
+            look: self.look.or(other.look),
+        }
+    }
+}
+
+impl LookOverrides {
+    /// What this says, and where it says nothing, what `other` does.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
             style: self.style.or(other.style),
             views: self.views.or(other.views),
             opacity: self.opacity.or(other.opacity),
-            stature: self.stature.or(other.stature),
         }
     }
 }
@@ -132,15 +150,15 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, style, views, opacity, stature, .. } = *self;
-                $crate::job::Overrides { model, style, views, opacity, stature }
+                let Self { model, stature, style, views, opacity, .. } = *self;
+                $crate::job::Overrides { model, stature, look: $crate::job::LookOverrides { style, views, opacity } }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, style, views, opacity, stature } = overrides;
-                (self.model, self.style, self.views) = (model, style, views);
-                (self.opacity, self.stature) = (opacity, stature);
+                let $crate::job::Overrides { model, stature, look } = overrides;
+                (self.model, self.stature) = (model, stature);
+                $crate::job::LookOverrides { style: self.style, views: self.views, opacity: self.opacity } = look;
             }
         }
     };
@@ -223,7 +241,8 @@ mod tests {
 
     #[test]
     fn the_nearest_word_counts() {
-        let far = Overrides { model: Some(Model::Lite), opacity: Some(0.2), ..Overrides::default() };
+        let look = LookOverrides { opacity: Some(0.2), ..LookOverrides::default() };
+        let far = Overrides { model: Some(Model::Lite), look, ..Overrides::default() };
         let near = Overrides { model: Some(Model::Heavy), stature: Some(1.5), ..Overrides::default() };
         let settings = JobSettings::default().with(&near.or(far));
         assert_eq!((settings.model, settings.opacity, settings.stature), (Model::Heavy, 0.2, 1.5));

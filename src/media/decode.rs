@@ -100,6 +100,11 @@ impl Decoder {
         &self.stamps.jumps
     }
 
+    /// Frames given so far.
+    pub fn frames(&self) -> u64 {
+        self.index
+    }
+
     /// The next frame, or `None` at the end. Damage is counted in [`Decoder::losses`], it is not an error.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Frame>, MediaError> {

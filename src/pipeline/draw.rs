@@ -42,9 +42,22 @@ pub struct Clip<'a> {
     pub composition: &'a Composition<'a>,
     /// Frames of the video.
     pub frames: u64,
+    /// What the drawing is called.
+    pub phase: Phase,
 }
 
-/// Draws a clip's people into its frames, from where the checkpoint ends, and compresses them. `path`: where the video will be.
+/// What was seen of a video while it was drawn.
+pub struct Seen {
+    /// Its frames.
+    pub frames: u64,
+    /// Where its clock jumped.
+    pub jumps: Vec<ClockJump>,
+    /// What could not be decoded, in sentences.
+    pub lost: Vec<String>,
+}
+
+/// Draws a clip's people into its frames, from where the checkpoint ends, and compresses them. `path`: where the video will be. Gives what
+/// was seen, unless all was drawn before.
 pub fn draw(
     job: &Job,
     clip: &Clip<'_>,
@@ -52,14 +65,14 @@ pub fn draw(
     timings: &Timings,
     checkpoint: &mut Checkpoint,
     path: &Path,
-) -> Result<(), JobError> {
-    let Clip { people, composition, frames, .. } = *clip;
+) -> Result<Option<Seen>, JobError> {
+    let Clip { people, composition, frames, phase, .. } = *clip;
     let from = checkpoint.drawn()?;
     if from > 0 {
         tracing::info!("{}: {from} frames were drawn before", job.name());
     }
     if from == frames {
-        return Ok(());
+        return Ok(None);
     }
     let decoder = Decoder::open(job.source(), 0)?;
     let info = decoder.info().clone();
@@ -68,8 +81,18 @@ pub fn draw(
         let (asked, to_encode) = flume::bounded(DRAWN);
         let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, composition, timings, total: frames, people: people.len(), path, checkpoint, renderer }
-                .run(from, &to_encode)
+            Encoding {
+                job,
+                composition,
+                timings,
+                phase,
+                total: frames,
+                people: people.len(),
+                path,
+                checkpoint,
+                renderer,
+            }
+            .run(from, &to_encode)
         })?;
         let pictures = Pictures::new(composition, people, &clip.world, &info);
         let asking = ask(pictures, renderer, timings, &to_draw, asked);
@@ -78,8 +101,10 @@ pub fn draw(
         let decoded = join(decoding);
         let encoded = join(encoding);
         asking?;
-        decoded?;
-        encoded
+        let decoder = decoded?;
+        encoded?;
+        let (jumps, lost) = (decoder.clock_jumps().to_vec(), decoder.losses().sentences());
+        Ok(Some(Seen { frames: decoder.frames(), jumps, lost }))
     })
 }
 
@@ -152,6 +177,7 @@ struct Encoding<'a> {
     job: &'a Job<'a>,
     composition: &'a Composition<'a>,
     timings: &'a Timings,
+    phase: Phase,
     total: u64,
     people: usize,
     path: &'a Path,
@@ -189,7 +215,7 @@ impl Encoding<'_> {
                 _ => begun = Some(encoder),
             }
             self.timings.live().frame(self.timings.job());
-            self.job.tell(Event::Progress { phase: Phase::Draw, done, total: Some(self.total), people: self.people });
+            self.job.tell(Event::Progress { phase: self.phase, done, total: Some(self.total), people: self.people });
         }
         batch.tell();
         if self.job.is_stopped() {

@@ -39,6 +39,8 @@ pub struct FittedPeople<'a> {
     mesh: &'a Mesh,
     /// Frames that are corrupt, where nobody is shown: what people did there was not seen.
     corrupt: BTreeSet<u64>,
+    /// Frames in which somebody is not there, by their id, though they have a pose.
+    absent: BTreeSet<(u32, u64)>,
 }
 
 /// So many frames of a person tell how far they went.
@@ -89,7 +91,14 @@ impl<'a> FittedPeople<'a> {
             let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
             Person { track, rest, color: COLORS[color] }
         };
-        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(person).collect(), mesh, corrupt }
+        let people = people.iter().zip(colors(people, &camera)).map(person).collect();
+        Self { body, camera, people, mesh, corrupt, absent: BTreeSet::new() }
+    }
+
+    /// Without somebody, by their id, in some frames.
+    #[must_use]
+    pub fn without(self, absent: BTreeSet<(u32, u64)>) -> Self {
+        Self { absent, ..self }
     }
 
     /// How they were filmed.
@@ -202,6 +211,9 @@ impl<'a> FittedPeople<'a> {
 
     /// A person in a frame; `None` if they are not in it.
     fn posed<'s>(&'s self, person: &'s Person<'a>, index: u64) -> Option<PosedPerson<'s>> {
+        if self.absent.contains(&(person.track.id, index)) {
+            return None;
+        }
         let offset = index.checked_sub(person.track.first_frame)?;
         let fitted = person.track.poses.get(usize::try_from(offset).ok()?)?;
         let joints = self.body.joint_transforms(&fitted.pose, &person.track.shape);

@@ -8,6 +8,7 @@
 
 mod answer;
 mod checkpoint;
+mod course;
 mod decode;
 mod draw;
 mod engine;
@@ -20,14 +21,17 @@ mod observe;
 mod outputs;
 mod picture;
 mod pool;
+mod recorded;
 mod shot;
+mod studio;
 
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 
 pub use checkpoint::frames_written_down;
-pub use engine::{Pipeline, StartError, runtime_library};
+pub use engine::{Pipeline, runtime_library};
 pub use outputs::remove_leftovers;
+pub use studio::{Redrawing, StartError, Studio};
 
 use crate::config::Limits;
 use crate::control::{Control, Stopped};
@@ -101,6 +105,9 @@ pub enum JobError {
     /// What is done cannot be written down.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::CheckpointError),
+    /// A motion file cannot be drawn.
+    #[error(transparent)]
+    Motion(#[from] recorded::RecordedError),
     /// There is something in the place of a result.
     #[error(
         "{} is there already, and meshreel did not make it from this video; move it away, let the results go into another folder, or replace it with `meshreel process --overwrite`",
@@ -136,7 +143,7 @@ impl From<Stopped> for JobError {
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let kind = match &error {
-            JobError::Stopped => FailureKind::Stopped,
+            JobError::Stopped | JobError::Motion(recorded::RecordedError::Stopped(_)) => FailureKind::Stopped,
             JobError::Checkpoint(_) if error.is_disk_full() => FailureKind::CheckpointFull,
             _ if error.is_disk_full() => FailureKind::OutputFull,
             _ if error.is_permanent() => FailureKind::Permanent,
@@ -156,6 +163,7 @@ impl JobError {
             | Self::Taken { .. }
             | Self::OverSource
             | Self::Limit { .. }
+            | Self::Motion(_)
             | Self::Internal(_) => true,
             Self::Render(_)
             | Self::Pose(_)
