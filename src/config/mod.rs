@@ -219,6 +219,8 @@ impl Default for Config {
             style: None,
             views: None,
             opacity: None,
+            dim: None,
+            labels: None,
             stature: None,
         }
     }

@@ -120,6 +120,19 @@ pub enum View {
     Turntable,
 }
 
+/// What is written beside people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Labels {
+    /// Nothing.
+    #[default]
+    None,
+    /// Their id, above the head.
+    Id,
+    /// Their id, and the angles of elbows and knees.
+    Angles,
+}
+
 /// Further views in their order, each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Views([Option<View>; 3]);

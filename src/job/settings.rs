@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::range::{self, OPACITY, STATURE, ranged};
-use super::{Looks, Views};
+use super::range::{self, DIM, OPACITY, STATURE, ranged};
+use super::{Labels, Looks, Views};
 use crate::body;
 use crate::media::{CONTAINERS, EncodeSettings};
 
@@ -35,6 +35,10 @@ pub struct JobSettings {
     pub views: Views,
     /// Opacity of the mesh, 0 (invisible) to 1.
     pub opacity: f32,
+    /// How much darker the video is behind the bodies, 0 (as it was) to 1 (black).
+    pub dim: f32,
+    /// What is written beside people.
+    pub labels: Labels,
     /// How the output video is written.
     pub encode: Encode,
     /// How tall people are taken to be, metres.
@@ -48,6 +52,8 @@ impl Default for JobSettings {
             style: Looks::default(),
             views: Views::default(),
             opacity: 0.8,
+            dim: 0.0,
+            labels: Labels::None,
             encode: Encode::default(),
             stature: body::STATURE,
         }
@@ -58,12 +64,15 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, stature, look: LookOverrides { style, views, opacity } } = *overrides;
+        let Overrides { model, stature, look } = *overrides;
+        let LookOverrides { style, views, opacity, dim, labels } = look;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
             views: views.unwrap_or(self.views),
             opacity: opacity.unwrap_or(self.opacity),
+            dim: dim.unwrap_or(self.dim),
+            labels: labels.unwrap_or(self.labels),
             stature: stature.unwrap_or(self.stature),
             encode: self.encode,
         }
@@ -97,6 +106,12 @@ pub struct LookOverrides {
     /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
     #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
+    /// How much darker the video is behind the bodies, from 0 (as it was) to 1 (black)
+    #[arg(long, value_name = "DIM", value_parser = |text: &str| range::typed(text, &DIM))]
+    pub dim: Option<f32>,
+    /// Write each person's id above the head; angles: those of elbows and knees as well (after the file names, or as --labels=id)
+    #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "id")]
+    pub labels: Option<Labels>,
 }
 
 impl Overrides {
@@ -119,6 +134,8 @@ impl LookOverrides {
             style: self.style.or(other.style),
             views: self.views.or(other.views),
             opacity: self.opacity.or(other.opacity),
+            dim: self.dim.or(other.dim),
+            labels: self.labels.or(other.labels),
         }
     }
 }
@@ -142,6 +159,12 @@ macro_rules! with_overrides {
             /// Opacity of the mesh, 0 (invisible) to 1.
             #[serde(default, deserialize_with = "crate::job::range::opacity")]
             pub opacity: Option<f32>,
+            /// How much darker the video is behind the bodies, 0 to 1.
+            #[serde(default, deserialize_with = "crate::job::range::dim")]
+            pub dim: Option<f32>,
+            /// What is written beside people.
+            #[serde(default)]
+            pub labels: Option<$crate::job::Labels>,
             /// How tall people are taken to be, metres.
             #[serde(default, deserialize_with = "crate::job::range::stature")]
             pub stature: Option<f64>,
@@ -150,15 +173,18 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, stature, style, views, opacity, .. } = *self;
-                $crate::job::Overrides { model, stature, look: $crate::job::LookOverrides { style, views, opacity } }
+                let Self { model, stature, style, views, opacity, dim, labels, .. } = *self;
+                let look = $crate::job::LookOverrides { style, views, opacity, dim, labels };
+                $crate::job::Overrides { model, stature, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
                 let $crate::job::Overrides { model, stature, look } = overrides;
                 (self.model, self.stature) = (model, stature);
-                $crate::job::LookOverrides { style: self.style, views: self.views, opacity: self.opacity } = look;
+                let $crate::job::LookOverrides { style, views, opacity, dim, labels } = look;
+                (self.style, self.views, self.opacity) = (style, views, opacity);
+                (self.dim, self.labels) = (dim, labels);
             }
         }
     };

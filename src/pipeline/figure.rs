@@ -1,10 +1,11 @@
-//! Skeletons drawn over people: bones as lines as thick as their distance asks for, left and right told apart.
+//! What is drawn over people: skeletons, of bones as thick as their distance asks for, left and right told apart; and labels.
 
 use glam::{DVec3, Vec2};
 
 use crate::body::Camera;
+use crate::job::Labels;
 use crate::pose::skeleton::*;
-use crate::render::{Paint, Sketch};
+use crate::render::{Paint, Sketch, text_width, write_text};
 
 /// Nearest distance that is drawn, metres.
 const NEAR: f64 = 0.05;
@@ -20,6 +21,14 @@ const LEAST_RIM: f64 = 0.9;
 const DARK: [f32; 3] = [0.07, 0.07, 0.09];
 /// Half the thickness of the bones of somebody far away, as a share of the picture's shorter side.
 const THINNEST: f64 = 1.0 / 900.0;
+
+/// Height of letters as a share of the picture's shorter side, and in pixels at least.
+const LETTER: f64 = 1.0 / 38.0;
+const LEAST_LETTER: f64 = 9.0;
+/// From the ears to above the head, metres.
+const HEAD: f64 = 0.17;
+/// Joints that were seen less have no angle written beside them.
+const LEAST_SEEN: f32 = 0.3;
 
 /// Where somebody's body points are in one frame.
 #[derive(Clone)]
@@ -117,6 +126,45 @@ impl Figure {
             }
             for (joint, place) in &joints {
                 sketch.disc(joint.at, grown(joint, JOINT), paint(*place, joint.confidence, true));
+            }
+        }
+    }
+
+    /// Writes the person's id above the head, and angles beside elbows and knees, as `camera` sees them.
+    pub fn label(&self, camera: &Camera, shorter: u32, labels: Labels, sketch: &mut Sketch) {
+        if labels == Labels::None {
+            return;
+        }
+        let pixel = |point: DVec3| {
+            let [x, y] = camera.project(point);
+            (point.z > NEAR).then_some(Vec2::new(x as f32, y as f32))
+        };
+        let height = (f64::from(shorter) * LETTER).max(LEAST_LETTER) as f32;
+        let light = Paint::solid(self.color.map(|v| v + (1.0 - v) * 0.75));
+        let dark = Paint { color: DARK, opacity: 0.85 };
+        // Above the ears by as much as a head and half a letter.
+        if let Some((ears, _)) = self.middle(EARS)
+            && let Some(at) = pixel(ears)
+        {
+            let head = HEAD * self.size() * camera.focal[1] / ears.z;
+            let at = Vec2::new(at.x, at.y - head as f32 - height);
+            write_text(sketch, &self.id.to_string(), at, height, light, dark);
+        }
+        if labels != Labels::Angles {
+            return;
+        }
+        let middle = self.middle(HIPS).and_then(|(hips, _)| pixel(hips));
+        for side in [RIGHT, LEFT] {
+            for joints in [side.arm, side.leg] {
+                let [Some(a), Some(b), Some(c)] = joints.map(|joint| self.points[joint]) else { continue };
+                let angle = (a.0 - b.0).angle_between(c.0 - b.0).to_degrees();
+                let (true, Some(at)) = (angle.is_finite() && b.1 >= LEAST_SEEN, pixel(b.0)) else { continue };
+                let text = format!("{angle:.0}°");
+                let small = height * 0.7;
+                // Away from the body.
+                let outwards = middle.map_or(1.0, |middle| if at.x < middle.x { -1.0 } else { 1.0 });
+                let aside = text_width(&text, small) / 2.0 + small * 0.6;
+                write_text(sketch, &text, at + Vec2::new(outwards * aside, 0.0), small, light, dark);
             }
         }
     }

@@ -8,13 +8,15 @@ use super::fitted_people::{FittedPeople, Scenes};
 use super::shot::{Extent, Shot};
 use crate::body::World;
 use crate::geometry::Rect;
-use crate::job::{JobSettings, Style, View};
+use crate::job::{JobSettings, Labels, Style, View};
 use crate::media::{Beside, Frame, Panel, VideoInfo};
 use crate::render::{self, Overlay, Pending, RenderError, Rendered, Renderer, Scene, Sketch};
 
 /// R'G'B' behind shaded bodies where no video is.
 const BACKGROUND: [f32; 3] = [0.15, 0.16, 0.18];
 const BLACK: [f32; 3] = [0.0; 3];
+/// Coded pixels of black round a further view.
+const EDGE: u32 = 2;
 /// Width of a further view over its height; none is wider than the video.
 const PANEL: f64 = 0.75;
 
@@ -95,8 +97,12 @@ impl<'j> Composition<'j> {
         if !self.settings.style.shows_video() {
             render::fill(&mut frame, video, self.background(), color);
         }
+        if self.settings.style.shows_video() {
+            render::dim(&mut frame, video, self.settings.dim, color);
+        }
         for (_, panel) in self.panels() {
-            render::fill(&mut frame, panel.rect, self.background(), color);
+            render::fill(&mut frame, panel.rect, BLACK, color);
+            render::fill(&mut frame, inside(panel.rect), self.background(), color);
         }
         let places = std::iter::once(video).chain(self.panels().map(|(_, panel)| panel.rect));
         for (overlay, place) in drawn.overlays().zip(places) {
@@ -150,16 +156,25 @@ impl<'c> Pictures<'c> {
             Some(style) => self.scenes.make(index, shot, style).map_err(|e| JobError::Internal(e.to_string()))?,
             None => Scene::empty(&shot.geometry, render::Style::Overlay),
         };
-        if !self.composition.settings.style.skeleton() {
+        let (has_skeletons, labels) = (self.composition.settings.style.skeleton(), self.composition.settings.labels);
+        if !has_skeletons && labels == Labels::None {
             return Ok(scene);
         }
         let mut over = Sketch::default();
         let [width, height] = shot.geometry.display;
-        for figure in self.people.figures(index, shot) {
-            figure.draw(&shot.camera, width.min(height), &mut over);
+        let shorter = width.min(height);
+        let figures = self.people.figures(index, shot);
+        if has_skeletons {
+            figures.iter().for_each(|figure| figure.draw(&shot.camera, shorter, &mut over));
         }
+        figures.iter().for_each(|figure| figure.label(&shot.camera, shorter, labels, &mut over));
         Ok(scene.with_over(&over))
     }
+}
+
+/// A panel without its edge, which tells it from its neighbours.
+fn inside(Rect { x, y, width, height }: Rect) -> Rect {
+    Rect { x: x + EDGE, y: y + EDGE, width: width.saturating_sub(2 * EDGE), height: height.saturating_sub(2 * EDGE) }
 }
 
 /// Asks for a scene, unless it is empty.

@@ -23,6 +23,8 @@ const LEAST: f64 = 1.0;
 /// Distance of the view's camera in extents of what it shows: far enough that lengths can be compared.
 const FAR: f64 = 10.0;
 const NEAR: f64 = 3.0;
+/// Points round a drum.
+const RIM: u32 = 64;
 /// Half the thickness of the floor's lines, as a share of the picture's height, and their R'G'B'.
 const LINE: f32 = 1.0 / 1300.0;
 const LINE_COLOR: [f32; 3] = [0.36, 0.38, 0.42];
@@ -99,32 +101,30 @@ impl Extent {
     pub fn shot(&self, view: View, time: f64, geometry: Geometry) -> Shot {
         let (ahead, up) = (self.ahead, DVec3::Y);
         let half = (self.high - self.low) / 2.0;
-        let radius = half.x.hypot(half.z);
-        // Axes of the view's camera (right, down, away), and how far what it shows reaches along them.
-        let (axes, reach, distance) = match view {
-            View::Side => ([ahead, -up, up.cross(ahead)], None, FAR),
-            View::Top => ([ahead.cross(up), -ahead, -up], None, FAR),
+        // Right, down and away of the view's camera; how far away it is; and a frame round what it shows, from its middle.
+        let (axes, far, frame) = match view {
+            View::Side => ([ahead, -up, up.cross(ahead)], FAR, corners(half)),
+            View::Top => ([ahead.cross(up), -ahead, -up], FAR, corners(half)),
             View::Turntable => {
                 let level = DQuat::from_axis_angle(up, TAU * time / ROUND) * ahead;
                 let away = level * ELEVATION.cos() - up * ELEVATION.sin();
                 let right = level.cross(up);
-                let tall = half.y * ELEVATION.cos() + radius * ELEVATION.sin();
-                let deep = half.y * ELEVATION.sin() + radius * ELEVATION.cos();
-                ([right, away.cross(right), away], Some(DVec3::new(radius, tall, deep)), NEAR)
+                ([right, away.cross(right), away], NEAR, drum(half))
             }
         };
-        let reach = reach.unwrap_or_else(|| DVec3::from_array(axes.map(|axis| half.dot(axis.abs()))));
         let rotation = DMat3::from_cols(axes[0], axes[1], axes[2]).transpose();
-        let distance = distance * reach.max_element() + reach.z;
-        let from_world =
-            DAffine3 { matrix3: rotation, translation: DVec3::Z * distance - rotation * self.low.midpoint(self.high) };
+        let distance = far * frame.iter().map(|point| point.length()).fold(0.0, f64::max);
         let [width, height] = geometry.display.map(f64::from);
-        // What is nearest appears largest.
-        let nearest = distance - reach.z;
-        let focal = nearest * (width / (2.0 * reach.x)).min(height / (2.0 * reach.y));
+        let fits = |point: &DVec3| {
+            let seen = rotation * *point;
+            let z = seen.z + distance;
+            (width * z / (2.0 * seen.x.abs())).min(height * z / (2.0 * seen.y.abs()))
+        };
+        let focal = frame.iter().map(fits).fold(f64::INFINITY, f64::min);
+        let translation = DVec3::Z * distance - rotation * self.low.midpoint(self.high);
         Shot {
             camera: Camera { focal: [focal; 2], center: [(width - 1.0) / 2.0, (height - 1.0) / 2.0] },
-            from_filmed: from_world * self.to_world,
+            from_filmed: DAffine3 { matrix3: rotation, translation } * self.to_world,
             geometry,
         }
     }
@@ -161,6 +161,20 @@ impl Extent {
         }
         sketch
     }
+}
+
+/// Corners of a box of these half sides.
+fn corners(half: DVec3) -> Vec<DVec3> {
+    (0..8)
+        .map(|i| half * DVec3::from_array([0, 1, 2].map(|axis| if i >> axis & 1 == 0 { -1.0 } else { 1.0 })))
+        .collect()
+}
+
+/// Points on the rims of an upright drum round such a box: it looks the same from all around.
+fn drum(half: DVec3) -> Vec<DVec3> {
+    let radius = half.x.hypot(half.z);
+    let rim = (0..RIM).map(|i| DQuat::from_rotation_y(TAU * f64::from(i) / f64::from(RIM)) * DVec3::X * radius);
+    rim.flat_map(|point| [point - DVec3::Y * half.y, point + DVec3::Y * half.y]).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod blend;
 mod context;
+mod letters;
 mod mesh;
 mod painter;
 mod scene;
@@ -18,6 +19,7 @@ use crate::geometry::Rect;
 
 pub use blend::{blend, dim, fill};
 pub use context::{ContextError, Description, DeviceInfo};
+pub use letters::{text_width, write_text};
 pub use mesh::{Mesh, MeshData, MeshError, PartialSurface, Shape};
 pub use scene::{Person, Scene};
 pub use sketch::{Paint, Sketch};
