@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -8,11 +9,14 @@ use clap_complete::Shell;
 use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
-use crate::job::{LookOverrides, Overrides};
+use crate::job::{LookOverrides, Overrides, range};
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Order, Place, QueueMode};
 use crate::service::{Request, RunOptions};
+
+/// Pictures a second that a folder of them may be shown at.
+const FPS: RangeInclusive<f64> = 0.1..=1000.0;
 
 /// Exit codes, under the help and in the manual page.
 const EXIT_CODES: &str = "\
@@ -100,7 +104,7 @@ pub enum Command {
 /// Arguments of `meshreel process`; what is not given comes from the configuration.
 #[derive(Debug, clap::Args)]
 pub struct Process {
-    /// Video files
+    /// Video files; also pictures, and folders of numbered pictures
     #[arg(required = true, value_name = "CLIP", value_hint = ValueHint::FilePath)]
     pub clips: Vec<PathBuf>,
     /// Folder for the results; created if missing
@@ -118,6 +122,9 @@ pub struct Process {
     /// Where the networks run
     #[arg(long)]
     pub device: Option<Device>,
+    /// Pictures a second of a folder of numbered pictures
+    #[arg(long, value_name = "FPS", default_value_t = 25.0, value_parser = |text: &str| range::typed(text, &FPS))]
+    pub fps: f64,
     /// How to show progress
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,
@@ -144,6 +151,9 @@ pub struct Render {
     /// The encoder's speed preset: the default is three times as fast as process, and makes larger files; veryfast is what process takes
     #[arg(long, value_name = "PRESET", default_value = "ultrafast")]
     pub preset: String,
+    /// Pictures a second of a folder of numbered pictures
+    #[arg(long, value_name = "FPS", default_value_t = 25.0, value_parser = |text: &str| range::typed(text, &FPS))]
+    pub fps: f64,
     /// How to show progress
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,

@@ -9,7 +9,8 @@ use crate::cli::{Process, Render};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
-use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, OutputNames};
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec, OutputNames};
+use crate::media;
 use crate::pipeline::{Redrawing, StartError};
 use crate::progress::FileProgress;
 use crate::telemetry::Timings;
@@ -41,10 +42,11 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
     let settings = config.job_settings();
     let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
     let mut failed = Vec::new();
-    for (source, outputs) in clips.iter().zip(outputs) {
+    for (source, mut outputs) in clips.iter().zip(outputs) {
+        let settings = settings_for(source, &settings, arguments.fps);
+        outputs.container.clone_from(&settings.encode.container);
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let spec =
-            JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings: settings.clone() };
+        let spec = JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings };
         let context = JobContext {
             checkpoint: None,
             timings: Arc::new(Timings::new(0, executor.live().clone())),
@@ -72,6 +74,16 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
     Ok(Outcome::SomeFailed)
 }
 
+/// Pictures and folders of them are taken here alone, where the user named them.
+fn settings_for(source: &Path, settings: &JobSettings, fps: f64) -> JobSettings {
+    let settings = settings.clone();
+    match media::still_result(source) {
+        Some(result) => settings.for_still(result),
+        None if source.is_dir() => settings.for_folder(fps),
+        None => settings,
+    }
+}
+
 /// Draws a motion file over its video, until `stop` is set.
 ///
 /// # Errors
@@ -80,7 +92,7 @@ pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicB
     let drawing = Redrawing::start(config)?;
     let Render { clip, motion, output, overwrite, progress, .. } = arguments;
     let progress = FileProgress::new(&clip.to_string_lossy(), *progress, verbose);
-    let settings = config.job_settings();
+    let settings = settings_for(clip, &config.job_settings(), arguments.fps);
     let outputs = OutputNames::for_sources(std::slice::from_ref(clip), output, &settings.encode.container).remove(0);
     let spec = JobSpec { source: clip.clone(), outputs, overwrite: *overwrite, settings };
     let context = JobContext {

@@ -43,6 +43,8 @@ pub struct JobSettings {
     pub encode: Encode,
     /// How tall people are taken to be, metres.
     pub stature: f64,
+    /// Whether the source may be a picture, or a folder of numbered ones, of which so many are shown a second.
+    pub pictures: Option<f64>,
 }
 
 impl Default for JobSettings {
@@ -56,6 +58,7 @@ impl Default for JobSettings {
             labels: Labels::None,
             encode: Encode::default(),
             stature: body::STATURE,
+            pictures: None,
         }
     }
 }
@@ -75,6 +78,7 @@ impl JobSettings {
             labels: labels.unwrap_or(self.labels),
             stature: stature.unwrap_or(self.stature),
             encode: self.encode,
+            pictures: self.pictures,
         }
     }
 }
@@ -217,6 +221,11 @@ ranged! {
     segment: f64 = 0.1..=3600.0;
 }
 
+/// Quality of a picture that is compressed with loss.
+const STILL_QUALITY: i64 = 10;
+/// Pictures a second, where there is one.
+const STILL_RATE: f64 = 25.0;
+
 impl Default for Encode {
     fn default() -> Self {
         Self {
@@ -227,6 +236,31 @@ impl Default for Encode {
             segment: 5.0,
             pixel_format: String::new(),
         }
+    }
+}
+
+impl JobSettings {
+    /// For a picture: the result is one, too, of the ending and by the encoder that [`crate::media::still_result`] names.
+    #[must_use]
+    pub fn for_still(self, (ending, codec): (&str, &str)) -> Self {
+        let encode = Encode {
+            container: ending.into(),
+            codec: codec.into(),
+            crf: STILL_QUALITY,
+            pixel_format: String::new(),
+            ..self.encode
+        };
+        Self { encode, pictures: Some(STILL_RATE), ..self }
+    }
+
+    /// For a folder of numbered pictures that are shown so many a second. Pictures have more colour than most players show of a video.
+    #[must_use]
+    pub fn for_folder(self, rate: f64) -> Self {
+        let mut encode = self.encode;
+        if encode.pixel_format.is_empty() {
+            encode.pixel_format = "yuv420p".into();
+        }
+        Self { encode, pictures: Some(rate), ..self }
     }
 }
 

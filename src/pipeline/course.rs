@@ -65,7 +65,7 @@ impl<'j> Course<'j> {
         if let Some(path) = spec.outputs.in_the_way(job.source(), spec.overwrite) {
             return Err(JobError::Taken { path });
         }
-        let decoder = Decoder::open(job.source(), 0)?;
+        let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
         let info = decoder.info().clone();
         check_limits(limits, &info)?;
         let output_error = |source| JobError::Output { path: spec.outputs.video(), source };

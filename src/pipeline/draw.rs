@@ -74,7 +74,7 @@ pub fn draw(
     if from == frames {
         return Ok(None);
     }
-    let decoder = Decoder::open(job.source(), 0)?;
+    let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
     let info = decoder.info().clone();
     std::thread::scope(|scope| {
         let (decoded, to_draw) = flume::bounded(DECODED);

@@ -153,19 +153,19 @@ impl Figure {
         if labels != Labels::Angles {
             return;
         }
-        let middle = self.middle(HIPS).and_then(|(hips, _)| pixel(hips));
-        for side in [RIGHT, LEFT] {
-            for joints in [side.arm, side.leg] {
-                let [Some(a), Some(b), Some(c)] = joints.map(|joint| self.points[joint]) else { continue };
-                let angle = (a.0 - b.0).angle_between(c.0 - b.0).to_degrees();
-                let (true, Some(at)) = (angle.is_finite() && b.1 >= LEAST_SEEN, pixel(b.0)) else { continue };
-                let text = format!("{angle:.0}°");
-                let small = height * 0.7;
-                // Away from the body.
-                let outwards = middle.map_or(1.0, |middle| if at.x < middle.x { -1.0 } else { 1.0 });
-                let aside = text_width(&text, small) / 2.0 + small * 0.6;
-                write_text(sketch, &text, at + Vec2::new(outwards * aside, 0.0), small, light, dark);
-            }
+        for [joints, others] in
+            [[RIGHT.arm, LEFT.arm], [LEFT.arm, RIGHT.arm], [RIGHT.leg, LEFT.leg], [LEFT.leg, RIGHT.leg]]
+        {
+            let [Some(a), Some(b), Some(c)] = joints.map(|joint| self.points[joint]) else { continue };
+            let angle = (a.0 - b.0).angle_between(c.0 - b.0).to_degrees();
+            let (true, Some(at)) = (angle.is_finite() && b.1 >= LEAST_SEEN, pixel(b.0)) else { continue };
+            let text = format!("{angle:.0}°");
+            let small = height * 0.7;
+            // Away from the other side's, so that the two do not cover each other.
+            let other = self.points[others[1]].and_then(|(other, _)| pixel(other));
+            let outwards = other.map_or(1.0, |other| if at.x < other.x { -1.0 } else { 1.0 });
+            let aside = text_width(&text, small) / 2.0 + small * 0.6;
+            write_text(sketch, &text, at + Vec2::new(outwards * aside, 0.0), small, light, dark);
         }
     }
 
