@@ -37,7 +37,7 @@ pub use error::ExportError;
 pub use header::{BodyInfo, Clock, Header, MeshInfo, PersonInfo, Pinhole, Video};
 pub use motion::{MotionWriter, Person};
 pub use names::{JointNames, MarkerSet};
-pub use output::{Content, Made, publish};
+pub use output::{Content, Made, PREFIX, publish};
 pub use selection::{Axes, Frame, Heading, Placement, Sample, Selection};
 
 use crate::control::Proceed;

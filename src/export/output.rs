@@ -1,7 +1,7 @@
 //! Exported files while they are written, and how they get their names.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -134,10 +134,7 @@ pub fn publish(content: Content, name: &Path, replaces: bool) -> io::Result<()> 
     match content {
         Content::File(file) => {
             File::open(&file)?.sync_all()?;
-            match replaces {
-                true => file.persist(name).map_err(|e| e.error),
-                false => file.persist_noclobber(name).map_err(|e| e.error),
-            }
+            put(file, name, replaces)
         }
         Content::Folder(folder) => {
             if replaces && name.is_dir() && !name.is_symlink() {
@@ -152,6 +149,26 @@ pub fn publish(content: Content, name: &Path, replaces: bool) -> io::Result<()> 
             drop(folder.keep());
             Ok(())
         }
+    }
+}
+
+fn put(file: TempPath, name: &Path, replaces: bool) -> io::Result<()> {
+    if replaces {
+        return file.persist(name).map_err(|e| e.error);
+    }
+    let refused = match file.persist_noclobber(name) {
+        Ok(()) => return Ok(()),
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => return Err(refused.error),
+        Err(refused) => refused,
+    };
+    // A file system that knows no such way to give a name: an empty file takes it, and the result that file's place.
+    match OpenOptions::new().write(true).create_new(true).open(name) {
+        Ok(_) => refused.path.persist(name).map_err(|e| {
+            drop(std::fs::remove_file(name));
+            e.error
+        }),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        Err(_) => Err(refused.error),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, OPACITY, STATURE, ranged};
 use crate::body;
+use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
 
 /// Which landmark networks look at a person.
@@ -44,6 +45,9 @@ pub struct JobSettings {
     pub encode: Encode,
     /// How tall people are taken to be, metres.
     pub stature: f64,
+    /// What the motion is exported to, beside the motion file.
+    #[serde(default)]
+    pub formats: Formats,
 }
 
 impl Default for JobSettings {
@@ -54,6 +58,7 @@ impl Default for JobSettings {
             opacity: 0.8,
             encode: Encode::default(),
             stature: body::STATURE,
+            formats: Formats::NONE,
         }
     }
 }
@@ -62,12 +67,13 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, style, opacity, stature } = *overrides;
+        let Overrides { model, style, opacity, stature, formats } = *overrides;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
             opacity: opacity.unwrap_or(self.opacity),
             stature: stature.unwrap_or(self.stature),
+            formats: formats.unwrap_or(self.formats),
             encode: self.encode,
         }
     }
@@ -89,6 +95,19 @@ pub struct Overrides {
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
+    /// Also export the motion, in formats separated by commas: glb, bvh, trc, mot, c3d, npz, csv, coco, openpose
+    #[arg(long, value_name = "FORMATS", value_parser = typed_formats)]
+    pub formats: Option<Formats>,
+}
+
+/// A list of formats as it is typed.
+fn typed_formats(text: &str) -> Result<Formats, String> {
+    let format = |name: &str| <Format as clap::ValueEnum>::from_str(name.trim(), true);
+    let unknown = |_| {
+        let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("formats are {}, separated by commas", known.join(", "))
+    };
+    text.split(',').filter(|name| !name.trim().is_empty()).map(format).collect::<Result<_, _>>().map_err(unknown)
 }
 
 impl Overrides {
@@ -100,6 +119,7 @@ impl Overrides {
             style: self.style.or(other.style),
             opacity: self.opacity.or(other.opacity),
             stature: self.stature.or(other.stature),
+            formats: self.formats.or(other.formats),
         }
     }
 }
@@ -123,19 +143,23 @@ macro_rules! with_overrides {
             /// How tall people are taken to be, metres.
             #[serde(default, deserialize_with = "crate::job::range::stature")]
             pub stature: Option<f64>,
+            /// What the motion is exported to.
+            #[serde(default)]
+            pub formats: Option<$crate::export::Formats>,
         }
 
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, style, opacity, stature, .. } = *self;
-                $crate::job::Overrides { model, style, opacity, stature }
+                let Self { model, style, opacity, stature, formats, .. } = *self;
+                $crate::job::Overrides { model, style, opacity, stature, formats }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, style, opacity, stature } = overrides;
+                let $crate::job::Overrides { model, style, opacity, stature, formats } = overrides;
                 (self.model, self.style, self.opacity, self.stature) = (model, style, opacity, stature);
+                self.formats = formats;
             }
         }
     };

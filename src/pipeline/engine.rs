@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::{draw, mux};
+use super::exports::{export, name_of};
 use super::fit::{fit, joined, pieces};
 use super::fitted_people::FittedPeople;
 use super::link::link_people;
@@ -18,7 +19,7 @@ use super::{Job, JobError, check_limits, join, spawn};
 use crate::body::{Body, BodyError, Camera, FitOptions};
 use crate::checksum;
 use crate::config::{Config, Limits};
-use crate::export::Clock;
+use crate::export::{Clock, Format};
 use crate::job::{Event, JobContext, JobSpec, Model, Report, Stamp, stages, whole};
 use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::models::{Models, Network};
@@ -124,7 +125,13 @@ impl Pipeline {
         let started = Instant::now();
         let before = stamp(job.source())?;
         refuse_over_source(spec)?;
-        if let Some(path) = spec.outputs.in_the_way(job.source(), spec.overwrite) {
+        // Of files that each person has the names are not known yet.
+        let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied();
+        let outputs = &spec.outputs;
+        if let Some(path) = outputs
+            .in_the_way(job.source(), spec.overwrite)
+            .or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, endings()))
+        {
             return Err(JobError::Taken { path });
         }
         let decoder = Decoder::open(job.source(), 0)?;
@@ -159,6 +166,8 @@ impl Pipeline {
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
         }
+        let (exports, not_exported) = export(job, &partial)?;
+        warnings.extend(not_exported);
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
@@ -168,6 +177,7 @@ impl Pipeline {
             meshreel: 1,
             source: whole(job.source()),
             output: whole(&spec.outputs.video()),
+            exports: exports.iter().map(|made| name_of(spec, made)).collect(),
             frames: written.frames,
             people,
             bodies,
@@ -182,7 +192,7 @@ impl Pipeline {
             stages: stages(&context.timings),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
-        partial.publish(&(text + "\n"))?;
+        partial.publish(&(text + "\n"), exports)?;
         Ok(report)
     }
 

@@ -11,6 +11,7 @@ mod checkpoint;
 mod decode;
 mod draw;
 mod engine;
+mod exports;
 mod fit;
 mod fitted_people;
 mod link;
@@ -28,6 +29,7 @@ pub use outputs::remove_leftovers;
 
 use crate::config::Limits;
 use crate::control::{Control, Stopped};
+use crate::export::ExportError;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
 use crate::media::VideoInfo;
 use crate::render::RenderError;
@@ -87,6 +89,9 @@ pub enum JobError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The motion cannot be exported.
+    #[error(transparent)]
+    Export(ExportError),
     /// More than the configuration allows.
     #[error("{what}, and the limit is {limit} ([limits] in the configuration)")]
     Limit {
@@ -130,6 +135,15 @@ impl From<Stopped> for JobError {
     }
 }
 
+impl From<ExportError> for JobError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Stopped(_) => Self::Stopped,
+            other => Self::Export(other),
+        }
+    }
+}
+
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let kind = match &error {
@@ -158,6 +172,7 @@ impl JobError {
             | Self::Pose(_)
             | Self::Worker(_)
             | Self::Output { .. }
+            | Self::Export(_)
             | Self::Checkpoint(_)
             | Self::Changed
             | Self::Thread(_)
@@ -170,6 +185,7 @@ impl JobError {
         match self {
             Self::Media(error) => error.is_disk_full(),
             Self::Output { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Export(error) => error.is_disk_full(),
             Self::Checkpoint(error) => error.is_disk_full(),
             _ => false,
         }
