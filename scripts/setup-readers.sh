@@ -22,10 +22,13 @@ make_environment() {
     python3 -m venv "$folder" || fail "run: apt-get install python3-venv"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$requirements" ||
         fail "could not install the Python packages; check the network and run this again"
-    # Sports2D's angle functions are taken out of this wheel by name; its many dependencies are not needed for that.
+    # Sports2D's angle functions are in one module of this wheel; its many dependencies are not needed for them.
     if [ "$folder" = .venv ]; then
-        "$folder/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes -r pose2sim.txt -d "$folder/wheels" ||
+        "$folder/bin/pip" download --quiet --disable-pip-version-check --no-deps --require-hashes -r pose2sim.txt -d "$folder" ||
             fail "could not fetch the pose2sim wheel; check the network and run this again"
+        "$folder/bin/python" -m zipfile -e "$folder"/pose2sim-*.whl "$folder/pose2sim"
+        mv "$folder/pose2sim/Pose2Sim/common.py" "$folder/pose2sim_common.py"
+        rm -r "$folder/pose2sim" "$folder"/pose2sim-*.whl
     fi
     echo "$wanted" >"$folder/requirements.sha256"
 }
@@ -35,7 +38,7 @@ install_node_packages() {
     wanted=$(sha256sum package-lock.json)
     [ "$(cat node_modules/lock.sha256 2>/dev/null)" = "$wanted" ] && return
     command -v npm >/dev/null || fail "run: apt-get install npm"
-    node -e 'process.exit(parseInt(process.versions.node) < 20)' || fail "Node 20 or newer is needed; found $(node --version)"
+    node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || fail "Node 20 or newer is needed; found $(node --version)"
     echo "making tests/readers/node_modules"
     npm ci --silent --no-audit --no-fund --ignore-scripts || fail "could not install the Node packages; check the network and run this again"
     echo "$wanted" >node_modules/lock.sha256
