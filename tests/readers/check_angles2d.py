@@ -1,0 +1,74 @@
+"""angles2d.mot: within 0.01 degree of Sports2D's own functions, which are taken out of the pose2sim wheel by name."""
+
+import ast
+import pathlib
+import sys
+
+import numpy as np
+from check_mot import rows_of_person, table
+from motion import MARKERS, require
+
+SOURCE = pathlib.Path(sys.prefix) / "pose2sim_common.py"
+NEAR = 0.01
+# In Sports2D's default list; the wrists need fingers, which its default model has not.
+OPTIONAL = {"right wrist", "left wrist", "right hand", "left hand"}
+
+
+def sports2d():
+    """`angle_dict` and `fixed_angles`."""
+    names = {"np": np}
+    for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
+        is_wanted = isinstance(node, ast.FunctionDef) and node.name in ("points_to_angles", "fixed_angles")
+        is_table = isinstance(node, ast.Assign) and node.targets[0].id == "angle_dict" if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else False
+        if is_wanted or is_table:
+            exec(compile(ast.Module([node], []), str(SOURCE), "exec"), names)
+    return names["angle_dict"], names["fixed_angles"]
+
+
+def check(export):
+    motion, worst, sides = export.motion, 0.0, []
+    definitions, angle = sports2d()
+    for p, path in export.person_files("angles2d.mot"):
+        times, values, _ = table(path)
+        lacking = set(definitions) - OPTIONAL - set(values)
+        require(not lacking, f"{path.name} lacks {', '.join(sorted(lacking))}")
+        unknown = set(values) - set(definitions)
+        require(not unknown, f"{path.name} has angles that Sports2D does not know: {', '.join(sorted(unknown))}")
+        filled = ~np.isnan(np.stack(list(values.values()), 1)).all(1)
+        frames = rows_of_person(motion, p, path, times, filled)
+        points = {marker: motion.project(at) for marker, at in motion.markers(p).items()}
+        points |= {f"{s}Index": motion.project(motion.keypoints3d[:, p, motion.keypoint_names.index(f"{side}_index")]) for s, side in (("R", "right"), ("L", "left"))}
+        points["Neck"] = (points["LShoulder"] + points["RShoulder"]) / 2
+        points["Hip"] = (points["LHip"] + points["RHip"]) / 2
+        # Sports2D mirrors somebody who faces left; which way that is has to be the same for the whole file.
+        off, facing, where = min(
+            (*compare(motion, frames, values, points, definitions, angle, mirror), side)[::2] + (compare(motion, frames, values, points, definitions, angle, mirror)[1],)
+            for side, mirror in (("right", 1), ("left", -1))
+        )
+        require(off <= NEAR, f"{path.name}: {where} is {off:.4f} degrees off what Sports2D says, facing {facing}")
+        toes = sum(points[f"{s}BigToe"][:, 0] - points[f"{s}Heel"][:, 0] for s in "RL")
+        votes = toes[motion.present[:, p]]
+        clear = abs(np.median(votes)) > 5 and abs(np.mean(np.sign(votes))) > 0.4
+        require(not clear or (np.median(votes) >= 0) == (facing == "right"), f"{path.name} takes the person to face {facing}; the toes point the other way")
+        worst = max(worst, off)
+        sides.append(f"{motion.ids[p]} faces {facing}")
+    return f"{worst:.5f} degrees off at most; {', '.join(sides) or 'nobody is there'}"
+
+
+def compare(motion, frames, values, points, definitions, angle, mirror):
+    worst, where = 0.0, ""
+    for name, column in values.items():
+        for row, f in enumerate(frames):
+            if f < 0:
+                continue
+            wanted = angle([points[k][f] * [mirror, 1] for k in definitions[name][0]], name)
+            off = abs(column[row] - wanted) % 360
+            off = min(off, 360 - off)
+            # Half a turn is the same for a line without a direction.
+            off = min(off, abs(off - 180)) if name in ("pelvis", "shoulders") else off
+            if not off <= worst:
+                worst, where = off, f"`{name}` in frame {f}"
+    return worst, where
+
+
+assert MARKERS
