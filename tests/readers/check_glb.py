@@ -45,7 +45,9 @@ def check(export):
     frames = len(motion.times)
     looked = sorted(set(np.linspace(0, frames - 1, min(frames, 25)).astype(int)) | edges(motion.present)) if frames else []
     skinned = looked[:: max(1, len(looked) // 4)] if motion.ids else []
-    answer = ask_three(path, [float(motion.times[f]) for f in looked], [float(motion.times[f]) for f in skinned])
+    # As glTF holds times: in single precision.
+    times = motion.times.astype(np.float32)
+    answer = ask_three(path, [float(times[f]) for f in looked], [float(times[f]) for f in skinned])
 
     issues = answer["issues"]
     first = "; ".join(f"{m['message']} at {m.get('pointer')}" for m in issues["messages"][:3])
