@@ -142,6 +142,7 @@ def check_script(motion, path, glb, matrix, shift):
     pixels = camera_off(motion, matrix)
     require(pixels <= 0.1, f"after {path.name} the camera is {pixels:.3f} px off")
     pictures = len(scene.camera.data.background_images)
+    require(pictures or not pathlib.Path(motion.header["video"]["path"]).exists(), "the video is not behind the camera")
     return f"{fps:.3f} fps, frames {scene.frame_start} to {scene.frame_end}, {pictures} background, FBX {size // 1024} kB"
 
 

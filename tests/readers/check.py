@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the files that a motion file was exported to, each with an independent reader: check.py FOLDER MOTION.jsonl [--format glb,bvh]
+"""Checks the files that a motion file was exported to, each with an independent reader: check.py FOLDER MOTION.jsonl [--format glb,bvh] [--person ID]
 
 Without --format every format has to be there. Prints a line for each format; exits 1 when any is not as it should be.
 """
@@ -24,7 +24,8 @@ class Export:
         # `world` or `camera`, as npz says; and metres by which each person was moved up [T, P].
         self.frame, self.shift = "world", np.zeros(motion.present.shape)
         beside = motion.path.with_name(f"{motion.name}.expect.json")
-        self.expected = json.loads(beside.read_text()) if beside.exists() else {}
+        expected = json.loads(beside.read_text()) if beside.exists() else {}
+        self.expected = {name: [e for e in entries if e["person"] in motion.ids] for name, entries in expected.items()}
 
     def file(self, ending):
         path = self.folder / f"{self.motion.name}.{ending}"
@@ -58,12 +59,13 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("motion", type=pathlib.Path)
     parser.add_argument("--format", default=",".join(FORMATS), help=f"only these of {','.join(FORMATS)}")
+    parser.add_argument("--person", type=int, help="the one person that was exported")
     arguments = parser.parse_args()
     formats = arguments.format.split(",")
     if unknown := [f for f in formats if f not in FORMATS]:
         parser.error(f"no format {unknown[0]}; there are {', '.join(FORMATS)}")
 
-    motion = Motion(arguments.motion)
+    motion = Motion(arguments.motion, arguments.person)
     export = Export(arguments.folder, motion)
     failures = 0
     # The npz goes first: the frame and the shifts onto the floor are taken from it.

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 from check_mot import rows_of_person, table
-from motion import MARKERS, require
+from motion import SIDES, require
 
 SOURCE = pathlib.Path(sys.prefix) / "pose2sim_common.py"
 NEAR = 0.01
@@ -18,9 +18,9 @@ def sports2d():
     """`angle_dict` and `fixed_angles`."""
     names = {"np": np}
     for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
-        is_wanted = isinstance(node, ast.FunctionDef) and node.name in ("points_to_angles", "fixed_angles")
-        is_table = isinstance(node, ast.Assign) and node.targets[0].id == "angle_dict" if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) else False
-        if is_wanted or is_table:
+        is_function = isinstance(node, ast.FunctionDef) and node.name in ("points_to_angles", "fixed_angles")
+        is_table = isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "angle_dict"
+        if is_function or is_table:
             exec(compile(ast.Module([node], []), str(SOURCE), "exec"), names)
     return names["angle_dict"], names["fixed_angles"]
 
@@ -35,16 +35,16 @@ def check(export):
         unknown = set(values) - set(definitions)
         require(not unknown, f"{path.name} has angles that Sports2D does not know: {', '.join(sorted(unknown))}")
         filled = ~np.isnan(np.stack(list(values.values()), 1)).all(1)
-        frames = rows_of_person(motion, p, path, times, filled)
+        places = rows_of_person(motion, p, path, times, filled)
         points = {marker: motion.project(at) for marker, at in motion.markers(p).items()}
-        points |= {f"{s}Index": motion.project(motion.keypoints3d[:, p, motion.keypoint_names.index(f"{side}_index")]) for s, side in (("R", "right"), ("L", "left"))}
+        for s, side in SIDES.items():
+            points[f"{s}Index"] = motion.project(motion.keypoints3d[:, p, motion.keypoint_names.index(f"{side}_index")])
         points["Neck"] = (points["LShoulder"] + points["RShoulder"]) / 2
         points["Hip"] = (points["LHip"] + points["RHip"]) / 2
         # Sports2D mirrors somebody who faces left; which way that is has to be the same for the whole file.
-        off, facing, where = min(
-            (*compare(motion, frames, values, points, definitions, angle, mirror), side)[::2] + (compare(motion, frames, values, points, definitions, angle, mirror)[1],)
-            for side, mirror in (("right", 1), ("left", -1))
-        )
+        tried = {side: compare(places, values, points, definitions, angle, mirror) for side, mirror in (("right", 1), ("left", -1))}
+        facing = min(tried, key=lambda side: tried[side][0])
+        off, where = tried[facing]
         require(off <= NEAR, f"{path.name}: {where} is {off:.4f} degrees off what Sports2D says, facing {facing}")
         toes = sum(points[f"{s}BigToe"][:, 0] - points[f"{s}Heel"][:, 0] for s in "RL")
         votes = toes[motion.present[:, p]]
@@ -55,20 +55,26 @@ def check(export):
     return f"{worst:.5f} degrees off at most; {', '.join(sides) or 'nobody is there'}"
 
 
-def compare(motion, frames, values, points, definitions, angle, mirror):
+def compare(places, values, points, definitions, angle, mirror):
+    """The greatest difference in degrees, and where."""
     worst, where = 0.0, ""
     for name, column in values.items():
-        for row, f in enumerate(frames):
-            if f < 0:
+        turn = 180 if name in ("pelvis", "shoulders") else 360
+
+        def at(f):
+            return angle([points[k][f] * [mirror, 1] for k in definitions[name][0]], name)
+
+        def short(degrees):
+            return (degrees + turn / 2) % turn - turn / 2
+
+        for row, place in enumerate(places):
+            if place is None:
                 continue
-            wanted = angle([points[k][f] * [mirror, 1] for k in definitions[name][0]], name)
-            off = abs(column[row] - wanted) % 360
-            off = min(off, 360 - off)
-            # Half a turn is the same for a line without a direction.
-            off = min(off, abs(off - 180)) if name in ("pelvis", "shoulders") else off
+            a, b, t = place
+            first, change = at(a), short(at(b) - at(a))
+            off = abs(short(column[row] - first - t * change))
+            # Between two frames it may be the angle of the points between, or an angle between the two.
+            off = max(0, off - 0.2 * abs(change)) if t else off
             if not off <= worst:
-                worst, where = off, f"`{name}` in frame {f}"
+                worst, where = off, f"`{name}` in row {row}"
     return worst, where
-
-
-assert MARKERS

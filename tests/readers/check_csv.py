@@ -34,7 +34,8 @@ def tidy(export):
     names, rows, comments = rows_of(path)
     require(names == TIDY, f"{path.name} has the columns {names}, not {TIDY}")
     said = "\n".join(comments)
-    require(export.frame in said and motion.world["source"] in said, f"{path.name} has no comment that says the frame and where up came from")
+    wanted = [export.frame, motion.world["source"]] if motion.is_told(export.frame) else [export.frame]
+    require(all(word in said for word in wanted), f"{path.name} has no comment that says the frame and where up came from ({', '.join(wanted)})")
     points = [export.to_world(p, motion.keypoints3d[:, p]) for p in range(len(motion.ids))]
     pixels = motion.project(motion.keypoints3d) if motion.ids else None
     seen = set()

@@ -126,7 +126,8 @@ def structure(export, document, accessor):
         joints, weights = accessor(attributes["JOINTS_0"]), accessor(attributes["WEIGHTS_0"])
         require(not joints[weights == 0].any(), "JOINTS_0 is not 0 where WEIGHTS_0 is 0")
     extras = json.dumps([document.get("extras"), document["asset"].get("extras"), [s.get("extras") for s in document.get("scenes", [])]])
-    require(motion.world["source"] in extras, f"no `extras` of the file, its asset or scene say where up came from ({motion.world['source']})")
+    wanted = motion.world["source"] if motion.is_told(export.frame) else export.frame
+    require(wanted in extras, f"no `extras` of the file, its asset or scene say what the frame is ({wanted})")
 
 
 def people_of_skins(motion, document):

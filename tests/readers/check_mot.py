@@ -20,20 +20,24 @@ def table(path):
 
 
 def rows_of_person(motion, p, path, times, filled):
-    """Checks that the rows are those in which somebody is present; for each its frame, or -1 between two frames."""
-    frames = []
+    """Checks that the rows are those in which somebody is present; for each (frame, next frame, how far between), None beside an absence."""
+    rows = []
     for time, full in zip(times, filled):
         state, a, b, t = motion.at(p, time)
         require(state != "absent" or not full, f"{path.name} has values at {time:.4f} s, where the person is absent")
         require(state != "present" or full, f"{path.name} has none at {time:.4f} s, where the person is present")
-        frames.append(a if state == "present" and (a == b or t == 0) else -1)
+        rows.append((a, b, t) if state == "present" else None)
     if motion.is_constant_rate():
         wanted = np.flatnonzero(motion.present[:, p])
-        found = [f for f in frames if f >= 0]
+        found = [row[0] for row in rows if row]
         require(found == wanted.tolist(), f"{path.name} has {len(found)} rows of the person's {len(wanted)}")
-        off = np.abs(times - motion.times[np.maximum(frames, 0)])[np.array(frames) >= 0].max(initial=0)
+        off = np.abs(times[[bool(row) for row in rows]] - motion.times[found]).max(initial=0)
         require(off <= 0.5 / motion.fps + 1e-6, f"{path.name}: a time is {off:.4f} s off")
-    return frames
+    return rows
+
+
+def row_of(rows, frame):
+    return next(i for i, row in enumerate(rows) if row and row[0] == frame)
 
 
 def check(export):
@@ -49,7 +53,7 @@ def check(export):
         require(not lacking, f"{path.name} lacks {', '.join(sorted(lacking))}")
         everything = np.stack(list(values.values()), 1)
         filled = ~np.isnan(everything).all(1)
-        frames = rows_of_person(motion, p, path, times, filled)
+        places = rows_of_person(motion, p, path, times, filled)
         require(np.nanmax(np.abs(everything), initial=0) <= 360, f"{path.name}: an angle is beyond a whole turn")
         storage = opensim.Storage(str(path))
         require(storage.getSize() == len(times), f"OpenSim's storage reads {storage.getSize()} of the {len(times)} rows of {path.name}; it stops at nan")
@@ -57,7 +61,7 @@ def check(export):
         for known in export.expected.get("angles", []):
             if known["person"] == motion.ids[p]:
                 column = values[known["column"]]
-                change = column[frames.index(known["to_frame"])] - column[frames.index(known["from_frame"])]
+                change = column[row_of(places, known["to_frame"])] - column[row_of(places, known["from_frame"])]
                 require(
                     abs(change - known["change"]) <= known["within"],
                     f"{known['column']} changes by {change:.1f} degrees from frame {known['from_frame']} to {known['to_frame']}, where the joint bent by {known['change']}",

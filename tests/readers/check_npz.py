@@ -40,7 +40,7 @@ def check(export):
     frame = str(data["frame"])
     require(frame in ("world", "camera"), f"`frame` is {frame}, not world or camera")
     source = str(data["frame_source"])
-    require(source == motion.world["source"], f"`frame_source` is {source}, not {motion.world['source']}")
+    require(frame == "camera" or source == motion.world["source"], f"`frame_source` is {source}, not {motion.world['source']}")
     require(motion.is_told(frame) or frame == "camera" or source == "none", "`frame` says world, and there is none")
     export.frame = frame
     matrix = motion.world_from_camera(frame)

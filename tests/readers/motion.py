@@ -72,9 +72,12 @@ def least_rotation(a, b):
 
 
 class Motion:
-    """All of a motion file. `T` frames, `P` people, `J` joints; camera axes and metres; NaN where somebody is absent."""
+    """All of a motion file. `T` frames, `P` people, `J` joints; camera axes and metres; NaN where somebody is absent.
 
-    def __init__(self, path):
+    `only`: leaves out everybody else, as `--person` does.
+    """
+
+    def __init__(self, path, only=None):
         self.path = pathlib.Path(path)
         self.name = self.path.name.removesuffix(".jsonl").removesuffix(".motion")
         with open(path, encoding="utf-8") as lines:
@@ -89,8 +92,9 @@ class Motion:
         self.world = header["world"]
         self.times = np.array([row["time"] for row in self.rows], float)
         self.corrupt = np.array([row.get("corrupt", False) for row in self.rows], bool)
-        self.ids = [person["id"] for person in header["people"]]
-        self.read_people(header["people"])
+        people = [person for person in header["people"] if only in (None, person["id"])]
+        self.ids = [person["id"] for person in people]
+        self.read_people(people)
         self.read_rows()
 
     def read_people(self, people):
@@ -119,6 +123,8 @@ class Motion:
         at = {person: i for i, person in enumerate(self.ids)}
         for f, row in enumerate(self.rows):
             for person in row["people"]:
+                if person["id"] not in at:
+                    continue
                 p = at[person["id"]]
                 self.present[f, p] = True
                 self.uncertain[f, p] = person.get("uncertain", False)
