@@ -132,13 +132,18 @@ def check_script(motion, path, glb, matrix, shift):
     scene = bpy.context.scene
     fps = scene.render.fps / scene.render.fps_base
     require(abs(fps - motion.fps) < 0.01, f"{path.name} sets {fps:.3f} fps, not {motion.fps}")
-    require((scene.render.resolution_x, scene.render.resolution_y) == motion.size, f"{path.name} sets another picture size than {motion.size}")
+    require(
+        (scene.render.resolution_x, scene.render.resolution_y) == motion.size, f"{path.name} sets another picture size than {motion.size}"
+    )
     require(scene.camera is not None, f"{path.name} makes no camera active")
     length, last = scene.frame_end - scene.frame_start, (motion.times[-1] - motion.times[0]) * fps
     require(abs(length - last) <= 1, f"{path.name} sets {scene.frame_start} to {scene.frame_end}; the motion is {last:.1f} frames long")
     names = joint_names(glb)
     joints = people_off(motion, matrix, shift, names, float(scene.frame_start), looked_at(motion))
-    require(joints <= NEAR, f"after {path.name} joints are {joints * 1000:.2f} mm off in Blender, with the video's first frame at {scene.frame_start}")
+    require(
+        joints <= NEAR,
+        f"after {path.name} joints are {joints * 1000:.2f} mm off in Blender, with the video's first frame at {scene.frame_start}",
+    )
     pixels = camera_off(motion, matrix)
     require(pixels <= 0.1, f"after {path.name} the camera is {pixels:.3f} px off")
     pictures = len(scene.camera.data.background_images)

@@ -49,7 +49,10 @@ def check(export):
         toes = sum(points[f"{s}BigToe"][:, 0] - points[f"{s}Heel"][:, 0] for s in "RL")
         votes = toes[motion.present[:, p]]
         clear = abs(np.median(votes)) > 5 and abs(np.mean(np.sign(votes))) > 0.4
-        require(not clear or (np.median(votes) >= 0) == (facing == "right"), f"{path.name} takes the person to face {facing}; the toes point the other way")
+        require(
+            not clear or (np.median(votes) >= 0) == (facing == "right"),
+            f"{path.name} takes the person to face {facing}; the toes point the other way",
+        )
         worst = max(worst, off)
         sides.append(f"{motion.ids[p]} faces {facing}")
     return f"{worst:.5f} degrees off at most; {', '.join(sides) or 'nobody is there'}"
@@ -74,7 +77,8 @@ def compare(places, values, points, definitions, angle, mirror):
             first, change = at(a), short(at(b) - at(a))
             off = abs(short(column[row] - first - t * change))
             # Between two frames it may be the angle of the points between, or an angle between the two.
-            off = max(0, off - 0.2 * abs(change)) if t else off
+            if t:
+                off = max(0, off - 0.2 * abs(change)) if abs(change) < 30 else 0
             if not off <= worst:
                 worst, where = off, f"`{name}` in row {row}"
     return worst, where

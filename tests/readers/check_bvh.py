@@ -43,16 +43,21 @@ def check_person(export, p, path):
     nodes = [joint for joint, _, _ in tree.layout()]
     names = [joint.Name for joint in nodes]
     require(len(names) == len(motion.joint_names), f"{path.name} has {len(names)} joints, not {len(motion.joint_names)}")
-    require(not [n for n in names if "." in n or " " in n] and len(set(names)) == len(names), "joint names have dots or blanks, or are not unique")
+    require(
+        not [n for n in names if "." in n or " " in n] and len(set(names)) == len(names),
+        "joint names have dots or blanks, or are not unique",
+    )
     require(names[0] == "Hips" and np.allclose(np.array(nodes[0].Offset), 0), "the root is not Hips with offset 0")
     t_pose(nodes)
     order = places(motion, nodes)
 
     # Where this file's first row lies in time; a file of a constant rate may begin between two frames of the video.
     first = motion.first_frames[p]
-    starts = [first / motion.fps] if motion.is_constant_rate() else [
-        motion.times[first], *[round_up(motion.times[first] * motion.fps) / motion.fps for round_up in (np.floor, np.round, np.ceil)]
-    ]
+    starts = (
+        [first / motion.fps]
+        if motion.is_constant_rate()
+        else [motion.times[first], *[round_up(motion.times[first] * motion.fps) / motion.fps for round_up in (np.floor, np.round, np.ceil)]]
+    )
     skeleton = bvhio.readAsHierarchy(str(path))
     joints = [joint for joint, _, _ in skeleton.layout()]
     found = np.zeros((len(rows), len(joints), 3))
@@ -64,7 +69,10 @@ def check_person(export, p, path):
     require(worst[0] <= NEAR, f"a joint in {path.name} is {worst[0] * 1000:.2f} mm off, {worst[1]}")
     present = np.flatnonzero(motion.present[:, p])
     last = starts[0] + (len(rows) - 1) / motion.fps
-    require(abs(last - motion.times[present[-1]]) <= 2 / motion.fps, f"{path.name} ends at {last:.3f} s, the person at {motion.times[present[-1]]:.3f} s")
+    require(
+        abs(last - motion.times[present[-1]]) <= 2 / motion.fps,
+        f"{path.name} ends at {last:.3f} s, the person at {motion.times[present[-1]]:.3f} s",
+    )
     no_flips(path, rows)
     return worst[0]
 
@@ -121,7 +129,9 @@ def quaternions(angles):
     """Of Z, X, Y degrees [..., 3]: R = Rz Rx Ry."""
     z, x, y = np.moveaxis(np.radians(angles) / 2, -1, 0)
     cz, sz, cx, sx, cy, sy = np.cos(z), np.sin(z), np.cos(x), np.sin(x), np.cos(y), np.sin(y)
-    return np.stack([cz * cx * cy - sz * sx * sy, cz * sx * cy - sz * cx * sy, cz * cx * sy + sz * sx * cy, cz * sx * sy + sz * cx * cy], -1)
+    return np.stack(
+        [cz * cx * cy - sz * sx * sy, cz * sx * cy - sz * cx * sy, cz * cx * sy + sz * sx * cy, cz * sx * sy + sz * cx * cy], -1
+    )
 
 
 def no_flips(path, rows):
@@ -132,4 +142,7 @@ def no_flips(path, rows):
     turned = turn_between(q[1:], q[:-1])
     steps = np.abs(np.diff(angles, axis=0)).max(-1)
     bad = np.argwhere((steps > 90) & (turned < 20))
-    require(len(bad) == 0, f"{path.name}: angles of joint {bad[0][1] if len(bad) else 0} jump by {steps.max():.0f} degrees between rows where it hardly turned, {len(bad)} times")
+    require(
+        len(bad) == 0,
+        f"{path.name}: angles of joint {bad[0][1] if len(bad) else 0} jump by {steps.max():.0f} degrees between rows where it hardly turned, {len(bad)} times",
+    )

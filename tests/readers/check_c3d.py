@@ -27,7 +27,10 @@ def check(export):
         require(abs(rate - motion.fps) < 1e-3, f"the rate of {path.name} is {rate}, not {motion.fps}")
         first, cross = second_reader(path)
         require(cross.shape == points.shape[:2] + (5,), f"c3d reads {cross.shape} from {path.name}, ezc3d {points.shape}")
-        require(np.array_equal(cross[..., 3] == -1, np.isnan(points).any(-1)), f"{path.name}: what is missing (by ezc3d) has not the residual -1 (by c3d)")
+        require(
+            np.array_equal(cross[..., 3] == -1, np.isnan(points).any(-1)),
+            f"{path.name}: what is missing (by ezc3d) has not the residual -1 (by c3d)",
+        )
         seen = cross[..., 3] != -1
         require(np.abs(cross[..., :3][seen] - points[seen]).max(initial=0) < 1e-2, f"c3d and ezc3d do not agree on {path.name}")
         require(not cross[..., :3][~seen].any(), f"{path.name}: what is missing is not at 0, 0, 0")

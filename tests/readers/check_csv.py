@@ -35,7 +35,9 @@ def tidy(export):
     require(names == TIDY, f"{path.name} has the columns {names}, not {TIDY}")
     said = "\n".join(comments)
     wanted = [export.frame, motion.world["source"]] if motion.is_told(export.frame) else [export.frame]
-    require(all(word in said for word in wanted), f"{path.name} has no comment that says the frame and where up came from ({', '.join(wanted)})")
+    require(
+        all(word in said for word in wanted), f"{path.name} has no comment that says the frame and where up came from ({', '.join(wanted)})"
+    )
     points = [export.to_world(p, motion.keypoints3d[:, p]) for p in range(len(motion.ids))]
     pixels = motion.project(motion.keypoints3d) if motion.ids else None
     seen = set()
@@ -56,7 +58,10 @@ def tidy(export):
             off = np.abs(np.array([number(row["px"]), number(row["py"])]) - wanted).max()
             require(off <= 0.05, f"{path.name}: {row['joint']} of person {row['id']} is {off:.2f} px off in frame {f}")
         if k < 17:
-            require(abs(number(row["confidence"]) - motion.keypoints2d[f, p, k, 2]) <= 0.001, f"{path.name}: the confidence of {row['joint']} is wrong in frame {f}")
+            require(
+                abs(number(row["confidence"]) - motion.keypoints2d[f, p, k, 2]) <= 0.001,
+                f"{path.name}: the confidence of {row['joint']} is wrong in frame {f}",
+            )
         require((f, p, k) not in seen, f"{path.name} has {row['joint']} of person {row['id']} twice in frame {f}")
         seen.add((f, p, k))
     wanted = int(motion.present.sum()) * len(motion.keypoint_names)

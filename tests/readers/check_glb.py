@@ -51,7 +51,10 @@ def check(export):
 
     issues = answer["issues"]
     first = "; ".join(f"{m['message']} at {m.get('pointer')}" for m in issues["messages"][:3])
-    require(issues["numErrors"] == 0 and issues["numWarnings"] == 0, f"the validator has {issues['numErrors']} errors, {issues['numWarnings']} warnings: {first}")
+    require(
+        issues["numErrors"] == 0 and issues["numWarnings"] == 0,
+        f"the validator has {issues['numErrors']} errors, {issues['numWarnings']} warnings: {first}",
+    )
     structure(export, document, accessor)
     order = people_of_skins(motion, document)
     require(sorted(order) == sorted(motion.ids), f"the glb has the people {sorted(order)}, not {motion.ids}")
@@ -61,7 +64,10 @@ def check(export):
         for skin, number in enumerate(order):
             p = motion.ids.index(number)
             hidden = 0.0 in [round(s, 9) for s in found[skin]["scale"]]
-            require(hidden != motion.present[f, p], f"person {number} is {'hidden' if hidden else 'shown'} in frame {f} ({motion.times[f]:.3f} s)")
+            require(
+                hidden != motion.present[f, p],
+                f"person {number} is {'hidden' if hidden else 'shown'} in frame {f} ({motion.times[f]:.3f} s)",
+            )
             if hidden:
                 continue
             joints = motion.pose(p, motion.rotations[[f], p], motion.root[[f], p])[0][0]
@@ -153,7 +159,9 @@ def camera(export, found, document):
     require(found, "there is no camera")
     width, height = motion.size
     view = document["cameras"][0]["perspective"]
-    require(abs(view["aspectRatio"] - width / height) < 1e-4, f"the camera's aspectRatio is {view['aspectRatio']}, not {width / height:.4f}")
+    require(
+        abs(view["aspectRatio"] - width / height) < 1e-4, f"the camera's aspectRatio is {view['aspectRatio']}, not {width / height:.4f}"
+    )
     points = np.array([[x, y, z] for x in (-1.0, 0.0, 1.2) for y in (-0.7, 0.0, 0.8) for z in (2.0, 5.0)])
     placed = np.c_[to_world(export.matrix, points), np.ones(len(points))]
     world, projection = (np.array(found[k]).reshape(4, 4).T for k in ("world", "projection"))

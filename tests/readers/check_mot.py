@@ -48,7 +48,9 @@ def check(export):
         times, values, about = table(path)
         require(about["inDegrees"] == "yes", f"{path.name} does not say inDegrees=yes")
         require(int(about["nRows"]) == len(times), f"{path.name}: nRows is {about['nRows']}, and there are {len(times)}")
-        require(int(about["nColumns"]) == len(values) + 1, f"{path.name}: nColumns is {about['nColumns']}, not {len(values) + 1} (time counts)")
+        require(
+            int(about["nColumns"]) == len(values) + 1, f"{path.name}: nColumns is {about['nColumns']}, not {len(values) + 1} (time counts)"
+        )
         lacking = NEEDED - set(values)
         require(not lacking, f"{path.name} lacks {', '.join(sorted(lacking))}")
         everything = np.stack(list(values.values()), 1)
@@ -56,7 +58,10 @@ def check(export):
         places = rows_of_person(motion, p, path, times, filled)
         require(np.nanmax(np.abs(everything), initial=0) <= 360, f"{path.name}: an angle is beyond a whole turn")
         storage = opensim.Storage(str(path))
-        require(storage.getSize() == len(times), f"OpenSim's storage reads {storage.getSize()} of the {len(times)} rows of {path.name}; it stops at nan")
+        require(
+            storage.getSize() == len(times),
+            f"OpenSim's storage reads {storage.getSize()} of the {len(times)} rows of {path.name}; it stops at nan",
+        )
         require(storage.isInDegrees(), f"OpenSim's storage does not take {path.name} for degrees")
         for known in export.expected.get("angles", []):
             if known["person"] == motion.ids[p]:

@@ -63,7 +63,9 @@ def check(export):
     # Rotations in the axes of the files; the root joint's carries the turn of the world.
     rotations = data["rotations"]
     require(rotations.shape == (frames, people, joints, 4), f"rotations has the shape {rotations.shape}")
-    require(np.array_equal(np.isnan(rotations[..., 0, 0]), ~motion.present), "rotations are NaN at other places than where somebody is absent")
+    require(
+        np.array_equal(np.isnan(rotations[..., 0, 0]), ~motion.present), "rotations are NaN at other places than where somebody is absent"
+    )
     # The rest body stands in glTF's axes, which need not be the world's: only the way from one to the other is in the root.
     found, here = matrices(rotations[motion.present]), matrices(motion.rotations[motion.present])
     turned = BASE @ here @ BASE

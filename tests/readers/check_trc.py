@@ -1,5 +1,8 @@
 """trc: read by OpenSim, which takes no blanks at a row's end."""
 
+import pathlib
+import tempfile
+
 import numpy as np
 import opensim
 from motion import MARKERS, require
@@ -79,12 +82,13 @@ def last_marker(path, times):
     """A file whose last marker is missing in its last row is still read."""
     lines = path.read_text().splitlines()
     cells = lines[-1].split("\t")
-    require(len(cells) == len(lines[4].split("\t")), f"{path.name}: its last row has {len(cells)} cells; the line of labels has {len(lines[4].split(chr(9)))}")
+    require(
+        len(cells) == len(lines[4].split("\t")),
+        f"{path.name}: its last row has {len(cells)} cells; the line of labels has {len(lines[4].split(chr(9)))}",
+    )
     lines[-1] = "\t".join(cells[:-3] + ["nan"] * 3)
-    other = path.with_suffix(".last.trc")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        other = pathlib.Path(folder) / path.name
         other.write_text("\n".join(lines) + "\n")
         _, _, points, _ = table(other)
         require(len(points) == len(times) and np.isnan(points[-1, -1]).all(), "OpenSim loses a missing last marker")
-    finally:
-        other.unlink(missing_ok=True)

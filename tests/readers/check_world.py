@@ -43,7 +43,13 @@ def check(export):
         p, k = motion.ids.index(known["person"]), names.index(known["keypoint"])
         rise = points[known["to_frame"], p, k, 1] - points[known["from_frame"], p, k, 1]
         require(abs(rise - known["metres"]) <= known["within"], f"a jump of {known['metres']:.2f} m has become one of {rise:.2f} m")
-    return f"people are moved by at most {100 * np.abs(export.shift).max(initial=0):.1f} cm and {fastest:.3f} m/s; those who stand are {highest * 100:.1f} cm off"
+    rest = []
+    for p in range(len(motion.ids)):
+        for k in (names.index(foot) for foot in FEET):
+            rest += points[resting(points[:, p, k], motion.times), p, k, 1].tolist()
+    low = f"; feet that rest are {np.median(rest) * 100:.1f} cm up in the median" if rest else ""
+    moved = f"people are moved by at most {100 * np.abs(export.shift).max(initial=0):.1f} cm and {fastest:.3f} m/s"
+    return f"{moved}; those known to stand are at most {highest * 100:.1f} cm off{low}"
 
 
 def rest_height(motion, person, frame, foot):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes one motion file of an hour of ten people at 25 frames a second (2.2 GB), to measure memory with: long_motion.py FILE [--minutes 60]
+"""Writes one motion file of an hour of ten people at 25 frames a second (1.5 GB), to measure memory with: long_motion.py FILE [--minutes 60]
 
 Everybody repeats a few seconds of motion, each another number of frames, so that it is written as fast as the disk takes it.
 """
