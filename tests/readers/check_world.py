@@ -17,7 +17,7 @@ def resting(points, seconds):
 def check(export):
     motion = export.motion
     if not motion.is_told(export.frame):
-        return "no floor is known, and nobody was moved"
+        return "camera axes, or no floor is known: nobody was moved"
     names = motion.keypoint_names
     fastest, highest = 0.0, 0.0
     for p, number in enumerate(motion.ids):
