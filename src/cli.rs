@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
+use crate::export::{Facing, Format, Frame, Heading, JointNames, MarkerSet, Rest, Scale};
 use crate::job::{LookOverrides, Overrides, range};
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
@@ -53,6 +54,8 @@ pub enum Command {
         #[arg(long)]
         read_only: bool,
     },
+    /// Write the motion of a video in the formats of other programs
+    Export(Export),
     /// List the jobs in the queue
     Status(Status),
     /// Pause jobs, or the whole queue
@@ -168,6 +171,71 @@ impl Render {
     }
 }
 
+/// Arguments of `meshreel export`.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    /// Motion file: NAME.motion.jsonl
+    #[arg(value_name = "MOTION", value_hint = ValueHint::FilePath)]
+    pub motion: PathBuf,
+    /// Formats, separated by commas
+    #[arg(short, long, required = true, value_delimiter = ',', value_name = "FORMAT")]
+    pub format: Vec<Format>,
+    /// Only these people, by their ids in the motion file, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "ID")]
+    pub person: Vec<u32>,
+    /// Which axes points are in
+    #[arg(long, value_enum, default_value_t)]
+    pub frame: Frame,
+    /// File (for one format) or folder for the results [default: the motion file's folder]
+    #[arg(short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Overwrite files that have the names of the results
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Degrees by which the camera looks down; without it, up is what the motion file says
+    #[arg(long, value_name = "DEGREES", allow_hyphen_values = true, value_parser = |text: &str| angle(text))]
+    pub camera_pitch: Option<f64>,
+    /// Degrees by which the camera is turned clockwise
+    #[arg(long, value_name = "DEGREES", allow_hyphen_values = true, value_parser = |text: &str| angle(text))]
+    pub camera_roll: Option<f64>,
+    /// Height of the camera above the floor in metres; without it, the floor is where feet rest
+    #[arg(long, value_name = "METRES", allow_hyphen_values = true, value_parser = |text: &str| metres(text))]
+    pub floor: Option<f64>,
+    /// Which way somebody faces who looks at the camera
+    #[arg(long, value_enum, default_value_t)]
+    pub heading: Heading,
+    /// trc, c3d, openpose: which points
+    #[arg(long, value_enum, default_value_t)]
+    pub markers: MarkerSet,
+    /// glb, bvh: how joints are called
+    #[arg(long, value_enum, default_value_t)]
+    pub names: JointNames,
+    /// bvh: unit of lengths
+    #[arg(long, value_enum, default_value_t)]
+    pub scale: Scale,
+    /// bvh: the pose in which the skeleton is at rest
+    #[arg(long, value_enum, default_value_t)]
+    pub rest: Rest,
+    /// bvh: as many frames as the video has, also where the person comes later
+    #[arg(long)]
+    pub full_length: bool,
+    /// mot: how often it is decided which way a person faces in the picture
+    #[arg(long, value_enum, default_value_t)]
+    pub facing: Facing,
+}
+
+fn angle(text: &str) -> Result<f64, String> {
+    number(text).filter(|degrees| degrees.abs() <= 180.0).ok_or_else(|| "it must be from -180 to 180".into())
+}
+
+fn metres(text: &str) -> Result<f64, String> {
+    number(text).filter(|metres| metres.abs() <= 10_000.0).ok_or_else(|| "it must be a number of metres".into())
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
 /// Arguments of `meshreel run`.
 #[derive(Debug, Default, Clone, Copy, clap::Args)]
 pub struct Run {
@@ -280,6 +348,7 @@ impl Command {
             Self::Stop { drain } => ("stop", Request::Stop { drain: *drain }),
             Self::Process(_)
             | Self::Render(_)
+            | Self::Export(_)
             | Self::Run(_)
             | Self::Attach { .. }
             | Self::Status(_)

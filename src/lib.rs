@@ -21,6 +21,7 @@ pub mod dashboard;
 pub mod doctor;
 pub mod executor;
 pub mod export;
+pub mod export_command;
 pub mod geometry;
 pub mod job;
 pub mod log;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Process, Render, Run};
+use meshreel::cli::{Cli, Command, Export, Process, Render, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
@@ -15,7 +15,7 @@ use meshreel::process::{self, Outcome};
 use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
-use meshreel::{doctor, log, manual, media, service, status};
+use meshreel::{doctor, export_command, log, manual, media, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -78,6 +78,7 @@ fn main() -> ExitCode {
             arguments.apply(&mut config);
             render(arguments, &config, cli.verbose)
         }
+        Command::Export(arguments) => export(arguments),
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
         Command::Attach { read_only } => attach(&cli, &config, *read_only),
@@ -120,6 +121,21 @@ fn code(outcome: Result<Outcome, StartError>) -> ExitCode {
         Ok(Outcome::SomeFailed) => ExitCode::from(FAILED),
         Ok(Outcome::Stopped) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn export(arguments: &Export) -> ExitCode {
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(FAILED, &error),
+    };
+    match export_command::export(arguments, &stop) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| say(printable(line)));
+            ExitCode::SUCCESS
+        }
+        Err(_) if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        Err(error) => fail(if error.is_usage() { USAGE } else { FAILED }, &error),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::{Process, Render};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
+use crate::export::Formats;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec, OutputNames};
 use crate::media;
 use crate::pipeline::{Redrawing, StartError};
@@ -92,7 +93,9 @@ pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicB
     let drawing = Redrawing::start(config)?;
     let Render { clip, motion, output, overwrite, progress, .. } = arguments;
     let progress = FileProgress::new(&clip.to_string_lossy(), *progress, verbose);
-    let settings = settings_for(clip, &config.job_settings(), arguments.fps);
+    // The motion is what it was, and so is what was exported of it.
+    let settings = JobSettings { formats: Formats::NONE, ..config.job_settings() };
+    let settings = settings_for(clip, &settings, arguments.fps);
     let outputs = OutputNames::for_sources(std::slice::from_ref(clip), output, &settings.encode.container).remove(0);
     let spec = JobSpec { source: clip.clone(), outputs, overwrite: *overwrite, settings };
     let context = JobContext {

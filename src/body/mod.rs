@@ -25,7 +25,7 @@ pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
 pub use rest::{PosedJoint, RestSkeleton, SIDES};
 pub use rotation::between;
-pub use world::{Stance, Standing, UpSource, World, floor_shift};
+pub use world::{Stance, Standing, UPRIGHT_CAMERA, UpSource, World, floor_shift};
 
 use glam::{DQuat, DVec3};
 use serde::{Deserialize, Serialize};

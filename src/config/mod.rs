@@ -13,6 +13,7 @@ pub use folders::{Originals, Preset, Watch};
 pub use read::ConfigError;
 
 use crate::clock::{self, Hours};
+use crate::export::Formats;
 use crate::job::range::ranged;
 use crate::job::{Encode, JobSettings, with_overrides};
 use crate::pose::Device;
@@ -40,6 +41,8 @@ pub struct Config {
     pub device: Device,
     /// How the output video is written.
     pub encode: Encode,
+    /// What is written beside the video.
+    pub output: Output,
     /// Where the networks, the body and the runtime library are.
     pub models: Folder,
     /// The inference library.
@@ -59,6 +62,14 @@ pub struct Config {
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
+}
+
+/// `[output]`: what is written beside the video, unless a watched folder or the command line says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Output {
+    /// What the motion is exported to.
+    pub formats: Formats,
 }
 
 /// `[models]`.
@@ -206,6 +217,7 @@ impl Default for Config {
             workers: 0,
             device: Device::Auto,
             encode: Encode::default(),
+            output: Output::default(),
             models: Folder::default(),
             onnxruntime: OnnxRuntime::default(),
             jobs: Jobs::default(),
@@ -221,7 +233,9 @@ impl Default for Config {
             opacity: None,
             dim: None,
             labels: None,
+            also: None,
             stature: None,
+            formats: None,
         }
     }
 }
@@ -255,7 +269,8 @@ impl Config {
 
     /// How jobs are done where nothing else is said.
     pub fn job_settings(&self) -> JobSettings {
-        JobSettings { encode: self.encode.clone(), ..JobSettings::default() }.with(&self.overrides())
+        JobSettings { encode: self.encode.clone(), formats: self.output.formats, ..JobSettings::default() }
+            .with(&self.overrides())
     }
 
     /// Detection worker threads with 0 replaced by the number of cores.

@@ -102,6 +102,10 @@ pub struct PersonInfo {
     pub last_frame: u64,
     /// Rows with them.
     pub frames: u64,
+    /// R'G'B' in 0..=1 in which they are drawn.
+    pub color: [f32; 3],
+    /// Coefficients of the body's shape.
+    pub shape: Vec<f64>,
     /// The joints at rest.
     pub rest: Vec<DVec3>,
     /// The highest point of the head.

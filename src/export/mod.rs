@@ -1,7 +1,225 @@
 //! The motion of a clip as files that other programs open.
+//!
+//! ```text
+//! FittedPeople -> MotionWriter -> NAME.motion.jsonl -> Clip (read) -> Selection (people, axes) -> a file a format
+//! ```
+//!
+//! Each format is a file of this folder and a line of [`Format::write`]. All of them are made of the motion file alone.
 
+mod angles;
+mod blender;
+mod bvh;
+mod c3d;
+mod clip;
+mod coco;
+mod csv;
+mod error;
+mod glb;
 mod header;
+mod image_angles;
+mod mot;
 mod motion;
+mod names;
+mod npz;
+mod openpose;
+mod output;
+mod selection;
+mod steady;
+mod trc;
 
+use std::ffi::OsStr;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use clip::Clip;
+pub use error::ExportError;
 pub use header::{BodyInfo, Clock, Header, MeshInfo, PersonInfo, Pinhole, Video};
 pub use motion::{MotionWriter, Person};
+pub use names::{JointNames, MarkerSet};
+pub use output::{Content, Made, PREFIX, publish};
+pub use selection::{Axes, Frame, Heading, Placement, Sample, Selection};
+
+use crate::control::Proceed;
+use output::Output;
+
+/// A kind of file that motion is exported to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// glTF: all people with their bodies, and the camera; with a script for Blender
+    Glb,
+    /// Motion capture for animation programs, a file a person
+    Bvh,
+    /// Marker positions for OpenSim, a file a person
+    Trc,
+    /// Joint angles for OpenSim, a file a person, and angles in the picture as Sports2D has them
+    Mot,
+    /// Marker positions for biomechanics programs, a file a person
+    C3d,
+    /// Arrays for NumPy
+    Npz,
+    /// Tables for spreadsheets: a row a point, and a row a frame with joint angles
+    Csv,
+    /// Key points as COCO's tools read them
+    Coco,
+    /// Key points as OpenPose writes them, a file a frame
+    Openpose,
+}
+
+/// Some formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Formats(u16);
+
+/// What may be chosen of how files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Options {
+    /// Which markers trc, c3d and openpose have.
+    pub markers: MarkerSet,
+    /// How joints are called in glb and bvh.
+    pub names: JointNames,
+    /// Unit of lengths in bvh.
+    pub scale: Scale,
+    /// The pose that a bvh begins with.
+    pub rest: Rest,
+    /// Whether every bvh has as many frames as the clip.
+    pub full_length: bool,
+    /// How often it is decided which way a person faces in the picture, for the angles in it.
+    pub facing: Facing,
+}
+
+/// Unit of lengths in bvh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Scale {
+    /// Metres
+    M,
+    /// Centimetres, as most programs expect
+    #[default]
+    Cm,
+}
+
+/// The pose in which a bvh's skeleton is at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Rest {
+    /// Arms stretched to the sides
+    #[default]
+    T,
+    /// The body's own: arms hanging at an angle
+    A,
+}
+
+/// How often it is decided which way a person faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Facing {
+    /// Once: angles do not jump
+    #[default]
+    Clip,
+    /// In every frame
+    Frame,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 9] =
+        [Self::Glb, Self::Bvh, Self::Trc, Self::Mot, Self::C3d, Self::Npz, Self::Csv, Self::Coco, Self::Openpose];
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Glb => "glb",
+            Self::Bvh => "bvh",
+            Self::Trc => "trc",
+            Self::Mot => "mot",
+            Self::C3d => "c3d",
+            Self::Npz => "npz",
+            Self::Csv => "csv",
+            Self::Coco => "coco",
+            Self::Openpose => "openpose",
+        }
+    }
+
+    /// Endings of the files that it writes, where they do not depend on who is in the clip.
+    pub fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Glb => &["glb", "blender.py"],
+            Self::Npz => &["npz"],
+            Self::Csv => &["csv", "wide.csv"],
+            Self::Coco => &["coco.json", "coco.images.json"],
+            Self::Openpose => &["openpose"],
+            Self::Bvh | Self::Trc | Self::Mot | Self::C3d => &[],
+        }
+    }
+
+    /// Whether each person has a file of their own.
+    pub fn is_by_person(self) -> bool {
+        matches!(self, Self::Bvh | Self::Trc | Self::Mot | Self::C3d)
+    }
+
+    fn write(self, selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
+        match self {
+            Self::Glb => glb::write(selection, options, output),
+            Self::Bvh => bvh::write(selection, options, output),
+            Self::Trc => trc::write(selection, options, output),
+            Self::Mot => mot::write(selection, options, output),
+            Self::C3d => c3d::write(selection, options, output),
+            Self::Npz => npz::write(selection, output),
+            Self::Csv => csv::write(selection, output),
+            Self::Coco => coco::write(selection, output),
+            Self::Openpose => openpose::write(selection, options, output),
+        }
+    }
+}
+
+impl Formats {
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// In the order of [`Format::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Format> {
+        Format::ALL.into_iter().filter(move |format| self.0 & (1 << *format as u16) != 0)
+    }
+}
+
+impl FromIterator<Format> for Formats {
+    fn from_iter<T: IntoIterator<Item = Format>>(formats: T) -> Self {
+        Self(formats.into_iter().fold(0, |all, format| all | 1 << format as u16))
+    }
+}
+
+impl Serialize for Formats {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Formats {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Format>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+/// Writes the selection in each of the formats into temporary files of `folder`, for results that are called `stem`. `begins` is told of each format.
+///
+/// # Errors
+/// When something cannot be written, or `proceed` says that the work ends.
+pub fn export(
+    selection: &Selection<'_>,
+    formats: Formats,
+    options: &Options,
+    folder: &Path,
+    stem: &OsStr,
+    begins: &dyn Fn(Format),
+    proceed: Proceed<'_>,
+) -> Result<Vec<Made>, ExportError> {
+    let mut output = Output::new(folder, stem, proceed);
+    for format in formats.iter() {
+        begins(format);
+        format.write(selection, options, &mut output)?;
+    }
+    Ok(output.made())
+}

@@ -8,6 +8,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::media::Sharing;
+
 /// One look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -133,17 +135,28 @@ pub enum Labels {
     Angles,
 }
 
-/// Further views in their order, each once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Views([Option<View>; 3]);
+/// Some words of a kind in their order, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Several<T, const N: usize>([Option<T>; N]);
 
-impl Views {
+/// Further views.
+pub type Views = Several<View, 3>;
+/// Small animated pictures beside the video.
+pub type Also = Several<Sharing, 2>;
+
+impl<T, const N: usize> Default for Several<T, N> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| None))
+    }
+}
+
+impl<T: Copy + PartialEq, const N: usize> Several<T, N> {
     /// Of these, the first of those that are named twice.
-    pub fn new(views: &[View]) -> Self {
+    pub fn new(words: &[T]) -> Self {
         let mut list = Self::default();
-        for view in views {
-            if let Some(place) = list.0.iter().position(|&other| other.is_none_or(|other| other == *view)) {
-                list.0[place] = Some(*view);
+        for word in words {
+            if let Some(place) = list.0.iter().position(|&other| other.is_none_or(|other| other == *word)) {
+                list.0[place] = Some(*word);
             }
         }
         list
@@ -153,12 +166,15 @@ impl Views {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn typed(text: &str) -> Result<Self, String> {
+    pub fn typed(text: &str) -> Result<Self, String>
+    where
+        T: ValueEnum,
+    {
         Ok(Self::new(&typed(text)?))
     }
 
     /// One after the other.
-    pub fn iter(self) -> impl Iterator<Item = View> {
+    pub fn iter(self) -> impl Iterator<Item = T> + Clone {
         self.0.into_iter().flatten()
     }
 
@@ -169,17 +185,17 @@ impl Views {
 
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
-        self.0[0].is_none()
+        self.len() == 0
     }
 }
 
-impl Serialize for Views {
+impl<T: Copy + PartialEq + Serialize, const N: usize> Serialize for Several<T, N> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         write_words(self.iter().collect(), to)
     }
 }
 
-impl<'de> Deserialize<'de> for Views {
+impl<'de, T: Copy + PartialEq + Deserialize<'de>, const N: usize> Deserialize<'de> for Several<T, N> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Ok(Self::new(&read_words(from)?))
     }

@@ -88,10 +88,36 @@ impl OutputNames {
         }
         first(|kind| matches!(kind, Kind::Folder | Kind::Other)).or_else(|| match self.made_from(source) {
             None => first(|kind| kind == Kind::File),
-            Some(video) if is_same(&video, &self.video()) => None,
+            Some(said) if is_same(&said.output, &self.video()) => None,
             // The earlier result has another ending; motion and report are its own all the same.
             Some(_) => first(|kind| kind == Kind::File).filter(|path| *path == self.video()),
         })
+    }
+
+    /// What keeps exports of `source` with these endings from having their names. A folder is replaced only where an earlier job made it.
+    pub fn exports_in_the_way<'e>(
+        &self,
+        source: &Path,
+        overwrite: bool,
+        endings: impl Iterator<Item = &'e str>,
+    ) -> Option<PathBuf> {
+        let earlier = self.earlier_exports(source);
+        let mut paths = endings.map(|ending| self.file(ending));
+        paths.find(|path| match kind(path) {
+            Kind::Nothing => false,
+            Kind::File | Kind::Folder if earlier.contains(path) => false,
+            Kind::File | Kind::Other => !overwrite,
+            Kind::Folder => true,
+        })
+    }
+
+    /// The exports that an earlier job left for `source` under this name, by its report.
+    pub fn earlier_exports(&self, source: &Path) -> Vec<PathBuf> {
+        let said = self.made_from(source).map(|said| said.exports).unwrap_or_default();
+        let begin = format!("{}.", self.stem.to_string_lossy());
+        // A report may have been written by anybody: only names that begin as its own.
+        let ending = |name: &String| Some(name.strip_prefix(&begin)?.to_owned()).filter(|ending| !ending.contains('/'));
+        said.iter().filter_map(ending).map(|ending| self.file(&ending)).collect()
     }
 
     /// Whether report, motion and video are there.
@@ -99,8 +125,8 @@ impl OutputNames {
         self.all().map(|path| kind(&path) != Kind::Nothing)
     }
 
-    /// The video that the report tells of which lies there, if it was made from `source` and has this name, whatever its ending.
-    fn made_from(&self, source: &Path) -> Option<String> {
+    /// What the report says which lies there, if its video was made from `source` and has this name, whatever its ending.
+    fn made_from(&self, source: &Path) -> Option<Said> {
         // A pipe would never open.
         let report = self.report();
         let report = (kind(&report) == Kind::File).then(|| File::open(&report).ok()).flatten()?;
@@ -109,7 +135,7 @@ impl OutputNames {
         let said: Said = serde_json::from_slice(&text).ok().filter(|said: &Said| said.meshreel == 1)?;
         let name = |video: &Path| video.with_extension("");
         let has_name = is_same(&name(Path::new(&said.output)).to_string_lossy(), &name(&self.video()));
-        (has_name && is_same(&said.source, source)).then_some(said.output)
+        (has_name && is_same(&said.source, source)).then_some(said)
     }
 }
 
@@ -119,6 +145,8 @@ struct Said {
     meshreel: u32,
     source: String,
     output: String,
+    #[serde(default)]
+    exports: Vec<String>,
 }
 
 /// A longer file is no report.

@@ -15,6 +15,9 @@ pub struct Report {
     pub source: String,
     /// The video that was written, from the root on.
     pub output: String,
+    /// Names of the files and folders beside it that the motion was exported to.
+    #[serde(default)]
+    pub exports: Vec<String>,
     /// Frames written.
     pub frames: u64,
     /// People with a mesh, over the whole clip.

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
-use super::{Labels, Looks, Views};
+use super::{Also, Labels, Looks, Views};
 use crate::body;
+use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
 
 /// Which landmark networks look at a person.
@@ -39,10 +40,14 @@ pub struct JobSettings {
     pub dim: f32,
     /// What is written beside people.
     pub labels: Labels,
+    /// Small animated pictures of the result.
+    pub also: Also,
     /// How the output video is written.
     pub encode: Encode,
     /// How tall people are taken to be, metres.
     pub stature: f64,
+    /// What the motion is exported to, beside the motion file.
+    pub formats: Formats,
     /// Whether the source may be a picture, or a folder of numbered ones, of which so many are shown a second.
     pub pictures: Option<f64>,
 }
@@ -56,8 +61,10 @@ impl Default for JobSettings {
             opacity: 0.8,
             dim: 0.0,
             labels: Labels::None,
+            also: Also::default(),
             encode: Encode::default(),
             stature: body::STATURE,
+            formats: Formats::NONE,
             pictures: None,
         }
     }
@@ -67,8 +74,8 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, stature, look } = *overrides;
-        let LookOverrides { style, views, opacity, dim, labels } = look;
+        let Overrides { model, stature, formats, look } = *overrides;
+        let LookOverrides { style, views, opacity, dim, labels, also } = look;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
@@ -76,7 +83,9 @@ impl JobSettings {
             opacity: opacity.unwrap_or(self.opacity),
             dim: dim.unwrap_or(self.dim),
             labels: labels.unwrap_or(self.labels),
+            also: also.unwrap_or(self.also),
             stature: stature.unwrap_or(self.stature),
+            formats: formats.unwrap_or(self.formats),
             encode: self.encode,
             pictures: self.pictures,
         }
@@ -93,6 +102,9 @@ pub struct Overrides {
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
+    /// Also export the motion, in formats separated by commas: glb, bvh, trc, mot, c3d, npz, csv, coco, openpose
+    #[arg(long, value_name = "FORMATS", value_parser = typed_formats)]
+    pub formats: Option<Formats>,
     /// What is said of the pictures.
     #[command(flatten)]
     pub look: LookOverrides,
@@ -116,6 +128,19 @@ pub struct LookOverrides {
     /// Write each person's id above the head; angles: those of elbows and knees as well (after the file names, or as --labels=id)
     #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "id")]
     pub labels: Option<Labels>,
+    /// Also make a small animated picture for sharing, of the first 20 seconds: gif, webp
+    #[arg(long, value_name = "KIND,...", value_parser = Also::typed)]
+    pub also: Option<Also>,
+}
+
+/// A list of formats as it is typed.
+fn typed_formats(text: &str) -> Result<Formats, String> {
+    let format = |name: &str| <Format as clap::ValueEnum>::from_str(name.trim(), true);
+    let unknown = |_| {
+        let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("formats are {}, separated by commas", known.join(", "))
+    };
+    text.split(',').filter(|name| !name.trim().is_empty()).map(format).collect::<Result<_, _>>().map_err(unknown)
 }
 
 impl Overrides {
@@ -125,6 +150,7 @@ impl Overrides {
         Self {
             model: self.model.or(other.model),
             stature: self.stature.or(other.stature),
+            formats: self.formats.or(other.formats),
             look: self.look.or(other.look),
         }
     }
@@ -140,6 +166,7 @@ impl LookOverrides {
             opacity: self.opacity.or(other.opacity),
             dim: self.dim.or(other.dim),
             labels: self.labels.or(other.labels),
+            also: self.also.or(other.also),
         }
     }
 }
@@ -169,26 +196,32 @@ macro_rules! with_overrides {
             /// What is written beside people.
             #[serde(default)]
             pub labels: Option<$crate::job::Labels>,
+            /// Small animated pictures of the result.
+            #[serde(default)]
+            pub also: Option<$crate::job::Also>,
             /// How tall people are taken to be, metres.
             #[serde(default, deserialize_with = "crate::job::range::stature")]
             pub stature: Option<f64>,
+            /// What the motion is exported to.
+            #[serde(default)]
+            pub formats: Option<$crate::export::Formats>,
         }
 
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, stature, style, views, opacity, dim, labels, .. } = *self;
-                let look = $crate::job::LookOverrides { style, views, opacity, dim, labels };
-                $crate::job::Overrides { model, stature, look }
+                let Self { model, stature, formats, style, views, opacity, dim, labels, also, .. } = *self;
+                let look = $crate::job::LookOverrides { style, views, opacity, dim, labels, also };
+                $crate::job::Overrides { model, stature, formats, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, stature, look } = overrides;
-                (self.model, self.stature) = (model, stature);
-                let $crate::job::LookOverrides { style, views, opacity, dim, labels } = look;
+                let $crate::job::Overrides { model, stature, formats, look } = overrides;
+                (self.model, self.stature, self.formats) = (model, stature, formats);
+                let $crate::job::LookOverrides { style, views, opacity, dim, labels, also } = look;
                 (self.style, self.views, self.opacity) = (style, views, opacity);
-                (self.dim, self.labels) = (dim, labels);
+                (self.dim, self.labels, self.also) = (dim, labels, also);
             }
         }
     };

@@ -1,17 +1,20 @@
 //! The course that every job takes, however its people are found: checks before the work, and results in place after it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::mux;
+use super::exports::{export, name_of, share};
 use super::motion::Counts;
 use super::outputs::PartialOutputs;
 use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
+use crate::export::Format;
 use crate::job::{Event, JobSpec, Report, Stamp, stages, whole};
-use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
+use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Sharing, Verified, VideoInfo, Written};
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -62,7 +65,14 @@ impl<'j> Course<'j> {
         let (spec, started) = (job.spec, Instant::now());
         let stamp = stamp(job.source())?;
         refuse_over_source(spec)?;
-        if let Some(path) = spec.outputs.in_the_way(job.source(), spec.overwrite) {
+        // Of files that each person has the names are not known yet.
+        let shared = spec.settings.also.iter().map(Sharing::ending);
+        let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied().chain(shared.clone());
+        let outputs = &spec.outputs;
+        if let Some(path) = outputs
+            .in_the_way(job.source(), spec.overwrite)
+            .or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, endings()))
+        {
             return Err(JobError::Taken { path });
         }
         let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
@@ -71,11 +81,20 @@ impl<'j> Course<'j> {
         let output_error = |source| JobError::Output { path: spec.outputs.video(), source };
         let partial =
             PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
+        for sharing in spec.settings.also.iter() {
+            media::check_sharing(sharing)?;
+        }
         let composition = Composition::new(job.settings(), &info);
         // What cannot be compressed or put together as the settings say is told before the long work.
         let settings = job.settings().encode.settings();
         drop(Muxer::create(partial.video(), composition.info(), &settings, &[], &[], &LeftOut::new())?);
         Ok((Self { job, started, stamp, info, composition, partial }, decoder))
+    }
+
+    /// A job whose motion is not a new one: what was exported of it before stays.
+    #[must_use]
+    pub fn of_same_motion(self) -> Self {
+        Self { partial: self.partial.keeping_exports(), ..self }
     }
 
     /// Does the work with the job's checkpoint, which is begun anew next time where what is in it makes no sense.
@@ -121,6 +140,11 @@ impl<'j> Course<'j> {
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
         }
+        let (mut exports, not_exported) = export(job, &partial)?;
+        warnings.extend(not_exported);
+        exports.extend(share(job, &partial)?);
+        let names: BTreeSet<String> =
+            exports.iter().map(|made| name_of(job.spec, made)).chain(partial.kept()).collect();
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
@@ -131,6 +155,7 @@ impl<'j> Course<'j> {
             meshreel: 1,
             source: whole(job.source()),
             output: whole(&job.spec.outputs.video()),
+            exports: names.into_iter().collect(),
             frames: written.frames,
             people,
             bodies,
@@ -145,7 +170,7 @@ impl<'j> Course<'j> {
             stages: stages(&job.context.timings),
         };
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
-        partial.publish(&(text + "\n"))?;
+        partial.publish(&(text + "\n"), exports)?;
         Ok(report)
     }
 }

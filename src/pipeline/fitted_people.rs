@@ -136,7 +136,7 @@ impl<'a> FittedPeople<'a> {
         let mesh = MeshInfo::new(surface.faces, surface.skin_indices, surface.skin_weights);
         let found = surface.skin_indices.len();
         let mesh = mesh.ok_or(MeshError::Length { what: "the list of vertices", found, expected: 1 << 16 })?;
-        let person = |Person { track, .. }: &Person| {
+        let person = |Person { track, color, .. }: &Person| {
             let skeleton = RestSkeleton::of(self.body, &track.shape);
             let vertices = self.body.shaped_vertices(&track.shape);
             let frames = track.first_frame..track.first_frame + track.poses.len() as u64;
@@ -147,6 +147,8 @@ impl<'a> FittedPeople<'a> {
                 first_frame: seen().next()?,
                 last_frame: seen().next_back()?,
                 frames: seen().count() as u64,
+                color: *color,
+                shape: track.shape.clone(),
                 rest: skeleton.joints,
                 head_top: top.map_or(DVec3::ZERO, |&top| Vec3::from(top).as_dvec3()),
                 soles: skeleton.soles,

@@ -12,6 +12,7 @@ mod course;
 mod decode;
 mod draw;
 mod engine;
+mod exports;
 mod figure;
 mod fit;
 mod fitted_people;
@@ -35,8 +36,9 @@ pub use studio::{Redrawing, StartError, Studio};
 
 use crate::config::Limits;
 use crate::control::{Control, Stopped};
+use crate::export::ExportError;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
-use crate::media::VideoInfo;
+use crate::media::{ShareError, VideoInfo};
 use crate::render::RenderError;
 use crate::text::printable;
 use crate::thread;
@@ -94,6 +96,9 @@ pub enum JobError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The motion cannot be exported.
+    #[error(transparent)]
+    Export(ExportError),
     /// More than the configuration allows.
     #[error("{what}, and the limit is {limit} ([limits] in the configuration)")]
     Limit {
@@ -134,9 +139,27 @@ pub enum JobError {
     Stopped,
 }
 
+impl From<ShareError> for JobError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Media(error) => error.into(),
+            ShareError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
 impl From<Stopped> for JobError {
     fn from(_: Stopped) -> Self {
         Self::Stopped
+    }
+}
+
+impl From<ExportError> for JobError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Stopped(_) => Self::Stopped,
+            other => Self::Export(other),
+        }
     }
 }
 
@@ -169,6 +192,7 @@ impl JobError {
             | Self::Pose(_)
             | Self::Worker(_)
             | Self::Output { .. }
+            | Self::Export(_)
             | Self::Checkpoint(_)
             | Self::Changed
             | Self::Thread(_)
@@ -181,6 +205,7 @@ impl JobError {
         match self {
             Self::Media(error) => error.is_disk_full(),
             Self::Output { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Self::Export(error) => error.is_disk_full(),
             Self::Checkpoint(error) => error.is_disk_full(),
             _ => false,
         }

@@ -1,7 +1,7 @@
-//! The three files a job leaves, never half-written under their final names, and never over what somebody else put there.
+//! The files a job leaves, never half-written under their final names, and never over what somebody else put there.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
+use crate::export::{Content, Made, PREFIX, publish};
 use crate::job::OutputNames;
-
-/// Begins the names of results that are not complete.
-const PREFIX: &str = ".meshreel-";
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
 pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) && !is_writing(&entry.path()) {
-            // What cannot be removed now is no reason to stop; the next start tries again.
+        let Some(kind) = entry.file_type().ok().filter(|_| is_ours && !is_writing(&entry.path())) else { continue };
+        // What cannot be removed now is no reason to stop; the next start tries again.
+        if kind.is_file() {
             drop(std::fs::remove_file(entry.path()));
+        } else if kind.is_dir() {
+            drop(std::fs::remove_dir_all(entry.path()));
         }
     }
 }
@@ -32,6 +33,8 @@ pub struct PartialOutputs {
     overwrite: bool,
     /// Whether report, motion and video were there before.
     were_there: [bool; 3],
+    /// Whether earlier exports stay that are not made again.
+    keeps_exports: bool,
     video: TempPath,
     motion: NamedTempFile,
     checkpoint: TempPath,
@@ -54,7 +57,29 @@ impl PartialOutputs {
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
         let checkpoint = temporary(folder, OsStr::new(".checkpoint"))?.into_temp_path();
         let were_there = paths.are_there();
-        Ok(Self { paths, source: source.to_owned(), overwrite, were_there, video, motion, checkpoint })
+        Ok(Self {
+            paths,
+            source: source.to_owned(),
+            overwrite,
+            were_there,
+            keeps_exports: false,
+            video,
+            motion,
+            checkpoint,
+        })
+    }
+
+    /// With earlier exports of the same motion, which stay.
+    #[must_use]
+    pub fn keeping_exports(self) -> Self {
+        Self { keeps_exports: true, ..self }
+    }
+
+    /// Names of earlier exports that stay.
+    pub fn kept(&self) -> Vec<String> {
+        let earlier = if self.keeps_exports { self.paths.earlier_exports(&self.source) } else { Vec::new() };
+        let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        earlier.into_iter().filter(|path| path.symlink_metadata().is_ok()).filter_map(name).collect()
     }
 
     /// Where the video is written for now.
@@ -67,18 +92,34 @@ impl PartialOutputs {
         self.motion.as_file()
     }
 
+    /// Where temporary files beside the results go.
+    pub fn folder(&self) -> &Path {
+        if self.paths.folder.as_os_str().is_empty() { Path::new(".") } else { &self.paths.folder }
+    }
+
+    /// A file beside the results that will have this ending.
+    pub fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
+        temporary(self.folder(), OsStr::new(&format!(".{ending}")))
+    }
+
+    /// Where the motion lies for now.
+    pub fn motion_path(&self) -> &Path {
+        self.motion.path()
+    }
+
     /// For what is done until all is, unless that is written down elsewhere.
     pub fn checkpoint(&self) -> &Path {
         &self.checkpoint
     }
 
-    /// Gives the files their final names: the report first, so that who is killed in between knows its own results again,
-    /// the video last: who sees it may rely on the others. Each is on disk before.
+    /// Gives the files their final names: the report first, so that who is killed in between knows its own results again, then motion and
+    /// `exports`, the video last: who sees it may rely on the others. Each is on disk before. Earlier exports of this video that are not made
+    /// any more are removed.
     ///
     /// # Errors
     /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
-    pub fn publish(self, report: &str) -> Result<(), JobError> {
-        let Self { paths, source, overwrite, were_there, video, motion, checkpoint: _checkpoint } = self;
+    pub fn publish(self, report: &str, exports: Vec<Made>) -> Result<(), JobError> {
+        let Self { paths, source, overwrite, were_there, keeps_exports, video, motion, checkpoint: _checkpoint } = self;
         let failed = |source| JobError::Output { path: paths.video(), source };
         let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
         let folder_file = File::open(folder).map_err(failed)?;
@@ -88,25 +129,54 @@ impl PartialOutputs {
         // Looked up before the check below: a file that is there now and passes it is an earlier result of this video, and may be
         // replaced. With `overwrite` only what was there when the job began is replaced.
         let replaces = if overwrite { were_there } else { paths.are_there() };
-        if let Some(path) = paths.in_the_way(&source, overwrite) {
+        let earlier = paths.earlier_exports(&source);
+        let endings = || exports.iter().map(|made| &made.ending[..]);
+        if let Some(path) =
+            paths.in_the_way(&source, overwrite).or_else(|| paths.exports_in_the_way(&source, overwrite, endings()))
+        {
             return Err(JobError::Taken { path });
         }
+        let stale: Vec<PathBuf> = earlier
+            .into_iter()
+            .filter(|path| !keeps_exports && endings().all(|ending| paths.file(ending) != *path))
+            .collect();
         let report = written(folder, report).map_err(failed)?;
         motion.as_file().sync_all().map_err(failed)?;
-        let files = [report, motion.into_temp_path(), video];
+        let [report_there, motion_there, video_there] = replaces;
+        let [report_name, motion_name, video_name] = paths.all();
+        let exports = exports.into_iter().map(|Made { ending, content }| {
+            let name = paths.file(&ending);
+            let is_there = std::fs::symlink_metadata(&name).is_ok();
+            (content, name, is_there)
+        });
+        let files = [
+            (Content::File(report), report_name, report_there),
+            (Content::File(motion.into_temp_path()), motion_name, motion_there),
+        ];
+        let video = (Content::File(video), video_name, video_there);
         let mut new: Vec<PathBuf> = Vec::new();
-        for ((file, name), replaces) in files.into_iter().zip(paths.all()).zip(replaces) {
-            if let Err(error) = put(file, &name, replaces) {
+        for (content, name, replaces) in files.into_iter().chain(exports).chain([video]) {
+            if let Err(source) = publish(content, &name, replaces) {
                 // They were made a moment ago; what cannot be removed now cannot be removed at all.
-                new.into_iter().for_each(|name| drop(std::fs::remove_file(name)));
-                return Err(error);
+                new.iter().for_each(|name| remove(name));
+                return Err(match source.kind() {
+                    io::ErrorKind::AlreadyExists => JobError::Taken { path: name },
+                    _ => JobError::Output { path: name, source },
+                });
             }
             if !replaces {
                 new.push(name);
             }
         }
+        stale.iter().for_each(|path| remove(path));
         folder_file.sync_all().map_err(failed)
     }
+}
+
+/// Removes a result, or as much of it as can be removed.
+fn remove(path: &Path) {
+    let is_folder = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    drop(if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) });
 }
 
 /// A report on disk, under a name for now.
@@ -115,29 +185,6 @@ fn written(folder: &Path, report: &str) -> io::Result<TempPath> {
     io::Write::write_all(&mut file, report.as_bytes())?;
     file.as_file().sync_all()?;
     Ok(file.into_temp_path())
-}
-
-/// Gives a file its final name; unless it `replaces` what has it, nobody may have it.
-fn put(file: TempPath, name: &Path, replaces: bool) -> Result<(), JobError> {
-    let failed = |source| JobError::Output { path: name.to_owned(), source };
-    let taken = || JobError::Taken { path: name.to_owned() };
-    if replaces {
-        return file.persist(name).map_err(|e| failed(e.error));
-    }
-    let refused = match file.persist_noclobber(name) {
-        Ok(()) => return Ok(()),
-        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => return Err(taken()),
-        Err(refused) => refused,
-    };
-    // A file system that knows no such way to give a name: an empty file takes it, and the result that file's place.
-    match OpenOptions::new().write(true).create_new(true).open(name) {
-        Ok(_) => refused.path.persist(name).map_err(|e| {
-            drop(std::fs::remove_file(name));
-            failed(e.error)
-        }),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken()),
-        Err(_) => Err(failed(refused.error)),
-    }
 }
 
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
@@ -168,7 +215,7 @@ mod tests {
 
         let partial = PartialOutputs::create(paths, Path::new("a.mp4"), false).unwrap();
         std::fs::write(partial.video(), "v").unwrap();
-        partial.publish("{}").unwrap();
+        partial.publish("{}", Vec::new()).unwrap();
         assert_eq!(names(folder.path()), ["a.mkv", "a.motion.jsonl", "a.report.json"]);
     }
 
@@ -199,7 +246,7 @@ mod tests {
             for overwrite in [false, true] {
                 let partial = begin(overwrite);
                 std::fs::write(folder.path().join(put), "mine").unwrap();
-                let error = partial.publish(&text).unwrap_err();
+                let error = partial.publish(&text, Vec::new()).unwrap_err();
                 assert!(matches!(error, JobError::Taken { .. }) && error.to_string().contains(put), "{error}");
                 assert_eq!(names(folder.path()), [put]);
                 assert_eq!(std::fs::read_to_string(folder.path().join(put)).unwrap(), "mine");
@@ -208,10 +255,10 @@ mod tests {
             // Killed between two of the names, it goes on with its own.
             std::fs::write(paths.report(), &text).unwrap();
             std::fs::write(paths.motion(), "earlier").unwrap();
-            begin(false).publish(&text).unwrap();
+            begin(false).publish(&text, Vec::new()).unwrap();
             // Two at once make the same.
             let both = [begin(false), begin(false)];
-            both.into_iter().for_each(|partial| partial.publish(&text).unwrap());
+            both.into_iter().for_each(|partial| partial.publish(&text, Vec::new()).unwrap());
             assert_eq!(names(folder.path()), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
             assert_eq!(std::fs::read_to_string(paths.motion()).unwrap(), "");
         }
@@ -226,7 +273,7 @@ mod tests {
         std::os::unix::fs::symlink(&precious, paths.video()).unwrap();
         let partial = PartialOutputs::create(paths.clone(), Path::new("/in/clip.mov"), true).unwrap();
         std::fs::write(partial.video(), "v").unwrap();
-        partial.publish("{}").unwrap();
+        partial.publish("{}", Vec::new()).unwrap();
         assert_eq!([precious.clone(), paths.video()].map(|path| std::fs::read_to_string(path).unwrap()), ["p", "v"]);
     }
 }

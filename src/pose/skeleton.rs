@@ -116,6 +116,27 @@ pub const JOINTS: [usize; 12] = [
     RIGHT_ANKLE,
 ];
 
+/// Names of COCO's 17 key points, in its order (Lin et al., *Microsoft COCO: Common Objects in Context*, 2014).
+pub const COCO_NAMES: [&str; 17] = [
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+];
+
 /// The lines of torso and limbs, from joint to joint; the torso is crossed by its diagonals.
 pub const BONES: [[usize; 2]; 14] = [
     [LEFT_SHOULDER, RIGHT_SHOULDER],

@@ -44,6 +44,11 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
                 number("fps")
             ),
         );
+        let exports: Vec<&str> =
+            report["exports"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+        if !exports.is_empty() {
+            fact("exports", exports.join(", "));
+        }
         for key in ["lost", "warnings"] {
             for text in report[key].as_array().into_iter().flatten().filter_map(|text| text.as_str()) {
                 fact(key, text.to_owned());

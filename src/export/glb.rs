@@ -1,0 +1,439 @@
+//! glTF 2.0 in one file (`.glb`): everybody's body and motion, and the camera.
+//!
+//! Y up, right-handed, metres, facing +z. All people are in one animation: of several, programs play the first and leave the others at rest. A
+//! person who is not seen has scale 0, by a STEP channel. Nothing is measured between frames, so that programs mix neighbouring ones (LINEAR).
+//! Format: Khronos Group, *glTF 2.0 Specification*.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use glam::{DQuat, DVec3, Vec3};
+use serde_json::{Value, json};
+
+use super::error::ExportError;
+use super::names::joint_names;
+use super::output::{Output, Strip};
+use super::selection::Selection;
+use super::{Options, blender};
+use crate::body::UPRIGHT_CAMERA;
+
+const FLOAT: u32 = 5126;
+const UNSIGNED_SHORT: u32 = 5123;
+const UNSIGNED_BYTE: u32 = 5121;
+const VERTEX_DATA: u32 = 34962;
+const INDEX_DATA: u32 = 34963;
+/// Chunks of a file: its structure, and its numbers.
+const JSON_CHUNK: u32 = 0x4E4F_534A;
+const BINARY_CHUNK: u32 = 0x004E_4942;
+/// The name of the file's form.
+const MAGIC: u32 = 0x4654_6C67;
+
+/// Where numbers lie in the binary chunk.
+#[derive(Default)]
+struct Layout {
+    views: Vec<Value>,
+    accessors: Vec<Value>,
+    bytes: u64,
+}
+
+impl Layout {
+    /// Room for numbers; gives the index of their accessor and where they begin.
+    fn add(&mut self, count: usize, kind: &str, component: u32, bytes: usize, target: Option<u32>) -> (usize, u64) {
+        let at = self.bytes;
+        let length = (count * bytes) as u64;
+        let mut view = json!({ "buffer": 0, "byteOffset": at, "byteLength": length });
+        if let Some(target) = target {
+            view["target"] = target.into();
+        }
+        self.views.push(view);
+        let view = self.views.len() - 1;
+        self.accessors.push(json!({ "bufferView": view, "componentType": component, "count": count, "type": kind }));
+        self.bytes += length.next_multiple_of(4);
+        (self.accessors.len() - 1, at)
+    }
+}
+
+/// Where the numbers of one person go.
+struct Places {
+    positions: u64,
+    normals: u64,
+    binds: u64,
+    times: u64,
+    roots: u64,
+    rotations: Vec<u64>,
+    /// Times and values of being seen; none where they are always.
+    seen: Option<(u64, u64)>,
+    switches: Vec<(f32, f32)>,
+}
+
+/// Writes `NAME.glb` and `NAME.blender.py`.
+pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
+    let mut layout = Layout::default();
+    let mut document = Document::new(selection, options);
+    let shared = document.shared(&mut layout);
+    let places: Vec<Places> =
+        (0..selection.people.len()).map(|person| document.person(person, &shared, &mut layout)).collect();
+    if layout.bytes + (1 << 26) > u64::from(u32::MAX) {
+        return Err(ExportError::TooLarge {
+            format: "glb",
+            what: "more than 4 GB".into(),
+            instead: "export fewer people at a time with --person",
+        });
+    }
+    let text = document.finish(&layout)?;
+    output.file("glb", |output, out| {
+        let start = begin(out, &text, layout.bytes)?;
+        out.flush()?;
+        let file = out.get_ref().try_clone()?;
+        file.set_len(start + layout.bytes)?;
+        shared.fill(selection, &file, start)?;
+        for (person, places) in places.iter().enumerate() {
+            places.fill(selection, person, &file, start, output)?;
+        }
+        Ok(())
+    })?;
+    blender::write(selection, output)
+}
+
+/// Writes all but the numbers, and gives the byte at which they begin.
+fn begin(out: &mut BufWriter<File>, text: &[u8], bytes: u64) -> Result<u64, ExportError> {
+    let padded = text.len().next_multiple_of(4);
+    // An empty chunk of numbers is left out.
+    let numbers = if bytes > 0 { 8 + bytes } else { 0 };
+    let total = 12 + 8 + padded as u64 + numbers;
+    for number in [MAGIC, 2, total as u32, padded as u32, JSON_CHUNK] {
+        out.write_all(&number.to_le_bytes())?;
+    }
+    out.write_all(text)?;
+    out.write_all(&b"   "[..padded - text.len()])?;
+    if bytes > 0 {
+        out.write_all(&(bytes as u32).to_le_bytes())?;
+        out.write_all(&BINARY_CHUNK.to_le_bytes())?;
+    }
+    Ok(total - bytes)
+}
+
+/// What all people share: faces and how vertices follow joints.
+struct Shared {
+    faces: (usize, u64),
+    joints: (usize, u64),
+    weights: (usize, u64),
+}
+
+impl Shared {
+    fn fill(&self, selection: &Selection<'_>, file: &File, start: u64) -> Result<(), ExportError> {
+        use std::os::unix::fs::FileExt;
+        let mesh = &selection.clip.header.mesh;
+        // A triangle is counter-clockwise from outside: in camera axes the same way as in these, which are turned, not mirrored.
+        let faces: Vec<u8> = mesh.faces.as_flattened().iter().flat_map(|index| index.to_le_bytes()).collect();
+        file.write_all_at(&faces, start + self.faces.1)?;
+        file.write_all_at(mesh.skin_indices.as_flattened(), start + self.joints.1)?;
+        file.write_all_at(mesh.skin_weights.as_flattened(), start + self.weights.1)?;
+        Ok(())
+    }
+}
+
+/// The structure while it grows.
+struct Document<'s, 'a> {
+    selection: &'s Selection<'a>,
+    names: Vec<String>,
+    nodes: Vec<Value>,
+    roots: Vec<usize>,
+    skins: Vec<Value>,
+    meshes: Vec<Value>,
+    materials: Vec<Value>,
+    channels: Vec<Value>,
+    samplers: Vec<Value>,
+}
+
+impl<'s, 'a> Document<'s, 'a> {
+    fn new(selection: &'s Selection<'a>, options: &Options) -> Self {
+        let names = joint_names(selection, options.names);
+        let axes = &selection.axes;
+        let camera = json!({
+            "name": "camera",
+            "camera": 0,
+            "translation": array(axes.offset),
+            "rotation": quaternion(axes.tilt),
+        });
+        Self {
+            selection,
+            names,
+            nodes: vec![camera],
+            roots: vec![0],
+            skins: Vec::new(),
+            meshes: Vec::new(),
+            materials: Vec::new(),
+            channels: Vec::new(),
+            samplers: Vec::new(),
+        }
+    }
+
+    fn shared(&mut self, layout: &mut Layout) -> Shared {
+        let mesh = &self.selection.clip.header.mesh;
+        if self.selection.people.is_empty() {
+            return Shared { faces: (0, 0), joints: (0, 0), weights: (0, 0) };
+        }
+        Shared {
+            faces: layout.add(mesh.faces.len() * 3, "SCALAR", UNSIGNED_SHORT, 2, Some(INDEX_DATA)),
+            joints: layout.add(mesh.vertices, "VEC4", UNSIGNED_BYTE, 4, Some(VERTEX_DATA)),
+            weights: {
+                let weights = layout.add(mesh.vertices, "VEC4", UNSIGNED_BYTE, 4, Some(VERTEX_DATA));
+                layout.accessors[weights.0]["normalized"] = true.into();
+                weights
+            },
+        }
+    }
+
+    /// Adds a person: nodes, mesh, skin and channels.
+    fn person(&mut self, index: usize, shared: &Shared, layout: &mut Layout) -> Places {
+        let person = &self.selection.people[index];
+        let (id, mesh) = (person.info.id, &self.selection.clip.header.mesh);
+        let joints = person.rest.joints.len();
+        let is_alone = self.selection.people.len() == 1;
+        let vertices = upright(&person.info.vertices);
+        let (low, high) = bounds(&vertices);
+
+        let positions = layout.add(mesh.vertices, "VEC3", FLOAT, 12, Some(VERTEX_DATA));
+        layout.accessors[positions.0]["min"] = json!(low.to_array());
+        layout.accessors[positions.0]["max"] = json!(high.to_array());
+        let normals = layout.add(mesh.vertices, "VEC3", FLOAT, 12, Some(VERTEX_DATA));
+        let binds = layout.add(joints, "MAT4", FLOAT, 64, None);
+
+        let node = self.nodes.len();
+        let children = |parent: usize| -> Vec<usize> {
+            (0..joints).filter(|&j| person.rest.parents[j] == Some(parent)).map(|j| node + 1 + j).collect()
+        };
+        self.nodes.push(json!({ "name": format!("person_{id}"), "children": [node + 1] }));
+        for j in 0..joints {
+            let at = person.rest.joints[j] - person.rest.parents[j].map_or(DVec3::ZERO, |p| person.rest.joints[p]);
+            let name = if is_alone { self.names[j].clone() } else { format!("p{id}_{}", self.names[j]) };
+            let mut joint = json!({ "name": name, "translation": array(at), "rotation": [0.0, 0.0, 0.0, 1.0] });
+            let below = children(j);
+            if !below.is_empty() {
+                joint["children"] = json!(below);
+            }
+            self.nodes.push(joint);
+        }
+        self.roots.push(node);
+        let body = self.nodes.len();
+        self.nodes.push(json!({ "name": format!("body_{id}"), "mesh": index, "skin": index }));
+        self.roots.push(body);
+        self.skins.push(json!({
+            "name": format!("person_{id}"),
+            "joints": (node + 1..node + 1 + joints).collect::<Vec<_>>(),
+            "skeleton": node + 1,
+            "inverseBindMatrices": binds.0,
+        }));
+        self.materials.push(json!({
+            "name": format!("person_{id}"),
+            "pbrMetallicRoughness": {
+                // Colours are linear here; 2.2 stands for the screen's curve.
+                "baseColorFactor": [person.info.color[0].powf(2.2), person.info.color[1].powf(2.2), person.info.color[2].powf(2.2), 1.0],
+                "metallicFactor": 0.0,
+                "roughnessFactor": 0.8,
+            },
+        }));
+        self.meshes.push(json!({
+            "name": format!("body_{id}"),
+            "primitives": [{
+                "attributes": { "POSITION": positions.0, "NORMAL": normals.0, "JOINTS_0": shared.joints.0, "WEIGHTS_0": shared.weights.0 },
+                "indices": shared.faces.0,
+                "material": index,
+            }],
+        }));
+        let frames = person.rows.len();
+        let times = layout.add(frames, "SCALAR", FLOAT, 4, None);
+        let time = |row: usize| self.selection.clip.times[self.selection.frame_of(index, row)] as f32;
+        if frames > 0 {
+            layout.accessors[times.0]["min"] = json!([time(0)]);
+            layout.accessors[times.0]["max"] = json!([time(frames - 1)]);
+        }
+        let roots = layout.add(frames, "VEC3", FLOAT, 12, None);
+        self.channel(node + 1, "translation", times.0, roots.0, "LINEAR");
+        let mut rotations = Vec::with_capacity(joints);
+        for j in 0..joints {
+            let rotation = layout.add(frames, "VEC4", FLOAT, 16, None);
+            self.channel(node + 1 + j, "rotation", times.0, rotation.0, "LINEAR");
+            rotations.push(rotation.1);
+        }
+        let switches = self.switches(index);
+        let seen = (switches.len() > 1).then(|| {
+            let times = layout.add(switches.len(), "SCALAR", FLOAT, 4, None);
+            layout.accessors[times.0]["min"] = json!([switches[0].0]);
+            layout.accessors[times.0]["max"] = json!([switches[switches.len() - 1].0]);
+            let scales = layout.add(switches.len(), "VEC3", FLOAT, 12, None);
+            self.channel(node, "scale", times.0, scales.0, "STEP");
+            (times.1, scales.1)
+        });
+        Places {
+            positions: positions.1,
+            normals: normals.1,
+            binds: binds.1,
+            times: times.1,
+            roots: roots.1,
+            rotations,
+            seen,
+            switches,
+        }
+    }
+
+    fn channel(&mut self, node: usize, path: &str, input: usize, output: usize, interpolation: &str) {
+        self.samplers.push(json!({ "input": input, "output": output, "interpolation": interpolation }));
+        let sampler = self.samplers.len() - 1;
+        self.channels.push(json!({ "sampler": sampler, "target": { "node": node, "path": path } }));
+    }
+
+    /// When a person comes (1) and goes (0), seconds.
+    fn switches(&self, person: usize) -> Vec<(f32, f32)> {
+        let times = &self.selection.clip.times;
+        let frames = (0..self.selection.people[person].rows.len()).map(|row| self.selection.frame_of(person, row));
+        let mut switches: Vec<(f32, f32)> = Vec::new();
+        let mut expected = 0;
+        for frame in frames {
+            if frame != expected {
+                switches.push((times[expected] as f32, 0.0));
+            }
+            if frame != expected || switches.is_empty() {
+                switches.push((times[frame] as f32, 1.0));
+            }
+            expected = frame + 1;
+        }
+        if expected < times.len() {
+            switches.push((times[expected] as f32, 0.0));
+        }
+        switches
+    }
+
+    fn finish(self, layout: &Layout) -> Result<Vec<u8>, ExportError> {
+        let selection = self.selection;
+        let header = &selection.clip.header;
+        let (video, camera, axes) = (&header.video, &header.camera, &selection.axes);
+        let mut document = json!({
+            "asset": {
+                "version": "2.0",
+                "generator": concat!("meshreel ", env!("CARGO_PKG_VERSION")),
+                "extras": {
+                    "video": video.path,
+                    "fps": video.fps,
+                    "frame": axes.frame_name(),
+                    "up_source": axes.source_name(),
+                    "up_sigma_deg": axes.world.sigma_deg,
+                    "camera_above_floor": axes.world.floor,
+                    "body": header.body.name,
+                    "body_licence": header.body.licence,
+                },
+            },
+            "scene": 0,
+            "scenes": [{ "nodes": self.roots }],
+            "nodes": self.nodes,
+            "cameras": [{
+                "type": "perspective",
+                "perspective": {
+                    "yfov": 2.0 * (f64::from(video.height) / 2.0 / camera.fy).atan(),
+                    "aspectRatio": (f64::from(video.width) / camera.fx) / (f64::from(video.height) / camera.fy),
+                    "znear": 0.05,
+                    "zfar": 1000.0,
+                },
+            }],
+        });
+        if !selection.people.is_empty() {
+            document["meshes"] = self.meshes.into();
+            document["skins"] = self.skins.into();
+            document["materials"] = self.materials.into();
+            document["animations"] =
+                json!([{ "name": "motion", "channels": self.channels, "samplers": self.samplers }]);
+            document["accessors"] = json!(layout.accessors);
+            document["bufferViews"] = json!(layout.views);
+            document["buffers"] = json!([{ "byteLength": layout.bytes }]);
+        }
+        serde_json::to_vec(&document).map_err(|error| ExportError::from(std::io::Error::other(error)))
+    }
+}
+
+impl Places {
+    fn fill(
+        &self,
+        selection: &Selection<'_>,
+        index: usize,
+        file: &File,
+        start: u64,
+        output: &Output<'_>,
+    ) -> Result<(), ExportError> {
+        let strip = |at: u64| Strip::new(file, start + at);
+        let person = &selection.people[index];
+        let vertices = upright(&person.info.vertices);
+        let normals = normals(&vertices, &selection.clip.header.mesh.faces);
+        strip(self.positions)?.all(vertices.iter().flat_map(|v| v.to_array()))?;
+        strip(self.normals)?.all(normals.iter().flat_map(|v| v.to_array()))?;
+        let bind = |joint: &DVec3| {
+            let [x, y, z] = (-*joint).as_vec3().to_array();
+            [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, x, y, z, 1.0]
+        };
+        strip(self.binds)?.all(person.rest.joints.iter().flat_map(bind))?;
+        if let Some((times, scales)) = self.seen {
+            strip(times)?.all(self.switches.iter().map(|(time, _)| *time))?;
+            strip(scales)?.all(self.switches.iter().flat_map(|(_, scale)| [*scale; 3]))?;
+        }
+        let (mut times, mut roots) = (strip(self.times)?, strip(self.roots)?);
+        let mut rotations = self.rotations.iter().map(|&at| strip(at)).collect::<Result<Vec<_>, _>>()?;
+        let mut before: Vec<DQuat> = Vec::new();
+        for row in 0..person.rows.len() {
+            output.proceed()?;
+            let mut sample = selection.sample(index, row)?;
+            times.write(&[sample.time as f32])?;
+            roots.write(&sample.root.as_vec3().to_array())?;
+            for (j, strip) in rotations.iter_mut().enumerate() {
+                let q = &mut sample.rotations[j];
+                // Of the two quaternions of a rotation the one that is nearer to the frame before.
+                if before.get(j).is_some_and(|before| before.dot(*q) < 0.0) {
+                    *q = -*q;
+                }
+                strip.write(&q.as_quat().normalize().to_array())?;
+            }
+            before = sample.rotations;
+        }
+        [times, roots].iter_mut().chain(&mut rotations).try_for_each(Strip::flush)?;
+        Ok(())
+    }
+}
+
+impl Strip {
+    /// Writes all that there is.
+    fn all(mut self, numbers: impl Iterator<Item = f32>) -> std::io::Result<()> {
+        for number in numbers {
+            self.write(&[number])?;
+        }
+        self.flush()
+    }
+}
+
+/// Vertices of the header with y up.
+fn upright(vertices: &[[f32; 3]]) -> Vec<Vec3> {
+    vertices.iter().map(|&v| (UPRIGHT_CAMERA * Vec3::from(v).as_dvec3()).as_vec3()).collect()
+}
+
+fn bounds(vertices: &[Vec3]) -> (Vec3, Vec3) {
+    let first = vertices.first().copied().unwrap_or_default();
+    vertices.iter().fold((first, first), |(low, high), &v| (low.min(v), high.max(v)))
+}
+
+/// Unit normals: means of the faces round a vertex, larger ones counting more.
+fn normals(vertices: &[Vec3], faces: &[[u16; 3]]) -> Vec<Vec3> {
+    let mut normals = vec![Vec3::ZERO; vertices.len()];
+    for face in faces {
+        let [a, b, c] = face.map(|v| vertices[usize::from(v)]);
+        let normal = (b - a).cross(c - a);
+        face.iter().for_each(|&v| normals[usize::from(v)] += normal);
+    }
+    // A vertex of no face points up: the format wants unit vectors.
+    normals.into_iter().map(|normal| normal.try_normalize().unwrap_or(Vec3::Y)).collect()
+}
+
+fn array(v: DVec3) -> [f64; 3] {
+    v.to_array()
+}
+
+fn quaternion(q: DQuat) -> [f64; 4] {
+    q.to_array()
+}

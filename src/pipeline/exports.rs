@@ -1,0 +1,54 @@
+//! The motion of a job in the formats that its settings ask for.
+
+use super::outputs::PartialOutputs;
+use super::{Job, JobError};
+use crate::export::{
+    self, Clip, Content, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection,
+};
+use crate::job::JobSpec;
+use crate::media;
+
+/// Exports the motion that was written, and says what could not be.
+pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<String>), JobError> {
+    let formats = job.settings().formats;
+    let (mut all, mut left_out) = (Vec::new(), Vec::new());
+    if formats.is_empty() {
+        return Ok((all, left_out));
+    }
+    let proceed = || job.context.proceed();
+    let mut progress = |_, _| Ok(proceed()?);
+    let clip = Clip::read(partial.motion_path(), partial.folder(), &mut progress)?;
+    let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default())?;
+    for format in formats.iter() {
+        let one: Formats = [format].into_iter().collect();
+        let (options, stem) = (Options::default(), &job.spec.outputs.stem);
+        let begins = |format: Format| tracing::debug!("{}: exporting {}", job.name(), format.name());
+        match export::export(&selection, one, &options, partial.folder(), stem, &begins, &proceed) {
+            Ok(made) => all.extend(made),
+            // The other formats have room for it.
+            Err(error @ ExportError::TooLarge { .. }) => left_out.push(format!("not exported: {error}")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((all, left_out))
+}
+
+/// Makes the small animated pictures that the settings ask for of the video that was written.
+pub fn share(job: &Job, partial: &PartialOutputs) -> Result<Vec<Made>, JobError> {
+    let mut all = Vec::new();
+    for sharing in job.settings().also.iter() {
+        let unwritable = |source| JobError::Output { path: job.spec.outputs.file(sharing.ending()), source };
+        let file = partial.temporary(sharing.ending()).map_err(unwritable)?.into_temp_path();
+        let pictures = job.settings().pictures;
+        media::share(partial.video(), pictures, &file, sharing, &|| job.context.proceed())?;
+        std::fs::File::open(&file).and_then(|file| file.sync_all()).map_err(unwritable)?;
+        all.push(Made { ending: sharing.ending().to_owned(), content: Content::File(file) });
+    }
+    Ok(all)
+}
+
+/// What a result that was made will be called.
+pub fn name_of(spec: &JobSpec, made: &Made) -> String {
+    let path = spec.outputs.file(&made.ending);
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
