@@ -42,15 +42,15 @@ layout(location = 0, index = 1) out vec4 coverage;
 const vec3 KEY = vec3(-0.477, -0.668, -0.573);
 const float REACH = 0.127; // metres of a tone's distance that is 1
 // Parts of the light that is thrown back.
-const float SEAM = 0.25;
-const float BACK = 0.45; // of trunk and head
-const float SECOND = 0.76; // of upper arms, thighs, hands and feet
-const float RIGHT = 0.85; // of the right arm and leg
+const float SEAM = 0.33;
+const float BACK = 0.5; // of trunk and head
+const float SECOND = 0.8; // of upper arms, thighs, hands and feet
+const float RIGHT = 0.88; // of the right arm and leg
 float tone() {
-    // A seam keeps its 16 millimetres, but is never narrower than a pixel and a half.
+    // A seam keeps its 16 millimetres, but is never narrower than 1.3 pixels.
     float pixel = pixel_slope / gl_FragCoord.w;
     float blur = max(0.5 * pixel, 0.001);
-    float half_width = max(0.008, 0.75 * pixel);
+    float half_width = max(0.008, 0.65 * pixel);
     float seam = fragment_tone.x * REACH;
     float limb = smoothstep(-blur, blur, -fragment_tone.y * REACH);
     float second = mix(1.0, SECOND, limb * smoothstep(-blur, blur, -seam));

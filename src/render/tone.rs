@@ -199,3 +199,63 @@ fn smooth(faces: &[[u32; 3]], quantity: &mut [f32], rounds: usize) {
         quantity.iter_mut().zip(sums).for_each(|(value, (sum, weight))| *value = sum / weight);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe down the y axis from -0.6 to 0.6 m: trunk, from -0.3 m on upper arm, from 0.3 m on lower arm. Its skin goes over from
+    /// one to the next within 8 cm, and not all round at the same height.
+    fn pipe(rows: u32) -> MeshData {
+        const AROUND: u32 = 24;
+        let mut data = MeshData {
+            roles: vec![Role::Root, Role::UpperArm(Side::Left), Role::LowerArm(Side::Left)],
+            parents: vec![None, Some(0), Some(1)],
+            ..MeshData::default()
+        };
+        for row in 0..=rows {
+            let y = -0.6 + 1.2 * row as f32 / rows as f32;
+            for i in 0..AROUND {
+                let turn = std::f32::consts::TAU * i as f32 / AROUND as f32;
+                data.vertices.push([0.05 * turn.cos(), y, 0.05 * turn.sin()]);
+                let ragged = if i % 2 == 0 { 0.01 } else { -0.01 };
+                let share = |joint: f32| ((y + ragged - joint) / 0.08 + 0.5).clamp(0.0, 1.0);
+                let (upper, lower) = (share(-0.3), share(0.3));
+                data.skin_indices.push([0, 1, 2, 0]);
+                data.skin_weights.push([1.0 - upper, upper - lower, lower, 0.0]);
+            }
+        }
+        for row in 0..rows {
+            for i in 0..AROUND {
+                let [a, b] = [i, (i + 1) % AROUND].map(|i| row * AROUND + i);
+                data.faces.extend([[a, a + AROUND, b], [b, a + AROUND, b + AROUND]]);
+            }
+        }
+        data
+    }
+
+    #[test]
+    fn a_seam_is_a_straight_cut_where_the_skin_goes_over() {
+        for rows in [40, 80] {
+            let data = pipe(rows);
+            for (vertex, tone) in data.vertices.iter().zip(tones(&data)) {
+                let y = vertex[1];
+                // Positive on the trunk, negative on the upper arm, positive on the lower arm.
+                let seam = (0.3 - y.abs()) * -1000.0;
+                let expected = seam.clamp(-127.0, 127.0);
+                assert!((f32::from(tone[0]) - expected).abs() < 4.0, "{rows} rows, at {y}: {tone:?}, not {expected}");
+                let limb = (-(y + 0.3) * 1000.0).clamp(-127.0, 127.0);
+                assert!((f32::from(tone[1]) - limb).abs() < 4.0, "{rows} rows, at {y}: {tone:?}, not {limb}");
+                assert_eq!(tone[3], if y.abs() < 0.2 || y > 0.4 { 127 } else { tone[3] }, "a left arm");
+                let is_between = vertex[2].abs() < 0.02 || y.abs() > 0.55;
+                assert!(is_between || f32::from(tone[2]) * vertex[2] > 0.0, "at {vertex:?}: {tone:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_without_roles_has_one_tone() {
+        let data = MeshData { roles: Vec::new(), parents: Vec::new(), ..pipe(8) };
+        assert!(tones(&data).into_iter().all(|tone| tone == PLAIN));
+    }
+}
