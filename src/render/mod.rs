@@ -10,6 +10,7 @@ mod mesh;
 mod painter;
 mod scene;
 mod thread;
+mod tone;
 
 use thiserror::Error;
 
@@ -82,6 +83,7 @@ pub fn self_test(renderer: &Renderer) -> Result<Rendered, RenderError> {
         faces: vec![[0, 2, 1]],
         skin_indices: vec![[0; 4]; 3],
         skin_weights: vec![[1.0, 0.0, 0.0, 0.0]; 3],
+        ..MeshData::default()
     };
     let mesh = Mesh::new(data).map_err(check)?;
     let shape = Shape::new(&mesh, &vertices).map_err(check)?;
