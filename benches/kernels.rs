@@ -138,7 +138,7 @@ fn drawing(c: &mut Criterion) {
     });
     let overlay = renderer.request(model.scene(sample.geometry())).unwrap().wait().unwrap().overlay;
     let Sample { mut frame, info } = sample;
-    c.bench_function("blend one person", |b| b.iter(|| render::blend(&mut frame, &overlay, info.color, 0.8)));
+    c.bench_function("blend one person", |b| b.iter(|| render::blend(&mut frame, &overlay, [0; 2], info.color)));
 }
 
 fn following(c: &mut Criterion) {

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what it means.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
@@ -9,11 +10,14 @@ use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
 use crate::export::{Facing, Format, Frame, Heading, JointNames, MarkerSet, Rest, Scale};
-use crate::job::Overrides;
+use crate::job::{LookOverrides, Overrides, range};
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Order, Place, QueueMode};
 use crate::service::{Request, RunOptions};
+
+/// Pictures a second that a folder of them may be shown at.
+const FPS: RangeInclusive<f64> = 0.1..=1000.0;
 
 /// Exit codes, under the help and in the manual page.
 const EXIT_CODES: &str = "\
@@ -40,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// Process video files and exit
     Process(Process),
+    /// Draw a motion file over its video again, in other looks, without looking for people again
+    Render(Render),
     /// Process what is dropped into the watched folders; on a terminal, show the dashboard
     Run(Run),
     /// Show the dashboard of the engine that is running
@@ -101,7 +107,7 @@ pub enum Command {
 /// Arguments of `meshreel process`; what is not given comes from the configuration.
 #[derive(Debug, clap::Args)]
 pub struct Process {
-    /// Video files
+    /// Video files; also pictures, and folders of numbered pictures
     #[arg(required = true, value_name = "CLIP", value_hint = ValueHint::FilePath)]
     pub clips: Vec<PathBuf>,
     /// Folder for the results; created if missing
@@ -119,9 +125,50 @@ pub struct Process {
     /// Where the networks run
     #[arg(long)]
     pub device: Option<Device>,
+    /// Pictures a second of a folder of numbered pictures
+    #[arg(long, value_name = "FPS", default_value_t = 25.0, value_parser = |text: &str| range::typed(text, &FPS))]
+    pub fps: f64,
     /// How to show progress
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressStyle,
+}
+
+/// Arguments of `meshreel render`; what is not given comes from the configuration.
+#[derive(Debug, clap::Args)]
+pub struct Render {
+    /// The video that the motion was found in
+    #[arg(value_name = "CLIP", value_hint = ValueHint::FilePath)]
+    pub clip: PathBuf,
+    /// The motion, as `meshreel process` has written it (NAME.motion.jsonl)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub motion: PathBuf,
+    /// Folder for the results; created if missing
+    #[arg(short, long, value_name = "DIR", default_value = "meshreel-out", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+    /// Overwrite any files that have the names of the results; otherwise only earlier results of the same video are replaced
+    #[arg(long)]
+    pub overwrite: bool,
+    /// What is said of the pictures
+    #[command(flatten)]
+    pub look: LookOverrides,
+    /// The encoder's speed preset: the default is three times as fast as process, and makes larger files; veryfast is what process takes
+    #[arg(long, value_name = "PRESET", default_value = "ultrafast")]
+    pub preset: String,
+    /// Pictures a second of a folder of numbered pictures
+    #[arg(long, value_name = "FPS", default_value_t = 25.0, value_parser = |text: &str| range::typed(text, &FPS))]
+    pub fps: f64,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: ProgressStyle,
+}
+
+impl Render {
+    /// Puts what was typed over what the configuration says.
+    pub fn apply(&self, config: &mut Config) {
+        config.encode.preset.clone_from(&self.preset);
+        let said = config.overrides();
+        config.set_overrides(Overrides { look: self.look.or(said.look), ..said });
+    }
 }
 
 /// Arguments of `meshreel export`.
@@ -300,6 +347,7 @@ impl Command {
             Self::Move { job, place } => ("move", order(Order::Move(*place), &[*job])),
             Self::Stop { drain } => ("stop", Request::Stop { drain: *drain }),
             Self::Process(_)
+            | Self::Render(_)
             | Self::Export(_)
             | Self::Run(_)
             | Self::Attach { .. }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Export, Process, Run};
+use meshreel::cli::{Cli, Command, Export, Process, Render, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
+use meshreel::pipeline::StartError;
 use meshreel::process::{self, Outcome};
 use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
 use meshreel::terminal::{self, tell};
@@ -73,6 +74,10 @@ fn main() -> ExitCode {
             arguments.apply(&mut config);
             process(arguments, &config, cli.verbose)
         }
+        Command::Render(arguments) => {
+            arguments.apply(&mut config);
+            render(arguments, &config, cli.verbose)
+        }
         Command::Export(arguments) => export(arguments),
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
@@ -99,7 +104,19 @@ fn process(arguments: &Process, config: &Config, verbose: bool) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(FAILED, &error),
     };
-    match process::process(arguments, config, verbose, &stop) {
+    code(process::process(arguments, config, verbose, &stop))
+}
+
+fn render(arguments: &Render, config: &Config, verbose: bool) -> ExitCode {
+    let stop = match stop_on_signals() {
+        Ok(stop) => stop,
+        Err(error) => return fail(FAILED, &error),
+    };
+    code(process::render(arguments, config, verbose, &stop))
+}
+
+fn code(outcome: Result<Outcome, StartError>) -> ExitCode {
+    match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::SomeFailed) => ExitCode::from(FAILED),
         Ok(Outcome::Stopped) => ExitCode::from(INTERRUPTED),

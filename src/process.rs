@@ -1,16 +1,18 @@
-//! `meshreel process`: some videos, one after the other.
+//! `meshreel process`: some videos, one after the other; and `meshreel render`: one of them once more.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::Process;
+use crate::cli::{Process, Render};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
-use crate::job::{Event, JobContext, JobSpec, OutputNames};
-use crate::pipeline::StartError;
+use crate::export::Formats;
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec, OutputNames};
+use crate::media;
+use crate::pipeline::{Redrawing, StartError};
 use crate::progress::FileProgress;
 use crate::telemetry::Timings;
 use crate::terminal::tell;
@@ -41,10 +43,11 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
     let settings = config.job_settings();
     let outputs = OutputNames::for_sources(&clips, &arguments.output, &settings.encode.container);
     let mut failed = Vec::new();
-    for (source, outputs) in clips.iter().zip(outputs) {
+    for (source, mut outputs) in clips.iter().zip(outputs) {
+        let settings = settings_for(source, &settings, arguments.fps);
+        outputs.container.clone_from(&settings.encode.container);
         let progress = FileProgress::new(&source.to_string_lossy(), arguments.progress, verbose);
-        let spec =
-            JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings: settings.clone() };
+        let spec = JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings };
         let context = JobContext {
             checkpoint: None,
             timings: Arc::new(Timings::new(0, executor.live().clone())),
@@ -70,6 +73,51 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
         tell(format_args!("{} of {} files failed: {}", failed.len(), clips.len(), names(&failed)));
     }
     Ok(Outcome::SomeFailed)
+}
+
+/// Pictures and folders of them are taken here alone, where the user named them.
+fn settings_for(source: &Path, settings: &JobSettings, fps: f64) -> JobSettings {
+    let settings = settings.clone();
+    match media::still_result(source) {
+        Some(result) => settings.for_still(result),
+        None if source.is_dir() => settings.for_folder(fps),
+        None => settings,
+    }
+}
+
+/// Draws a motion file over its video, until `stop` is set.
+///
+/// # Errors
+/// When nothing can be drawn at all.
+pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicBool) -> Result<Outcome, StartError> {
+    let drawing = Redrawing::start(config)?;
+    let Render { clip, motion, output, overwrite, progress, .. } = arguments;
+    let progress = FileProgress::new(&clip.to_string_lossy(), *progress, verbose);
+    // The motion is what it was, and so is what was exported of it.
+    let settings = JobSettings { formats: Formats::NONE, ..config.job_settings() };
+    let settings = settings_for(clip, &settings, arguments.fps);
+    let outputs = OutputNames::for_sources(std::slice::from_ref(clip), output, &settings.encode.container).remove(0);
+    let spec = JobSpec { source: clip.clone(), outputs, overwrite: *overwrite, settings };
+    let context = JobContext {
+        checkpoint: None,
+        timings: Arc::new(Timings::new(0, drawing.live().clone())),
+        control: &|| if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go },
+        events: &|event| progress.event(&event),
+    };
+    match drawing.render(&spec, motion, &context).map_err(Failure::from) {
+        Ok(report) => {
+            progress.event(&Event::Done(Box::new(report)));
+            Ok(Outcome::Done)
+        }
+        Err(Failure { kind: FailureKind::Stopped, .. }) => {
+            progress.event(&Event::Failed("stopped; nothing was written".into()));
+            Ok(Outcome::Stopped)
+        }
+        Err(failure) => {
+            progress.event(&Event::Failed(failure.reason));
+            Ok(Outcome::SomeFailed)
+        }
+    }
 }
 
 fn names(paths: &[&PathBuf]) -> String {

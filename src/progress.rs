@@ -83,8 +83,7 @@ impl FileProgress {
                 if let Some(total) = total {
                     bar.set_length(2 * total);
                 }
-                let before = if *phase == Phase::Draw { total.unwrap_or(0) } else { 0 };
-                bar.set_position(before + done);
+                bar.set_position((2.0 * phase.frames_done(*done, *total)) as u64);
                 let fps = frames_per_second(*phase, *done, *total, state.started);
                 let eta = eta(*phase, *done, *total, state.started).map_or(String::new(), |s| format!(", {s} left"));
                 bar.set_message(format!(

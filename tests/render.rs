@@ -8,7 +8,7 @@ use meshreel::body::Camera;
 use meshreel::geometry::{Geometry, Orientation, Rect};
 use meshreel::media::{Color, Frame, Layout, Matrix, Range};
 use meshreel::render::{
-    Mesh, MeshData, Overlay, Person, RenderError, RenderThread, Renderer, Scene, Shape, Style, blend, paint_mask,
+    Mesh, MeshData, Overlay, Person, RenderError, RenderThread, Renderer, Scene, Shape, Style, blend, dim, fill,
     self_test,
 };
 
@@ -321,13 +321,13 @@ fn patch() -> Overlay {
 fn blending_matches_the_formula_and_leaves_the_rest_alone() {
     let size = [51usize, 41];
     for (depth, sx, sy) in LAYOUTS {
-        for (range, opacity) in [(Range::Limited, 1.0f32), (Range::Full, 0.6)] {
+        for range in [Range::Limited, Range::Full] {
             let layout = Layout { depth, chroma_shift_x: sx, chroma_shift_y: sy };
             let color = Color { matrix: Matrix::Bt709, range };
             let before = noise(layout, size.map(|v| v as u32));
             let mut after = noise(layout, size.map(|v| v as u32));
             let overlay = patch();
-            blend(&mut after, &overlay, color, opacity);
+            blend(&mut after, &overlay, [0; 2], color);
             let max = f64::from((1u32 << depth) - 1);
             for (plane, row) in color.rgb_to_yuv(depth).iter().enumerate() {
                 let (sx, sy) = if plane == 0 { (0, 0) } else { (sx, sy) };
@@ -341,7 +341,7 @@ fn blending_matches_the_formula_and_leaves_the_rest_alone() {
                                 mean.iter_mut().zip(p).for_each(|(m, v)| *m += f64::from(v) / 255.0);
                             }
                         }
-                        let mean = mean.map(|m| m / count * f64::from(opacity));
+                        let mean = mean.map(|m| m / count);
                         let (old, new) = (sample(&before, plane, x, y), sample(&after, plane, x, y));
                         if mean[3] == 0.0 {
                             assert_eq!(old, new, "{layout:?} plane {plane} at {x},{y} was touched");
@@ -363,11 +363,9 @@ fn a_mask_is_white_on_black_in_the_range_of_the_video() {
             let layout = Layout { depth, chroma_shift_x: sx, chroma_shift_y: sy };
             let mut frame = noise(layout, [51, 41]);
             let rect = Rect { x: 8, y: 8, width: 16, height: 16 };
-            paint_mask(
-                &mut frame,
-                &Overlay { rect, rgba: vec![255; 16 * 16 * 4] },
-                Color { matrix: Matrix::Bt601, range },
-            );
+            let color = Color { matrix: Matrix::Bt601, range };
+            fill(&mut frame, Rect { x: 0, y: 0, width: 51, height: 41 }, [0.0; 3], color);
+            blend(&mut frame, &Overlay { rect, rgba: vec![255; 16 * 16 * 4] }, [0; 2], color);
             let code = |v: u32| if range == Range::Full && v == 255 { (1 << depth) - 1 } else { v << (depth - 8) };
             assert_eq!(sample(&frame, 0, 50, 40), code(black));
             assert_eq!(sample(&frame, 0, 10, 10), code(white));
@@ -385,9 +383,9 @@ fn an_overlay_that_does_not_fit_the_frame_is_clipped() {
     let layout = Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 };
     let color = Color { matrix: Matrix::Bt601, range: Range::Limited };
     let mut frame = noise(layout, [20, 20]);
-    blend(&mut frame, &patch(), color, 1.0);
-    blend(&mut frame, &Overlay { rect: Rect { x: 30, y: 0, width: 1, height: 1 }, rgba: vec![255; 4] }, color, 1.0);
-    blend(&mut frame, &Overlay { rect: Rect { x: 0, y: 0, width: 9, height: 9 }, rgba: vec![255; 4] }, color, 1.0);
+    blend(&mut frame, &patch(), [0; 2], color);
+    blend(&mut frame, &Overlay { rect: Rect { x: 30, y: 0, width: 1, height: 1 }, rgba: vec![255; 4] }, [0; 2], color);
+    blend(&mut frame, &Overlay { rect: Rect { x: 0, y: 0, width: 9, height: 9 }, rgba: vec![255; 4] }, [0; 2], color);
 }
 
 #[test]

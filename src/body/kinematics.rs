@@ -7,6 +7,7 @@
 use super::model::Body;
 use super::rotation::cross_matrix;
 use super::{Camera, Pose};
+use crate::pose::skeleton::LANDMARKS;
 use glam::{DMat3, DQuat, DVec3};
 
 /// A body of one shape, ready for posing.
@@ -168,6 +169,12 @@ impl Body {
     /// The 17 COCO key points in displayed pixels.
     pub fn keypoints_coco_projected(&self, camera: &Camera, pose: &Pose, shape: &[f64]) -> [[f64; 2]; 17] {
         self.keypoints_coco(pose, shape).map(|p| camera.project(p))
+    }
+
+    /// Of BlazePose's landmarks those that the body has, in camera axes, metres.
+    pub fn landmarks(&self, pose: &Pose, shape: &[f64]) -> [Option<DVec3>; LANDMARKS] {
+        let (skeleton, posed) = self.posed(pose, shape);
+        self.blazepose33.map(|point| Some(skeleton.keypoint(&posed, point?) + pose.position))
     }
 
     fn posed(&self, pose: &Pose, shape: &[f64]) -> (Skeleton<'_>, Posed) {

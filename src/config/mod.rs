@@ -229,7 +229,11 @@ impl Default for Config {
             watch: Vec::new(),
             model: None,
             style: None,
+            views: None,
             opacity: None,
+            dim: None,
+            labels: None,
+            also: None,
             stature: None,
             formats: None,
         }

@@ -12,14 +12,17 @@ pub enum Phase {
     Observe,
     /// Drawing the bodies and writing the video.
     Draw,
+    /// The same where there is no other pass.
+    Redraw,
 }
 
 impl Phase {
-    /// Frames that are done when `done` of `total` are through this pass: half of a frame is done in each.
+    /// Frames that are done when `done` of `total` are through this pass: half of a frame is done in each of two.
     pub fn frames_done(self, done: u64, total: Option<u64>) -> f64 {
         match self {
             Phase::Observe => done as f64 / 2.0,
             Phase::Draw => (total.unwrap_or(done) + done) as f64 / 2.0,
+            Phase::Redraw => done as f64,
         }
     }
 
@@ -31,7 +34,7 @@ impl Phase {
 
     /// From [`Phase::name`].
     pub fn from_name(name: &str) -> Option<Self> {
-        [Phase::Observe, Phase::Draw].into_iter().find(|phase| phase.name() == name)
+        [Phase::Observe, Phase::Draw, Phase::Redraw].into_iter().find(|phase| phase.name() == name)
     }
 
     /// For programs.
@@ -39,6 +42,7 @@ impl Phase {
         match self {
             Phase::Observe => "observe",
             Phase::Draw => "draw",
+            Phase::Redraw => "redraw",
         }
     }
 
@@ -46,7 +50,7 @@ impl Phase {
     pub fn verb(self) -> &'static str {
         match self {
             Phase::Observe => "analysing",
-            Phase::Draw => "drawing",
+            Phase::Draw | Phase::Redraw => "drawing",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod context;
 mod event;
+mod looks;
 mod outputs;
 pub mod range;
 mod report;
@@ -12,9 +13,10 @@ mod state;
 
 pub use context::JobContext;
 pub use event::{Event, Phase};
+pub use looks::{Also, Labels, Looks, Several, Style, View, Views};
 pub use outputs::{OutputNames, whole};
 pub use report::{Report, stages};
 pub(crate) use settings::with_overrides;
-pub use settings::{Encode, JobSettings, Model, Overrides, Style};
+pub use settings::{Encode, JobSettings, LookOverrides, Model, Overrides};
 pub use spec::{Failure, FailureKind, JobSpec};
 pub use state::{JobState, Stamp};

@@ -10,6 +10,9 @@ pub const STATURE: RangeInclusive<f64> = 0.3..=3.0;
 /// Opacity of the mesh.
 pub const OPACITY: RangeInclusive<f32> = 0.0..=1.0;
 
+/// How much darker the video is.
+pub const DIM: RangeInclusive<f32> = 0.0..=1.0;
+
 /// Whether a setting called `name` may be `value`; if not, why.
 pub fn check<T: PartialOrd + Display>(value: T, range: &RangeInclusive<T>, name: &str) -> Result<T, String> {
     match range.contains(&value) {
@@ -51,6 +54,10 @@ pub(crate) use ranged;
 /// Those of [`super::Overrides`], which need not be given.
 pub(crate) fn opacity<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f32>, D::Error> {
     read(input, &OPACITY, "opacity").map(Some)
+}
+
+pub(crate) fn dim<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f32>, D::Error> {
+    read(input, &DIM, "dim").map(Some)
 }
 
 pub(crate) fn stature<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {

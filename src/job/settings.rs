@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::range::{self, OPACITY, STATURE, ranged};
+use super::range::{self, DIM, OPACITY, STATURE, ranged};
+use super::{Also, Labels, Looks, Views};
 use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
@@ -22,43 +23,49 @@ pub enum Model {
     Auto,
 }
 
-/// What is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Style {
-    /// A shaded body over the video.
-    Overlay,
-    /// White silhouettes on black.
-    Mask,
-}
-
-/// Everything that the results of a job depend on, beside its video and the program.
+/// Everything that the results of a job depend on, beside its video and the program. What an earlier version did not know of is as it is
+/// by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct JobSettings {
     /// Which landmark networks.
     pub model: Model,
     /// What is drawn.
-    pub style: Style,
+    pub style: Looks,
+    /// Further views, beside the original in the same picture.
+    pub views: Views,
     /// Opacity of the mesh, 0 (invisible) to 1.
     pub opacity: f32,
+    /// How much darker the video is behind the bodies, 0 (as it was) to 1 (black).
+    pub dim: f32,
+    /// What is written beside people.
+    pub labels: Labels,
+    /// Small animated pictures of the result.
+    pub also: Also,
     /// How the output video is written.
     pub encode: Encode,
     /// How tall people are taken to be, metres.
     pub stature: f64,
     /// What the motion is exported to, beside the motion file.
-    #[serde(default)]
     pub formats: Formats,
+    /// Whether the source may be a picture, or a folder of numbered ones, of which so many are shown a second.
+    pub pictures: Option<f64>,
 }
 
 impl Default for JobSettings {
     fn default() -> Self {
         Self {
             model: Model::Auto,
-            style: Style::Overlay,
+            style: Looks::default(),
+            views: Views::default(),
             opacity: 0.8,
+            dim: 0.0,
+            labels: Labels::None,
+            also: Also::default(),
             encode: Encode::default(),
             stature: body::STATURE,
             formats: Formats::NONE,
+            pictures: None,
         }
     }
 }
@@ -67,14 +74,20 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, style, opacity, stature, formats } = *overrides;
+        let Overrides { model, stature, formats, look } = *overrides;
+        let LookOverrides { style, views, opacity, dim, labels, also } = look;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
+            views: views.unwrap_or(self.views),
             opacity: opacity.unwrap_or(self.opacity),
+            dim: dim.unwrap_or(self.dim),
+            labels: labels.unwrap_or(self.labels),
+            also: also.unwrap_or(self.also),
             stature: stature.unwrap_or(self.stature),
             formats: formats.unwrap_or(self.formats),
             encode: self.encode,
+            pictures: self.pictures,
         }
     }
 }
@@ -86,18 +99,38 @@ pub struct Overrides {
     /// Which network finds the body points: faster or more accurate
     #[arg(long)]
     pub model: Option<Model>,
-    /// What to draw
-    #[arg(long)]
-    pub style: Option<Style>,
-    /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
-    #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
-    pub opacity: Option<f32>,
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
     /// Also export the motion, in formats separated by commas: glb, bvh, trc, mot, c3d, npz, csv, coco, openpose
     #[arg(long, value_name = "FORMATS", value_parser = typed_formats)]
     pub formats: Option<Formats>,
+    /// What is said of the pictures.
+    #[command(flatten)]
+    pub look: LookOverrides,
+}
+
+/// Those of [`Overrides`] that the pictures alone follow from: also a motion file that is drawn again takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Default, clap::Args)]
+pub struct LookOverrides {
+    /// What to draw: one of overlay, mesh, mask, depth and normals, or skeleton, or both with a comma between
+    #[arg(long, value_name = "LOOK,...", value_parser = Looks::typed)]
+    pub style: Option<Looks>,
+    /// Further views of the motion, beside the original in the same picture: side, top, turntable
+    #[arg(long, value_name = "VIEW,...", value_parser = Views::typed)]
+    pub views: Option<Views>,
+    /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
+    #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
+    pub opacity: Option<f32>,
+    /// How much darker the video is behind the bodies, from 0 (as it was) to 1 (black)
+    #[arg(long, value_name = "DIM", value_parser = |text: &str| range::typed(text, &DIM))]
+    pub dim: Option<f32>,
+    /// Write each person's id above the head; angles: those of elbows and knees as well (after the file names, or as --labels=id)
+    #[arg(long, value_name = "LABELS", num_args = 0..=1, default_missing_value = "id")]
+    pub labels: Option<Labels>,
+    /// Also make a small animated picture for sharing, of the first 20 seconds: gif, webp
+    #[arg(long, value_name = "KIND,...", value_parser = Also::typed)]
+    pub also: Option<Also>,
 }
 
 /// A list of formats as it is typed.
@@ -116,10 +149,24 @@ impl Overrides {
     pub fn or(self, other: Self) -> Self {
         Self {
             model: self.model.or(other.model),
-            style: self.style.or(other.style),
-            opacity: self.opacity.or(other.opacity),
             stature: self.stature.or(other.stature),
             formats: self.formats.or(other.formats),
+            look: self.look.or(other.look),
+        }
+    }
+}
+
+impl LookOverrides {
+    /// What this says, and where it says nothing, what `other` does.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            style: self.style.or(other.style),
+            views: self.views.or(other.views),
+            opacity: self.opacity.or(other.opacity),
+            dim: self.dim.or(other.dim),
+            labels: self.labels.or(other.labels),
+            also: self.also.or(other.also),
         }
     }
 }
@@ -136,10 +183,22 @@ macro_rules! with_overrides {
             pub model: Option<$crate::job::Model>,
             /// What is drawn.
             #[serde(default)]
-            pub style: Option<$crate::job::Style>,
+            pub style: Option<$crate::job::Looks>,
+            /// Further views, beside the original in the same picture.
+            #[serde(default)]
+            pub views: Option<$crate::job::Views>,
             /// Opacity of the mesh, 0 (invisible) to 1.
             #[serde(default, deserialize_with = "crate::job::range::opacity")]
             pub opacity: Option<f32>,
+            /// How much darker the video is behind the bodies, 0 to 1.
+            #[serde(default, deserialize_with = "crate::job::range::dim")]
+            pub dim: Option<f32>,
+            /// What is written beside people.
+            #[serde(default)]
+            pub labels: Option<$crate::job::Labels>,
+            /// Small animated pictures of the result.
+            #[serde(default)]
+            pub also: Option<$crate::job::Also>,
             /// How tall people are taken to be, metres.
             #[serde(default, deserialize_with = "crate::job::range::stature")]
             pub stature: Option<f64>,
@@ -151,15 +210,18 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, style, opacity, stature, formats, .. } = *self;
-                $crate::job::Overrides { model, style, opacity, stature, formats }
+                let Self { model, stature, formats, style, views, opacity, dim, labels, also, .. } = *self;
+                let look = $crate::job::LookOverrides { style, views, opacity, dim, labels, also };
+                $crate::job::Overrides { model, stature, formats, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, style, opacity, stature, formats } = overrides;
-                (self.model, self.style, self.opacity, self.stature) = (model, style, opacity, stature);
-                self.formats = formats;
+                let $crate::job::Overrides { model, stature, formats, look } = overrides;
+                (self.model, self.stature, self.formats) = (model, stature, formats);
+                let $crate::job::LookOverrides { style, views, opacity, dim, labels, also } = look;
+                (self.style, self.views, self.opacity) = (style, views, opacity);
+                (self.dim, self.labels, self.also) = (dim, labels, also);
             }
         }
     };
@@ -192,6 +254,11 @@ ranged! {
     segment: f64 = 0.1..=3600.0;
 }
 
+/// Quality of a picture that is compressed with loss.
+const STILL_QUALITY: i64 = 10;
+/// Pictures a second, where there is one.
+const STILL_RATE: f64 = 25.0;
+
 impl Default for Encode {
     fn default() -> Self {
         Self {
@@ -202,6 +269,31 @@ impl Default for Encode {
             segment: 5.0,
             pixel_format: String::new(),
         }
+    }
+}
+
+impl JobSettings {
+    /// For a picture: the result is one, too, of the ending and by the encoder that [`crate::media::still_result`] names.
+    #[must_use]
+    pub fn for_still(self, (ending, codec): (&str, &str)) -> Self {
+        let encode = Encode {
+            container: ending.into(),
+            codec: codec.into(),
+            crf: STILL_QUALITY,
+            pixel_format: String::new(),
+            ..self.encode
+        };
+        Self { encode, pictures: Some(STILL_RATE), ..self }
+    }
+
+    /// For a folder of numbered pictures that are shown so many a second. Pictures have more colour than most players show of a video.
+    #[must_use]
+    pub fn for_folder(self, rate: f64) -> Self {
+        let mut encode = self.encode;
+        if encode.pixel_format.is_empty() {
+            encode.pixel_format = "yuv420p".into();
+        }
+        Self { encode, pictures: Some(rate), ..self }
     }
 }
 
@@ -242,10 +334,11 @@ mod tests {
 
     #[test]
     fn the_nearest_word_counts() {
-        let far = Overrides { model: Some(Model::Lite), opacity: Some(0.2), ..Overrides::default() };
+        let look = LookOverrides { opacity: Some(0.2), ..LookOverrides::default() };
+        let far = Overrides { model: Some(Model::Lite), look, ..Overrides::default() };
         let near = Overrides { model: Some(Model::Heavy), stature: Some(1.5), ..Overrides::default() };
         let settings = JobSettings::default().with(&near.or(far));
         assert_eq!((settings.model, settings.opacity, settings.stature), (Model::Heavy, 0.2, 1.5));
-        assert_eq!(settings.style, Style::Overlay);
+        assert_eq!(settings.style, Looks::default());
     }
 }

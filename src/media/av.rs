@@ -84,7 +84,12 @@ pub(super) unsafe fn tag(dictionary: *const ffi::AVDictionary, key: &CStr) -> Op
 
 /// Opens a local file for demuxing, with limits on what it may be.
 pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
-    init();
+    check_file(path)?;
+    open_listed(path, path, FORMATS, ptr::null(), Options::new())
+}
+
+/// Whether there is a file with anything in it.
+pub(super) fn check_file(path: &Path) -> Result<(), MediaError> {
     let owned = || path.to_owned();
     let meta = std::fs::metadata(path).map_err(|source| MediaError::Open { path: owned(), source })?;
     if !meta.is_file() {
@@ -93,18 +98,29 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
     if meta.len() == 0 {
         return Err(MediaError::Empty { path: owned() });
     }
-    std::fs::File::open(path).map_err(|source| MediaError::Open { path: owned(), source })?;
-    let url = file_url(path).ok_or_else(|| MediaError::NotAFile { path: owned() })?;
-    let mut options = Options::new();
+    std::fs::File::open(path).map(drop).map_err(|source| MediaError::Open { path: owned(), source })
+}
+
+/// Opens what is at `name` for demuxing as one of the listed formats, or as `format`, with further options; messages speak of `path`.
+pub(super) fn open_listed(
+    path: &Path,
+    name: &Path,
+    formats: &CStr,
+    format: *const ffi::AVInputFormat,
+    mut options: Options,
+) -> Result<Input, MediaError> {
+    init();
+    let owned = || path.to_owned();
+    let url = file_url(name).ok_or_else(|| MediaError::NotAFile { path: owned() })?;
     options.set(c"protocol_whitelist", c"file");
-    options.set(c"format_whitelist", FORMATS);
+    options.set(c"format_whitelist", formats);
     options.set(c"probesize", c"50000000");
     options.set(c"analyzeduration", c"20000000");
     // Transport streams may have streams that begin later: in the second of two recordings, say.
     options.set(c"scan_all_pmts", c"1");
     let mut context = ptr::null_mut();
     // SAFETY: `context` is null, so FFmpeg allocates it and frees it on failure; strings outlive the call.
-    let code = unsafe { ffi::avformat_open_input(&mut context, url.as_ptr(), ptr::null(), &mut options.0) };
+    let code = unsafe { ffi::avformat_open_input(&mut context, url.as_ptr(), format, &mut options.0) };
     match check(code) {
         Ok(_) => {}
         // The answer to a format that is not in the list.
@@ -141,7 +157,7 @@ pub(super) fn open_input(path: &Path) -> Result<Input, MediaError> {
 }
 
 /// Whether a file begins as pictures of the usual kinds do, those of telephones (HEIF) included.
-fn is_picture(path: &Path) -> bool {
+pub(super) fn is_picture(path: &Path) -> bool {
     let mut begin = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(32).read_to_end(&mut begin));
     let is_heif = begin.get(4..8) == Some(b"ftyp") && begin.get(8..12).is_some_and(is_brand_of_pictures);

@@ -43,8 +43,17 @@ pub struct Decoder {
 impl Decoder {
     /// Opens a file and decodes its first frame. `threads` is for frame threading; 0 lets FFmpeg choose.
     pub fn open(path: impl AsRef<Path>, threads: usize) -> Result<Self, MediaError> {
+        Self::open_also_pictures(path, threads, None)
+    }
+
+    /// The same; where `pictures` is given, also of a picture, or of a folder of numbered ones that are shown so many a second.
+    pub fn open_also_pictures(
+        path: impl AsRef<Path>,
+        threads: usize,
+        pictures: Option<f64>,
+    ) -> Result<Self, MediaError> {
         let path = path.as_ref();
-        let mut reader = Reader::open(path, threads)?;
+        let mut reader = Reader::open(path, threads, pictures)?;
         let first = reader.receive()?.ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
         let mut ready = VecDeque::from([first]);
         if is_of_pictures(&reader.input) {
@@ -60,6 +69,7 @@ impl Decoder {
             }
         }
         let (mut info, converter) = describe(path, &mut reader.input, reader.stream, &reader.context, &ready[0])?;
+        info.source.pictures = pictures;
         let time_base = info.source.time_base;
         let per_second = f64::from(time_base.den) / f64::from(time_base.num).max(1.0);
         let usual = (per_second / info.frame_rate).round().max(1.0) as i64;
@@ -98,6 +108,11 @@ impl Decoder {
     /// Where the clock of the file jumped so far; complete once [`Decoder::next`] gave `None`.
     pub fn clock_jumps(&self) -> &[ClockJump] {
         &self.stamps.jumps
+    }
+
+    /// Frames given so far.
+    pub fn frames(&self) -> u64 {
+        self.index
     }
 
     /// The next frame, or `None` at the end. Damage is counted in [`Decoder::losses`], it is not an error.

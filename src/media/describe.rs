@@ -125,6 +125,7 @@ pub(super) fn describe(
             sample_aspect,
             tags,
             pixel,
+            pictures: None,
             top_field_first,
             begins_undated: first.timestamp().is_none(),
             side_data,

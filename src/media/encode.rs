@@ -418,6 +418,8 @@ fn what_changes(
     let (from, to) = (convert::name(source.source.pixel), convert::name(pixel));
     match &settings.pixel_format {
         _ if from == to => {}
+        // Whoever gives a picture gets one of the same kind.
+        None if source.source.pictures.is_some() && settings.codec == "png" => {}
         Some(wanted) if *wanted == to => changes.push(format!("frames are converted from {from} to {to}, as asked")),
         _ => changes.push(format!("{} does not take {from}; frames are converted to {to}", settings.codec)),
     }

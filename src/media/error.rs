@@ -50,6 +50,14 @@ pub enum MediaError {
         /// The file.
         path: PathBuf,
     },
+    /// A folder without numbered pictures.
+    #[error(
+        "there are no numbered pictures in this folder (such as img_0001.png); name a video, a picture, or a folder of pictures whose names end in numbers"
+    )]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Sound or pictures only.
     #[error("it has no video stream")]
     NoVideo {

@@ -7,6 +7,7 @@
 
 mod admit;
 mod av;
+mod beside;
 mod color;
 mod container;
 mod continuity;
@@ -24,8 +25,11 @@ mod losses;
 mod mux;
 mod packet_clock;
 mod pad;
+mod palette;
+mod pictures;
 mod probe;
 mod reader;
+mod share;
 mod side_streams;
 mod stamps;
 mod thumbnail;
@@ -35,6 +39,7 @@ mod verify;
 mod version;
 
 pub use av::{init, version};
+pub use beside::{Beside, Panel};
 pub use color::{Color, Matrix, Range};
 pub use container::CONTAINERS;
 pub use decode::Decoder;
@@ -43,7 +48,9 @@ pub use error::MediaError;
 pub use frame::{Frame, Layout, Plane, PlaneMut};
 pub use losses::Losses;
 pub use mux::{Muxer, Written};
+pub use pictures::still_result;
 pub use probe::{VideoInfo, probe};
+pub use share::{ShareError, Sharing, check_sharing, share};
 pub use side_streams::LeftOut;
 pub use stamps::ClockJump;
 pub use thumbnail::Thumbnail;

@@ -66,6 +66,8 @@ pub(super) struct Source {
     pub tags: ColorTags,
     pub pixel: Pixel,
     pub top_field_first: bool,
+    /// Whether it may be a picture, or a folder of numbered ones that are shown so many a second.
+    pub pictures: Option<f64>,
     /// Whether the first frames have no time stamps in the file.
     pub begins_undated: bool,
     /// Side data that belongs to the whole stream (display matrix, mastering display).

@@ -11,12 +11,15 @@ use ffmpeg_next as ffmpeg;
 
 use super::MediaError;
 use super::av::{self, MAX_SIDE, check};
+use super::pictures::{self, Links};
 use super::version;
 
 /// Reads packets of a file's video and decodes them.
 pub(super) struct Reader {
     path: PathBuf,
     pub input: Input,
+    /// Removed after the input is closed.
+    _links: Links,
     pub context: Context,
     /// Index of the video among the file's streams.
     pub stream: usize,
@@ -32,9 +35,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Opens the video of a file. `threads` is for frame threading; 0 lets FFmpeg choose.
-    pub fn open(path: &Path, threads: usize) -> Result<Self, MediaError> {
-        let input = av::open_input(path)?;
+    /// Opens the video of a file, or of pictures where their rate is given. `threads` is for frame threading; 0 lets FFmpeg choose.
+    pub fn open(path: &Path, threads: usize, pictures: Option<f64>) -> Result<Self, MediaError> {
+        let (input, links) = pictures::open(path, pictures)?;
         let stream = best_video(&input).ok_or_else(|| MediaError::NoVideo { path: path.to_owned() })?;
         let context = open_codec(path, &stream, threads)?;
         let stream = stream.index();
@@ -42,6 +45,7 @@ impl Reader {
         Ok(Self {
             path: path.to_owned(),
             input,
+            _links: links,
             context,
             stream,
             corrupt_packets: 0,
@@ -80,7 +84,7 @@ impl Reader {
 
     /// The next picture of the decoder, which is fed as it asks for packets; `None` at the end.
     pub fn receive(&mut self) -> Result<Option<Video>, MediaError> {
-        let Self { path, input, context, stream, corrupt_packets, begins_whole, stopped, packet, drained } = self;
+        let Self { path, input, context, stream, corrupt_packets, begins_whole, stopped, packet, drained, .. } = self;
         let again = ffi::AVERROR(ffi::EAGAIN);
         loop {
             let mut picture = Video::empty();

@@ -13,13 +13,13 @@ use ffmpeg::packet::{Mut as _, Ref as _};
 use ffmpeg_next as ffmpeg;
 
 use super::admit::{add_stream, is_without_stamps, name};
-use super::av::{check, check_reads, copy_metadata, open_input, tag};
+use super::av::{check, check_reads, copy_metadata, tag};
 use super::description::Description;
 use super::encode::{MICROSECONDS, copy_stream_description};
 use super::packet_clock::{PacketClock, in_seconds};
 use super::stamps::ClockJump;
 use super::transcode::Transcoder;
-use super::{MediaError, VideoInfo};
+use super::{MediaError, VideoInfo, pictures};
 
 /// Seconds that other streams may run ahead of the video: enough for the muxer to interleave them.
 const AHEAD: f64 = 0.5;
@@ -88,7 +88,7 @@ impl SideStreams {
         warnings: &mut Vec<String>,
     ) -> Result<Self, MediaError> {
         let shift = source.source.shift.saturating_add(moved);
-        let mut input = open_input(&source.path)?;
+        let mut input = pictures::open_beside(&source.path, source.source.pictures)?;
         let video = source.source.stream;
         // SAFETY: both streams exist: the source's video and the output's first.
         unsafe {

@@ -5,9 +5,9 @@ use std::path::Path;
 use ffmpeg_next::ffi::AVFieldOrder::{AV_FIELD_PROGRESSIVE, AV_FIELD_UNKNOWN};
 use ffmpeg_next::ffi::AVPacketSideDataType as Kind;
 
-use super::av::{open_input, stream_side_data};
+use super::av::stream_side_data;
 use super::description::Description;
-use super::{EncodeSettings, MediaError, VideoInfo, Written, light};
+use super::{EncodeSettings, MediaError, VideoInfo, Written, light, pictures};
 
 /// What a finished file holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub fn verify(
     written: &Written,
 ) -> Result<Verified, MediaError> {
     let wrong = |reason: String| MediaError::Verify { path: path.to_owned(), reason };
-    let mut input = open_input(path).map_err(|error| wrong(error.to_string()))?;
+    let mut input = pictures::open_beside(path, source.source.pictures).map_err(|error| wrong(error.to_string()))?;
     let container = path.extension().unwrap_or_default().to_string_lossy();
     let Some((index, time_base, mut lost)) = input.streams().best(ffmpeg_next::media::Type::Video).map(|stream| {
         let mut lost = lost(source, settings, &container, |kind| stream_side_data(&stream, kind).is_some());

@@ -10,11 +10,13 @@ use flume::{Receiver, Sender};
 
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
-use super::fitted_people::{FittedPeople, Scenes};
+use super::fitted_people::FittedPeople;
+use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
-use crate::job::{Event, Phase, Style};
+use crate::body::World;
+use crate::job::{Event, Phase};
 use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
-use crate::render::{self, Overlay, Pending, Rendered, Renderer};
+use crate::render::Renderer;
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
 
 /// Frames decoded ahead of the drawing.
@@ -27,47 +29,82 @@ const BATCH: u64 = 100;
 /// A frame on its way to the encoder.
 struct Asked {
     frame: Frame,
-    /// `None` when nobody is in the picture.
-    drawing: Option<Pending>,
+    picture: Picture,
 }
 
-/// Draws the fitted people into the `frames` of the video, from where the checkpoint ends, and compresses them. `path`: where the video
-/// will be.
+/// What is drawn: the people of a clip of so many frames, in the world that they live in.
+pub struct Clip<'a> {
+    /// Everybody in it.
+    pub people: &'a FittedPeople<'a>,
+    /// Up and the floor.
+    pub world: World,
+    /// How its pictures are put together.
+    pub composition: &'a Composition<'a>,
+    /// Frames of the video.
+    pub frames: u64,
+    /// What the drawing is called.
+    pub phase: Phase,
+}
+
+/// What was seen of a video while it was drawn.
+pub struct Seen {
+    /// Its frames.
+    pub frames: u64,
+    /// Where its clock jumped.
+    pub jumps: Vec<ClockJump>,
+    /// What could not be decoded, in sentences.
+    pub lost: Vec<String>,
+}
+
+/// Draws a clip's people into its frames, from where the checkpoint ends, and compresses them. `path`: where the video will be. Gives what
+/// was seen, unless all was drawn before.
 pub fn draw(
     job: &Job,
-    people: &FittedPeople,
-    frames: u64,
+    clip: &Clip<'_>,
     renderer: &Renderer,
     timings: &Timings,
     checkpoint: &mut Checkpoint,
     path: &Path,
-) -> Result<(), JobError> {
+) -> Result<Option<Seen>, JobError> {
+    let Clip { people, composition, frames, phase, .. } = *clip;
     let from = checkpoint.drawn()?;
     if from > 0 {
         tracing::info!("{}: {from} frames were drawn before", job.name());
     }
     if from == frames {
-        return Ok(());
+        return Ok(None);
     }
-    let decoder = Decoder::open(job.source(), 0)?;
+    let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
     let info = decoder.info().clone();
     std::thread::scope(|scope| {
         let (decoded, to_draw) = flume::bounded(DECODED);
         let (asked, to_encode) = flume::bounded(DRAWN);
         let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
-        let info = &info;
         let encoding = spawn(scope, "encode", move || {
-            Encoding { job, info, timings, total: frames, people: people.len(), path, checkpoint, renderer }
-                .run(from, &to_encode)
+            Encoding {
+                job,
+                composition,
+                timings,
+                phase,
+                total: frames,
+                people: people.len(),
+                path,
+                checkpoint,
+                renderer,
+            }
+            .run(from, &to_encode)
         })?;
-        let asking = ask(job, people, info, renderer, timings, &to_draw, asked);
+        let pictures = Pictures::new(composition, people, &clip.world, &info);
+        let asking = ask(pictures, renderer, timings, &to_draw, asked);
         // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
         drop(to_draw);
         let decoded = join(decoding);
         let encoded = join(encoding);
         asking?;
-        decoded?;
-        encoded
+        let decoder = decoded?;
+        encoded?;
+        let (jumps, lost) = (decoder.clock_jumps().to_vec(), decoder.losses().sentences());
+        Ok(Some(Seen { frames: decoder.frames(), jumps, lost }))
     })
 }
 
@@ -117,33 +154,17 @@ pub fn mux(
 
 /// Poses the bodies of each frame and asks for their drawing.
 fn ask(
-    job: &Job,
-    people: &FittedPeople,
-    info: &VideoInfo,
+    mut pictures: Pictures<'_>,
     renderer: &Renderer,
     timings: &Timings,
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
-    let style = match job.settings().style {
-        Style::Overlay => render::Style::Overlay,
-        Style::Mask => render::Style::Mask,
-    };
-    let mut scenes = Scenes::new(people);
     for frame in frames {
-        let scene = scenes.make(frame.index, &info.geometry, style).map_err(|e| JobError::Internal(e.to_string()))?;
-        let drawing = match scene.rect() {
-            rect if rect.width == 0 || rect.height == 0 => None,
-            _ => {
-                let [_, vertices, faces] = scene.counts();
-                tracing::trace!("frame {}: asking for {vertices} vertices {faces} faces", frame.index);
-                let pending = renderer.request(scene)?;
-                timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
-                Some(pending)
-            }
-        };
+        let picture = pictures.ask(frame.index, frame.time, renderer)?;
+        timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
         timings.live().fill(Buffer::Encode, asked.len(), DRAWN);
-        if asked.send(Asked { frame, drawing }).is_err() {
+        if asked.send(Asked { frame, picture }).is_err() {
             // The encoder failed and tells why itself.
             break;
         }
@@ -154,8 +175,9 @@ fn ask(
 /// The encode thread's surroundings.
 struct Encoding<'a> {
     job: &'a Job<'a>,
-    info: &'a VideoInfo,
+    composition: &'a Composition<'a>,
     timings: &'a Timings,
+    phase: Phase,
     total: u64,
     people: usize,
     path: &'a Path,
@@ -166,26 +188,24 @@ struct Encoding<'a> {
 impl Encoding<'_> {
     /// Takes the frames from number `from` on.
     fn run(mut self, from: u64, frames: &Receiver<Asked>) -> Result<(), JobError> {
-        let segment = self.job.settings().encode.segment_frames(self.info.frame_rate);
+        let segment = self.job.settings().encode.segment_frames(self.composition.info().frame_rate);
         let mut done = from;
         let mut begun: Option<Encoder> = None;
         let mut batch = Batch::default();
-        for Asked { mut frame, drawing } in frames {
+        for Asked { frame, picture } in frames {
             let index = frame.index;
-            let rendered = drawing.map(Pending::wait).transpose()?;
-            if let Some(rendered) = &rendered {
-                self.timings.record(Stage::RenderWait, index, rendered.waited);
-                self.timings.record(Stage::Render, index, rendered.rendering);
-                batch.add(index, rendered);
+            let drawn = picture.wait()?;
+            if let Some(cost) = drawn.cost() {
+                self.timings.record(Stage::RenderWait, index, cost.waited);
+                self.timings.record(Stage::Render, index, cost.rendering);
+                batch.add(index, cost);
             }
-            self.blend(&mut frame, rendered.as_ref());
-            if let Some(rendered) = rendered {
-                self.renderer.take_back(rendered.overlay);
-            }
+            let frame = self.timings.time(Stage::Blend, index, || self.composition.compose(frame, &drawn))?;
+            drawn.take_back(self.renderer);
             self.show(&frame);
             let mut encoder = match begun.take() {
                 Some(encoder) => encoder,
-                None => Encoder::open(self.path, self.info, &self.job.settings().encode.settings())?,
+                None => Encoder::open(self.path, self.composition.info(), &self.job.settings().encode.settings())?,
             };
             let packets = self.timings.time(Stage::Encode, index, || encoder.write(frame))?;
             self.checkpoint.add_packets(&packets)?;
@@ -195,7 +215,7 @@ impl Encoding<'_> {
                 _ => begun = Some(encoder),
             }
             self.timings.live().frame(self.timings.job());
-            self.job.tell(Event::Progress { phase: Phase::Draw, done, total: Some(self.total), people: self.people });
+            self.job.tell(Event::Progress { phase: self.phase, done, total: Some(self.total), people: self.people });
         }
         batch.tell();
         if self.job.is_stopped() {
@@ -224,21 +244,10 @@ impl Encoding<'_> {
         if !preview.is_due(job) {
             return;
         }
-        match Thumbnail::new(frame, self.info, Preview::LONGEST) {
+        match Thumbnail::new(frame, self.composition.info(), Preview::LONGEST) {
             Ok(picture) => preview.make(job, frame.index, picture),
             Err(error) => tracing::debug!("no preview: {error}"),
         }
-    }
-
-    fn blend(&self, frame: &mut Frame, rendered: Option<&Rendered>) {
-        let settings = &self.job.settings();
-        let overlay = rendered.map(|r| &r.overlay);
-        self.timings.time(Stage::Blend, frame.index, || match (settings.style, overlay) {
-            (Style::Overlay, Some(overlay)) => render::blend(frame, overlay, self.info.color, settings.opacity),
-            (Style::Overlay, None) => {}
-            (Style::Mask, Some(overlay)) => render::paint_mask(frame, overlay, self.info.color),
-            (Style::Mask, None) => render::paint_mask(frame, &Overlay::default(), self.info.color),
-        });
     }
 }
 
@@ -252,16 +261,16 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, index: u64, rendered: &Rendered) {
-        let Rendered { waited, rendering, vertices, faces, .. } = rendered;
-        tracing::debug!("frame {index}: render start, {vertices} vertices {faces} faces, waited {:.1} ms", ms(*waited));
-        tracing::debug!("frame {index}: rendered in {:.1} ms", ms(*rendering));
+    fn add(&mut self, index: u64, cost: Cost) {
+        let Cost { waited, rendering, vertices, faces } = cost;
+        tracing::debug!("frame {index}: render start, {vertices} vertices {faces} faces, waited {:.1} ms", ms(waited));
+        tracing::debug!("frame {index}: rendered in {:.1} ms", ms(rendering));
         if self.count == 0 {
             self.first = index;
         }
         self.count += 1;
-        self.waited += *waited;
-        self.rendering += *rendering;
+        self.waited += waited;
+        self.rendering += rendering;
         if self.count == BATCH {
             self.tell();
         }

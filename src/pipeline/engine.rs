@@ -1,39 +1,35 @@
 //! What all jobs share: the detection workers, the render thread and the body; and the course of one job.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::draw::{draw, mux};
-use super::exports::{export, name_of};
+use super::course::{Course, MadeBy, Outcome};
+use super::draw::{Clip, draw};
 use super::fit::{fit, joined, pieces};
 use super::fitted_people::FittedPeople;
 use super::link::link_people;
-use super::motion::{Counts, header, write_motion};
+use super::motion::{header, write_motion};
 use super::observe::{Observed, observe};
-use super::outputs::PartialOutputs;
 use super::pool::DetectionPool;
-use super::{Job, JobError, check_limits, join, spawn};
-use crate::body::{Body, BodyError, Camera, FitOptions};
-use crate::checksum;
+use super::studio::{StartError, Studio, sums};
+use super::{Job, JobError, join, spawn};
+use crate::body::{Camera, FitOptions};
 use crate::config::{Config, Limits};
-use crate::export::{Clock, Format};
-use crate::job::{Event, JobContext, JobSpec, Model, Report, Stamp, stages, whole};
-use crate::media::{self, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
+use crate::export::Clock;
+use crate::job::{JobContext, JobSpec, Model, Phase, Report, Stamp};
+use crate::media::{self, Decoder};
 use crate::models::{Models, Network};
-use crate::pose::{Device, PoseError, Runtime, Worker};
-use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
+use crate::pose::{Device, Runtime, Worker};
+use crate::render::Description;
 use crate::telemetry::Live;
 use crate::thread;
 
 /// Networks, body and threads that all jobs of this process share; works on one job for each caller.
 pub struct Pipeline {
     pool: DetectionPool,
-    render: RenderThread,
-    body: Body,
-    mesh: Mesh,
+    studio: Studio,
     limits: Limits,
     inference: String,
     /// SHA-256 of each network and of the body, by the file's name.
@@ -43,37 +39,14 @@ pub struct Pipeline {
     live: Arc<Live>,
 }
 
-/// Why no job can run at all.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The networks cannot be run.
-    #[error(transparent)]
-    Pose(#[from] PoseError),
-    /// There is no body to draw.
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    /// The body's surface makes no sense.
-    #[error(transparent)]
-    Mesh(#[from] MeshError),
-    /// Nothing can be drawn.
-    #[error(transparent)]
-    Render(#[from] RenderError),
-    /// The system gives no threads.
-    #[error(transparent)]
-    Threads(#[from] std::io::Error),
-}
-
 impl Pipeline {
     /// Loads the models and starts the shared threads.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
-        let (body_path, files) = (models.body(), models.all());
+        let for_drawing = models.clone();
         let drawing = thread::spawn("start", move || -> Result<_, StartError> {
-            let render = RenderThread::start()?;
-            let body = Body::load(&body_path)?;
-            let mesh = Mesh::new(MeshData::from(&body))?;
-            Ok((render, body, mesh, sums(&files)))
+            Ok((Studio::open(&for_drawing)?, sums(&for_drawing.all())))
         })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
         let mut workers = Vec::new();
@@ -85,14 +58,12 @@ impl Pipeline {
             }
             workers.push(worker);
         }
-        let (render, body, mesh, sums) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (studio, sums) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let live = Arc::new(Live::new(workers.len()));
         let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {
             pool,
-            render,
-            body,
-            mesh,
+            studio,
             limits: config.limits,
             inference: format!("{:?}", runtime.device()).to_lowercase(),
             models: sums,
@@ -113,7 +84,7 @@ impl Pipeline {
 
     /// What draws.
     pub fn renderer(&self) -> &Description {
-        self.render.description()
+        self.studio.renderer()
     }
 
     /// Processes one video.
@@ -122,78 +93,16 @@ impl Pipeline {
     /// Why there are no results.
     pub fn process(&self, spec: &JobSpec, context: &JobContext<'_>) -> Result<Report, JobError> {
         let job = &Job { spec, context };
-        let started = Instant::now();
-        let before = stamp(job.source())?;
-        refuse_over_source(spec)?;
-        // Of files that each person has the names are not known yet.
-        let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied();
-        let outputs = &spec.outputs;
-        if let Some(path) = outputs
-            .in_the_way(job.source(), spec.overwrite)
-            .or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, endings()))
-        {
-            return Err(JobError::Taken { path });
-        }
-        let decoder = Decoder::open(job.source(), 0)?;
-        let info = decoder.info().clone();
-        check_limits(&self.limits, &info)?;
-        let output_error = |source| JobError::Output { path: spec.outputs.video(), source };
-        let partial =
-            PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
-        // What cannot be compressed or put together as the settings say is told before the long work.
-        drop(Muxer::create(partial.video(), &info, &job.settings().encode.settings(), &[], &[], &LeftOut::new())?);
-        let path = context.checkpoint.unwrap_or(partial.checkpoint());
-        let identity = self.identity(job, before)?;
-        let mut checkpoint = Checkpoint::open(path, &identity)?;
-        let result = self.carry_out(job, decoder, &info, &partial, &mut checkpoint);
-        if let Err(JobError::Checkpoint(error)) = &result
-            && Checkpoint::is_beyond_use(error)
-        {
-            // The next try finds nothing to go on from.
-            checkpoint.forget()?;
-        }
-        let Outcome { written, verified, counts, people, mut lost } = result?;
-        if stamp(job.source())? != before {
-            return Err(JobError::Changed);
-        }
-        let mut warnings = info.warnings.clone();
-        if people == 0 {
-            warnings.push("nobody was found in this video; it comes out without a mesh".into());
-        }
-        let Counts { bodies, uncertain_frames } = counts;
-        warnings.extend(written.warnings);
-        warnings.extend(verified.lost);
-        if uncertain_frames > 0 {
-            warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
-        }
-        let (exports, not_exported) = export(job, &partial)?;
-        warnings.extend(not_exported);
-        lost.dedup();
-        lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
-
-        let seconds = started.elapsed().as_secs_f64();
-        let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        let report = Report {
-            meshreel: 1,
-            source: whole(job.source()),
-            output: whole(&spec.outputs.video()),
-            exports: exports.iter().map(|made| name_of(spec, made)).collect(),
-            frames: written.frames,
-            people,
-            bodies,
-            uncertain_frames,
-            seconds: round(seconds),
-            fps: round(written.frames as f64 / seconds),
+        let (course, decoder) = Course::begin(job, &self.limits)?;
+        let identity = self.identity(job, course.stamp)?;
+        let outcome =
+            course.with_checkpoint(&identity, |checkpoint| self.carry_out(job, decoder, &course, checkpoint))?;
+        let made_by = MadeBy {
             model: format!("{:?}", job.settings().model).to_lowercase(),
             inference: self.inference.clone(),
-            renderer: self.render.description().renderer.clone(),
-            lost,
-            warnings,
-            stages: stages(&context.timings),
+            renderer: self.studio.renderer().renderer.clone(),
         };
-        let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
-        partial.publish(&(text + "\n"), exports)?;
-        Ok(report)
+        course.finish(outcome, made_by)
     }
 
     /// From the open video to a file that was verified, by way of the checkpoint.
@@ -201,15 +110,16 @@ impl Pipeline {
         &self,
         job: &Job<'_>,
         decoder: Decoder,
-        info: &VideoInfo,
-        partial: &PartialOutputs,
+        course: &Course<'_>,
         checkpoint: &mut Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
+        let (info, partial) = (&course.info, &course.partial);
         let Observed { times, corrupt, sightings, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
+        let Studio { body, mesh, .. } = &self.studio;
         let fitted = match checkpoint.fitted()? {
             Some(pieces) => {
                 // As large as all of the fitted people.
@@ -218,12 +128,12 @@ impl Pipeline {
             }
             None => {
                 let tracks = link_people(job, info, sightings, &corrupt)?;
-                let fitted = fit(job, &self.body, &camera, &times, tracks, options)?;
+                let fitted = fit(job, body, &camera, &times, tracks, options)?;
                 checkpoint.add_fitted(pieces(&fitted))?;
                 fitted
             }
         };
-        let people = FittedPeople::new(&self.body, &self.mesh, camera, &fitted, corrupt);
+        let people = FittedPeople::new(body, mesh, camera, &fitted, corrupt);
         let frames = times.len() as u64;
         if frames == 0 {
             // A frame was decoded when the file was opened, so the checkpoint lacks some.
@@ -234,8 +144,14 @@ impl Pipeline {
         let mut header = header(&source, info, &people, &times).map_err(|e| JobError::Internal(e.to_string()))?;
         let counts = std::thread::scope(|scope| {
             let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
-            let renderer = self.render.renderer();
-            let drawn = draw(job, &people, frames, &renderer, timings, checkpoint, partial.video());
+            let clip = Clip {
+                people: &people,
+                world: header.world,
+                composition: &course.composition,
+                frames,
+                phase: Phase::Draw,
+            };
+            let drawn = draw(job, &clip, &self.studio.render.renderer(), timings, checkpoint, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;
@@ -244,13 +160,12 @@ impl Pipeline {
             checkpoint.forget()?;
             return Err(JobError::Changed);
         }
-        let written = mux(job, info, checkpoint, &jumps, partial.video())?;
-        let verified = media::verify(partial.video(), info, &job.settings().encode.settings(), &written)?;
+        let assembled = course.assemble(checkpoint, &jumps)?;
         // Some containers move the whole clock, since their time cannot be negative.
-        header.clock = Clock::new(verified.start, info.source_start);
+        header.clock = Clock::new(assembled.verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
         header.rewrite(partial.motion()).map_err(unwritable)?;
-        Ok(Outcome { written, verified, counts, people: fitted.len(), lost })
+        Ok(Outcome { assembled, counts, people: fitted.len(), lost })
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.
@@ -269,26 +184,6 @@ impl Pipeline {
     }
 }
 
-/// What became of a job but for its report.
-struct Outcome {
-    written: Written,
-    verified: Verified,
-    counts: Counts,
-    /// People with a mesh, over the whole clip.
-    people: usize,
-    /// What could not be decoded, in sentences.
-    lost: Vec<String>,
-}
-
-/// SHA-256 of those of the files that are there, by their names.
-fn sums(files: &[PathBuf]) -> BTreeMap<String, String> {
-    let sum = |path: &PathBuf| {
-        let name = path.file_name()?.to_string_lossy().into_owned();
-        Some((name, checksum::hex(&checksum::of_file(path).ok()?)))
-    };
-    files.iter().filter_map(sum).collect()
-}
-
 /// The inference library that the configuration asks for.
 pub fn runtime_library(config: &Config, models: &Models) -> PathBuf {
     if !config.onnxruntime.library.as_os_str().is_empty() {
@@ -304,23 +199,5 @@ pub fn every_frame(model: Model) -> Network {
         Model::Lite => Network::Lite,
         Model::Full | Model::Auto => Network::Full,
         Model::Heavy => Network::Heavy,
-    }
-}
-
-/// Size and time: enough to notice a file that is still being written.
-fn stamp(source: &Path) -> Result<Stamp, JobError> {
-    let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
-    Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
-}
-
-/// Results may replace earlier results, never the source (or another source that happens to have the name).
-fn refuse_over_source(spec: &JobSpec) -> Result<(), JobError> {
-    let same = |path: &Path| match (path.canonicalize(), spec.source.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
-    match spec.outputs.all().iter().any(|path| same(path)) {
-        true => Err(JobError::OverSource),
-        false => Ok(()),
     }
 }

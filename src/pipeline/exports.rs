@@ -2,8 +2,11 @@
 
 use super::outputs::PartialOutputs;
 use super::{Job, JobError};
-use crate::export::{self, Clip, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection};
+use crate::export::{
+    self, Clip, Content, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection,
+};
 use crate::job::JobSpec;
+use crate::media;
 
 /// Exports the motion that was written, and says what could not be.
 pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<String>), JobError> {
@@ -28,6 +31,20 @@ pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<Str
         }
     }
     Ok((all, left_out))
+}
+
+/// Makes the small animated pictures that the settings ask for of the video that was written.
+pub fn share(job: &Job, partial: &PartialOutputs) -> Result<Vec<Made>, JobError> {
+    let mut all = Vec::new();
+    for sharing in job.settings().also.iter() {
+        let unwritable = |source| JobError::Output { path: job.spec.outputs.file(sharing.ending()), source };
+        let file = partial.temporary(sharing.ending()).map_err(unwritable)?.into_temp_path();
+        let pictures = job.settings().pictures;
+        media::share(partial.video(), pictures, &file, sharing, &|| job.context.proceed())?;
+        std::fs::File::open(&file).and_then(|file| file.sync_all()).map_err(unwritable)?;
+        all.push(Made { ending: sharing.ending().to_owned(), content: Content::File(file) });
+    }
+    Ok(all)
 }
 
 /// What a result that was made will be called.

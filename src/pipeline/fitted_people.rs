@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use glam::{DVec3, Mat4, Vec3, Vec4};
 
+use super::figure::Figure;
+use super::shot::Shot;
 use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, World};
 use crate::export::{self, MeshInfo, PersonInfo};
-use crate::geometry::Geometry;
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
 /// R'G'B' of people: light, of even brightness, told apart by most kinds of colour vision (after Okabe and Ito's
@@ -38,7 +39,12 @@ pub struct FittedPeople<'a> {
     mesh: &'a Mesh,
     /// Frames that are corrupt, where nobody is shown: what people did there was not seen.
     corrupt: BTreeSet<u64>,
+    /// Frames in which somebody is not there, by their id, though they have a pose.
+    absent: BTreeSet<(u32, u64)>,
 }
+
+/// So many frames of a person tell how far they went.
+const SAMPLES: usize = 200;
 
 /// How far the surface in motion files may be from the body's, metres.
 const EXPORTED_ERROR: f32 = 0.0015;
@@ -85,7 +91,14 @@ impl<'a> FittedPeople<'a> {
             let rest = body.shaped_vertices(&track.shape).into_iter().step_by(BOUNDS_STEP).collect();
             Person { track, rest, color: COLORS[color] }
         };
-        Self { body, camera, people: people.iter().zip(colors(people, &camera)).map(person).collect(), mesh, corrupt }
+        let people = people.iter().zip(colors(people, &camera)).map(person).collect();
+        Self { body, camera, people, mesh, corrupt, absent: BTreeSet::new() }
+    }
+
+    /// Without somebody, by their id, in some frames.
+    #[must_use]
+    pub fn without(self, absent: BTreeSet<(u32, u64)>) -> Self {
+        Self { absent, ..self }
     }
 
     /// How they were filmed.
@@ -160,6 +173,38 @@ impl<'a> FittedPeople<'a> {
         self.everybody(index).map(|posed| self.row(&posed)).collect()
     }
 
+    /// Body points of everybody in some of the frames, evenly chosen, camera axes, metres.
+    pub fn sampled_points(&self) -> Vec<DVec3> {
+        let mut points = Vec::new();
+        for Person { track, .. } in &self.people {
+            let step = track.poses.len().div_ceil(SAMPLES).max(1);
+            for (frame, fitted) in (track.first_frame..).zip(&track.poses).step_by(step) {
+                if !self.is_corrupt(frame) {
+                    points.extend(self.body.landmarks(&fitted.pose, &track.shape).into_iter().flatten());
+                }
+            }
+        }
+        points
+    }
+
+    /// Where everybody's body points are in a frame, for a shot; the nearest last.
+    pub fn figures(&self, index: u64, shot: &Shot) -> Vec<Figure> {
+        let figure = |posed: PosedPerson<'_>| {
+            let PosedPerson { person, fitted, .. } = posed;
+            let mut points = self.body.landmarks(&fitted.pose, &person.track.shape).map(|point| Some((point?, 0.0)));
+            for (point, keypoint) in points.iter_mut().zip(self.body.blazepose33) {
+                if let (Some((place, confidence)), Some(keypoint)) = (point, keypoint) {
+                    *place = shot.from_filmed.transform_point3(*place);
+                    *confidence = self.keypoint_confidence(fitted, keypoint);
+                }
+            }
+            Figure { id: person.track.id, points, color: person.color }
+        };
+        let mut figures: Vec<Figure> = self.everybody(index).map(figure).collect();
+        figures.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
+        figures
+    }
+
     /// Everybody who is in a frame.
     fn everybody(&self, index: u64) -> impl Iterator<Item = PosedPerson<'_>> {
         let people = if self.is_corrupt(index) { &[][..] } else { &self.people[..] };
@@ -168,6 +213,9 @@ impl<'a> FittedPeople<'a> {
 
     /// A person in a frame; `None` if they are not in it.
     fn posed<'s>(&'s self, person: &'s Person<'a>, index: u64) -> Option<PosedPerson<'s>> {
+        if self.absent.contains(&(person.track.id, index)) {
+            return None;
+        }
         let offset = index.checked_sub(person.track.first_frame)?;
         let fitted = person.track.poses.get(usize::try_from(offset).ok()?)?;
         let joints = self.body.joint_transforms(&fitted.pose, &person.track.shape);
@@ -236,11 +284,11 @@ impl<'c> Scenes<'c> {
         Self { people, shapes: BTreeMap::new() }
     }
 
-    /// The scene to draw for a frame.
+    /// The bodies to draw for a frame.
     ///
     /// # Errors
     /// When the body does not fit its mesh.
-    pub fn make(&mut self, index: u64, geometry: &Geometry, style: Style) -> Result<Scene, MeshError> {
+    pub fn make(&mut self, index: u64, shot: &Shot, style: Style) -> Result<Scene, MeshError> {
         let all = self.people;
         let everybody: Vec<PosedPerson> = all.everybody(index).collect();
         self.shapes.retain(|id, _| everybody.iter().any(|posed| posed.person.track.id == *id));
@@ -249,14 +297,17 @@ impl<'c> Scenes<'c> {
                 place.insert(Shape::dressed(all.mesh, &all.body.shaped_vertices(&track.shape), CLOTHES)?);
             }
         }
+        let placed: Vec<Vec<[f32; 12]>> =
+            everybody.iter().map(|posed| posed.joints.iter().map(|joint| shot.place(joint)).collect()).collect();
         let people: Vec<render::Person> = everybody
             .iter()
-            .map(|PosedPerson { person, fitted, joints }| {
+            .zip(&placed)
+            .map(|(PosedPerson { person, fitted, .. }, joints)| {
                 let (shape, color) = (&self.shapes[&person.track.id], person.color);
                 render::Person { shape, joints, confidence: &fitted.pose.confidence, color }
             })
             .collect();
-        Scene::build(all.mesh, &people, &all.camera, geometry, style)
+        Scene::build(all.mesh, &people, &shot.camera, &shot.geometry, style)
     }
 }
 

@@ -8,30 +8,37 @@
 
 mod answer;
 mod checkpoint;
+mod course;
 mod decode;
 mod draw;
 mod engine;
 mod exports;
+mod figure;
 mod fit;
 mod fitted_people;
 mod link;
 mod motion;
 mod observe;
 mod outputs;
+mod picture;
 mod pool;
+mod recorded;
+mod shot;
+mod studio;
 
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 
 pub use checkpoint::frames_written_down;
-pub use engine::{Pipeline, StartError, runtime_library};
+pub use engine::{Pipeline, runtime_library};
 pub use outputs::remove_leftovers;
+pub use studio::{Redrawing, StartError, Studio};
 
 use crate::config::Limits;
 use crate::control::{Control, Stopped};
 use crate::export::ExportError;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
-use crate::media::VideoInfo;
+use crate::media::{ShareError, VideoInfo};
 use crate::render::RenderError;
 use crate::text::printable;
 use crate::thread;
@@ -103,6 +110,9 @@ pub enum JobError {
     /// What is done cannot be written down.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::CheckpointError),
+    /// A motion file cannot be drawn.
+    #[error(transparent)]
+    Motion(#[from] recorded::RecordedError),
     /// There is something in the place of a result.
     #[error(
         "{} is there already, and meshreel did not make it from this video; move it away, let the results go into another folder, or replace it with `meshreel process --overwrite`",
@@ -129,6 +139,15 @@ pub enum JobError {
     Stopped,
 }
 
+impl From<ShareError> for JobError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Media(error) => error.into(),
+            ShareError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
 impl From<Stopped> for JobError {
     fn from(_: Stopped) -> Self {
         Self::Stopped
@@ -147,7 +166,7 @@ impl From<ExportError> for JobError {
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let kind = match &error {
-            JobError::Stopped => FailureKind::Stopped,
+            JobError::Stopped | JobError::Motion(recorded::RecordedError::Stopped(_)) => FailureKind::Stopped,
             JobError::Checkpoint(_) if error.is_disk_full() => FailureKind::CheckpointFull,
             _ if error.is_disk_full() => FailureKind::OutputFull,
             _ if error.is_permanent() => FailureKind::Permanent,
@@ -167,6 +186,7 @@ impl JobError {
             | Self::Taken { .. }
             | Self::OverSource
             | Self::Limit { .. }
+            | Self::Motion(_)
             | Self::Internal(_) => true,
             Self::Render(_)
             | Self::Pose(_)

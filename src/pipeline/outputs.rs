@@ -33,6 +33,8 @@ pub struct PartialOutputs {
     overwrite: bool,
     /// Whether report, motion and video were there before.
     were_there: [bool; 3],
+    /// Whether earlier exports stay that are not made again.
+    keeps_exports: bool,
     video: TempPath,
     motion: NamedTempFile,
     checkpoint: TempPath,
@@ -55,7 +57,29 @@ impl PartialOutputs {
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
         let checkpoint = temporary(folder, OsStr::new(".checkpoint"))?.into_temp_path();
         let were_there = paths.are_there();
-        Ok(Self { paths, source: source.to_owned(), overwrite, were_there, video, motion, checkpoint })
+        Ok(Self {
+            paths,
+            source: source.to_owned(),
+            overwrite,
+            were_there,
+            keeps_exports: false,
+            video,
+            motion,
+            checkpoint,
+        })
+    }
+
+    /// With earlier exports of the same motion, which stay.
+    #[must_use]
+    pub fn keeping_exports(self) -> Self {
+        Self { keeps_exports: true, ..self }
+    }
+
+    /// Names of earlier exports that stay.
+    pub fn kept(&self) -> Vec<String> {
+        let earlier = if self.keeps_exports { self.paths.earlier_exports(&self.source) } else { Vec::new() };
+        let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        earlier.into_iter().filter(|path| path.symlink_metadata().is_ok()).filter_map(name).collect()
     }
 
     /// Where the video is written for now.
@@ -71,6 +95,11 @@ impl PartialOutputs {
     /// Where temporary files beside the results go.
     pub fn folder(&self) -> &Path {
         if self.paths.folder.as_os_str().is_empty() { Path::new(".") } else { &self.paths.folder }
+    }
+
+    /// A file beside the results that will have this ending.
+    pub fn temporary(&self, ending: &str) -> io::Result<NamedTempFile> {
+        temporary(self.folder(), OsStr::new(&format!(".{ending}")))
     }
 
     /// Where the motion lies for now.
@@ -90,7 +119,7 @@ impl PartialOutputs {
     /// # Errors
     /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
     pub fn publish(self, report: &str, exports: Vec<Made>) -> Result<(), JobError> {
-        let Self { paths, source, overwrite, were_there, video, motion, checkpoint: _checkpoint } = self;
+        let Self { paths, source, overwrite, were_there, keeps_exports, video, motion, checkpoint: _checkpoint } = self;
         let failed = |source| JobError::Output { path: paths.video(), source };
         let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
         let folder_file = File::open(folder).map_err(failed)?;
@@ -107,8 +136,10 @@ impl PartialOutputs {
         {
             return Err(JobError::Taken { path });
         }
-        let stale: Vec<PathBuf> =
-            earlier.into_iter().filter(|path| endings().all(|ending| paths.file(ending) != *path)).collect();
+        let stale: Vec<PathBuf> = earlier
+            .into_iter()
+            .filter(|path| !keeps_exports && endings().all(|ending| paths.file(ending) != *path))
+            .collect();
         let report = written(folder, report).map_err(failed)?;
         motion.as_file().sync_all().map_err(failed)?;
         let [report_there, motion_there, video_there] = replaces;

@@ -7,45 +7,70 @@ use super::Overlay;
 use crate::geometry::Rect;
 use crate::media::{Color, Frame, Layout, PlaneMut};
 
-/// Blends `overlay` into `frame` with `opacity` in 0..=1.
-pub fn blend(frame: &mut Frame, overlay: &Overlay, color: Color, opacity: f32) {
-    let opacity = if opacity.is_finite() { opacity.clamp(0.0, 1.0) } else { 1.0 };
-    let Some(rect) = inside(overlay, frame.size()) else { return };
-    if opacity == 0.0 {
-        return;
-    }
+/// Blends `overlay`, moved by so many coded pixels, into `frame`.
+pub fn blend(frame: &mut Frame, overlay: &Overlay, moved: [u32; 2], color: Color) {
+    let Some(rect) = inside(overlay, moved, frame.size()) else { return };
     frame.make_writable();
     let layout = frame.layout();
-    let rows = color.rgb_to_yuv(layout.depth).map(|row| Weights::new(row, opacity));
+    let rows = color.rgb_to_yuv(layout.depth).map(Weights::new);
     let spans = opaque_spans(overlay, rect);
     luma(frame.plane_mut(0), layout, overlay, rect, &spans, rows[0]);
     chroma(frame, overlay, rect, &spans, [rows[1], rows[2]]);
 }
 
-/// Makes the whole frame black, then draws `overlay` (of [`super::Style::Mask`]) over it.
-pub fn paint_mask(frame: &mut Frame, overlay: &Overlay, color: Color) {
+/// Fills a rectangle of coded pixels with one colour, R'G'B' in 0..=1. Chroma that it shares with pixels outside is filled as well.
+pub fn fill(frame: &mut Frame, rect: Rect, rgb: [f32; 3], color: Color) {
     frame.make_writable();
     let layout = frame.layout();
-    for (plane, row) in color.rgb_to_yuv(layout.depth).iter().enumerate() {
-        let black = row[3].round() as u16;
-        let plane = frame.plane_mut(plane);
-        let bytes = plane.width * layout.bytes_per_sample();
-        for line in plane.data.chunks_mut(plane.stride.max(1)).take(plane.height) {
-            let line = match line.len() {
-                len if len >= bytes => &mut line[..bytes],
-                _ => continue,
-            };
-            if layout.bytes_per_sample() == 1 {
-                line.fill(black as u8);
-            } else {
-                line.chunks_exact_mut(2).for_each(|s| s.copy_from_slice(&black.to_ne_bytes()));
-            }
-        }
+    for (index, row) in color.rgb_to_yuv(layout.depth).iter().enumerate() {
+        let value = (row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2] + row[3]).round() as u16;
+        each_line(frame, index, rect, |line| match layout.bytes_per_sample() {
+            1 => line.fill(value as u8),
+            _ => line.as_chunks_mut::<2>().0.fill(value.to_ne_bytes()),
+        });
     }
-    blend(frame, overlay, color, 1.0);
 }
 
-/// One row of the colour matrix for premultiplied components in 0..=255, opacity included.
+/// Darkens a rectangle of coded pixels: by 0 nothing changes, by 1 it becomes black.
+pub fn dim(frame: &mut Frame, rect: Rect, by: f32, color: Color) {
+    if !(by > 0.0) {
+        return;
+    }
+    frame.make_writable();
+    let layout = frame.layout();
+    let keep = 1.0 - by.min(1.0);
+    for (index, row) in color.rgb_to_yuv(layout.depth).iter().enumerate() {
+        let black = row[3];
+        let dimmed = |value: u16| (black + (f32::from(value) - black) * keep).round() as u16;
+        let table: [u8; 256] = std::array::from_fn(|value| dimmed(value as u16) as u8);
+        each_line(frame, index, rect, |line| match layout.bytes_per_sample() {
+            1 => line.iter_mut().for_each(|sample| *sample = table[usize::from(*sample)]),
+            _ => {
+                let samples = line.as_chunks_mut::<2>().0;
+                samples.iter_mut().for_each(|s| *s = dimmed(u16::from_ne_bytes(*s)).to_ne_bytes());
+            }
+        });
+    }
+}
+
+/// Shows `change` each row of samples of a plane that lie in a rectangle of coded pixels.
+fn each_line(frame: &mut Frame, index: usize, rect: Rect, mut change: impl FnMut(&mut [u8])) {
+    let layout = frame.layout();
+    let shifts = match index {
+        0 => [0, 0],
+        _ => [layout.chroma_shift_x, layout.chroma_shift_y],
+    };
+    let plane = frame.plane_mut(index);
+    let ends = [rect.x.saturating_add(rect.width), rect.y.saturating_add(rect.height)];
+    let [from_x, from_y] = [rect.x >> shifts[0], rect.y >> shifts[1]].map(|v| v as usize);
+    let to = |axis: usize, most: usize| (ends[axis].div_ceil(1 << shifts[axis]) as usize).min(most);
+    let (to_x, to_y) = (to(0, plane.width), to(1, plane.height));
+    let bytes = layout.bytes_per_sample();
+    let lines = plane.data.chunks_mut(plane.stride.max(1)).take(to_y).skip(from_y);
+    lines.filter_map(|line| line.get_mut(from_x * bytes..to_x.max(from_x) * bytes)).for_each(&mut change);
+}
+
+/// One row of the colour matrix for premultiplied components in 0..=255.
 #[derive(Clone, Copy)]
 struct Weights {
     rgba: [f32; 4],
@@ -53,8 +78,8 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(row: [f32; 4], opacity: f32) -> Self {
-        Self { rgba: row.map(|v| v * opacity / 255.0), alpha: opacity / 255.0 }
+    fn new(row: [f32; 4]) -> Self {
+        Self { rgba: row.map(|v| v / 255.0), alpha: 1.0 / 255.0 }
     }
 
     /// The new value of a sample under a premultiplied pixel, in 0..=max.
@@ -75,8 +100,9 @@ fn components(pixel: &[u8; 4]) -> [f32; 4] {
 }
 
 /// The part of the overlay inside the picture; `None` when empty or when the pixels do not fill the rectangle.
-fn inside(overlay: &Overlay, size: [u32; 2]) -> Option<Rect> {
+fn inside(overlay: &Overlay, moved: [u32; 2], size: [u32; 2]) -> Option<Rect> {
     let Rect { x, y, width, height } = overlay.rect;
+    let (x, y) = (x.saturating_add(moved[0]), y.saturating_add(moved[1]));
     if overlay.rgba.len() != width as usize * height as usize * 4 {
         return None;
     }

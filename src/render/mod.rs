@@ -6,9 +6,11 @@
 
 mod blend;
 mod context;
+mod letters;
 mod mesh;
 mod painter;
 mod scene;
+mod sketch;
 mod thread;
 mod tone;
 
@@ -16,10 +18,12 @@ use thiserror::Error;
 
 use crate::geometry::Rect;
 
-pub use blend::{blend, paint_mask};
+pub use blend::{blend, dim, fill};
 pub use context::{ContextError, Description, DeviceInfo};
+pub use letters::{text_width, write_text};
 pub use mesh::{Mesh, MeshData, MeshError, PartialSurface, Shape};
 pub use scene::{Person, Scene};
+pub use sketch::{Paint, Sketch};
 pub use thread::{Pending, RenderThread, Rendered, Renderer};
 
 /// A rendered rectangle of the displayed picture's coded raster.
@@ -39,7 +43,17 @@ pub enum Style {
     Overlay,
     /// White silhouettes.
     Mask,
+    /// Grey, [`METRES_PER_GREY`] darker for each step of 255 away from the camera.
+    Depth,
+    /// Where the surface faces: to the right red, up green, towards the camera blue; each from 0 (the opposite) over 0.5 to 1.
+    Normals,
 }
+
+/// Metres of distance that make one step of grey (of 255) in [`Style::Depth`]: white is at the camera, and the darkest grey, of step
+/// [`DARKEST_GREY`], is everything beyond 24 metres.
+pub const METRES_PER_GREY: f32 = 0.1;
+/// The grey of what is far away: not black, which is where nobody is.
+pub const DARKEST_GREY: u8 = 15;
 
 /// Why a frame could not be drawn.
 #[derive(Debug, Clone, Error)]

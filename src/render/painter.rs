@@ -8,7 +8,7 @@ use std::sync::Arc;
 use glow::HasContext;
 
 use super::scene::{NEAR, Scene, Vertex};
-use super::{Overlay, RenderError, Style};
+use super::{DARKEST_GREY, METRES_PER_GREY, Overlay, RenderError, Style};
 use crate::geometry::Rect;
 
 const VERTEX_SHADER: &str = r"#version 330 core
@@ -32,11 +32,14 @@ void main() {
 // Light is computed linearly (gamma 2 stands in for the video's transfer curve): a wrapped key light from the upper left
 // front, a sky that is brighter than the ground, and a slight rim.
 const FRAGMENT_SHADER: &str = r"#version 330 core
+const int FLAT = 4, MASK = 1, DEPTH = 2, NORMALS = 3; // 0: shaded
 in vec4 fragment_normal_seen;
 in vec4 fragment_color;
 in vec4 fragment_tone;
-uniform bool mask;
 uniform float pixel_slope; // width of a pixel one metre away
+uniform int style;
+uniform float opacity;
+uniform vec2 grey; // steps of 1 a metre, and the darkest
 layout(location = 0, index = 0) out vec4 pixel;
 layout(location = 0, index = 1) out vec4 coverage;
 const vec3 KEY = vec3(-0.477, -0.668, -0.573);
@@ -61,27 +64,52 @@ float tone() {
 }
 void main() {
     float cover = fragment_color.a;
+    float seen = fragment_normal_seen.w;
     coverage = vec4(cover);
-    if (mask) {
+    if (style == FLAT) {
+        coverage = vec4(cover * seen);
+        pixel = coverage * vec4(fragment_color.rgb, 1.0);
+        return;
+    }
+    if (style == MASK) {
         pixel = vec4(cover);
         return;
     }
+    if (style == DEPTH) {
+        pixel = cover * vec4(vec3(max(1.0 - grey.x / gl_FragCoord.w, grey.y)), 1.0);
+        return;
+    }
     vec3 n = normalize(fragment_normal_seen.xyz);
+    if (style == NORMALS) {
+        pixel = cover * vec4(vec3(n.x, -n.yz) * 0.5 + 0.5, 1.0);
+        return;
+    }
     float key = max((dot(n, KEY) + 0.2) / 1.2, 0.0);
     float sky = 0.5 - 0.5 * n.y;
     float away = 1.0 - clamp(-n.z, 0.0, 1.0);
     float light = 0.14 + 0.24 * sky + 0.72 * key;
     float rim = 0.14 * away * away * away * sky;
-    float seen = fragment_normal_seen.w;
     float tone = tone();
     vec3 albedo = fragment_color.rgb * fragment_color.rgb * tone;
     float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
     albedo = mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
     vec3 shaded = sqrt(min(albedo * light + rim * tone, vec3(1.0)));
-    float opacity = mix(0.45, 1.0, seen) * cover;
-    pixel = vec4(shaded * opacity, opacity);
+    float alpha = mix(0.45, 1.0, seen) * cover * opacity;
+    pixel = vec4(shaded * alpha, alpha);
 }
 ";
+
+/// What the fragment shader calls each style.
+fn number(style: Style) -> i32 {
+    match style {
+        Style::Overlay => 0,
+        Style::Mask => 1,
+        Style::Depth => 2,
+        Style::Normals => 3,
+    }
+}
+/// The same for flat drawings.
+const FLAT: i32 = 4;
 
 /// Nanoseconds between two looks at a fence.
 const PATIENCE: i32 = 100_000_000;
@@ -112,8 +140,9 @@ pub(super) struct Painter {
     gl: Arc<glow::Context>,
     program: glow::Program,
     window: Option<glow::UniformLocation>,
-    mask: Option<glow::UniformLocation>,
     pixel_slope: Option<glow::UniformLocation>,
+    style: Option<glow::UniformLocation>,
+    opacity: Option<glow::UniformLocation>,
     vertices: glow::Buffer,
     indices: glow::Buffer,
     target: Target,
@@ -145,10 +174,13 @@ impl Painter {
         unsafe {
             let program = link(&gl)?;
             let window = gl.get_uniform_location(program, "window");
-            let mask = gl.get_uniform_location(program, "mask");
             let pixel_slope = gl.get_uniform_location(program, "pixel_slope");
+            let style = gl.get_uniform_location(program, "style");
+            let opacity = gl.get_uniform_location(program, "opacity");
             gl.use_program(Some(program));
             gl.uniform_1_f32(gl.get_uniform_location(program, "near").as_ref(), NEAR);
+            let grey = [1.0 / (METRES_PER_GREY * 255.0), f32::from(DARKEST_GREY) / 255.0];
+            gl.uniform_2_f32(gl.get_uniform_location(program, "grey").as_ref(), grey[0], grey[1]);
             let vertices = gl.create_buffer().map_err(RenderError::Gl)?;
             let indices = gl.create_buffer().map_err(RenderError::Gl)?;
             // The only vertex array of the context: it stays bound.
@@ -183,8 +215,9 @@ impl Painter {
                 gl,
                 program,
                 window,
-                mask,
                 pixel_slope,
+                style,
+                opacity,
                 vertices,
                 indices,
                 target,
@@ -199,7 +232,7 @@ impl Painter {
 
     /// Has a scene drawn. No more than [`UNDER_WAY`] may be unfinished.
     pub(super) fn begin(&mut self, scene: &Scene) -> Result<Drawing, RenderError> {
-        let rect = scene.rect;
+        let rect = scene.rect();
         let [width, height] = [rect.width, rect.height];
         if width == 0 || height == 0 {
             return Ok(Drawing { rect, pixels: Pixels::Here(Vec::new()) });
@@ -214,26 +247,62 @@ impl Painter {
             gl.depth_mask(true);
             gl.clear(glow::COLOR_BUFFER_BIT | glow::DEPTH_BUFFER_BIT);
             gl.buffer_data_u8_slice(glow::ARRAY_BUFFER, bytemuck::cast_slice(&scene.vertices), glow::STREAM_DRAW);
-            let (solid, fringe) = (bytemuck::cast_slice(&scene.solid), bytemuck::cast_slice(&scene.fringe));
-            gl.buffer_data_size(glow::ELEMENT_ARRAY_BUFFER, (solid.len() + fringe.len()) as i32, glow::STREAM_DRAW);
-            gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, 0, solid);
-            gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, solid.len() as i32, fringe);
+            let lists = [&scene.under, &scene.solid, &scene.fringe, &scene.over];
+            let bytes = lists.map(|list| bytemuck::cast_slice::<_, u8>(list));
+            let total: usize = bytes.iter().map(|list| list.len()).sum();
+            gl.buffer_data_size(glow::ELEMENT_ARRAY_BUFFER, total as i32, glow::STREAM_DRAW);
+            let mut begins = [0; 4];
+            let mut end = 0;
+            for (begin, list) in begins.iter_mut().zip(bytes) {
+                *begin = end;
+                gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, end, list);
+                end += list.len() as i32;
+            }
             let (sx, sy) = (2.0 / width as f32, 2.0 / height as f32);
             // Window y grows with coded y, so that the first row read back is the top one.
             let tx = (0.5 - rect.x as f32) * sx - 1.0;
             let ty = (0.5 - rect.y as f32) * sy - 1.0;
             gl.uniform_4_f32(self.window.as_ref(), sx, sy, tx, ty);
-            gl.uniform_1_i32(self.mask.as_ref(), i32::from(scene.style == Style::Mask));
             gl.uniform_1_f32(self.pixel_slope.as_ref(), scene.pixel_slope);
-            gl.draw_elements(glow::TRIANGLES, scene.solid.len() as i32 * 3, glow::UNSIGNED_INT, 0);
+            gl.uniform_1_f32(self.opacity.as_ref(), scene.opacity);
+            let draw = |list: usize| {
+                gl.draw_elements(glow::TRIANGLES, lists[list].len() as i32 * 3, glow::UNSIGNED_INT, begins[list]);
+            };
+            gl.depth_mask(false);
+            if !scene.under.is_empty() {
+                self.prepare_flat();
+                draw(0);
+            }
+            gl.uniform_1_i32(self.style.as_ref(), number(scene.style));
+            gl.disable(glow::BLEND);
+            gl.enable(glow::DEPTH_TEST);
+            gl.depth_mask(true);
+            draw(1);
             gl.enable(glow::BLEND);
             gl.depth_mask(false);
-            gl.draw_elements(glow::TRIANGLES, scene.fringe.len() as i32 * 3, glow::UNSIGNED_INT, solid.len() as i32);
+            draw(2);
+            if !scene.over.is_empty() {
+                self.prepare_flat();
+                draw(3);
+            }
             let pixels = self.read(rect)?;
             match self.gl.get_error() {
                 glow::NO_ERROR => Ok(Drawing { rect, pixels }),
                 code => Err(failure(code, "drawing", rect)),
             }
+        }
+    }
+
+    /// Flat drawings are blended over whatever is there.
+    ///
+    /// # Safety
+    /// The context must be current on this thread.
+    unsafe fn prepare_flat(&self) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            self.gl.uniform_1_i32(self.style.as_ref(), FLAT);
+            self.gl.enable(glow::BLEND);
+            self.gl.disable(glow::DEPTH_TEST);
         }
     }
 

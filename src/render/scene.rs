@@ -10,9 +10,9 @@
 
 use glam::{Affine3A, DAffine2, DMat2, Mat3A, Vec2, Vec3, Vec3A};
 
-use super::Style;
 use super::mesh::{Level, Mesh, MeshError, Shape, Surface};
 use super::tone::Tone;
+use super::{Sketch, Style};
 use crate::body::Camera;
 use crate::geometry::{Geometry, Rect};
 
@@ -51,17 +51,23 @@ pub(super) struct Vertex {
 }
 
 /// Everything there is to draw in one frame.
-#[derive(Default)]
 pub struct Scene {
     pub(super) vertices: Vec<Vertex>,
+    /// Triangles of what is drawn first, flat, without depth.
+    pub(super) under: Vec<[u32; 3]>,
     /// Triangles towards the camera.
     pub(super) solid: Vec<[u32; 3]>,
     /// Triangles of the outline's fringe.
     pub(super) fringe: Vec<[u32; 3]>,
-    pub(super) rect: Rect,
+    /// Triangles of what is drawn last, flat, without depth.
+    pub(super) over: Vec<[u32; 3]>,
     pub(super) style: Style,
     /// Width of a coded pixel at a distance of one metre, metres.
     pub(super) pixel_slope: f32,
+    /// Of the bodies, 0..=1.
+    pub(super) opacity: f32,
+    bounds: Bounds,
+    geometry: Geometry,
     people: usize,
     faces: usize,
     body_vertices: usize,
@@ -83,8 +89,7 @@ impl Scene {
         style: Style,
     ) -> Result<Self, MeshError> {
         let (to_coded, _) = projection(camera, geometry);
-        let mut scene = Self { style, pixel_slope: 1.0 / pixels_per_slope(to_coded), ..Self::default() };
-        let mut bounds = Bounds { low: Vec2::INFINITY, high: Vec2::NEG_INFINITY };
+        let mut scene = Self { pixel_slope: 1.0 / pixels_per_slope(to_coded), ..Self::empty(geometry, style) };
         for person in people {
             for (what, found) in
                 [("a person's list of joints", person.joints.len()), ("a person's confidence", person.confidence.len())]
@@ -97,15 +102,66 @@ impl Scene {
                 let found = person.shape.vertices();
                 return Err(MeshError::Length { what: "a person's shape", found, expected: mesh.vertices() });
             }
-            scene.add(mesh, person, camera, geometry, &mut bounds);
+            scene.add(mesh, person, camera, geometry);
         }
-        scene.rect = pixels(&bounds, geometry.coded);
         Ok(scene)
+    }
+
+    /// Nobody.
+    pub fn empty(geometry: &Geometry, style: Style) -> Self {
+        Self {
+            vertices: Vec::new(),
+            under: Vec::new(),
+            solid: Vec::new(),
+            fringe: Vec::new(),
+            over: Vec::new(),
+            style,
+            opacity: 1.0,
+            pixel_slope: 1.0,
+            bounds: Bounds { low: Vec2::INFINITY, high: Vec2::NEG_INFINITY },
+            geometry: *geometry,
+            people: 0,
+            faces: 0,
+            body_vertices: 0,
+        }
+    }
+
+    /// With bodies of this opacity, 0..=1.
+    #[must_use]
+    pub fn with_opacity(self, opacity: f32) -> Self {
+        Self { opacity: if opacity.is_finite() { opacity.clamp(0.0, 1.0) } else { 1.0 }, ..self }
+    }
+
+    /// With a flat drawing behind all bodies.
+    #[must_use]
+    pub fn with_under(mut self, sketch: &Sketch) -> Self {
+        let triangles = self.add_sketch(sketch);
+        self.under.extend(triangles);
+        self
+    }
+
+    /// With a flat drawing over all bodies.
+    #[must_use]
+    pub fn with_over(mut self, sketch: &Sketch) -> Self {
+        let triangles = self.add_sketch(sketch);
+        self.over.extend(triangles);
+        self
+    }
+
+    fn add_sketch(&mut self, sketch: &Sketch) -> Vec<[u32; 3]> {
+        let (vertices, triangles) = sketch.coded(&self.geometry, self.vertices.len() as u32);
+        for vertex in &vertices {
+            let at = Vec2::new(vertex.place[0], vertex.place[1]);
+            self.bounds.low = self.bounds.low.min(at);
+            self.bounds.high = self.bounds.high.max(at);
+        }
+        self.vertices.extend(vertices);
+        triangles
     }
 
     /// The rectangle of coded pixels that will be drawn; empty when nobody is in the picture.
     pub fn rect(&self) -> Rect {
-        self.rect
+        pixels(&self.bounds, self.geometry.coded)
     }
 
     /// `[people, vertices, faces]` of the bodies in the picture.
@@ -113,7 +169,7 @@ impl Scene {
         [self.people, self.body_vertices, self.faces]
     }
 
-    fn add(&mut self, mesh: &Mesh, person: &Person<'_>, camera: &Camera, geometry: &Geometry, bounds: &mut Bounds) {
+    fn add(&mut self, mesh: &Mesh, person: &Person<'_>, camera: &Camera, geometry: &Geometry) {
         if person.joints.iter().flatten().any(|v| !v.is_finite()) {
             return;
         }
@@ -163,8 +219,8 @@ impl Scene {
             self.vertices.truncate(first as usize);
             return;
         }
-        bounds.low = bounds.low.min(own.low);
-        bounds.high = bounds.high.max(own.high);
+        self.bounds.low = self.bounds.low.min(own.low);
+        self.bounds.high = self.bounds.high.max(own.high);
         self.people += 1;
         self.body_vertices += level.skin_indices.len();
         self.faces += level.faces.len();

@@ -17,7 +17,7 @@ use crate::body::{Role, Side};
 pub(super) type Tone = [i8; 4];
 
 /// Of a body whose joints are not known.
-const PLAIN: Tone = [127, 127, -127, 0];
+pub(super) const PLAIN: Tone = [127, 127, -127, 0];
 /// Largest distance that is told, metres.
 const REACH: f32 = 0.127;
 /// Nearer than the first to where the skin goes over, the cut alone counts; further than the second, only where the skin goes over.

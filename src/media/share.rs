@@ -1,0 +1,239 @@
+//! Small animated pictures of a video, for sharing.
+
+use std::path::Path;
+use std::ptr;
+
+use ffmpeg::ffi;
+use ffmpeg::format::Pixel;
+use ffmpeg::format::context::Output;
+use ffmpeg::frame::Video;
+use ffmpeg::packet::Mut as _;
+use ffmpeg_next as ffmpeg;
+use serde::{Deserialize, Serialize};
+
+use super::av::{Options, check, file_url};
+use super::convert::Converter;
+use super::palette::Colors;
+use super::{Color, Decoder, Matrix, MediaError, Range, Thumbnail};
+use crate::control::Stopped;
+
+/// Widest picture, pixels.
+const WIDEST: f64 = 480.0;
+/// Most pictures a second.
+const RATE: f64 = 15.0;
+/// Seconds of the video that are shown.
+const LENGTH: f64 = 20.0;
+/// Times are counted in these, of which a second has so many: GIF knows no others.
+const TICKS: i32 = 100;
+/// Quality of WebP, of 100.
+const QUALITY: &std::ffi::CStr = c"70";
+
+/// Kinds of small animated pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    /// 256 colours, shown everywhere.
+    Gif,
+    /// All colours, and smaller.
+    Webp,
+}
+
+impl Sharing {
+    /// Ending of the file, which is FFmpeg's name of its format as well.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Gif => "gif",
+            Self::Webp => "webp",
+        }
+    }
+
+    fn codec(self) -> &'static str {
+        match self {
+            Self::Gif => "gif",
+            Self::Webp => "libwebp_anim",
+        }
+    }
+}
+
+/// Whether this FFmpeg can make them.
+///
+/// # Errors
+/// [`MediaError::UnknownEncoder`] when it cannot.
+pub fn check_sharing(sharing: Sharing) -> Result<(), MediaError> {
+    let unknown = || MediaError::UnknownEncoder { name: sharing.codec().to_owned() };
+    ffmpeg::encoder::find_by_name(sharing.codec()).map(drop).ok_or_else(unknown)
+}
+
+/// Why there is no small animated picture.
+#[derive(Debug, thiserror::Error)]
+pub enum ShareError {
+    /// The video cannot be read, or the picture not be written.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// It is to stop.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Makes a small animated picture of a video (`pictures`: as [`Decoder::open_also_pictures`] takes them) into the file `to`.
+///
+/// # Errors
+/// Those of reading, compressing and writing; and when `go_on`, which is called for each frame, says so.
+pub fn share(
+    video: &Path,
+    pictures: Option<f64>,
+    to: &Path,
+    sharing: Sharing,
+    go_on: &dyn Fn() -> Result<(), Stopped>,
+) -> Result<(), ShareError> {
+    let mut palette = None;
+    if sharing == Sharing::Gif {
+        let mut colors = Colors::default();
+        each_picture(video, pictures, go_on, &mut |_, small| {
+            colors.add(&small.rgb);
+            Ok(())
+        })?;
+        palette = Some(colors.palette());
+    }
+    let mut converter: Option<Converter> = None;
+    let mut begun: Option<Writer> = None;
+    each_picture(video, pictures, go_on, &mut |stamp, small| {
+        let size = [small.width, small.height];
+        let mut picture = match &palette {
+            Some(palette) => palette.picture(small),
+            None => {
+                let converter = converter.get_or_insert_with(|| Converter::new(Pixel::YUV420P, size[0], size[1]));
+                let full = Color { matrix: Matrix::Bt601, range: Range::Full };
+                let limited = Color { range: Range::Limited, ..full };
+                converter.run(&rgb(small), full, limited).map_err(|e| MediaError::encode(to, e))?
+            }
+        };
+        picture.set_pts(Some(stamp));
+        let writer = match &mut begun {
+            Some(writer) => writer,
+            None => begun.insert(Writer::create(to, sharing, size)?),
+        };
+        writer.write(Some(&picture))
+    })?;
+    let Some(mut writer) = begun else { return Err(MediaError::NoFrames { path: video.to_owned() }.into()) };
+    writer.write(None)?;
+    Ok(writer.finish()?)
+}
+
+/// Shows `take` the pictures of a video that are shown in a small one, and when, in ticks.
+fn each_picture(
+    video: &Path,
+    pictures: Option<f64>,
+    go_on: &dyn Fn() -> Result<(), Stopped>,
+    take: &mut dyn FnMut(i64, &Thumbnail) -> Result<(), MediaError>,
+) -> Result<(), ShareError> {
+    let mut decoder = Decoder::open_also_pictures(video, 0, pictures)?;
+    let [width, height] = decoder.info().geometry.display.map(f64::from);
+    let longest = (WIDEST / width).min(1.0) * width.max(height);
+    let mut due = 0.0;
+    while let Some(frame) = decoder.next()? {
+        go_on()?;
+        if frame.time >= LENGTH {
+            break;
+        }
+        // A little early is no reason to wait for the next frame.
+        if frame.time + 0.1 / RATE >= due {
+            due = (due + 1.0 / RATE).max(frame.time);
+            let small = Thumbnail::new(&frame, decoder.info(), longest.round() as u32)?;
+            take((frame.time * f64::from(TICKS)).round() as i64, &small)?;
+        }
+    }
+    Ok(())
+}
+
+fn rgb(small: &Thumbnail) -> Video {
+    let mut picture = Video::new(Pixel::RGB24, small.width, small.height);
+    let stride = picture.stride(0);
+    let row = 3 * small.width as usize;
+    for (line, from) in picture.data_mut(0).chunks_mut(stride).zip(small.rgb.chunks(row)) {
+        line[..row].copy_from_slice(from);
+    }
+    picture
+}
+
+/// Compresses pictures into a file that shows them over and over.
+struct Writer<'p> {
+    path: &'p Path,
+    context: ffmpeg::codec::Context,
+    output: Output,
+}
+
+impl<'p> Writer<'p> {
+    fn create(path: &'p Path, sharing: Sharing, [width, height]: [u32; 2]) -> Result<Self, MediaError> {
+        check_sharing(sharing)?;
+        let fail = |e| MediaError::encode(path, e);
+        let unknown = || MediaError::UnknownEncoder { name: sharing.codec().to_owned() };
+        let codec = ffmpeg::encoder::find_by_name(sharing.codec()).ok_or_else(unknown)?;
+        let mut context = ffmpeg::codec::Context::new_with_codec(codec);
+        let url = file_url(path).ok_or_else(|| MediaError::UnknownContainer { path: path.to_owned() })?;
+        let format = std::ffi::CString::new(sharing.ending()).unwrap_or_default();
+        let mut raw = ptr::null_mut();
+        // SAFETY: a new context of our own and plain fields of it; `raw` is null, so FFmpeg allocates it, and `Output` closes and frees
+        // it; the new stream belongs to the output.
+        unsafe {
+            let c = &mut *context.as_mut_ptr();
+            (c.width, c.height) = (width as i32, height as i32);
+            c.pix_fmt = match sharing {
+                Sharing::Gif => ffi::AVPixelFormat::AV_PIX_FMT_PAL8,
+                Sharing::Webp => ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
+            };
+            c.time_base = ffi::AVRational { num: 1, den: TICKS };
+            let mut options = Options::new();
+            if sharing == Sharing::Webp {
+                options.set(c"quality", QUALITY);
+            }
+            check(ffi::avcodec_open2(c, codec.as_ptr(), &mut options.0)).map_err(fail)?;
+            let code = ffi::avformat_alloc_output_context2(&mut raw, ptr::null(), format.as_ptr(), url.as_ptr());
+            check(code).map_err(fail)?;
+            let code = ffi::avio_open(&mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE);
+            let mut output = Output::wrap(raw);
+            check(code).map_err(|e| MediaError::mux(path, e))?;
+            let stream = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
+            if stream.is_null() {
+                return Err(fail(ffmpeg::Error::from(ffi::AVERROR(ffi::ENOMEM))));
+            }
+            check(ffi::avcodec_parameters_from_context((*stream).codecpar, c)).map_err(fail)?;
+            (*stream).time_base = c.time_base;
+            let mut options = Options::new();
+            options.set(c"loop", c"0");
+            check(ffi::avformat_write_header(output.as_mut_ptr(), &mut options.0)).map_err(fail)?;
+            Ok(Self { path, context, output })
+        }
+    }
+
+    /// Takes the next picture, or that there are no more.
+    fn write(&mut self, picture: Option<&Video>) -> Result<(), MediaError> {
+        let fail = |e| MediaError::encode(self.path, e);
+        let mut packet = ffmpeg::Packet::empty();
+        // SAFETY: an open encoder, a live picture or null, a packet of our own, an output whose header was written.
+        unsafe {
+            let context = self.context.as_mut_ptr();
+            let picture = picture.map_or(ptr::null(), |picture| picture.as_ptr());
+            check(ffi::avcodec_send_frame(context, picture)).map_err(fail)?;
+            loop {
+                match ffi::avcodec_receive_packet(context, packet.as_mut_ptr()) {
+                    ffi::AVERROR_EOF => return Ok(()),
+                    code if code == ffi::AVERROR(ffi::EAGAIN) => return Ok(()),
+                    code => check(code).map_err(fail)?,
+                };
+                let output = self.output.as_mut_ptr();
+                let stream = *(*output).streams;
+                (*packet.as_mut_ptr()).stream_index = 0;
+                ffi::av_packet_rescale_ts(packet.as_mut_ptr(), (*context).time_base, (*stream).time_base);
+                let code = ffi::av_interleaved_write_frame(output, packet.as_mut_ptr());
+                check(code).map_err(|e| MediaError::mux(self.path, e))?;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), MediaError> {
+        // SAFETY: the header was written; the trailer is written once.
+        let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
+        check(code).map(drop).map_err(|e| MediaError::mux(self.path, e))
+    }
+}

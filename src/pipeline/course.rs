@@ -1,0 +1,194 @@
+//! The course that every job takes, however its people are found: checks before the work, and results in place after it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use super::checkpoint::Checkpoint;
+use super::draw::mux;
+use super::exports::{export, name_of, share};
+use super::motion::Counts;
+use super::outputs::PartialOutputs;
+use super::picture::Composition;
+use super::{Job, JobError, check_limits};
+use crate::config::Limits;
+use crate::export::Format;
+use crate::job::{Event, JobSpec, Report, Stamp, stages, whole};
+use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Sharing, Verified, VideoInfo, Written};
+
+/// A job that has begun.
+pub struct Course<'j> {
+    job: &'j Job<'j>,
+    started: Instant,
+    /// Of the video, before it was opened.
+    pub stamp: Stamp,
+    /// The video.
+    pub info: VideoInfo,
+    /// How its pictures are put together.
+    pub composition: Composition<'j>,
+    /// Its results.
+    pub partial: PartialOutputs,
+}
+
+/// What became of a job but for its report.
+pub struct Outcome {
+    /// The file with the video.
+    pub assembled: Assembled,
+    /// What is in the motion file.
+    pub counts: Counts,
+    /// People with a mesh, over the whole clip.
+    pub people: usize,
+    /// What could not be decoded, in sentences.
+    pub lost: Vec<String>,
+}
+
+/// A file that was put together and looked through.
+pub struct Assembled {
+    written: Written,
+    /// What it holds.
+    pub verified: Verified,
+}
+
+/// Who found the people, and who drew them: what the report says of it.
+pub struct MadeBy {
+    /// `--model`, in words.
+    pub model: String,
+    /// Where the networks ran.
+    pub inference: String,
+    /// What drew.
+    pub renderer: String,
+}
+
+impl<'j> Course<'j> {
+    /// Checks whether the job can have results, and opens its video.
+    pub fn begin(job: &'j Job<'j>, limits: &Limits) -> Result<(Self, Decoder), JobError> {
+        let (spec, started) = (job.spec, Instant::now());
+        let stamp = stamp(job.source())?;
+        refuse_over_source(spec)?;
+        // Of files that each person has the names are not known yet.
+        let shared = spec.settings.also.iter().map(Sharing::ending);
+        let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied().chain(shared.clone());
+        let outputs = &spec.outputs;
+        if let Some(path) = outputs
+            .in_the_way(job.source(), spec.overwrite)
+            .or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, endings()))
+        {
+            return Err(JobError::Taken { path });
+        }
+        let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
+        let info = decoder.info().clone();
+        check_limits(limits, &info)?;
+        let output_error = |source| JobError::Output { path: spec.outputs.video(), source };
+        let partial =
+            PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
+        for sharing in spec.settings.also.iter() {
+            media::check_sharing(sharing)?;
+        }
+        let composition = Composition::new(job.settings(), &info);
+        // What cannot be compressed or put together as the settings say is told before the long work.
+        let settings = job.settings().encode.settings();
+        drop(Muxer::create(partial.video(), composition.info(), &settings, &[], &[], &LeftOut::new())?);
+        Ok((Self { job, started, stamp, info, composition, partial }, decoder))
+    }
+
+    /// A job whose motion is not a new one: what was exported of it before stays.
+    #[must_use]
+    pub fn of_same_motion(self) -> Self {
+        Self { partial: self.partial.keeping_exports(), ..self }
+    }
+
+    /// Does the work with the job's checkpoint, which is begun anew next time where what is in it makes no sense.
+    pub fn with_checkpoint<T>(
+        &self,
+        identity: &str,
+        work: impl FnOnce(&mut Checkpoint) -> Result<T, JobError>,
+    ) -> Result<T, JobError> {
+        let path = self.job.context.checkpoint.unwrap_or(self.partial.checkpoint());
+        let mut checkpoint = Checkpoint::open(path, identity)?;
+        let result = work(&mut checkpoint);
+        if let Err(JobError::Checkpoint(error)) = &result
+            && Checkpoint::is_beyond_use(error)
+        {
+            // The next try finds nothing to go on from.
+            checkpoint.forget()?;
+        }
+        result
+    }
+
+    /// Makes the file of what was drawn.
+    pub fn assemble(&self, checkpoint: &Checkpoint, jumps: &[ClockJump]) -> Result<Assembled, JobError> {
+        let (job, info, path) = (self.job, self.composition.info(), self.partial.video());
+        let written = mux(job, info, checkpoint, jumps, path)?;
+        let verified = media::verify(path, info, &job.settings().encode.settings(), &written)?;
+        Ok(Assembled { written, verified })
+    }
+
+    /// Puts the results in place, and tells what the user should know.
+    pub fn finish(self, outcome: Outcome, made_by: MadeBy) -> Result<Report, JobError> {
+        let Self { job, started, info, partial, .. } = self;
+        let Outcome { assembled: Assembled { written, verified }, counts, people, mut lost } = outcome;
+        if stamp(job.source())? != self.stamp {
+            return Err(JobError::Changed);
+        }
+        let mut warnings = info.warnings;
+        if people == 0 {
+            warnings.push("nobody was found in this video; it comes out without a mesh".into());
+        }
+        let Counts { bodies, uncertain_frames } = counts;
+        warnings.extend(written.warnings);
+        warnings.extend(verified.lost);
+        if uncertain_frames > 0 {
+            warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
+        }
+        let (mut exports, not_exported) = export(job, &partial)?;
+        warnings.extend(not_exported);
+        exports.extend(share(job, &partial)?);
+        let names: BTreeSet<String> =
+            exports.iter().map(|made| name_of(job.spec, made)).chain(partial.kept()).collect();
+        lost.dedup();
+        lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
+
+        let seconds = started.elapsed().as_secs_f64();
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
+        let MadeBy { model, inference, renderer } = made_by;
+        let report = Report {
+            meshreel: 1,
+            source: whole(job.source()),
+            output: whole(&job.spec.outputs.video()),
+            exports: names.into_iter().collect(),
+            frames: written.frames,
+            people,
+            bodies,
+            uncertain_frames,
+            seconds: round(seconds),
+            fps: round(written.frames as f64 / seconds),
+            model,
+            inference,
+            renderer,
+            lost,
+            warnings,
+            stages: stages(&job.context.timings),
+        };
+        let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
+        partial.publish(&(text + "\n"), exports)?;
+        Ok(report)
+    }
+}
+
+/// Size and time: enough to notice a file that is still being written.
+pub fn stamp(source: &Path) -> Result<Stamp, JobError> {
+    let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
+    Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
+}
+
+/// Results may replace earlier results, never the source (or another source that happens to have the name).
+fn refuse_over_source(spec: &JobSpec) -> Result<(), JobError> {
+    let same = |path: &Path| match (path.canonicalize(), spec.source.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    match spec.outputs.all().iter().any(|path| same(path)) {
+        true => Err(JobError::OverSource),
+        false => Ok(()),
+    }
+}
