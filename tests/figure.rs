@@ -86,7 +86,6 @@ fn no_shape_shows_buttocks_or_breasts() {
         let [cleft, chest] = [furrow(&skin, [-0.16, 0.0], 0.11, 1.0), furrow(&skin, [-0.44, -0.22], 0.09, -1.0)];
         let bump = bump(&skin);
         println!("{shape:?}: cleft {:.1} mm, chest {:.1} mm, bump {:.1} mm", cleft * 1e3, chest * 1e3, bump * 1e3);
-        continue;
         assert!(cleft < 0.006, "{shape:?}: the cleft of the buttocks is {cleft} m deep");
         assert!(chest < 0.006, "{shape:?}: between the breasts the chest is {chest} m deep");
         assert!(bump < 0.0035, "{shape:?}: the chest bends by {bump} m over 3 cm");
