@@ -92,9 +92,9 @@ fn keypoint(person: &Value, index: usize) -> ([f64; 2], f64) {
 
 /// The middle of the trunk.
 fn trunk(person: &Value) -> ([f64; 2], f64) {
-    let points = [5, 6, 11, 12].map(|index| keypoint(person, index));
-    let mean = |of: &dyn Fn(&([f64; 2], f64)) -> f64| points.iter().map(of).sum::<f64>() / 4.0;
-    ([mean(&|p| p.0[0]), mean(&|p| p.0[1])], mean(&|p| p.1))
+    let add = |([x, y], z): ([f64; 2], f64), ([px, py], pz): ([f64; 2], f64)| ([x + px, y + py], z + pz);
+    let sum = [5, 6, 11, 12].map(|index| keypoint(person, index)).into_iter().fold(([0.0; 2], 0.0), add);
+    (sum.0.map(|v| v / 4.0), sum.1 / 4.0)
 }
 
 #[test]

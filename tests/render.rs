@@ -268,6 +268,7 @@ fn damaged_meshes_are_refused() {
         faces: vec![[0, 1, 2]],
         skin_indices: vec![[0; 4]; 3],
         skin_weights: vec![[1.0; 4]; 3],
+        ..MeshData::default()
     };
     assert!(Mesh::new(MeshData { faces: vec![[0, 1, 3]], ..good.clone() }).is_err());
     assert!(Mesh::new(MeshData { skin_weights: vec![], ..good.clone() }).is_err());

@@ -1,8 +1,8 @@
-"""Makes a shop-window mannequin of the skin mesh: eyes and mouth closed, no nipples, a smooth crotch.
+"""Makes a shop-window mannequin of the skin mesh: eyes and mouth closed, chest, buttocks and pelvis smooth.
 
-Only vertices move, so that the mesh keeps its topology and counts. Each region is replaced by a thin plate,
-slightly stretched, through the skin round it. That is a fixed linear map of the vertices, used alike on
-every phenotype, so no shape can bring back what is gone.
+Only vertices move, so that the mesh keeps its topology and counts. First each region with fine folds is replaced by a thin
+plate, slightly stretched, through the skin round it. Then chest and pelvis lose whatever is smaller than a hand. Each step is a
+fixed linear map of the vertices, used alike on every phenotype, so no shape can bring back what is gone.
 """
 
 import numpy as np
@@ -13,6 +13,20 @@ TIP_RADIUS = 0.05
 
 # Pull of a membrane beside the stiffness of the plate.
 TENSION = 0.05
+
+# The same where the skin's own distances count: over how many metres the pull is as strong as the stiffness.
+TAUT = 0.2
+
+# Features as small as this stay where the skin is not to be faired, metres.
+KEPT = 0.003
+
+# Larger than anybody, metres.
+LARGE = 10.0
+
+# The skin between the legs goes up by this share of the way to the middle of the hips. Else it would hang out between the
+# thighs of those who squat: it follows the trunk there. Sideways it goes apart by this much of its own distance.
+LIFT = 0.55
+APART = 2.0
 
 # Directions out of the face, z to the front being negative: what none of them leaves is hidden.
 LOOKS = np.array([(x, y, -1.0) for x in (-0.9, -0.4, 0.0, 0.4, 0.9) for y in (-0.9, -0.4, 0.0, 0.4, 0.9)])
@@ -38,13 +52,15 @@ class Mannequin:
             *(self._round(skin, tip) for tip in TIPS),
             self._crotch(skin),
         ]
-        self.plates = [self._plate(sorted(region)) for region in regions]
+        self.steps = [self._plate(sorted(region)) for region in regions]
+        for step in (self._cleft, self._crotch_lifted, self._chest, self._pelvis):
+            self.steps.append(step(self(average[: self.count])))
 
     def __call__(self, skin, displacement=False):
         """The mannequin of `skin` (vertices, or a displacement of them, [V, 3])."""
         out = skin.copy() if displacement else skin + self.blink
-        for inside, outside, weights in self.plates:
-            out[inside] = weights @ out[outside]
+        for moved, sources, weights in self.steps:
+            out[moved] = weights @ out[sources]
         return out
 
     def _grown(self, region, rings):
@@ -84,6 +100,59 @@ class Mannequin:
         back = (side < 0.04) & (height > -0.13) & (height < 0.09) & (depth >= 0.0)
         return set(np.nonzero(front | back)[0].tolist())
 
+    def _cleft(self, skin):
+        """Bridges the cleft of the buttocks from one's peak to the other's, and what is below it from thigh to thigh."""
+        side, height, depth = _from_hips(skin)
+        below = _fall(height, 0.11, 0.14)
+        back = _fall(side, 0.07, 0.08) * _fall(-height, 0.14, 0.16) * below * (depth > 0)
+        front = _fall(side, 0.05, 0.06) * _fall(-height, -0.02, 0.0) * below * (depth <= 0)
+        return self._faired(skin, back + front, LARGE)
+
+    def _crotch_lifted(self, skin):
+        """Draws the skin between the legs up and a little apart."""
+        side, height, depth = _from_hips(skin)
+        share = _fall(side, 0.0, 0.08) * _fall(height, 0.12, 0.22) * _fall(-height, -0.06, 0.0)
+        share *= LIFT * _fall(np.abs(depth), 0.06, 0.13)
+        moved = np.nonzero(share > 0.005)[0]
+        hips = np.nonzero((side < 0.1) & (np.abs(height) < 0.03))[0]
+        left, right = hips[skin[hips, 0] > 0.01], hips[skin[hips, 0] < -0.01]
+        # A point between the means of the hips' left and right half, or beyond one of them.
+        fraction = APART * skin[moved, 0] / (skin[left, 0].mean() - skin[right, 0].mean())
+        sources = np.concatenate([moved, left, right])
+        share = share[moved, None]
+        to_left = share * (0.5 + fraction[:, None]) / len(left)
+        to_right = share * (0.5 - fraction[:, None]) / len(right)
+        parts = [np.diag(1 - share[:, 0]), np.repeat(to_left, len(left), 1), np.repeat(to_right, len(right), 1)]
+        return moved, sources, np.concatenate(parts, 1)
+
+    def _chest(self, skin):
+        """Fairs the front of the trunk from the collar bones to the belly."""
+        side, height, _ = _from_hips(skin)
+        depth = skin[:, 2] - skin[(side < 0.05) & (np.abs(height + 0.3) < 0.15), 2].mean()
+        loose = _fall(side, 0.1, 0.17) * _fall(-height, 0.42, 0.5) * _fall(height, -0.22, -0.02) * _fall(depth, -0.06, 0.0)
+        return self._faired(skin, loose, 0.06)
+
+    def _pelvis(self, skin):
+        """Fairs the pelvis all round, and the thighs as far as they touch."""
+        side, height, _ = _from_hips(skin)
+        return self._faired(skin, _fall(side, 0.1, 0.17) * _fall(-height, 0.12, 0.2) * _fall(height, 0.13, 0.26), 0.03)
+
+    def _faired(self, skin, loose, length):
+        """Smooths away what is smaller than `length` (metres) where `loose` is 1, less where it is less, nothing where it is 0.
+
+        The skin is a thin plate that springs hold to where it was, the more weakly the looser it is.
+        """
+        moved = np.nonzero(loose > 0.01)[0]
+        fixed = np.array(sorted(self._grown(moved.tolist(), 2) - set(moved.tolist())))
+        sources = np.concatenate([moved, fixed])
+        near = self._grown(moved.tolist(), 1)
+        rows = [k for k, v in enumerate(sources.tolist()) if v in near]
+        stiffness, area = _cotangents(skin, self.quads, sources)
+        energy = stiffness[rows].T @ (stiffness[rows] / area[rows, None]) + stiffness / TAUT**2
+        n = len(moved)
+        springs = np.diag(area[:n] / (KEPT * (length / KEPT) ** loose[moved]) ** 4)
+        return moved, sources, np.linalg.solve(energy[:n, :n] + springs, np.concatenate([springs, -energy[:n, n:]], 1))
+
     def _plate(self, inside):
         """Weights that give the vertices `inside` as a thin plate through the two rings round them."""
         outside = sorted(self._grown(inside, 2) - set(inside))
@@ -99,6 +168,20 @@ class Mannequin:
         # A little tension keeps a plate from bulging over a ring whose slopes meet in a peak.
         energy[:n] += TENSION * laplacian[[rows.index(v) for v in inside]]
         return np.array(inside), np.array(outside), np.linalg.solve(energy[:n, :n], -energy[:n, n:])
+
+
+def _from_hips(skin):
+    """For each vertex how far it is from the middle of the hips: sideways, down and back, metres."""
+    hips = skin[:, 1].min() + np.ptp(skin[:, 1]) * 0.5
+    side, height = np.abs(skin[:, 0]), skin[:, 1] - hips
+    depth = skin[:, 2] - skin[(side < 0.1) & (np.abs(height) < 0.05), 2].mean()
+    return side, height + 0.055, depth
+
+
+def _fall(value, full, none):
+    """1 up to `full`, 0 from `none` on, smooth between."""
+    t = np.clip((none - value) / (none - full), 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _moved(displacement):
@@ -120,6 +203,30 @@ def _normals(points, quads):
     for k in range(4):
         np.add.at(out, quads[:, k], area)
     return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)
+
+
+def _cotangents(points, quads, chosen):
+    """Laplacian of the surface (cotangent weights) between the vertices `chosen`, and each one's area, square metres."""
+    index = np.full(len(points), -1)
+    index[chosen] = np.arange(len(chosen))
+    laplacian, area = np.zeros((len(chosen), len(chosen))), np.zeros(len(chosen))
+    # Both ways to halve a quad, each for half of it.
+    for corners in ((0, 1, 2), (0, 2, 3), (1, 2, 3), (1, 3, 0)):
+        triangles = quads[:, corners]
+        triangles = triangles[(index[triangles] >= 0).all(1)]
+        for turn in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            i, j, k = triangles[:, turn].T
+            u, v = points[i] - points[k], points[j] - points[k]
+            double = np.linalg.norm(np.cross(u, v), axis=1)
+            # Flat triangles have no bounded weight.
+            weight = np.clip((u * v).sum(1) / np.maximum(double, 1e-12), 0.05, 5.0) / 4
+            i, j, k = index[i], index[j], index[k]
+            np.add.at(laplacian, (i, j), -weight)
+            np.add.at(laplacian, (j, i), -weight)
+            np.add.at(laplacian, (i, i), weight)
+            np.add.at(laplacian, (j, j), weight)
+            np.add.at(area, k, double / 12)
+    return laplacian, area
 
 
 def _hits(start, direction, triangles):

@@ -3,7 +3,7 @@
 //! Named as the coordinates of OpenSim's models; degrees; flexion and dorsiflexion are positive. Each is measured in the sagittal plane of the
 //! segment nearer to the trunk. These are angles between key points with the signs that the ISB recommends, not its joint coordinate systems
 //! (Wu and Cavanagh 1995; Wu et al. 2002 and 2005, doi 10.1016/j.jbiomech.2004.05.042; Grood and Suntay 1983): rotation about a limb's own axis
-//! cannot be seen in key points, and is left out.
+//! cannot be seen in key points, and is left out. The trunk leans against the y axis of the file: against gravity in the world frame.
 
 use glam::DVec3;
 

@@ -27,14 +27,35 @@ GLB = os.path.join(HERE, @glb@)
 VIDEO = @video@
 WIDTH, HEIGHT = @width@, @height@
 FPS = @fps@
+# Blender keeps a whole number and a divisor: 29.97 is 30 / 1.001.
+WHOLE_FPS = max(round(FPS), 1)
 FRAMES = @frames@
 
 
-def set_frame_rate(scene):
-    """Blender keeps a whole number and a divisor: 29.97 is 30 / 1.001."""
-    whole = round(FPS) if abs(round(FPS) / 1.001 - FPS) < 1e-3 or abs(round(FPS) - FPS) < 1e-3 else int(FPS) + 1
-    scene.render.fps = max(whole, 1)
-    scene.render.fps_base = scene.render.fps / FPS
+def move_keys():
+    """Moves what was imported from whole frames a second to the frame rate: the importer knows no other, so that 29.97 would be late by a frame in a thousand."""
+    share = FPS / WHOLE_FPS
+    if share == 1:
+        return
+    for action in bpy.data.actions:
+        if hasattr(action, "layers"):
+            bags = [bag for layer in action.layers for strip in layer.strips for bag in strip.channelbags]
+        else:
+            bags = [action]
+        for bag in bags:
+            for curve in bag.fcurves:
+                for key in curve.keyframe_points:
+                    for point in (key.co, key.handle_left, key.handle_right):
+                        point.x *= share
+                curve.update()
+
+
+def import_motion():
+    try:
+        # Without the shapes that the importer makes for bones: they would be exported as bodies.
+        bpy.ops.import_scene.gltf(filepath=GLB, disable_bone_shape=True)
+    except TypeError:
+        bpy.ops.import_scene.gltf(filepath=GLB)
 
 
 def set_camera(scene):
@@ -66,9 +87,11 @@ def main():
     for thing in list(bpy.data.objects):
         bpy.data.objects.remove(thing, do_unlink=True)
     scene = bpy.context.scene
-    # Before the import: it turns seconds into frames.
-    set_frame_rate(scene)
-    bpy.ops.import_scene.gltf(filepath=GLB)
+    # Before the import, which turns seconds into frames.
+    scene.render.fps, scene.render.fps_base = WHOLE_FPS, 1.0
+    import_motion()
+    move_keys()
+    scene.render.fps_base = WHOLE_FPS / FPS
     scene.frame_start, scene.frame_end = 0, max(FRAMES - 1, 0)
     scene.frame_set(0)
     scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT

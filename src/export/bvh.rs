@@ -28,6 +28,8 @@ struct Skeleton<'p> {
     ends: Vec<Option<DVec3>>,
     /// Length of a metre.
     metre: f64,
+    /// The joints in the order in which the file has them: each before its children, and these one after the other with all below them.
+    order: Vec<usize>,
 }
 
 /// Writes `NAME.pID.bvh` for each person.
@@ -85,7 +87,13 @@ impl<'p> Skeleton<'p> {
             Scale::M => 1.0,
             Scale::Cm => 100.0,
         };
-        Self { person, names: joint_names(selection, options.names), turns, ends, metre }
+        let mut order = Vec::with_capacity(rest.joints.len());
+        let mut next = vec![0];
+        while let Some(j) = next.pop() {
+            order.push(j);
+            next.extend((0..rest.joints.len()).rev().filter(|&child| rest.parents[child] == Some(j)));
+        }
+        Self { person, names: joint_names(selection, options.names), turns, ends, metre, order }
     }
 
     fn write(&self, out: &mut BufWriter<File>) -> Result<(), ExportError> {
@@ -173,7 +181,9 @@ impl Rows<'_, '_> {
                 true => self.before.push(angles),
                 false => self.before[j] = angles,
             }
-            let [z, x, y] = angles.map(f64::to_degrees);
+        }
+        for &j in &skeleton.order {
+            let [z, x, y] = self.before[j].map(f64::to_degrees);
             // Writing to a string cannot fail.
             let _ = write!(self.line, " {z:.5} {x:.5} {y:.5}");
         }
@@ -187,7 +197,7 @@ fn euler(r: DMat3, before: [f64; 3]) -> [f64; 3] {
     let x = at(2, 1).clamp(-1.0, 1.0).asin();
     // Looking along the y axis of the joint z and y turn about the same axis: only their sum or difference is known, and z stays as it was.
     let (z, y) = match x.cos() < 1e-6 {
-        true => (before[0], (at(0, 2).atan2(at(0, 0)) - x.signum() * before[0]) * 1.0),
+        true => (before[0], at(0, 2).atan2(at(0, 0)) - x.signum() * before[0]),
         false => ((-at(0, 1)).atan2(at(1, 1)), (-at(2, 0)).atan2(at(2, 2))),
     };
     let pi = std::f64::consts::PI;

@@ -135,7 +135,7 @@ fn head(
         all.add(1, "Y_SCREEN", &Value::Text("+Y"));
         all.group(2, "ANALOG");
         all.add(2, "USED", &Value::Whole(&[0]));
-        all.add(2, "RATE", &Value::Number(rate as f32));
+        all.add(2, "RATE", &Value::Number(0.0));
         all.add(2, "GEN_SCALE", &Value::Number(1.0));
         all.group(3, "TRIAL");
         all.add(3, "ACTUAL_START_FIELD", &Value::Whole(&halves(range.start + 1)));

@@ -35,19 +35,16 @@ fn comment(selection: &Selection<'_>, out: &mut BufWriter<File>) -> Result<(), E
 
 fn tidy(selection: &Selection<'_>, output: &Output<'_>, out: &mut BufWriter<File>) -> Result<(), ExportError> {
     comment(selection, out)?;
-    writeln!(out, "frame,time,id,joint,x,y,z,px,py,confidence,uncertain")?;
+    writeln!(out, "frame,time,id,joint,x,y,z,px,py,confidence")?;
     for frame in 0..selection.clip.times.len() {
         output.proceed()?;
         for (person, at) in selection.in_frame(frame) {
             let sample = selection.sample(person, at)?;
-            let (id, time, uncertain) = (selection.people[person].info.id, sample.time, u8::from(sample.uncertain));
+            let (id, time) = (selection.people[person].info.id, sample.time);
             for ((name, p), [px, py, confidence]) in selection.names.iter().zip(&sample.points).zip(&sample.pixels) {
                 let DVec3 { x, y, z } = p;
                 let name = plain(name);
-                writeln!(
-                    out,
-                    "{frame},{time:.6},{id},{name},{x:.5},{y:.5},{z:.5},{px:.2},{py:.2},{confidence:.3},{uncertain}"
-                )?;
+                writeln!(out, "{frame},{time:.6},{id},{name},{x:.5},{y:.5},{z:.5},{px:.2},{py:.2},{confidence:.3}")?;
             }
         }
     }
@@ -73,9 +70,8 @@ fn wide(selection: &Selection<'_>, output: &Output<'_>, out: &mut BufWriter<File
             for (DVec3 { x, y, z }, [px, py, confidence]) in sample.points.iter().zip(&sample.pixels) {
                 write!(out, ",{x:.5},{y:.5},{z:.5},{px:.2},{py:.2},{confidence:.3}")?;
             }
-            for (name, angle) in NAMES.iter().zip(angles.of(&sample, DVec3::Y)) {
-                let needs_gravity = *name == "pelvis_tilt" && selection.axes.frame == Frame::Camera;
-                match angle.is_nan() || needs_gravity {
+            for angle in angles.of(&sample, DVec3::Y) {
+                match angle.is_nan() {
                     true => write!(out, ",")?,
                     false => write!(out, ",{angle:.3}")?,
                 }

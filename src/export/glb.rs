@@ -86,7 +86,9 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
         out.flush()?;
         let file = out.get_ref().try_clone()?;
         file.set_len(start + layout.bytes)?;
-        shared.fill(selection, &file, start)?;
+        if !places.is_empty() {
+            shared.fill(selection, &file, start)?;
+        }
         for (person, places) in places.iter().enumerate() {
             places.fill(selection, person, &file, start, output)?;
         }
@@ -127,7 +129,12 @@ impl Shared {
         // A triangle is counter-clockwise from outside: in camera axes the same way as in these, which are turned, not mirrored.
         let faces: Vec<u8> = mesh.faces.as_flattened().iter().flat_map(|index| index.to_le_bytes()).collect();
         file.write_all_at(&faces, start + self.faces.1)?;
-        file.write_all_at(mesh.skin_indices.as_flattened(), start + self.joints.1)?;
+        // The format wants joint 0 where there is no weight.
+        let of = |(indices, weights): (&[u8; 4], &[u8; 4])| -> [u8; 4] {
+            std::array::from_fn(|i| if weights[i] == 0 { 0 } else { indices[i] })
+        };
+        let joints: Vec<[u8; 4]> = mesh.skin_indices.iter().zip(&mesh.skin_weights).map(of).collect();
+        file.write_all_at(joints.as_flattened(), start + self.joints.1)?;
         file.write_all_at(mesh.skin_weights.as_flattened(), start + self.weights.1)?;
         Ok(())
     }

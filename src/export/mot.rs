@@ -12,7 +12,7 @@ use super::angles::{JointAngles, NAMES};
 use super::error::ExportError;
 use super::image_angles::ImageAngles;
 use super::output::Output;
-use super::selection::{Frame, Selection};
+use super::selection::Selection;
 use super::steady::{Steady, Timeline};
 use super::{Facing, Options};
 
@@ -23,8 +23,6 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
     let in_picture = ImageAngles::new(selection);
     for (index, person) in selection.people.iter().enumerate() {
         let id = person.info.id;
-        // What is measured against gravity is not known without it.
-        let names = if selection.axes.frame == Frame::World { &NAMES[..] } else { &NAMES[1..] };
         let mut rows = 0;
         let mut faces = 0.0;
         for frame in Steady::new(selection, timeline, index) {
@@ -35,13 +33,12 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
             }
         }
         output.file(&format!("p{id}.mot"), |output, out| {
-            head(out, selection, rows, names.iter().copied())?;
+            head(out, selection, rows, NAMES.into_iter())?;
             for frame in Steady::new(selection, timeline, index) {
                 output.proceed()?;
                 let (frame, sample) = frame?;
                 if let Some(sample) = sample {
-                    let all = in_space.of(&sample, DVec3::Y);
-                    row(out, timeline.time(frame), all[all.len() - names.len()..].iter().copied())?;
+                    row(out, timeline.time(frame), in_space.of(&sample, DVec3::Y).into_iter())?;
                 }
             }
             Ok(())

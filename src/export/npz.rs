@@ -40,11 +40,17 @@ pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), E
             let width = tail.iter().product();
             archive.begin(name, "<f4", &[&[t, p], &tail[..]].concat())?;
             let mut row = vec![f32::NAN; p * width];
+            // Of the two quaternions of a rotation the one that is nearer to the frame before.
+            let mut before = vec![Vec::<f64>::new(); if name == "rotations" { p } else { 0 }];
             for frame in 0..t {
                 output.proceed()?;
                 row.fill(f32::NAN);
                 for (person, at) in selection.in_frame(frame) {
-                    let numbers = numbers(&selection.sample(person, at)?);
+                    let mut numbers = numbers(&selection.sample(person, at)?);
+                    if let Some(before) = before.get_mut(person) {
+                        align(&mut numbers, before);
+                        before.clone_from(&numbers);
+                    }
                     row[person * width..][..width].iter_mut().zip(numbers).for_each(|(to, from)| *to = from as f32);
                 }
                 archive.zip.write_all(bytemuck::cast_slice(&row))?;
@@ -82,6 +88,15 @@ pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), E
         archive.zip.finish().map_err(std::io::Error::from)?;
         Ok(())
     })
+}
+
+/// Turns the sign of quaternions that are nearer to those `before` then.
+fn align(quaternions: &mut [f64], before: &[f64]) {
+    for (now, before) in quaternions.chunks_exact_mut(4).zip(before.chunks_exact(4)) {
+        if now.iter().zip(before).map(|(a, b)| a * b).sum::<f64>() < 0.0 {
+            now.iter_mut().for_each(|number| *number = -*number);
+        }
+    }
 }
 
 fn texts(names: &[String]) -> Vec<&str> {

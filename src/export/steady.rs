@@ -1,14 +1,11 @@
 //! Motion at a constant frame rate, for formats that know no time stamps.
 //!
 //! Where every frame is within half a frame of where a constant rate has it, frames are taken as they are. Else positions are mixed linearly
-//! and rotations by the shortest way (slerp) between neighbouring frames, but never across an absence.
+//! and rotations by the shortest way (slerp) between neighbouring frames of the video, but never across a frame in which somebody is absent.
 
 use super::error::ExportError;
 use super::selection::{Sample, Selection};
 
-/// Neighbouring frames that are further apart than this (seconds, and frames of the rate) show nothing of what was between.
-const LONGEST_HOLE: f64 = 0.25;
-const LONGEST_HOLE_FRAMES: f64 = 2.5;
 /// What rounding may make of equal times, in frames.
 const EQUAL: f64 = 1e-3;
 
@@ -110,9 +107,7 @@ impl<'s, 'a> Steady<'s, 'a> {
         let frame_of = |row: usize| self.selection.frame_of(self.person, row);
         if row + 1 < rows && before < here {
             let after = place(row + 1);
-            let hole = (after - before) / self.timeline.rate;
-            let is_short = hole <= LONGEST_HOLE || after - before <= LONGEST_HOLE_FRAMES;
-            if is_short && frame_of(row + 1) == frame_of(row) + 1 {
+            if frame_of(row + 1) == frame_of(row) + 1 {
                 let (a, b) = (self.sample(row)?, self.sample(row + 1)?);
                 return Ok(Some(a.mixed(&b, (here - before) / (after - before))));
             }

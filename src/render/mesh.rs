@@ -8,7 +8,8 @@ use glam::Vec3A;
 use meshopt::{SimplifyOptions, simplify_decoder};
 use thiserror::Error;
 
-use crate::body::Body;
+use super::tone::{Tone, tones};
+use crate::body::{Body, Role};
 
 /// How far from the body's surface, metres, each coarser level may be.
 const ERRORS: [f32; 3] = [0.0005, 0.0015, 0.005];
@@ -27,6 +28,10 @@ pub struct MeshData {
     pub skin_indices: Vec<[u32; 4]>,
     /// Their weights; should sum to one (are normalised).
     pub skin_weights: Vec<[f32; 4]>,
+    /// What each joint is. Without them the body has one tone all over.
+    pub roles: Vec<Role>,
+    /// Parent of each joint, before it in the list; none for the root.
+    pub parents: Vec<Option<usize>>,
 }
 
 /// A mesh or a person's data that does not fit together.
@@ -67,6 +72,8 @@ impl From<&Body> for MeshData {
             faces: body.faces.clone(),
             skin_indices: body.skin_indices.clone(),
             skin_weights: body.skin_weights.clone(),
+            roles: body.roles.clone(),
+            parents: body.parents.clone(),
         }
     }
 }
@@ -101,6 +108,7 @@ pub(super) struct Level {
     pub edges: Vec<Edge>,
     pub skin_indices: Vec<[u32; 4]>,
     pub skin_weights: Vec<[f32; 4]>,
+    pub tones: Vec<Tone>,
 }
 
 impl Mesh {
@@ -129,14 +137,15 @@ impl Mesh {
             }
         }
         let joints = data.skin_indices.iter().flatten().max().map_or(0, |&j| j as usize + 1);
-        let mut levels = vec![Level::new(&data, &data.faces, 0.0)];
+        let tones = tones(&data);
+        let mut levels = vec![Level::new(&data, &tones, &data.faces, 0.0)];
         let is_finite = data.vertices.iter().flatten().all(|v| v.is_finite());
         if is_finite && data.faces.len() >= LEAST_FACES {
             let indices = data.faces.as_flattened();
             levels.extend(ERRORS.into_iter().map(|error| {
                 let options = SimplifyOptions::ErrorAbsolute;
                 let kept = simplify_decoder(indices, &data.vertices, 0, error, options, None);
-                Level::new(&data, kept.as_chunks().0, error)
+                Level::new(&data, &tones, kept.as_chunks().0, error)
             }));
         }
         Ok(Self { levels, joints })
@@ -166,7 +175,7 @@ impl Mesh {
 }
 
 impl Level {
-    fn new(data: &MeshData, faces: &[[u32; 3]], error: f32) -> Self {
+    fn new(data: &MeshData, tones: &[Tone], faces: &[[u32; 3]], error: f32) -> Self {
         let is_body = error == 0.0;
         let mut is_used = vec![is_body; data.vertices.len()];
         faces.iter().flatten().for_each(|&v| is_used[v as usize] = true);
@@ -180,6 +189,7 @@ impl Level {
             faces,
             skin_indices: vertices.iter().map(|&v| data.skin_indices[v as usize]).collect(),
             skin_weights: vertices.iter().map(|&v| data.skin_weights[v as usize]).collect(),
+            tones: vertices.iter().map(|&v| tones[v as usize]).collect(),
             vertices,
         }
     }

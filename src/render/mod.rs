@@ -12,6 +12,7 @@ mod painter;
 mod scene;
 mod sketch;
 mod thread;
+mod tone;
 
 use thiserror::Error;
 
@@ -96,6 +97,7 @@ pub fn self_test(renderer: &Renderer) -> Result<Rendered, RenderError> {
         faces: vec![[0, 2, 1]],
         skin_indices: vec![[0; 4]; 3],
         skin_weights: vec![[1.0, 0.0, 0.0, 0.0]; 3],
+        ..MeshData::default()
     };
     let mesh = Mesh::new(data).map_err(check)?;
     let shape = Shape::new(&mesh, &vertices).map_err(check)?;

@@ -15,14 +15,17 @@ const VERTEX_SHADER: &str = r"#version 330 core
 layout(location = 0) in vec3 place;
 layout(location = 1) in vec4 normal_seen;
 layout(location = 2) in vec4 color;
+layout(location = 3) in vec4 tone;
 uniform vec4 window; // scale and offset from coded pixels to clip space
 uniform float near;
 out vec4 fragment_normal_seen;
 out vec4 fragment_color;
+out vec4 fragment_tone;
 void main() {
     gl_Position = vec4(place.xy * window.xy + place.z * window.zw, place.z - 2.0 * near, place.z);
     fragment_normal_seen = normal_seen;
     fragment_color = color;
+    fragment_tone = tone;
 }
 ";
 
@@ -32,12 +35,33 @@ const FRAGMENT_SHADER: &str = r"#version 330 core
 const int FLAT = 4, MASK = 1, DEPTH = 2, NORMALS = 3; // 0: shaded
 in vec4 fragment_normal_seen;
 in vec4 fragment_color;
+in vec4 fragment_tone;
+uniform float pixel_slope; // width of a pixel one metre away
 uniform int style;
 uniform float opacity;
 uniform vec2 grey; // steps of 1 a metre, and the darkest
 layout(location = 0, index = 0) out vec4 pixel;
 layout(location = 0, index = 1) out vec4 coverage;
 const vec3 KEY = vec3(-0.477, -0.668, -0.573);
+const float REACH = 0.127; // metres of a tone's distance that is 1
+// Parts of the light that is thrown back.
+const float SEAM = 0.33;
+const float BACK = 0.5; // of trunk and head
+const float SECOND = 0.8; // of upper arms, thighs, hands and feet
+const float RIGHT = 0.88; // of the right arm and leg
+float tone() {
+    // A seam keeps its 16 millimetres, but is never narrower than 1.3 pixels.
+    float pixel = pixel_slope / gl_FragCoord.w;
+    float blur = max(0.5 * pixel, 0.001);
+    float half_width = max(0.008, 0.65 * pixel);
+    float seam = fragment_tone.x * REACH;
+    float limb = smoothstep(-blur, blur, -fragment_tone.y * REACH);
+    float second = mix(1.0, SECOND, limb * smoothstep(-blur, blur, -seam));
+    float right = mix(1.0, RIGHT, limb * clamp(-fragment_tone.w, 0.0, 1.0));
+    float back = mix(1.0, BACK, (1.0 - limb) * smoothstep(-0.15, 0.15, fragment_tone.z));
+    float line = mix(SEAM, 1.0, smoothstep(half_width - blur, half_width + blur, abs(seam)));
+    return min(second * right * back, line);
+}
 void main() {
     float cover = fragment_color.a;
     float seen = fragment_normal_seen.w;
@@ -65,10 +89,11 @@ void main() {
     float away = 1.0 - clamp(-n.z, 0.0, 1.0);
     float light = 0.14 + 0.24 * sky + 0.72 * key;
     float rim = 0.14 * away * away * away * sky;
+    float tone = tone();
     vec3 albedo = fragment_color.rgb * fragment_color.rgb;
     float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
-    albedo = mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
-    vec3 shaded = sqrt(min(albedo * light + rim, vec3(1.0)));
+    albedo = tone * mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
+    vec3 shaded = sqrt(min(albedo * light + rim * tone, vec3(1.0)));
     float alpha = mix(0.45, 1.0, seen) * cover * opacity;
     pixel = vec4(shaded * alpha, alpha);
 }
@@ -115,6 +140,7 @@ pub(super) struct Painter {
     gl: Arc<glow::Context>,
     program: glow::Program,
     window: Option<glow::UniformLocation>,
+    pixel_slope: Option<glow::UniformLocation>,
     style: Option<glow::UniformLocation>,
     opacity: Option<glow::UniformLocation>,
     vertices: glow::Buffer,
@@ -148,6 +174,7 @@ impl Painter {
         unsafe {
             let program = link(&gl)?;
             let window = gl.get_uniform_location(program, "window");
+            let pixel_slope = gl.get_uniform_location(program, "pixel_slope");
             let style = gl.get_uniform_location(program, "style");
             let opacity = gl.get_uniform_location(program, "opacity");
             gl.use_program(Some(program));
@@ -164,7 +191,8 @@ impl Painter {
             gl.vertex_attrib_pointer_f32(0, 3, glow::FLOAT, false, stride, 0);
             gl.vertex_attrib_pointer_f32(1, 4, glow::SHORT, true, stride, 12);
             gl.vertex_attrib_pointer_f32(2, 4, glow::UNSIGNED_BYTE, true, stride, 20);
-            (0..3).for_each(|i| gl.enable_vertex_attrib_array(i));
+            gl.vertex_attrib_pointer_f32(3, 4, glow::BYTE, true, stride, 24);
+            (0..4).for_each(|i| gl.enable_vertex_attrib_array(i));
             gl.enable(glow::DEPTH_TEST);
             gl.depth_func(glow::LEQUAL);
             gl.enable(glow::SCISSOR_TEST);
@@ -187,6 +215,7 @@ impl Painter {
                 gl,
                 program,
                 window,
+                pixel_slope,
                 style,
                 opacity,
                 vertices,
@@ -234,6 +263,7 @@ impl Painter {
             let tx = (0.5 - rect.x as f32) * sx - 1.0;
             let ty = (0.5 - rect.y as f32) * sy - 1.0;
             gl.uniform_4_f32(self.window.as_ref(), sx, sy, tx, ty);
+            gl.uniform_1_f32(self.pixel_slope.as_ref(), scene.pixel_slope);
             gl.uniform_1_f32(self.opacity.as_ref(), scene.opacity);
             let draw = |list: usize| {
                 gl.draw_elements(glow::TRIANGLES, lists[list].len() as i32 * 3, glow::UNSIGNED_INT, begins[list]);

@@ -11,6 +11,7 @@
 use glam::{Affine3A, DAffine2, DMat2, Mat3A, Vec2, Vec3, Vec3A};
 
 use super::mesh::{Level, Mesh, MeshError, Shape, Surface};
+use super::tone::Tone;
 use super::{Sketch, Style};
 use crate::body::Camera;
 use crate::geometry::{Geometry, Rect};
@@ -45,6 +46,8 @@ pub(super) struct Vertex {
     pub normal: [i16; 4],
     /// R'G'B' and coverage.
     pub color: [u8; 4],
+    /// Times 127.
+    pub tone: Tone,
 }
 
 /// Everything there is to draw in one frame.
@@ -59,6 +62,8 @@ pub struct Scene {
     /// Triangles of what is drawn last, flat, without depth.
     pub(super) over: Vec<[u32; 3]>,
     pub(super) style: Style,
+    /// Width of a coded pixel at a distance of one metre, metres.
+    pub(super) pixel_slope: f32,
     /// Of the bodies, 0..=1.
     pub(super) opacity: f32,
     bounds: Bounds,
@@ -83,7 +88,8 @@ impl Scene {
         geometry: &Geometry,
         style: Style,
     ) -> Result<Self, MeshError> {
-        let mut scene = Self::empty(geometry, style);
+        let (to_coded, _) = projection(camera, geometry);
+        let mut scene = Self { pixel_slope: 1.0 / pixels_per_slope(to_coded), ..Self::empty(geometry, style) };
         for person in people {
             for (what, found) in
                 [("a person's list of joints", person.joints.len()), ("a person's confidence", person.confidence.len())]
@@ -111,6 +117,7 @@ impl Scene {
             over: Vec::new(),
             style,
             opacity: 1.0,
+            pixel_slope: 1.0,
             bounds: Bounds { low: Vec2::INFINITY, high: Vec2::NEG_INFINITY },
             geometry: *geometry,
             people: 0,
@@ -199,6 +206,7 @@ impl Scene {
                 place: place.to_array(),
                 normal: [n[0], n[1], n[2], confidence],
                 color: [rgb[0], rgb[1], rgb[2], 255],
+                tone: level.tones[v],
             });
         }
         let size = Vec2::new(geometry.coded[0] as f32, geometry.coded[1] as f32);
@@ -279,8 +287,12 @@ fn tolerance(mesh: &Mesh, person: &Person<'_>, joints: &[(Affine3A, f32)], to_co
     let surface = person.shape.level(index);
     let skinned = level.skin_indices.iter().zip(&level.skin_weights).enumerate().step_by(DISTANCE_STEP);
     let distances = skinned.map(|(v, (indices, weights))| skin(surface, v, indices, weights, joints).0.z);
-    let pixels_per_slope = to_coded.x_axis.length().max(to_coded.y_axis.length());
-    TOLERANCE * distances.fold(f32::INFINITY, f32::min).max(0.0) / pixels_per_slope
+    TOLERANCE * distances.fold(f32::INFINITY, f32::min).max(0.0) / pixels_per_slope(to_coded)
+}
+
+/// Coded pixels that are between two points one metre apart at a distance of one metre.
+fn pixels_per_slope(to_coded: Mat3A) -> f32 {
+    to_coded.x_axis.length().max(to_coded.y_axis.length())
 }
 
 /// Linear blend skinning of one vertex: place, unit normal, confidence.

@@ -6,6 +6,7 @@
 use glam::{DAffine2, Vec2};
 
 use super::scene::Vertex;
+use super::tone::PLAIN;
 use crate::geometry::Geometry;
 
 /// Thinner lines are drawn this thick (half the thickness, pixels), and fainter instead.
@@ -108,6 +109,7 @@ impl Sketch {
                 place: [at.x as f32, at.y as f32, 1.0],
                 normal: [0, 0, 0, opacity],
                 color: [r, g, b, byte(corner.coverage)],
+                tone: PLAIN,
             }
         };
         let triangles = self.triangles.iter().map(|triangle| triangle.map(|v| first + v));

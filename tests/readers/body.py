@@ -53,7 +53,7 @@ class Body:
         self.joint_names = json.loads(about["joint_names"])
         self.parents = self.tensors["parents"].tolist()
         self.coco = json.loads(about["coco17"])
-        names = json.loads(about["keypoint_names"])
+        self.keypoint_names = names = json.loads(about["keypoint_names"])
         self.extras = [k for k in range(len(names)) if k not in self.coco]
         self.extra_names = [names[k] for k in self.extras]
         self.choose_mesh()
@@ -100,6 +100,9 @@ class Person:
     def __init__(self, body, number, shape, pose, root, present, uncertain=()):
         self.body, self.number, self.shape = body, number, list(shape)
         self.rest, self.vertices, self.moments, self.head_top, self.sole = body.of_shape(shape)
+        at_rest = dict(zip(body.keypoint_names, self.moments.sum(1)))
+        below = lambda point: [at_rest[point][0], self.sole, at_rest[point][2]]
+        self.soles = np.array([[below(f"{side}_{part}") for part in ("heel", "big_toe")] for side in ("left", "right")])
         self.pose, self.root = pose, np.asarray(root, float)
         self.present, self.uncertain = np.asarray(present, bool), set(uncertain)
 
@@ -148,7 +151,9 @@ def header_line(body, people, frame_times, fps, size, focal, world):
             "first_frame": int(frames[0]),
             "last_frame": int(frames[-1]),
             "frames": len(frames),
+            "color": [0.45, 0.72, 0.95],
             "rest": rounded(person.rest, 5),
+            "soles": rounded(person.soles, 5),
             "head_top": rounded(person.head_top, 5),
             "shape": rounded(np.array(person.shape), 4),
             "vertices": text(person.vertices, "<f4"),

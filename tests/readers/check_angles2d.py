@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 from check_mot import rows_of_person, table
-from motion import SIDES, require
+from motion import COCO, MARKERS, SIDES, require
 
 SOURCE = pathlib.Path(sys.prefix) / "pose2sim_common.py"
 NEAR = 0.01
@@ -37,6 +37,10 @@ def check(export):
         filled = ~np.isnan(np.stack(list(values.values()), 1)).all(1)
         places = rows_of_person(motion, p, path, times, filled)
         points = {marker: motion.project(at) for marker, at in motion.markers(p).items()}
+        # The picture's own points where the motion file has them: they are rounded otherwise than those in space.
+        for marker, name in MARKERS.items():
+            if name in COCO:
+                points[marker] = motion.keypoints2d[:, p, COCO.index(name), :2]
         for s, side in SIDES.items():
             points[f"{s}Index"] = motion.project(motion.keypoints3d[:, p, motion.keypoint_names.index(f"{side}_index")])
         points["Neck"] = (points["LShoulder"] + points["RShoulder"]) / 2
@@ -64,8 +68,9 @@ def compare(places, values, points, definitions, angle, mirror):
     for name, column in values.items():
         turn = 180 if name in ("pelvis", "shoulders") else 360
 
-        def at(f):
-            return angle([points[k][f] * [mirror, 1] for k in definitions[name][0]], name)
+        def at(a, b, t):
+            """Between two frames: of the points between."""
+            return angle([(points[k][a] * (1 - t) + points[k][b] * t) * [mirror, 1] for k in definitions[name][0]], name)
 
         def short(degrees):
             return (degrees + turn / 2) % turn - turn / 2
@@ -73,12 +78,7 @@ def compare(places, values, points, definitions, angle, mirror):
         for row, place in enumerate(places):
             if place is None:
                 continue
-            a, b, t = place
-            first, change = at(a), short(at(b) - at(a))
-            off = abs(short(column[row] - first - t * change))
-            # Between two frames it may be the angle of the points between, or an angle between the two.
-            if t:
-                off = max(0, off - 0.2 * abs(change)) if abs(change) < 30 else 0
+            off = abs(short(column[row] - at(*place)))
             if not off <= worst:
                 worst, where = off, f"`{name}` in row {row}"
     return worst, where

@@ -28,6 +28,9 @@ def check(export):
     worst, files = 0.0, []
     for p, number in enumerate(motion.ids):
         first = motion.first_frames[p]
+        if not motion.is_constant_rate():
+            # Frames of the file's own rate.
+            first = round((motion.times[first] - motion.times[0]) * motion.fps)
         files.append(export.file(f"p{number}.bvh" if first == 0 else f"p{number}.f{first}.bvh"))
         worst = max(worst, check_person(export, p, files[-1]))
     found = {path.name for path in export.folder.glob(f"{motion.name}.p*.bvh")}

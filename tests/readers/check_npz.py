@@ -21,7 +21,7 @@ def check(export):
     with np.load(export.file("npz"), allow_pickle=False) as file:
         data = {key: file[key] for key in file.files}
     wanted = """joints3d keypoints3d keypoints2d rotations root shape box score visible uncertain ids time fps parents joint_names camera_K
-        world_from_camera frame keypoint_names floor_shift rest frame_source"""
+        world_from_camera frame keypoint_names floor_shift rest up_source"""
     missing = [key for key in wanted.split() if key not in data]
     require(not missing, f"the npz lacks {', '.join(missing)}")
     frames, people, joints = *motion.present.shape, len(motion.joint_names)
@@ -39,8 +39,8 @@ def check(export):
 
     frame = str(data["frame"])
     require(frame in ("world", "camera"), f"`frame` is {frame}, not world or camera")
-    source = str(data["frame_source"])
-    require(frame == "camera" or source == motion.world["source"], f"`frame_source` is {source}, not {motion.world['source']}")
+    source = str(data["up_source"])
+    require(frame == "camera" or source == motion.world["source"], f"`up_source` is {source}, not {motion.world['source']}")
     require(motion.is_told(frame) or frame == "camera" or source == "none", "`frame` says world, and there is none")
     export.frame = frame
     matrix = motion.world_from_camera(frame)

@@ -214,7 +214,7 @@ class Motion:
             f = int(np.clip(round((time - self.times[0]) * self.fps), 0, len(self.times) - 1))
             return ("present" if self.present[f, person] else "absent"), f, f, 0.0
         a, b, t = self.bracket(time)
-        close = 2e-4 / max(self.times[b] - self.times[a], 1e-9)
+        close = 5e-5 / max(self.times[b] - self.times[a], 1e-9)
         a, b, t = (a, a, 0.0) if t < close else (b, b, 0.0) if t > 1 - close else (a, b, t)
         here = self.present[[a, b], person]
         return ("present" if here.all() else "absent" if not here.any() else "edge"), a, b, t
