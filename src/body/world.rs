@@ -38,8 +38,11 @@ const LEAST_SCORE: f64 = 0.3;
 /// who stands on a box does not raise the floor.
 const LOW: f64 = 0.2;
 const SAME_LEVEL: f64 = 0.15;
-/// Resting soles further from the floor than this (metres) rest on something else.
+/// Resting soles that are further from the floor than this (metres) rest on something else, where up is known exactly. Where it is off by some
+/// degrees, so many metres more as that makes at their distance.
 const NEAR_FLOOR: f64 = 0.2;
+/// Nor do soles rest on the floor that are higher above the low level of the same person's than this, metres.
+const STEP: f64 = 0.3;
 /// Standard deviation in seconds of the Gaussian with which shifts are smoothed.
 const SHIFT_SMOOTHING: f64 = 0.25;
 /// What the estimate is off by where its three sources agree, degrees: the median over calibrated views.
@@ -339,16 +342,22 @@ fn low_level(mut heights: Vec<f64>) -> Option<f64> {
 /// For each stance of one person how far, metres, they are to be raised so that their resting feet are on the floor. Smooth in time; between two
 /// contacts it goes straight from one to the other, so that what happens in the air stays as it is. Zero where the floor is not known.
 pub fn floor_shift(stances: &[Stance], world: &World) -> Vec<f64> {
-    let contact = |(stance, resting): (&Stance, &[[bool; 2]; 2])| {
-        let points = (0..2).flat_map(|foot| (0..2).map(move |point| (foot, point)));
-        let resting = points.filter(|&(foot, point)| resting[foot][point]);
-        let height = resting.map(|(foot, point)| world.height(stance.soles[foot][point])).fold(f64::INFINITY, f64::min);
-        (height.abs() < NEAR_FLOOR).then_some((stance.time, -height))
-    };
     if world.floor.is_none() {
         return vec![0.0; stances.len()];
     }
-    let contacts: Vec<(f64, f64)> = stances.iter().zip(&resting(stances)).filter_map(contact).collect();
+    let slope = (world.sigma_deg.unwrap_or(0.0) * DEGREE).tan();
+    let rest = |(stance, resting): (&Stance, &[[bool; 2]; 2])| {
+        let points = (0..2).flat_map(|foot| (0..2).map(move |point| (foot, point)));
+        let resting = points.filter(|&(foot, point)| resting[foot][point]);
+        let height = resting.map(|(foot, point)| world.height(stance.soles[foot][point])).fold(f64::INFINITY, f64::min);
+        let reach = NEAR_FLOOR + slope * stance.soles[0][0].length();
+        (height.abs() < reach).then_some((stance.time, height))
+    };
+    let rests: Vec<(f64, f64)> = stances.iter().zip(&resting(stances)).filter_map(rest).collect();
+    // Somebody far away may rest above the floor all the time: then that is where the floor is for them.
+    let level = low_level(rests.iter().map(|(_, height)| *height).collect()).unwrap_or(0.0);
+    let on_floor = rests.into_iter().filter(|(_, height)| height - level < STEP);
+    let contacts: Vec<(f64, f64)> = on_floor.map(|(time, height)| (time, -height)).collect();
     let mut next = 0;
     let straight: Vec<f64> = stances
         .iter()
