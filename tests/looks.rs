@@ -197,6 +197,24 @@ fn views_stand_beside_the_video_and_leave_it_as_it_is() {
 }
 
 #[test]
+fn views_may_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = render(folder.path(), &["--views", "top,side", "--layout", "files", "--style", "mask"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = folder.path().join("out");
+    let expected = ["clip.motion.jsonl", "clip.mp4", "clip.report.json", "clip.side.mp4", "clip.top.mp4"];
+    assert_eq!(names(&out), expected);
+    let frames = "-count_packets -select_streams v -show_entries stream=width,height,nb_read_packets -of csv=p=0";
+    for name in ["clip.side.mp4", "clip.top.mp4", "clip.mp4"] {
+        assert_eq!(ffprobe(frames, &out.join(name)).trim(), "884,496,18", "{name}");
+        let white = Picture::of(&out.join(name), FRAME).rgb.chunks(3).filter(|p| p[0] > 200).count();
+        assert!((1000..100_000).contains(&white), "{name}: {white}");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("clip.report.json")).unwrap()).unwrap();
+    assert_eq!(report["exports"], serde_json::json!(["clip.side.mp4", "clip.top.mp4"]));
+}
+
+#[test]
 fn views_are_on_the_right_of_a_turned_picture() {
     let folder = tempfile::tempdir().unwrap();
     let [lying, turned] = ["lying.mp4", "turned.mp4"].map(|name| folder.path().join(name));

@@ -139,12 +139,13 @@ impl Redrawing {
                 return Err(RecordedError::OfAnother { path: motion.to_owned(), reason }.into());
             }
             let assembled = course.assemble(checkpoint, &jumps)?;
+            let views = course.draw_views(&clip, &render.renderer(), &jumps)?;
             let unwritable = |source| JobError::Output { path: spec.outputs.motion(), source };
             copy(motion, course.partial.motion(), assembled.verified.start).map_err(unwritable)?;
             if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
-            Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost })
+            Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost, views })
         })?;
         let made_by = MadeBy {
             model: "none".into(),
