@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-program=../../target/release/meshreel
+program=${MESHREEL:-../../target/release/meshreel}
 .venv-blender/bin/python make_motion.py "$folder"
 "$program" process ../../fixtures/media/demo.mp4 -o "$folder" --progress none
 for motion in "$folder"/*.motion.jsonl; do
