@@ -424,6 +424,27 @@ fn a_folder_of_numbered_pictures_becomes_a_video() {
 }
 
 #[test]
+fn a_watched_folder_has_looks_of_its_own_and_takes_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let dropped = folder.path().join("in");
+    std::fs::create_dir_all(dropped.join("shots")).unwrap();
+    std::fs::copy(clip().0, dropped.join("clip.mp4")).unwrap();
+    ffmpeg("-i {} -frames:v 1 {}", &[&clip().0, &dropped.join("photo.png")]);
+    ffmpeg("-i {} -frames:v 3 {}", &[&clip().0, &dropped.join("shots/img_%04d.png")]);
+    std::fs::write(dropped.join("meshreel.toml"), "style = [\"mesh\", \"skeleton\"]\nviews = \"side\"\n").unwrap();
+    let config =
+        "state = \"state\"\n[jobs]\nsettle = 0.0\n[[watch]]\npath = \"in\"\noutput = \"out\"\nrecursive = true\n";
+    std::fs::write(folder.path().join("c.toml"), config).unwrap();
+    let output = run(meshreel(folder.path()).args(["run", "--once", "--config", "c.toml"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = folder.path().join("out");
+    assert_eq!(names(&out), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
+    let picture = Picture::of(&out.join("clip.mp4"), FRAME);
+    assert_eq!(picture.width, SIZE[0] + 368);
+    assert!(off(picture.at(5.0, 490.0), [38, 41, 46]) < 6, "{:?}", picture.at(5.0, 490.0));
+}
+
+#[test]
 fn small_animated_pictures_are_made_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let output = render(folder.path(), &["--also", "gif,webp"]);

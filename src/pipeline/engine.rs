@@ -142,6 +142,10 @@ impl Pipeline {
         }
         let source = job.source().to_string_lossy();
         let mut header = header(&source, info, &people, &times).map_err(|e| JobError::Internal(e.to_string()))?;
+        let people = match job.settings().views.is_empty() {
+            true => people,
+            false => people.on_the_floor(&header.world, &times),
+        };
         let clip =
             Clip { people: &people, world: header.world, composition: &course.composition, frames, phase: Phase::Draw };
         let renderer = self.studio.render.renderer();

@@ -125,6 +125,10 @@ impl Redrawing {
             let Recorded { camera, world, frames, .. } = recorded;
             let people = FittedPeople::new(body, mesh, camera, &recorded.people, recorded.corrupt.clone())
                 .without(recorded.absent.clone());
+            let people = match job.settings().views.is_empty() {
+                true => people,
+                false => people.on_the_floor(&world, &recorded.times),
+            };
             let clip = Clip { people: &people, world, composition: &course.composition, frames, phase: Phase::Redraw };
             let (timings, path) = (&context.timings, course.partial.video());
             let Some(Seen { jumps, lost, frames: found }) =
