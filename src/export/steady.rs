@@ -111,11 +111,11 @@ impl<'s, 'a> Steady<'s, 'a> {
                 let (a, b) = (self.sample(row)?, self.sample(row + 1)?);
                 return Ok(Some(a.mixed(&b, (here - before) / (after - before))));
             }
-            if after - here <= 0.5 {
+            if after - here <= 0.5 + EQUAL {
                 return self.sample(row + 1).map(Some);
             }
         }
-        match (before - here).abs() <= 0.5 {
+        match (before - here).abs() <= 0.5 + EQUAL {
             true => self.sample(row).map(Some),
             false => Ok(None),
         }
