@@ -273,8 +273,7 @@ impl Config {
     /// How jobs are done where nothing else is said.
     pub fn job_settings(&self) -> JobSettings {
         let Output { formats, report } = self.output;
-        JobSettings { encode: self.encode.clone(), formats, report, ..JobSettings::default() }
-            .with(&self.overrides())
+        JobSettings { encode: self.encode.clone(), formats, report, ..JobSettings::default() }.with(&self.overrides())
     }
 
     /// Detection worker threads with 0 replaced by the number of cores.

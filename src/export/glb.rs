@@ -305,8 +305,7 @@ impl<'s, 'a> Document<'s, 'a> {
                 "roughnessFactor": 0.8,
             },
         }));
-        let mut attributes =
-            json!({ "POSITION": positions.0, "NORMAL": normals.0, "JOINTS_0": shared.joints.0, "WEIGHTS_0": shared.weights.0 });
+        let mut attributes = json!({ "POSITION": positions.0, "NORMAL": normals.0, "JOINTS_0": shared.joints.0, "WEIGHTS_0": shared.weights.0 });
         if let Some((tones, _)) = shared.tones {
             attributes["_TONE"] = tones.into();
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::mux;
-use super::exports::{export, name_of, share};
+use super::exports::{export, name_of, page as make_page, share};
 use super::motion::Counts;
 use super::outputs::PartialOutputs;
 use super::picture::Composition;
@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::export::Format;
 use crate::job::{Event, JobSpec, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Sharing, Verified, VideoInfo, Written};
+use crate::page;
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -66,7 +67,8 @@ impl<'j> Course<'j> {
         let stamp = stamp(job.source())?;
         refuse_over_source(spec)?;
         // Of files that each person has the names are not known yet.
-        let shared = spec.settings.also.iter().map(Sharing::ending);
+        let page = spec.settings.report.then_some(page::ENDING);
+        let shared = spec.settings.also.iter().map(Sharing::ending).chain(page);
         let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied().chain(shared.clone());
         let outputs = &spec.outputs;
         if let Some(path) = outputs
@@ -143,8 +145,8 @@ impl<'j> Course<'j> {
         let (mut exports, not_exported) = export(job, &partial)?;
         warnings.extend(not_exported);
         exports.extend(share(job, &partial)?);
-        let names: BTreeSet<String> =
-            exports.iter().map(|made| name_of(job.spec, made)).chain(partial.kept()).collect();
+        let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(page::ENDING));
+        let names: BTreeSet<String> = endings.map(|ending| name_of(job.spec, ending)).chain(partial.kept()).collect();
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
@@ -169,6 +171,9 @@ impl<'j> Course<'j> {
             warnings,
             stages: stages(&job.context.timings),
         };
+        if job.settings().report {
+            exports.push(make_page(job, &partial, &report)?);
+        }
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
         partial.publish(&(text + "\n"), exports)?;
         Ok(report)
