@@ -115,7 +115,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
     let template = Template {
         page: include_str!("page.html"),
         style: include_str!("style.css"),
-        script: include_str!("viewer.js"),
+        script: concat!(include_str!("motion.js"), include_str!("view.js"), include_str!("viewer.js")),
     };
     let mut out = BufWriter::with_capacity(1 << 16, to);
     template.write(&mut out, subject.name, &mut |part, out| match part {

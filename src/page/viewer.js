@@ -1,0 +1,713 @@
+"use strict";
+// The page: one time for video, bodies and curves, moved by hand, by keys, or by the clip running.
+
+const element = (id) => document.getElementById(id);
+const data = JSON.parse(element("data").textContent);
+const errors = [];
+addEventListener("error", (event) => errors.push(String(event.message)));
+addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+
+/** A new element with attributes and children. */
+function make(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") made.className = value;
+    else if (value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+const degrees = (value) => (value === null || Number.isNaN(value) ? "–" : `${value < -0.5 ? "−" : ""}${Math.abs(value).toFixed(0)}°`);
+const plural = (count, one, many) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+
+/** Seconds as a clock shows them. */
+function clockOf(seconds, digits = 2) {
+  const minutes = Math.floor(seconds / 60 + 1e-9);
+  const rest = Math.max(0, seconds - 60 * minutes);
+  return `${minutes}:${rest.toFixed(digits).padStart(digits ? 3 + digits : 2, "0")}`;
+}
+
+const times = new Float32Array(bytesOf(data.times).buffer);
+const isEmpty = data.people.length === 0;
+const frame = 1 / data.frame_rate;
+const last = Math.max(0, data.duration - frame);
+const state = { time: 0, person: 0, isPlaying: false, follows: false, view: "front" };
+let colors = {};
+
+// ---------------------------------------------------------------- curves
+
+const NAMES = { pelvis_tilt: "Trunk lean", hip_flexion: "Hip flexion", knee_angle: "Knee flexion", ankle_angle: "Ankle dorsiflexion", arm_flex: "Shoulder flexion", elbow_flex: "Elbow flexion" };
+const charts = [];
+data.angles.forEach((name, index) => {
+  const [, base, side] = /^(.*?)(?:_([lr]))?$/.exec(name);
+  const known = charts.find((chart) => chart.base === base);
+  const chart = known ?? { base, title: NAMES[base] ?? base.replaceAll("_", " "), lines: [] };
+  if (!known) charts.push(chart);
+  chart.lines.push({ index, side: side === "l" ? "left" : side === "r" ? "right" : "middle" });
+});
+charts.forEach((chart) => chart.lines.sort((a, b) => a.side.localeCompare(b.side)));
+
+/** Values of a person: how many times there are, and the least and greatest of an angle at one of them. */
+function curvesOf(person) {
+  const numbers = new Int16Array(bytesOf(person.values).buffer);
+  const [count, ends] = [data.angles.length, data.step > 1 ? 2 : 1];
+  const value = (at, angle, end) => {
+    const number = numbers[((at - person.from) * ends + (ends > 1 ? end : 0)) * count + angle];
+    return number === undefined || number === -32768 ? NaN : number / 10;
+  };
+  return { from: person.from, to: person.from + numbers.length / count / ends, value };
+}
+const curves = data.people.map(() => null);
+const curvesNow = () => (curves[state.person] ??= curvesOf(data.people[state.person]));
+
+/** Even steps that divide a range into some parts. */
+function steps(low, high, parts) {
+  const raw = Math.max((high - low) / parts, 1e-9);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 3, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
+  const list = [];
+  for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-6; v += step) list.push(v);
+  return list;
+}
+const timeTicks = (parts) => {
+  const nice = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+  const step = nice.find((n) => data.duration / n <= parts) ?? 7200;
+  return { step, list: Array.from({ length: Math.floor(data.duration / step + 1e-9) + 1 }, (_, i) => i * step) };
+};
+
+const LEFT = 40;
+const [TOP, BOTTOM, RIGHT] = [8, 18, 6];
+
+/** Draws the curves of a chart, without the cursor, onto a canvas that is kept. */
+function paintCurves(chart) {
+  const { canvas } = chart;
+  const ratio = devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (!width || isEmpty) return;
+  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  const kept = (chart.kept ??= document.createElement("canvas"));
+  [kept.width, kept.height] = [canvas.width, canvas.height];
+  const context = kept.getContext("2d");
+  context.scale(ratio, ratio);
+  context.font = "11px system-ui, sans-serif";
+  const person = data.people[state.person];
+  const all = curvesNow();
+  const ranges = chart.lines.map(({ index }) => person.ranges[index]).filter(Boolean);
+  const low = Math.min(0, ...ranges.map((range) => range[0])) - 4;
+  const high = Math.max(30, ...ranges.map((range) => range[1])) + 4;
+  const x = (chart.x = (time) => LEFT + (time / Math.max(data.duration, frame)) * (width - LEFT - RIGHT));
+  const y = (chart.y = (angle) => TOP + ((high - angle) / (high - low)) * (height - TOP - BOTTOM));
+  chart.timeAt = (at) => ((at - LEFT) / (width - LEFT - RIGHT)) * data.duration;
+
+  context.fillStyle = colors.doubt;
+  for (const [from, to] of person.uncertain) context.fillRect(x(from), TOP, Math.max(1, x(to) - x(from)), height - TOP - BOTTOM);
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  for (const angle of steps(low + 2, high - 2, 3)) {
+    context.fillStyle = angle === 0 ? colors.axis : colors.line;
+    context.fillRect(LEFT, Math.round(y(angle)), width - LEFT - RIGHT, 1);
+    context.fillStyle = colors.quiet;
+    context.fillText(degrees(angle), LEFT - 5, y(angle));
+  }
+  context.textAlign = "center";
+  const ticks = timeTicks(Math.max(2, (width - LEFT) / 70));
+  for (const time of ticks.list) {
+    context.fillStyle = colors.quiet;
+    const text = ticks.step < 1 ? time.toFixed(1) : data.duration >= 60 ? clockOf(time, 0) : String(time);
+    context.fillText(text, Math.min(x(time), width - RIGHT - 8), height - 7);
+  }
+  const isPairs = data.step > 1;
+  for (const { index, side } of [...chart.lines].reverse()) {
+    context.strokeStyle = context.fillStyle = colors[side];
+    context.lineWidth = 1.75;
+    context.lineJoin = "round";
+    context.beginPath();
+    let before = null;
+    for (let at = all.from; at < all.to; at += 1) {
+      const ends = [all.value(at, index, 0), all.value(at, index, 1)];
+      if (Number.isNaN(ends[0])) {
+        before = null;
+        continue;
+      }
+      // A jump by more than half a turn is the other name of the same angle.
+      const isNew = before === null || Math.abs(ends[0] - before) > 180;
+      context[isNew ? "moveTo" : "lineTo"](x(times[at]), y(ends[0]));
+      if (isNew) context.lineTo(x(times[at]) + 0.5, y(ends[0]));
+      if (isPairs) context.lineTo(x(times[at]), y(ends[1]));
+      before = ends[0];
+    }
+    context.stroke();
+  }
+}
+
+/** Shows the kept curves with the cursor, and what the angles are there. */
+function showCursor(chart) {
+  if (!chart.kept?.width) return;
+  const context = chart.canvas.getContext("2d");
+  const ratio = devicePixelRatio || 1;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, chart.canvas.width, chart.canvas.height);
+  context.drawImage(chart.kept, 0, 0);
+  context.scale(ratio, ratio);
+  const [at, height] = [chart.x(state.time), chart.canvas.clientHeight];
+  context.fillStyle = colors.ink;
+  context.fillRect(Math.round(at) - 0.5, TOP, 1.5, height - TOP - BOTTOM);
+  const all = curvesNow();
+  const place = placeOf(times, state.time + 1e-4);
+  const isIn = place >= all.from && place < all.to && data.people[state.person].seen.some(([from, to]) => state.time >= from - 1e-3 && state.time <= to);
+  for (const { index, side, now } of chart.lines) {
+    const value = isIn ? all.value(place, index, 0) : NaN;
+    now.textContent = degrees(value);
+    if (Number.isNaN(value)) continue;
+    context.beginPath();
+    context.arc(at, chart.y(value), 4, 0, 7);
+    context.fillStyle = colors[side];
+    context.strokeStyle = colors.paper;
+    context.lineWidth = 1.5;
+    context.fill();
+    context.stroke();
+  }
+}
+
+/** What is under a finger or the mouse moves the time, from where it is put down until it is lifted. */
+function scrubbed(target, timeAt) {
+  const move = (event) => seek(timeAt(event.clientX - target.getBoundingClientRect().left));
+  target.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    target.setPointerCapture(event.pointerId);
+    pause();
+    move(event);
+  });
+  target.addEventListener("pointermove", (event) => target.hasPointerCapture(event.pointerId) && move(event));
+}
+
+function buildCharts() {
+  for (const chart of charts) {
+    chart.canvas = make("canvas", { role: "img" });
+    const values = chart.lines.map((line) => {
+      line.now = make("b", { class: line.side });
+      return make("span", {}, line.side === "middle" ? "" : line.side === "left" ? "L " : "R ", line.now);
+    });
+    element("charts").append(make("figure", { class: "chart" }, make("figcaption", {}, make("span", {}, chart.title), make("span", { class: "values" }, ...values)), chart.canvas));
+    scrubbed(chart.canvas, (at) => chart.timeAt?.(at) ?? 0);
+  }
+}
+
+function showAngleTable() {
+  const person = data.people[state.person];
+  const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Angle"), make("th", { scope: "col" }, "Side"), ...["Min", "Max", "Range"].map((name) => make("th", { scope: "col", class: "number" }, name))));
+  const body = make("tbody");
+  for (const chart of charts) {
+    chart.lines.forEach(({ index, side }, i) => {
+      const range = person.ranges[index];
+      const row = make("tr");
+      if (i === 0) row.append(make("th", { scope: "row", rowspan: String(chart.lines.length) }, chart.title));
+      row.append(make("td", {}, side === "middle" ? "" : make("span", { class: `swatch ${side}` }), side === "middle" ? "" : side));
+      for (const value of range ? [range[0], range[1], range[1] - range[0]] : [null, null, null]) row.append(make("td", { class: "number" }, degrees(value)));
+      body.append(row);
+    });
+    const texts = chart.lines.map(({ index, side }) => {
+      const range = person.ranges[index];
+      return `${side === "middle" ? "" : `${side} `}${range ? `${degrees(range[0])} to ${degrees(range[1])}` : "not known"}`;
+    });
+    chart.canvas.setAttribute("aria-label", `${chart.title} of person ${person.id} over time: ${texts.join(", ")}`);
+  }
+  element("angles").replaceChildren(make("caption", { class: "hidden" }, `Least and greatest joint angles of person ${person.id}`), head, body);
+}
+
+// ---------------------------------------------------------------- who was in view when
+
+const lanes = [];
+function buildPresence() {
+  const place = (span, [from, to]) => {
+    span.style.left = `${(100 * from) / data.duration}%`;
+    span.style.width = `${Math.max(0.15, (100 * (to - from)) / data.duration)}%`;
+    return span;
+  };
+  data.people.forEach((person, index) => {
+    const lane = make("div", { class: "lane" });
+    for (const span of person.seen) lane.append(place(make("i", { class: "seen" }), span));
+    for (const span of person.uncertain) lane.append(place(make("i", { class: "doubt" }), span));
+    lane.querySelectorAll(".seen").forEach((span) => (span.style.background = person.color));
+    const seconds = person.seen.reduce((sum, [from, to]) => sum + to - from, 0);
+    const doubt = person.uncertain.length ? `, uncertain at times` : "";
+    const dot = make("span", { class: "dot" });
+    dot.style.background = person.color;
+    const button = make("button", { type: "button", role: "radio", "aria-label": `Person ${person.id}, in view for ${seconds.toFixed(1)} seconds${doubt}` }, dot, `Person ${person.id}`);
+    button.addEventListener("click", () => select(index));
+    scrubbed(lane, (at) => (at / lane.clientWidth) * data.duration);
+    lane.addEventListener("pointerdown", () => select(index));
+    const needle = make("i", { class: "needle" });
+    lane.append(needle);
+    lanes.push({ button, needle });
+    element("presence").append(make("div", { class: "row" }, button, lane));
+  });
+  const isDoubtful = data.people.some((person) => person.uncertain.length > 0);
+  element("presence-key").replaceChildren(...(isEmpty ? ["Nobody was found in this video."] : isDoubtful ? [make("span", { class: "swatch doubt" }), " hatched: this person and another could have been mixed up"] : []));
+  element("band-key").replaceChildren(...(isDoubtful ? [make("span", { class: "swatch band" }), "uncertain"] : []));
+}
+
+function select(index) {
+  if (isEmpty) return;
+  state.person = (index + data.people.length) % data.people.length;
+  const person = data.people[state.person];
+  lanes.forEach(({ button }, i) => {
+    button.setAttribute("aria-checked", String(i === state.person));
+    button.tabIndex = i === state.person ? 0 : -1;
+  });
+  const box = element("presence");
+  const row = lanes[state.person].button.parentElement;
+  if (row.offsetTop < box.scrollTop || row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = row.offsetTop - box.clientHeight / 2;
+  const dot = make("span", { class: "dot" });
+  dot.style.background = person.color;
+  element("whose").replaceChildren(dot, `Person ${person.id}`);
+  showAngleTable();
+  charts.forEach(paintCurves);
+  if (state.follows) aim();
+  show();
+}
+
+// ---------------------------------------------------------------- the bodies
+
+const camera = new Camera();
+const canvas = element("view");
+const ink = element("ink");
+let motion = null;
+let painter = null;
+
+function openMotion() {
+  const text = element("motion");
+  if (isEmpty || !text.textContent.trim()) return;
+  motion = new Motion(bytesOf(text.textContent));
+  text.remove();
+  painter = Painter.on(canvas, motion);
+  canvas.addEventListener("webglcontextlost", (event) => {
+    event.preventDefault();
+    painter = null;
+    show();
+  });
+  canvas.addEventListener("webglcontextrestored", () => {
+    painter = Painter.on(canvas, motion);
+    show();
+  });
+}
+
+/** Where the camera looks: at everybody over the whole clip, or at one person wherever they go. */
+function aim() {
+  if (!motion) return;
+  const people = state.follows ? [motion.people[state.person]] : motion.people;
+  const { low, high } = motion.bounds(people);
+  const half = state.follows ? [0.75, 1.05, 0.75] : low.map((v, i) => (high[i] - v) / 2 + [0.7, 1.05, 0.7][i]);
+  camera.target = low.map((v, i) => (v + high[i]) / 2);
+  if (!state.follows) camera.target[1] += 0.05;
+  camera.fit(half);
+  followTo(state.time);
+}
+
+/** Moves the camera with the person that it follows: with the mean over most of a second, so that steps do not shake it. */
+function followTo(time) {
+  if (!state.follows || !motion) return;
+  const person = motion.people[state.person];
+  const [sum, near] = [[0, 0, 0], 0.45];
+  let count = 0;
+  for (let t = -near; t <= near; t += near / 6) {
+    const { times: all, values } = person.root;
+    const at = placeOf(all, time + t);
+    for (let i = 0; i < 3; i += 1) sum[i] += values[3 * at + i];
+    count += 1;
+  }
+  camera.target = [sum[0] / count, camera.target[1], sum[2] / count];
+}
+
+function look(view) {
+  state.view = view;
+  [camera.yaw, camera.pitch] = TURN[view];
+  document.querySelectorAll("[data-view]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === view)));
+  aim();
+  show();
+}
+
+const partsOf = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255);
+
+function drawBodies() {
+  const ratio = Math.min(devicePixelRatio || 1, 2);
+  const size = [canvas, ink].map((c) => {
+    const [width, height] = [Math.round(c.clientWidth * ratio), Math.round(c.clientHeight * ratio)];
+    if (c.width !== width || c.height !== height) [c.width, c.height] = [width, height];
+    return [width, height];
+  })[1];
+  const context = ink.getContext("2d");
+  context.clearRect(0, 0, ...size);
+  const isBeyond = state.time > data.shown + 1e-6;
+  element("view-gone").hidden = !isBeyond && !isEmpty;
+  element("view-gone").textContent = isEmpty ? "Nobody was found in this video." : `The bodies in this page end at ${clockOf(data.shown, 0)}.`;
+  if (!motion || !size[0]) return;
+  const isResized = camera.size[0] !== size[0] || camera.size[1] !== size[1];
+  camera.size = size;
+  if (isResized && !state.isTurned) aim();
+  followTo(state.time);
+  const there = [];
+  motion.people.forEach((person, index) => {
+    if (isBeyond || !motion.isSeen(person, state.time)) return;
+    motion.pose(person, state.time);
+    const isPicked = index === state.person || data.people.length === 1;
+    there.push({ index, person, bones: painter && motion.bonesOf(person), color: data.people[index].color, faint: isPicked ? 0 : 0.45, isPicked });
+  });
+  const { low, high } = motion.bounds(motion.people);
+  const floor = {
+    hasFloor: data.has_floor,
+    middle: state.follows ? [camera.target[0], 0, camera.target[2]] : low.map((v, i) => (v + high[i]) / 2),
+    radius: state.follows ? 7 : Math.max(5, Math.hypot(high[0] - low[0], high[2] - low[2]) * 1.2 + 2),
+  };
+  if (painter) {
+    const people = there.map((entry) => ({ ...entry, color: partsOf(entry.color) }));
+    painter.draw(camera, people, { ...floor, paper: partsOf(colors.screen), ink: partsOf(colors.grid) });
+  } else {
+    drawSkeletons(context, camera, there, floor, { line: colors.line, edge: colors.screen }, ratio);
+  }
+  labelPeople(context, there, ratio);
+}
+
+/** Writes who is who above the heads, where there are several. */
+function labelPeople(context, there, ratio) {
+  if (data.people.length < 2) return;
+  const matrix = camera.matrix();
+  const isCrowd = there.length > 12;
+  context.font = `600 ${12 * ratio}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "bottom";
+  context.lineJoin = "round";
+  for (const { person, index, isPicked } of there) {
+    if (isCrowd && !isPicked) continue;
+    let [x, y, z] = [person.places[0], -Infinity, person.places[2]];
+    for (let j = 0; j < person.joints.length; j += 1) {
+      if (person.places[3 * j + 1] > y) [x, y, z] = person.places.subarray(3 * j, 3 * j + 3);
+    }
+    const at = camera.project(x, y + 0.24, z, matrix);
+    if (!at) continue;
+    const isUncertain = data.people[index].uncertain.some(([from, to]) => state.time >= from && state.time <= to);
+    const text = `${data.people[index].id}${isUncertain ? " ?" : ""}`;
+    context.strokeStyle = colors.screen;
+    context.fillStyle = isPicked ? colors.ink : colors.quiet;
+    context.lineWidth = 4 * ratio;
+    context.strokeText(text, at[0], at[1]);
+    context.fillText(text, at[0], at[1]);
+  }
+}
+
+/** Fingers and mouse turn the camera and bring it nearer. */
+function handleTurning() {
+  const fingers = new Map();
+  const spread = () => {
+    const [a, b] = [...fingers.values()];
+    return Math.hypot(a[0] - b[0], a[1] - b[1]) || 1;
+  };
+  const nearer = (by) => {
+    state.isTurned = true;
+    camera.distance = Math.min(200, Math.max(0.6, camera.distance * by));
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const before = fingers.get(event.pointerId);
+    if (!before) return;
+    const was = fingers.size === 2 ? spread() : 0;
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+    if (fingers.size === 2) nearer(was / spread());
+    else turn((before[0] - event.clientX) * 0.008, (event.clientY - before[1]) * 0.008);
+    show();
+  });
+  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => fingers.delete(event.pointerId));
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    nearer(Math.exp(event.deltaY * (event.deltaMode ? 0.05 : 0.0015)));
+    show();
+  }, { passive: false });
+}
+
+function turn(yaw, pitch) {
+  state.isTurned = true;
+  state.view = "free";
+  camera.yaw += yaw;
+  camera.pitch = Math.min(Math.PI / 2, Math.max(LOWEST, camera.pitch + pitch));
+  document.querySelectorAll("[data-view]").forEach((button) => button.setAttribute("aria-pressed", "false"));
+}
+
+// ---------------------------------------------------------------- time
+
+const video = element("video");
+let isVideo = false;
+let isWaiting = false;
+
+function openVideo() {
+  const text = element("film");
+  element("video-box").hidden = !data.has_video;
+  if (!data.has_video) return;
+  video.src = URL.createObjectURL(new Blob([bytesOf(text.textContent)], { type: "video/mp4" }));
+  text.remove();
+  video.addEventListener("loadeddata", () => {
+    isVideo = true;
+    seekVideo();
+  });
+  video.addEventListener("seeked", () => isWaiting && seekVideo());
+  video.addEventListener("error", () => {
+    isVideo = false;
+    element("video-gone").hidden = false;
+    element("video-gone").textContent = "This browser does not play H.264.";
+  });
+}
+
+/** Shows the picture of the time: in the middle of it, so that rounding shows no other one. */
+function seekVideo() {
+  if (!isVideo || state.isPlaying) return;
+  isWaiting = video.seeking;
+  if (isWaiting) return;
+  const to = Math.min(state.time + frame / 2, Math.max(0, video.duration - 0.001));
+  if (Math.abs(video.currentTime - to) > 1e-4) video.currentTime = to;
+}
+
+let isDue = false;
+/** Draws everything that the time moves, with the next picture of the screen. */
+function show() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(() => {
+    isDue = false;
+    showNow();
+  });
+}
+
+function showNow() {
+  const { time } = state;
+  element("cursor").value = String(time);
+  element("cursor").setAttribute("aria-valuetext", `${time.toFixed(2)} of ${data.duration.toFixed(2)} seconds`);
+  element("clock").textContent = `${clockOf(time)} / ${clockOf(data.duration)}`;
+  if (data.has_video && isVideo) {
+    const isGone = time > data.shown + 1e-6;
+    element("video-gone").hidden = !isGone;
+    if (isGone) element("video-gone").textContent = `The video in this page ends at ${clockOf(data.shown, 0)}.`;
+  }
+  for (const { needle } of lanes) needle.style.left = `${(100 * time) / data.duration}%`;
+  charts.forEach(showCursor);
+  drawBodies();
+}
+
+function seek(time) {
+  state.time = Math.min(last, Math.max(0, Number.isFinite(time) ? time : 0));
+  seekVideo();
+  show();
+}
+
+/** To the frame before or after, where each frame's time is known; else by the mean length of a frame. */
+function step(by) {
+  pause();
+  if (data.step > 1) return seek(state.time + by * frame);
+  const at = placeOf(times, state.time + 1e-4);
+  seek(times[Math.min(times.length - 1, Math.max(0, at + by))]);
+}
+
+function play() {
+  if (state.isPlaying || data.frames < 2) return;
+  if (state.time >= last - 1e-6) state.time = 0;
+  state.isPlaying = true;
+  showPlaying();
+  const runsVideo = () => isVideo && state.time < Math.min(data.shown, video.duration) - frame;
+  if (runsVideo()) {
+    video.currentTime = state.time;
+    video.playbackRate = Number(element("speed").value);
+    video.play().catch(() => {});
+  }
+  let before = performance.now();
+  const tick = (now) => {
+    if (!state.isPlaying) return;
+    if (runsVideo() && !video.paused) state.time = Math.max(video.currentTime, 0);
+    else state.time += ((now - before) / 1000) * Number(element("speed").value);
+    before = now;
+    if (state.time >= last) {
+      state.time = last;
+      pause();
+    }
+    showNow();
+    requestAnimationFrame(tick);
+  };
+  requestAnimationFrame(tick);
+}
+
+function pause() {
+  if (!state.isPlaying) return;
+  state.isPlaying = false;
+  video.pause();
+  showPlaying();
+  seek(data.step > 1 ? state.time : times[placeOf(times, state.time + 1e-4)]);
+}
+
+function showPlaying() {
+  element("play").setAttribute("aria-label", state.isPlaying ? "Pause" : "Play");
+  element("play-icon").setAttribute("d", state.isPlaying ? "M6 4h4v16H6zM14 4h4v16h-4z" : "M7 4v16l13-8z");
+}
+
+// ---------------------------------------------------------------- keys, details, start
+
+const KEYS = [
+  ["Space", "play, pause"],
+  ["← →", "one frame; with Shift, one second"],
+  ["Home End", "first and last frame"],
+  ["1 2 3", "from the front (as filmed), the side, the top"],
+  ["N P", "next and previous person; in the list also ↑ ↓"],
+  ["F", "follow the person, or show everybody"],
+];
+
+function handleKeys() {
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const isIn = (selector) => event.target instanceof Element && event.target.closest(selector);
+    if (isIn("select")) return;
+    const by = event.shiftKey ? Math.round(data.frame_rate) : 1;
+    const actions = {
+      ArrowLeft: () => step(-by),
+      ArrowRight: () => step(by),
+      Home: () => (pause(), seek(0)),
+      End: () => (pause(), seek(last)),
+      1: () => look("front"),
+      2: () => look("side"),
+      3: () => look("top"),
+      n: () => select(state.person + 1),
+      p: () => select(state.person - 1),
+      f: () => follow(!state.follows),
+    };
+    if (!isIn("button, summary, a")) actions[" "] = () => (state.isPlaying ? pause() : play());
+    if (isIn("#presence")) {
+      const move = (to) => (select(to), lanes[state.person].button.focus());
+      actions.ArrowUp = () => move(state.person - 1);
+      actions.ArrowDown = () => move(state.person + 1);
+    }
+    const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+function follow(follows) {
+  state.follows = follows;
+  element("follow").setAttribute("aria-pressed", String(follows));
+  aim();
+  show();
+}
+
+function facts(list, pairs) {
+  for (const [name, value] of pairs) {
+    if (value === undefined || value === null || value === "") continue;
+    list.append(make("dt", {}, name), make("dd", {}, typeof value === "object" ? (Array.isArray(value) ? value.join(", ") || "none" : JSON.stringify(value)) : String(value)));
+  }
+}
+
+function fillDetails() {
+  const { report, settings } = data;
+  const words = [...report.lost, ...report.warnings];
+  const box = element("warnings");
+  box.querySelector("summary").textContent = words.length ? plural(words.length, "warning", "warnings") : "No warnings";
+  box.querySelector("ul").append(...(words.length ? words : ["Nothing to tell."]).map((text) => make("li", {}, text)));
+  box.classList.toggle("has", words.length > 0);
+  const { encode, ...rest } = settings;
+  const named = (object) => Object.entries(object).map(([key, value]) => [key.replaceAll("_", " "), value]);
+  facts(element("settings").querySelector("dl"), [...named(rest), ...named(encode ?? {}).map(([key, value]) => [`encode: ${key}`, value])]);
+  facts(element("versions").querySelector("dl"), [
+    ["meshreel", data.versions.meshreel],
+    ["FFmpeg", data.versions.ffmpeg],
+    ["networks", report.model],
+    ["networks ran on", report.inference],
+    ["bodies drawn by", report.renderer],
+    ["source", report.source],
+    ["result", report.output],
+    ["other files", report.exports],
+    ["up and floor", data.up === "none" ? "could not be told: the camera's axes" : `from ${data.up.replace("feet+body", "feet and bodies")}${data.has_floor ? "" : ", without a floor"}`],
+  ]);
+  const numbers = ["count", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
+  const rows = Object.entries(report.stages).filter(([, stage]) => stage.count > 0);
+  const cell = (value) => make("td", { class: "number" }, value === undefined ? "" : value.toLocaleString("en", { maximumFractionDigits: 2 }));
+  const table = element("timings").querySelector("table");
+  table.append(
+    make("caption", {}, `${report.seconds.toFixed(1)} s for ${plural(report.frames, "frame", "frames")}, ${report.fps.toFixed(1)} a second; stages in milliseconds`),
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Stage"), ...numbers.map((name) => make("th", { scope: "col", class: "number" }, name.replace("_ms", ""))))),
+    make("tbody", {}, ...rows.map(([name, stage]) => make("tr", {}, make("th", { scope: "row" }, name.replaceAll("_", " ")), ...numbers.map((key) => cell(stage[key]))))),
+  );
+  const keys = element("keys").querySelector("dl");
+  for (const [key, what] of KEYS) keys.append(make("dt", {}, ...key.split(" ").map((k) => make("kbd", {}, k))), make("dd", {}, what));
+  element("maker").textContent = `meshreel ${data.versions.meshreel}`;
+  const people = isEmpty ? "nobody" : plural(data.people.length, "person", "people");
+  element("summary").textContent = `${clockOf(data.duration, 1)} · ${data.width} × ${data.height} · ${Number(data.frame_rate.toFixed(2))} frames a second · ${people}`;
+  element("notes").replaceChildren(...data.notes.map((note) => make("p", { class: "notice" }, note)));
+}
+
+/** Reads the colours of the style: they differ in the dark. */
+function readColors() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["ink", "quiet", "paper", "screen", "grid", "line", "axis", "left", "right", "middle", "doubt"]) colors[name] = style.getPropertyValue(`--${name}`).trim();
+}
+
+function start() {
+  readColors();
+  fillDetails();
+  element("cursor").max = String(last);
+  element("cursor").step = String(Math.min(0.01, frame));
+  element("cursor").addEventListener("input", (event) => (pause(), seek(Number(event.target.value))));
+  element("play").addEventListener("click", () => (state.isPlaying ? pause() : play()));
+  element("speed").addEventListener("change", (event) => (video.playbackRate = Number(event.target.value)));
+  document.querySelectorAll("[data-view]").forEach((button) => button.addEventListener("click", () => {
+    state.isTurned = false;
+    look(button.dataset.view);
+  }));
+  element("follow").addEventListener("click", () => follow(!state.follows));
+  element("follow").hidden = isEmpty;
+  document.querySelectorAll("[aria-labelledby=angles-title]").forEach((section) => (section.hidden = isEmpty));
+  buildPresence();
+  buildCharts();
+  openMotion();
+  openVideo();
+  handleTurning();
+  handleKeys();
+  document.querySelector(".stage").classList.toggle("tall", data.height > data.width);
+  element("view-note").textContent = motion && !painter ? "No WebGL here: the skeleton" : data.up === "none" && motion ? "Up is the camera's" : "";
+  if (motion) {
+    const { low, high } = motion.bounds(motion.people);
+    state.follows = data.people.length === 1 || Math.hypot(high[0] - low[0], high[2] - low[2]) > 9;
+    element("follow").setAttribute("aria-pressed", String(state.follows));
+  }
+  look("front");
+  const seconds = (person) => person.seen.reduce((sum, [from, to]) => sum + to - from, 0);
+  select(data.people.reduce((best, person, i) => (seconds(person) > seconds(data.people[best]) + 0.01 ? i : best), 0));
+  new ResizeObserver(() => {
+    charts.forEach(paintCurves);
+    show();
+  }).observe(document.querySelector("main"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    readColors();
+    charts.forEach(paintCurves);
+    show();
+  });
+  show();
+}
+
+/** For tests: what the page does, and where it is. */
+window.meshreel = {
+  errors,
+  seek: (time) => (pause(), seek(time), showNow()),
+  select: (index) => (select(index), showNow()),
+  look,
+  get mode() { return !motion ? "empty" : painter ? "webgl" : "canvas"; },
+  get time() { return state.time; },
+  get view() { return state.view; },
+  get person() { return state.person; },
+  get isPlaying() { return state.isPlaying; },
+  /** For each person the places of the joints in metres, or nothing where they are not in view. */
+  jointsAt: (time) => motion.people.map((person) => {
+    if (!motion.isSeen(person, time)) return null;
+    motion.pose(person, time);
+    return person.joints.map((_, j) => [...person.places.subarray(3 * j, 3 * j + 3)]);
+  }),
+};
+start();
