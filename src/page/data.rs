@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::body::Keys;
 use super::embed::base64_numbers;
 use super::{LONGEST, PageError, Subject};
 use crate::control::Proceed;
@@ -16,6 +15,8 @@ const ANGLES: usize = ANGLE_NAMES.len();
 const MOST_FRAMES: usize = 2000;
 /// Most rows of which all people's curves have every value.
 const MOST_ROWS: usize = 60_000;
+/// With fewer poses a second, somebody may wonder.
+const FEW_POSES: f64 = 20.0;
 /// What stands for no angle. Others are in tenths of a degree.
 const ABSENT: i16 = i16::MIN;
 
@@ -34,6 +35,8 @@ pub struct Data {
     duration: f64,
     shown: f64,
     has_video: bool,
+    /// Poses a second, on the whole.
+    poses_rate: f64,
     /// Where up and the floor come from.
     up: &'static str,
     has_floor: bool,
@@ -52,6 +55,8 @@ pub struct Data {
 struct PersonData {
     id: u32,
     color: String,
+    /// Seconds in view, times the height in the picture as a part of the picture's: who is meant first.
+    prominence: f64,
     /// Seconds from and to which they are in view, and could be somebody else.
     seen: Vec<[f64; 2]>,
     uncertain: Vec<[f64; 2]>,
@@ -91,10 +96,9 @@ impl Notes {
         self.0.push(format!("There is no video in this page: {reason}."));
     }
 
-    /// How many poses a second there are.
-    pub fn poses(&mut self, keys: &Keys, frame_rate: f64) {
-        if keys.stride > 1 {
-            let rate = frame_rate / keys.stride as f64;
+    /// That the bodies move in so few poses a second.
+    pub fn poses(&mut self, rate: f64) {
+        if rate < FEW_POSES {
             self.0.push(format!("The bodies have {rate:.0} poses a second in this page; those between are blended."));
         }
     }
@@ -117,6 +121,8 @@ impl Curves {
         }
         self.values.resize(at - self.from + 1, [[f64::NAN; 2]; ANGLES]);
         for (i, angle) in angles.into_iter().enumerate().filter(|(_, angle)| angle.is_finite()) {
+            // An arm overhead is at 190 degrees rather than at -170, which no shoulder reaches backwards.
+            let angle = if angle < -90.0 && ANGLE_NAMES[i].starts_with("arm_flex") { angle + 360.0 } else { angle };
             let value = &mut self.values[at - self.from][i];
             // A comparison with what is not there yet gives the angle.
             *value = [value[0].min(angle), value[1].max(angle)];
@@ -140,6 +146,7 @@ pub fn collect(
     subject: &Subject<'_>,
     selection: &Selection<'_>,
     [duration, shown]: [f64; 2],
+    poses_rate: f64,
     has_video: bool,
     notes: Notes,
     proceed: Proceed<'_>,
@@ -167,6 +174,7 @@ pub fn collect(
         duration,
         shown,
         has_video,
+        poses_rate,
         up: axes.source_name(),
         has_floor: axes.frame_name() == "world" && axes.world.floor.is_some(),
         step,
@@ -194,18 +202,21 @@ fn of_person(
     let (who, clip) = (&selection.people[person], selection.clip);
     let angles = JointAngles::new(&selection.names);
     let mut curves = Curves { step, from: 0, values: Vec::new(), ranges: [None; ANGLES] };
+    let mut heights = 0.0;
     let (mut seen, mut uncertain) = (Spans::default(), Spans::default());
     for row in 0..who.rows.len() {
         proceed()?;
         let frame = selection.frame_of(person, row);
         let sample = selection.sample(person, row)?;
+        heights += sample.bounds[3];
         curves.add(frame, angles.of(&sample, glam::DVec3::Y));
         seen.add(frame);
         if sample.uncertain {
             uncertain.add(frame);
         }
     }
-    let end = |frame: usize| clip.times[frame] + 1.0 / clip.header.video.fps;
+    let video = &clip.header.video;
+    let end = |frame: usize| clip.times[frame] + 1.0 / video.fps;
     let seconds = |spans: Spans| {
         let span = |[from, to]: [usize; 2]| [clip.times[from], end(to)].map(|time| (time * 1000.0).round() / 1000.0);
         spans.0.into_iter().map(span).collect()
@@ -215,6 +226,7 @@ fn of_person(
     Ok(PersonData {
         id: who.info.id,
         color: format!("#{r:02x}{g:02x}{b:02x}"),
+        prominence: heights / f64::from(video.height) / video.fps,
         seen: seconds(seen),
         uncertain: seconds(uncertain),
         ranges: curves.ranges,

@@ -101,7 +101,10 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
         }
     };
     let keys = body::keys(&selection, shown);
-    notes.poses(&keys, frame_rate);
+    let poses_rate = frame_rate / keys.stride as f64;
+    if poses_rate < frame_rate {
+        notes.poses(poses_rate);
+    }
     let surface = body::surface(&selection);
     let glb = match selection.people.is_empty() {
         true => None,
@@ -110,7 +113,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
             small_glb(&selection, &detail, subject.folder, proceed)?
         }
     };
-    let data = data::collect(subject, &selection, [duration, shown], has_video, notes, proceed)?;
+    let data = data::collect(subject, &selection, [duration, shown], poses_rate, has_video, notes, proceed)?;
 
     let template = Template {
         page: include_str!("page.html"),

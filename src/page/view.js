@@ -103,7 +103,7 @@ void main() {
 }`;
 
 /** A 4 x 4 matrix times another, both by columns. */
-function times(a, b) {
+function product(a, b) {
   const out = new Float32Array(16);
   for (let c = 0; c < 4; c += 1)
     for (let r = 0; r < 4; r += 1)
@@ -140,7 +140,7 @@ class Camera {
     lens[10] = -(far + NEAR) / (far - NEAR);
     lens[11] = -1;
     lens[14] = (-2 * far * NEAR) / (far - NEAR);
-    return times(lens, view);
+    return product(lens, view);
   }
 
   /** Where a point is in the picture (pixels from the top left) and how far away; nothing behind the camera. */

@@ -61,11 +61,9 @@ function curvesOf(person) {
 const curves = data.people.map(() => null);
 const curvesNow = () => (curves[state.person] ??= curvesOf(data.people[state.person]));
 
-/** Even steps that divide a range into some parts. */
+/** Even steps, in degrees, that divide a range into some parts. */
 function steps(low, high, parts) {
-  const raw = Math.max((high - low) / parts, 1e-9);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 3, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
+  const step = [5, 10, 15, 20, 30, 45, 60, 90, 120].find((n) => n >= (high - low) / parts) ?? 180;
   const list = [];
   for (let v = Math.ceil(low / step - 1e-9) * step; v <= high + step * 1e-6; v += step) list.push(v);
   return list;
@@ -618,6 +616,7 @@ function fillDetails() {
   facts(element("versions").querySelector("dl"), [
     ["meshreel", data.versions.meshreel],
     ["FFmpeg", data.versions.ffmpeg],
+    ["poses in this page", `${Number(data.poses_rate.toFixed(2))} a second; those between are blended`],
     ["networks", report.model],
     ["networks ran on", report.inference],
     ["bodies drawn by", report.renderer],
@@ -670,7 +669,9 @@ function start() {
   openVideo();
   handleTurning();
   handleKeys();
-  document.querySelector(".stage").classList.toggle("tall", data.height > data.width);
+  const stage = document.querySelector(".stage");
+  stage.classList.toggle("tall", data.height > data.width);
+  stage.style.setProperty("--aspect", String(Math.min(2, Math.max(0.5, data.width / data.height))));
   element("view-note").textContent = motion && !painter ? "No WebGL here: the skeleton" : data.up === "none" && motion ? "Up is the camera's" : "";
   if (motion) {
     const { low, high } = motion.bounds(motion.people);
@@ -678,8 +679,7 @@ function start() {
     element("follow").setAttribute("aria-pressed", String(state.follows));
   }
   look("front");
-  const seconds = (person) => person.seen.reduce((sum, [from, to]) => sum + to - from, 0);
-  select(data.people.reduce((best, person, i) => (seconds(person) > seconds(data.people[best]) + 0.01 ? i : best), 0));
+  select(data.people.reduce((best, person, i) => (person.prominence > data.people[best].prominence ? i : best), 0));
   new ResizeObserver(() => {
     charts.forEach(paintCurves);
     show();
