@@ -296,26 +296,24 @@ function aim() {
   if (!motion) return;
   const people = state.follows ? [motion.people[state.person]] : motion.people;
   const { low, high } = motion.bounds(people);
-  const half = state.follows ? [0.75, 1.05, 0.75] : low.map((v, i) => (high[i] - v) / 2 + [0.7, 1.05, 0.7][i]);
+  const half = state.follows ? [0.75, 1.15, 0.75] : low.map((v, i) => (high[i] - v) / 2 + [0.7, 1.05, 0.7][i]);
   camera.target = low.map((v, i) => (v + high[i]) / 2);
   if (!state.follows) camera.target[1] += 0.05;
   camera.fit(half);
   followTo(state.time);
 }
 
-/** Moves the camera with the person that it follows: with the mean over most of a second, so that steps do not shake it. */
+/** Moves the camera with the person that it follows: with the mean over most of a second, so that steps do not shake it, and up and down over
+ * more, so that a jump is seen as one. */
 function followTo(time) {
   if (!state.follows || !motion) return;
-  const person = motion.people[state.person];
-  const [sum, near] = [[0, 0, 0], 0.45];
-  let count = 0;
-  for (let t = -near; t <= near; t += near / 6) {
-    const { times: all, values } = person.root;
-    const at = placeOf(all, time + t);
-    for (let i = 0; i < 3; i += 1) sum[i] += values[3 * at + i];
-    count += 1;
-  }
-  camera.target = [sum[0] / count, camera.target[1], sum[2] / count];
+  const { times: all, values } = motion.people[state.person].root;
+  const mean = (axis, near) => {
+    let sum = 0;
+    for (let i = -8; i <= 8; i += 1) sum += values[3 * placeOf(all, time + (near * i) / 8) + axis];
+    return sum / 17;
+  };
+  camera.target = [mean(0, 0.45), mean(1, 1.2), mean(2, 0.45)];
 }
 
 function look(view) {
