@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu build run install uninstall deb test lint bench corpus accuracy clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench corpus accuracy clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -30,8 +30,15 @@ uninstall:       ## remove what `make install` installed: with the same PREFIX a
 deb:             ## make a package for Debian or Ubuntu of what `make build` made: target/meshreel_*.deb
 	@bash scripts/deb.sh
 
-test: setup      ## run all tests
+setup-tests: setup ## install what the tests read results with: other programs' readers (0.5 GB)
+	@bash scripts/setup-readers.sh readers
+
+test: setup-tests ## run all tests
 	cargo test --profile ci --locked
+
+test-blender: build ## have Blender open exports (fetches it as a Python module, 1 GB, Python 3.11)
+	@bash scripts/setup-readers.sh blender
+	@bash tests/readers/blender.sh
 
 lint: setup      ## formatting, clippy, documentation
 	cargo fmt --check

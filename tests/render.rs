@@ -3,13 +3,13 @@
 
 use std::sync::OnceLock;
 
-use glam::DVec3;
+use glam::{DVec3, Vec2};
 use meshreel::body::Camera;
 use meshreel::geometry::{Geometry, Orientation, Rect};
 use meshreel::media::{Color, Frame, Layout, Matrix, Range};
 use meshreel::render::{
-    Mesh, MeshData, Overlay, Person, RenderError, RenderThread, Renderer, Scene, Shape, Style, blend, dim, fill,
-    self_test,
+    Mesh, MeshData, Overlay, Paint, Person, RenderError, RenderThread, Renderer, Scene, Shape, Sketch, Style, blend,
+    dim, fill, self_test,
 };
 
 /// One render thread for the test process, as in the program.
@@ -379,6 +379,25 @@ fn a_mask_is_white_on_black_in_the_range_of_the_video() {
 }
 
 #[test]
+fn a_part_of_a_frame_is_dimmed_and_the_rest_left_alone() {
+    for (depth, sx, sy) in LAYOUTS {
+        let layout = Layout { depth, chroma_shift_x: sx, chroma_shift_y: sy };
+        let color = Color { matrix: Matrix::Bt709, range: Range::Limited };
+        let (before, mut after) = (noise(layout, [51, 41]), noise(layout, [51, 41]));
+        dim(&mut after, Rect { x: 16, y: 8, width: 35, height: 33 }, 0.5, color);
+        for (plane, row) in color.rgb_to_yuv(depth).iter().enumerate() {
+            let (sx, sy) = if plane == 0 { (0, 0) } else { (sx, sy) };
+            for (y, x) in (0..41 >> sy).flat_map(|y| (0..51 >> sx).map(move |x| (y, x))) {
+                let old = sample(&before, plane, x, y) as f32;
+                let is_inside = x >= 16 >> sx && y >= 8 >> sy;
+                let expected = if is_inside { (old + row[3]) / 2.0 } else { old };
+                assert!((sample(&after, plane, x, y) as f32 - expected).abs() < 0.51, "{layout:?} {plane} {x},{y}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_overlay_that_does_not_fit_the_frame_is_clipped() {
     let layout = Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 };
     let color = Color { matrix: Matrix::Bt601, range: Range::Limited };
@@ -386,6 +405,29 @@ fn an_overlay_that_does_not_fit_the_frame_is_clipped() {
     blend(&mut frame, &patch(), [0; 2], color);
     blend(&mut frame, &Overlay { rect: Rect { x: 30, y: 0, width: 1, height: 1 }, rgba: vec![255; 4] }, [0; 2], color);
     blend(&mut frame, &Overlay { rect: Rect { x: 0, y: 0, width: 9, height: 9 }, rgba: vec![255; 4] }, [0; 2], color);
+}
+
+#[test]
+fn lines_have_smooth_edges_and_lie_over_bodies() {
+    let mut over = Sketch::default();
+    let ends = [Vec2::new(40.0, 120.0), Vec2::new(280.0, 120.0)];
+    over.line(ends, [6.0; 2], Paint::solid([1.0, 0.0, 0.0]));
+    let mut under = Sketch::default();
+    under.disc(Vec2::new(160.0, 120.0), 60.0, Paint { color: [0.0, 0.0, 1.0], opacity: 0.5 });
+    let (mesh, shape) = capsule();
+    let joints = [at([0.0, 0.0, 3.0]); 2];
+    let person = Person { shape: &shape, joints: &joints, confidence: &[1.0; 2], color: [0.5; 3] };
+    let scene = Scene::build(&mesh, &[person], &camera(), &upright(), Style::Mask).expect("scene");
+    let scene = scene.with_under(&under).with_over(&over);
+    let overlay = renderer().request(scene).expect("thread").wait().expect("drawn").overlay;
+    // In the line, on its edge (which cuts a pixel in half), in the disc alone, in the body over the disc, beside everything.
+    let close = |a: [u8; 4], b: [u8; 4]| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= 3);
+    assert!(close(pixel(&overlay, 160, 119), [255, 0, 0, 255]));
+    let edge = pixel(&overlay, 60, 114);
+    assert!(edge[3].abs_diff(128) < 20 && edge[0] == edge[3], "{edge:?}");
+    assert!(close(pixel(&overlay, 110, 135), [0, 0, 128, 128]), "{:?}", pixel(&overlay, 110, 135));
+    assert!(close(pixel(&overlay, 160, 140), [255; 4]), "{:?}", pixel(&overlay, 160, 140));
+    assert_eq!(pixel(&overlay, 10, 10), [0; 4]);
 }
 
 #[test]

@@ -149,24 +149,29 @@ def build(archive, path):
     samples -= np.einsum("v,nvd->nd", joint_regressor[0], samples)[:, None]
     directions, explained = principal_directions(samples)
 
+    average_skin = mannequin(average[:skin])
     weights = skin_weights(human, rig, parents)
     regressors = keypoint_regressors(human, rig)
     names = list(regressors)
     moments = np.array(list(regressors.values()))[:, :, None] * weights
-    top = np.argsort(-weights[:skin], axis=1, kind="stable")[:, :INFLUENCES]
+    # Only the skin follows the smooth weights: key points, and with them the fit, keep those of the untouched body.
+    drawn = weights[:skin].copy()
+    changed, smooth = mannequin.smooth_weights(average_skin, drawn, joints.index("spine05"), joints.index("root"))
+    drawn[changed] = strongest(np.round(smooth, 6))
+    top = np.argsort(-drawn, axis=1, kind="stable")[:, :INFLUENCES]
     quads = mannequin.quads
     # The blink moves the lids as far in every shape: it is part of the template and of no direction.
     tensors.write(
         path,
         {
-            "vertices": on_grid(mannequin(average[:skin])),
+            "vertices": on_grid(average_skin),
             "faces": np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], 1).reshape(-1, 3).astype("<u4"),
             "shape_dirs": on_grid(np.array([mannequin(d[:skin], displacement=True) for d in directions])),
             "joints": on_grid(joint_regressor @ average),
             "joints_shape": on_grid(joint_regressor @ directions),
             "parents": np.array([joints.index(p) if p else -1 for p in parents.values()], "<i4"),
             "skin_indices": top.astype("<u4"),
-            "skin_weights": np.take_along_axis(weights[:skin], top, 1).astype("<f4"),
+            "skin_weights": np.take_along_axis(drawn, top, 1).astype("<f4"),
             "keypoint_weights": moments.sum(1).astype("<f4"),
             "keypoint_points": on_grid(np.einsum("kvj,vd->kjd", moments, average, optimize=True)),
             "keypoint_shape": on_grid(np.einsum("kvj,svd->skjd", moments, directions, optimize=True)),

@@ -2,7 +2,8 @@
 
 Only vertices move, so that the mesh keeps its topology and counts. First each region with fine folds is replaced by a thin
 plate, slightly stretched, through the skin round it. Then chest and pelvis lose whatever is smaller than a hand. Each step is a
-fixed linear map of the vertices, used alike on every phenotype, so no shape can bring back what is gone.
+fixed linear map of the vertices, used alike on every phenotype, so no shape can bring back what is gone. The skin weights are
+smoothed at the pelvis, so that no pose brings it back either.
 """
 
 import numpy as np
@@ -62,6 +63,26 @@ class Mannequin:
         for moved, sources, weights in self.steps:
             out[moved] = weights @ out[sources]
         return out
+
+    def smooth_weights(self, skin, weights, trunk, root):
+        """The vertices whose skin weights change at the pelvis, and their new weights, [M, J].
+
+        `skin` is the mannequin and `weights` [V, J] are those of the untouched body. From 14 cm above
+        the hips on, the joint `trunk` gives its weight more and more to the joint `root`. Then the weights are smoothed
+        along the skin, as if each were a height.
+        """
+        side, height, _ = _from_hips(skin)
+        given = weights[:, trunk] * (1 - _fall(height, -0.14, 0.0))
+        smooth = weights.copy()
+        smooth[:, root] += given
+        smooth[:, trunk] -= given
+        loose = _fall(side, 0.06, 0.14) * _fall(-height, 0.0, 0.08) * _fall(height, 0.14, 0.26)
+        moved, sources, shares = self._faired(skin, loose, 0.05)
+        smooth[moved] = shares @ smooth[sources]
+        changed = np.union1d(moved, np.nonzero(given > 0)[0])
+        # A thin plate swings a little beyond the values that it joins.
+        smooth = np.clip(smooth[changed], 0, None)
+        return changed, smooth / smooth.sum(1, keepdims=True)
 
     def _grown(self, region, rings):
         region = set(region)

@@ -1,8 +1,9 @@
 //! Which way is up, and where the floor is: found from how people stand in front of one camera that does not move.
 //!
 //! Three things say where up is while feet rest on the floor and the body is upright: the direction out of the soles, the direction from the
-//! ankles to the shoulders, and that of the trunk. Each alone is off by 10 degrees and more in some view; their sum (the trunk counted by half)
-//! is off by 4 in the median (docs/formats.md). The floor lies at the low level of the soles that rest.
+//! ankles to the shoulders, and balance: who stands has the centre of mass above the feet that carry it. Each alone is off by 10 degrees and
+//! more in some view; their sum is off by 4 in the median and 10 at worst over eight calibrated views (docs/formats.md). The floor lies at the
+//! low level of the soles that rest.
 //!
 //! Depth from one camera is uncertain, so that a person's feet are now a little above that floor and now a little below. [`floor_shift`] says
 //! how far they are to be raised, by what their resting feet say alone: a jump stays a jump.
@@ -25,8 +26,6 @@ const LEAST_REST: f64 = 0.12;
 const VOTE_EVERY: f64 = 0.1;
 /// Seconds of standing, over all people, with which up can be told.
 const LEAST_STANDING: f64 = 1.0;
-/// Weight of the trunk beside the soles and the line from ankles to shoulders.
-const TRUNK: f64 = 0.5;
 /// A body is upright when its trunk leans from the line between ankles and shoulders by less than this, and the line from its feet's own up.
 const UPRIGHT: f64 = 35.0 * DEGREE;
 /// Feet that are further from the line than this do not stand under the body.
@@ -39,12 +38,21 @@ const LEAST_SCORE: f64 = 0.3;
 /// who stands on a box does not raise the floor.
 const LOW: f64 = 0.2;
 const SAME_LEVEL: f64 = 0.15;
-/// Resting soles further from the floor than this (metres) rest on something else.
+/// Resting soles that are further from the floor than this (metres) rest on something else, where up is known exactly. Where it is off by some
+/// degrees, so many metres more as that makes at their distance.
 const NEAR_FLOOR: f64 = 0.2;
+/// Nor do soles rest on the floor that are higher above the low level of the same person's than this, metres.
+const STEP: f64 = 0.3;
 /// Standard deviation in seconds of the Gaussian with which shifts are smoothed.
 const SHIFT_SMOOTHING: f64 = 0.25;
 /// What the estimate is off by where its three sources agree, degrees: the median over calibrated views.
 const LEAST_SIGMA: f64 = 4.0;
+
+/// Parts of the body's mass, and where along each its centre is (Dempster's data in Winter, *Biomechanics and Motor Control of Human Movement*,
+/// table 4.1): head and neck, trunk from the hips to the shoulders; of one side upper arm, forearm with hand, thigh, shank, foot.
+const HEAD_MASS: f64 = 0.081;
+const TRUNK_MASS: f64 = 0.497;
+const LIMB_MASSES: [(f64, f64); 5] = [(0.028, 0.436), (0.022, 0.682), (0.1, 0.433), (0.0465, 0.433), (0.0145, 0.5)];
 
 const DEGREE: f64 = std::f64::consts::PI / 180.0;
 
@@ -143,6 +151,8 @@ pub struct Stance {
     /// From the middle of the ankles to that of the shoulders, and from the hips to the shoulders.
     body: DVec3,
     trunk: DVec3,
+    /// The centre of mass.
+    mass: DVec3,
     /// Distance of hips and ankles over the length of the legs.
     stretch: f64,
 }
@@ -155,11 +165,25 @@ impl Stance {
         };
         let middle = |[a, b]: [usize; 2]| posed[a].position.midpoint(posed[b].position);
         let [feet, knees, hips] = [joint(Role::Foot)?, joint(Role::LowerLeg)?, joint(Role::UpperLeg)?];
-        let shoulders = joint(Role::UpperArm)?;
+        let [shoulders, elbows, wrists] = [joint(Role::UpperArm)?, joint(Role::LowerArm)?, joint(Role::Hand)?];
         if posed.iter().any(|joint| !(joint.position.z > 0.0)) {
             return None;
         }
         let soles = [0, 1].map(|s| skeleton.soles[s].map(|at| skeleton.carried(posed, feet[s], at)));
+        let head = skeleton.joint(Role::Head).map_or(middle(shoulders), |head| posed[head].position);
+        let mut mass = head * HEAD_MASS + middle(hips).midpoint(middle(shoulders)) * TRUNK_MASS;
+        for s in 0..2 {
+            let at = |joints: [usize; 2]| posed[joints[s]].position;
+            let bones = [
+                [at(shoulders), at(elbows)],
+                [at(elbows), at(wrists)],
+                [at(hips), at(knees)],
+                [at(knees), at(feet)],
+                soles[s],
+            ];
+            mass +=
+                bones.iter().zip(LIMB_MASSES).map(|([a, b], (part, along))| a.lerp(*b, along) * part).sum::<DVec3>();
+        }
         let pixel = |p: DVec3| DVec2::from_array(camera.project(p));
         let pixels = posed.iter().map(|joint| pixel(joint.position));
         let (low, high) = pixels.fold((DVec2::INFINITY, DVec2::NEG_INFINITY), |(l, h), p| (l.min(p), h.max(p)));
@@ -178,6 +202,7 @@ impl Stance {
             foot_up: feet.map(|foot| posed[foot].rotation * DVec3::NEG_Y),
             body: (middle(shoulders) - middle(feet)).try_normalize()?,
             trunk: (middle(shoulders) - middle(hips)).try_normalize()?,
+            mass,
             stretch: leg(0).min(leg(1)),
         })
     }
@@ -233,7 +258,7 @@ fn speed(stances: &[Stance], i: usize, foot: usize, point: usize) -> Option<f64>
 pub struct Standing {
     soles: Vec<DVec3>,
     bodies: Vec<DVec3>,
-    trunks: Vec<DVec3>,
+    balances: Vec<DVec3>,
     /// Where soles rest: the points of one foot.
     rests: Vec<Vec<DVec3>>,
     seconds: f64,
@@ -256,19 +281,23 @@ impl Standing {
             self.soles.extend(standing.iter().map(|&foot| stance.foot_up[foot]));
             self.rests.extend(standing.iter().map(|&foot| stance.soles[foot].to_vec()));
             self.bodies.push(stance.body);
-            self.trunks.push(stance.trunk);
+            // All feet that rest carry.
+            let carrying = (0..2).filter(|&foot| resting[foot] == [true; 2]).map(|foot| stance.soles[foot]);
+            let (sum, count) =
+                carrying.fold((DVec3::ZERO, 0.0), |(sum, n), [heel, toe]| (sum + heel.midpoint(toe), n + 1.0));
+            self.balances.extend((stance.mass - sum / count).try_normalize());
         }
     }
 
     /// What follows from all that was heard.
     pub fn world(&self) -> World {
-        let sources = [&self.soles, &self.bodies, &self.trunks].map(|votes| median_direction(votes));
-        let [Some(soles), Some(bodies), Some(trunks)] = sources else { return World::UNKNOWN };
+        let sources = [&self.soles, &self.bodies, &self.balances].map(|votes| median_direction(votes));
+        let [Some(soles), Some(bodies), Some(balances)] = sources else { return World::UNKNOWN };
         if self.seconds < LEAST_STANDING {
             return World::UNKNOWN;
         }
-        let Some(up) = (soles + bodies + trunks * TRUNK).try_normalize() else { return World::UNKNOWN };
-        let spread = [soles, bodies, trunks].map(|source| (source.angle_between(up) / DEGREE).powi(2));
+        let Some(up) = (soles + bodies + balances).try_normalize() else { return World::UNKNOWN };
+        let spread = [soles, bodies, balances].map(|source| (source.angle_between(up) / DEGREE).powi(2));
         let sigma = (LEAST_SIGMA.powi(2) + spread.iter().sum::<f64>() / 9.0).sqrt();
         let heights = self.rests.iter().map(|foot| lowest(foot.iter().copied(), up)).collect();
         World {
@@ -313,16 +342,22 @@ fn low_level(mut heights: Vec<f64>) -> Option<f64> {
 /// For each stance of one person how far, metres, they are to be raised so that their resting feet are on the floor. Smooth in time; between two
 /// contacts it goes straight from one to the other, so that what happens in the air stays as it is. Zero where the floor is not known.
 pub fn floor_shift(stances: &[Stance], world: &World) -> Vec<f64> {
-    let contact = |(stance, resting): (&Stance, &[[bool; 2]; 2])| {
-        let points = (0..2).flat_map(|foot| (0..2).map(move |point| (foot, point)));
-        let resting = points.filter(|&(foot, point)| resting[foot][point]);
-        let height = resting.map(|(foot, point)| world.height(stance.soles[foot][point])).fold(f64::INFINITY, f64::min);
-        (height.abs() < NEAR_FLOOR).then_some((stance.time, -height))
-    };
     if world.floor.is_none() {
         return vec![0.0; stances.len()];
     }
-    let contacts: Vec<(f64, f64)> = stances.iter().zip(&resting(stances)).filter_map(contact).collect();
+    let slope = (world.sigma_deg.unwrap_or(0.0) * DEGREE).tan();
+    let rest = |(stance, resting): (&Stance, &[[bool; 2]; 2])| {
+        let points = (0..2).flat_map(|foot| (0..2).map(move |point| (foot, point)));
+        let resting = points.filter(|&(foot, point)| resting[foot][point]);
+        let height = resting.map(|(foot, point)| world.height(stance.soles[foot][point])).fold(f64::INFINITY, f64::min);
+        let reach = NEAR_FLOOR + slope * stance.soles[0][0].length();
+        (height.abs() < reach).then_some((stance.time, height))
+    };
+    let rests: Vec<(f64, f64)> = stances.iter().zip(&resting(stances)).filter_map(rest).collect();
+    // Somebody far away may rest above the floor all the time: then that is where the floor is for them.
+    let level = low_level(rests.iter().map(|(_, height)| *height).collect()).unwrap_or(0.0);
+    let on_floor = rests.into_iter().filter(|(_, height)| height - level < STEP);
+    let contacts: Vec<(f64, f64)> = on_floor.map(|(time, height)| (time, -height)).collect();
     let mut next = 0;
     let straight: Vec<f64> = stances
         .iter()

@@ -174,10 +174,10 @@ impl Clip {
     /// # Errors
     /// Those of the system.
     pub fn raw(&self, row: usize) -> io::Result<Raw> {
-        let mut numbers = vec![0f32; self.width];
+        let mut numbers = vec![0f64; self.width];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut numbers);
-        self.spool.read_exact_at(bytes, (row * self.width * size_of::<f32>()) as u64)?;
-        let mut numbers = numbers.into_iter().map(f64::from);
+        self.spool.read_exact_at(bytes, (row * self.width * size_of::<f64>()) as u64)?;
+        let mut numbers = numbers.into_iter();
         let mut next = || numbers.next().unwrap_or(0.0);
         let points = 17 + self.header.extra_keypoints.len();
         Ok(Raw {
@@ -273,7 +273,7 @@ fn width(header: &Header) -> usize {
     4 + 2 + 17 * 3 + (17 + header.extra_keypoints.len()) * 3 + 3 + header.body.joints.len() * 4
 }
 
-fn numbers(person: &PersonRow) -> Vec<f32> {
+fn numbers(person: &PersonRow) -> Vec<f64> {
     let flags = [person.score, f64::from(u8::from(person.uncertain))];
     let lists = [
         &person.bounds[..],
@@ -284,5 +284,5 @@ fn numbers(person: &PersonRow) -> Vec<f32> {
         &person.root.position,
         person.rotations.as_flattened(),
     ];
-    lists.into_iter().flatten().map(|&number| number as f32).collect()
+    lists.into_iter().flatten().copied().collect()
 }

@@ -157,7 +157,7 @@ pub(super) fn open_listed(
 }
 
 /// Whether a file begins as pictures of the usual kinds do, those of telephones (HEIF) included.
-pub(super) fn is_picture(path: &Path) -> bool {
+fn is_picture(path: &Path) -> bool {
     let mut begin = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(32).read_to_end(&mut begin));
     let is_heif = begin.get(4..8) == Some(b"ftyp") && begin.get(8..12).is_some_and(is_brand_of_pictures);

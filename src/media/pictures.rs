@@ -1,7 +1,8 @@
 //! Still pictures, and folders of numbered ones, as videos. They are read where the user named them, and nowhere else: a drop folder has
 //! pictures in it that nobody wants a mesh on.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,10 @@ use ffmpeg::format::context::Input;
 use ffmpeg_next as ffmpeg;
 
 use super::MediaError;
-use super::av::{Options, check_file, is_picture, open_input, open_listed};
+use super::av::{Options, check_file, open_input, open_listed};
 
-/// Demuxers of single pictures.
-const FORMATS: &std::ffi::CStr = c"png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,image2";
+/// FFmpeg's demuxer of many pictures.
+const MANY: &CStr = c"image2";
 /// Endings of pictures.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
@@ -24,7 +25,7 @@ pub(super) type Links = Option<tempfile::TempDir>;
 pub(super) fn open(path: &Path, rate: Option<f64>) -> Result<(Input, Links), MediaError> {
     match rate {
         Some(rate) if path.is_dir() => open_folder(path, rate),
-        Some(_) if path.is_file() && is_picture(path) => Ok((open_one(path)?, None)),
+        Some(_) if demuxer(path).is_some() => Ok((open_one(path)?, None)),
         _ => Ok((open_input(path)?, None)),
     }
 }
@@ -42,16 +43,35 @@ pub(super) fn open_beside(path: &Path, rate: Option<f64>) -> Result<Input, Media
 
 /// What the result of a picture is: the ending of its file and FFmpeg's encoder. `None` where a path is no picture.
 pub fn still_result(path: &Path) -> Option<(&'static str, &'static str)> {
-    if !path.is_file() || !is_picture(path) {
-        return None;
-    }
+    demuxer(path)?;
     let is_jpeg = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"));
     Some(if is_jpeg { ("jpg", "mjpeg") } else { ("png", "png") })
 }
 
+/// FFmpeg's demuxer of a picture, by how its file begins; `None` for what is none that can be drawn into. FFmpeg itself would look at the
+/// name first, and take some for patterns.
+fn demuxer(path: &Path) -> Option<&'static CStr> {
+    let mut begin = Vec::new();
+    if !path.is_file() {
+        return None;
+    }
+    std::fs::File::open(path).ok()?.take(32).read_to_end(&mut begin).ok()?;
+    Some(match image::guess_format(&begin).ok()? {
+        image::ImageFormat::Png => c"png_pipe",
+        image::ImageFormat::Jpeg => c"jpeg_pipe",
+        image::ImageFormat::WebP => c"webp_pipe",
+        image::ImageFormat::Bmp => c"bmp_pipe",
+        image::ImageFormat::Tiff => c"tiff_pipe",
+        _ => return None,
+    })
+}
+
 fn open_one(path: &Path) -> Result<Input, MediaError> {
     check_file(path)?;
-    open_listed(path, path, FORMATS, std::ptr::null(), Options::new())
+    let Some(name) = demuxer(path) else { return Err(MediaError::NoVideo { path: path.to_owned() }) };
+    // SAFETY: only a name is given; what comes back lives for ever.
+    let format = unsafe { ffi::av_find_input_format(name.as_ptr()) };
+    open_listed(path, path, name, format, Options::new())
 }
 
 /// FFmpeg takes names by a pattern, and stops where a number is missing; so it is shown links whose names leave nothing to guess.
@@ -71,9 +91,9 @@ fn open_folder(path: &Path, rate: f64) -> Result<(Input, Links), MediaError> {
     }
     options.set(c"pattern_type", c"sequence");
     // SAFETY: only a name is given; what comes back lives for ever.
-    let format = unsafe { ffi::av_find_input_format(c"image2".as_ptr()) };
+    let format = unsafe { ffi::av_find_input_format(MANY.as_ptr()) };
     let pattern = links.path().join(format!("%08d.{ending}"));
-    let input = open_listed(path, &pattern, FORMATS, format, options)?;
+    let input = open_listed(path, &pattern, MANY, format, options)?;
     Ok((input, Some(links)))
 }
 

@@ -181,7 +181,7 @@ impl<'j> Course<'j> {
 }
 
 /// Size and time: enough to notice a file that is still being written.
-pub fn stamp(source: &Path) -> Result<Stamp, JobError> {
+fn stamp(source: &Path) -> Result<Stamp, JobError> {
     let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
     Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
 }

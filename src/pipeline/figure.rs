@@ -22,9 +22,15 @@ const DARK: [f32; 3] = [0.07, 0.07, 0.09];
 /// Half the thickness of the bones of somebody far away, as a share of the picture's shorter side.
 const THINNEST: f64 = 1.0 / 900.0;
 
-/// Height of letters as a share of the picture's shorter side, and in pixels at least.
+/// Height of letters as a share of the picture's shorter side at most, how many of them are as tall as somebody who stands, and how many pixels
+/// they have at least.
 const LETTER: f64 = 1.0 / 38.0;
+const LETTERS: f64 = 11.0;
 const LEAST_LETTER: f64 = 9.0;
+/// Angles are written beside people of at least so many pixels.
+const LEAST_WITH_ANGLES: f64 = 130.0;
+/// Height in metres of somebody of [`LEG`].
+const TALL: f64 = 1.7;
 /// From the ears to above the head, metres.
 const HEAD: f64 = 0.17;
 /// Joints that were seen less have no angle written beside them.
@@ -139,7 +145,10 @@ impl Figure {
             let [x, y] = camera.project(point);
             (point.z > NEAR).then_some(Vec2::new(x as f32, y as f32))
         };
-        let height = (f64::from(shorter) * LETTER).max(LEAST_LETTER) as f32;
+        // Small people have small letters, and none where they could not be read.
+        let Some((hips, _)) = self.middle(HIPS) else { return };
+        let tall = self.size() * TALL * camera.focal[1] / hips.z.max(NEAR);
+        let height = (tall / LETTERS).min(f64::from(shorter) * LETTER).max(LEAST_LETTER) as f32;
         let light = Paint::solid(self.color.map(|v| v + (1.0 - v) * 0.75));
         let dark = Paint { color: DARK, opacity: 0.85 };
         // Above the ears by as much as a head and half a letter.
@@ -150,7 +159,7 @@ impl Figure {
             let at = Vec2::new(at.x, at.y - head as f32 - height);
             write_text(sketch, &self.id.to_string(), at, height, light, dark);
         }
-        if labels != Labels::Angles {
+        if labels != Labels::Angles || tall < LEAST_WITH_ANGLES {
             return;
         }
         for [joints, others] in

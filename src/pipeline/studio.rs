@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::course::{Course, MadeBy, Outcome, stamp};
+use super::course::{Course, MadeBy, Outcome};
 use super::draw::{Clip, Seen, draw};
 use super::fitted_people::FittedPeople;
 use super::motion::Counts;
@@ -15,7 +15,7 @@ use super::{Job, JobError};
 use crate::body::{Body, BodyError};
 use crate::checksum;
 use crate::config::{Config, Limits};
-use crate::job::{JobContext, JobSpec, Phase, Report};
+use crate::job::{JobContext, JobSpec, Phase, Report, Stamp};
 use crate::media;
 use crate::models::Models;
 use crate::pose::PoseError;
@@ -96,7 +96,9 @@ impl Redrawing {
     /// Why there are no results.
     pub fn render(&self, spec: &JobSpec, motion: &Path, context: &JobContext<'_>) -> Result<Report, JobError> {
         let job = &Job { spec, context };
-        let motion_stamp = stamp(motion)?;
+        let unreadable = |source| RecordedError::Read { path: motion.to_owned(), source };
+        let stamped = || std::fs::metadata(motion).map(|metadata| Stamp::of(&metadata)).map_err(unreadable);
+        let motion_stamp = stamped()?;
         // Of a motion file that is not of this video is told before anything is made.
         let recorded = Recorded::read(motion, &self.studio.body, &|| context.proceed())?;
         let (course, decoder) = Course::begin(job, &self.limits)?;
@@ -139,7 +141,7 @@ impl Redrawing {
             let assembled = course.assemble(checkpoint, &jumps)?;
             let unwritable = |source| JobError::Output { path: spec.outputs.motion(), source };
             copy(motion, course.partial.motion(), assembled.verified.start).map_err(unwritable)?;
-            if stamp(motion)? != motion_stamp {
+            if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
             Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost })

@@ -33,7 +33,7 @@ pub fn fill(frame: &mut Frame, rect: Rect, rgb: [f32; 3], color: Color) {
 
 /// Darkens a rectangle of coded pixels: by 0 nothing changes, by 1 it becomes black.
 pub fn dim(frame: &mut Frame, rect: Rect, by: f32, color: Color) {
-    if !(by > 0.0) {
+    if by.is_nan() || by <= 0.0 {
         return;
     }
     frame.make_writable();

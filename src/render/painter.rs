@@ -90,9 +90,9 @@ void main() {
     float light = 0.14 + 0.24 * sky + 0.72 * key;
     float rim = 0.14 * away * away * away * sky;
     float tone = tone();
-    vec3 albedo = fragment_color.rgb * fragment_color.rgb * tone;
+    vec3 albedo = fragment_color.rgb * fragment_color.rgb;
     float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
-    albedo = mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
+    albedo = tone * mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
     vec3 shaded = sqrt(min(albedo * light + rim * tone, vec3(1.0)));
     float alpha = mix(0.45, 1.0, seen) * cover * opacity;
     pixel = vec4(shaded * alpha, alpha);

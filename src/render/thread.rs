@@ -39,7 +39,7 @@ struct Request {
 }
 
 enum Message {
-    Draw(Request),
+    Draw(Box<Request>),
     Stop,
 }
 
@@ -80,7 +80,7 @@ impl Renderer {
     pub fn request(&self, scene: Scene) -> Result<Pending, RenderError> {
         let (sender, reply) = flume::bounded(1);
         let request = Request { scene, asked: Instant::now(), reply: sender };
-        self.requests.send(Message::Draw(request)).map_err(|_| RenderError::Stopped)?;
+        self.requests.send(Message::Draw(Box::new(request))).map_err(|_| RenderError::Stopped)?;
         Ok(Pending { requests: self.requests.clone(), reply })
     }
 
@@ -190,7 +190,7 @@ fn serve(mut device: Result<Device, RenderError>, queue: &flume::Receiver<Messag
             _ => queue.try_recv().ok(),
         };
         let is_well = match message {
-            Some(Message::Draw(request)) => begin(&mut device, request, &mut under_way),
+            Some(Message::Draw(request)) => begin(&mut device, *request, &mut under_way),
             Some(Message::Stop) => break,
             None => under_way.pop_front().is_none_or(|oldest| finish(&mut device, oldest)),
         };

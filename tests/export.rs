@@ -1,0 +1,174 @@
+//! `meshreel export` and `[output] formats`: what other programs read.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{ffmpeg, meshreel, names, run, sample};
+
+const ALL: &str = "glb,bvh,trc,mot,c3d,npz,csv,coco,openpose";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The folder with other programs' readers, which set-up for tests fills.
+fn readers() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers");
+    assert!(folder.join(".venv").is_dir(), "{} has no .venv; run `make setup-tests`", folder.display());
+    folder
+}
+
+fn python(script: &str) -> Command {
+    let mut command = Command::new(readers().join(".venv/bin/python"));
+    command.arg(readers().join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Has the independent readers look at what was exported of a motion file.
+fn check(folder: &Path, motion: &Path) {
+    let output = run(python("check.py").arg(folder).arg(motion));
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn export(folder: &Path, motion: &str, arguments: &[&str]) -> Output {
+    run(meshreel(folder).args(["export", motion]).args(arguments))
+}
+
+#[test]
+fn other_programs_read_the_motion_of_hard_clips() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = run(python("make_motion.py").arg(folder.path()));
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let motions: Vec<String> =
+        names(folder.path()).into_iter().filter(|name| name.ends_with(".motion.jsonl")).collect();
+    assert!(motions.len() >= 8, "{motions:?}");
+    for motion in motions {
+        let output = export(folder.path(), &motion, &["--format", ALL, "-o", "out"]);
+        assert!(output.status.success(), "{motion}: {}", text(&output.stderr));
+        check(&folder.path().join("out"), &folder.path().join(&motion));
+    }
+    let left = names(&folder.path().join("out")).into_iter().find(|name| name.starts_with('.'));
+    assert_eq!(left, None, "nothing is left half-written");
+}
+
+#[test]
+fn a_job_exports_what_its_settings_say_in_the_same_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("short.mp4");
+    ffmpeg("-ss 1 -i {} -t 1.2 -an -c:v libx264 -preset ultrafast -crf 12 {}", &[&sample(), &clip]);
+    let out = folder.path().join("out");
+    let process = |arguments: &[&str]| {
+        let output = run(meshreel(folder.path()).arg("process").arg(&clip).args(["-o", "out"]).args(arguments));
+        (output.status.code(), text(&output.stderr))
+    };
+    assert_eq!(process(&["--formats", ALL]).0, Some(0));
+    check(&out, &out.join("short.motion.jsonl"));
+    let own = ["short.motion.jsonl", "short.mp4", "short.report.json"];
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join(own[2])).unwrap()).unwrap();
+    let listed: Vec<&str> = report["exports"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let mut all: Vec<String> = listed.iter().chain(&own).map(|name| (*name).to_owned()).collect();
+    all.sort();
+    assert_eq!(names(&out), all, "all that is there is listed");
+    assert!(listed.contains(&"short.openpose") && listed.contains(&"short.p1.bvh"), "{listed:?}");
+
+    // Earlier exports are replaced, and those that are not asked for any more go.
+    std::fs::write(folder.path().join("c.toml"), "[output]\nformats = [\"glb\", \"openpose\"]\n").unwrap();
+    let (code, error) = process(&["--config", "c.toml"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(
+        names(&out),
+        ["short.blender.py", "short.glb", "short.motion.jsonl", "short.mp4", "short.openpose", "short.report.json"]
+    );
+
+    // Somebody else's file is not.
+    std::fs::write(out.join("short.npz"), "mine").unwrap();
+    let (code, error) = process(&["--formats", "npz"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("short.npz is there already"), "{error}");
+    assert_eq!(std::fs::read_to_string(out.join("short.npz")).unwrap(), "mine");
+    assert!(out.join("short.glb").is_file());
+}
+
+#[test]
+fn exports_say_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(python("make_motion.py").arg(folder.path())).status.success());
+    let refused = |motion: &str, arguments: &[&str]| {
+        let output = export(folder.path(), motion, arguments);
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("old.motion.jsonl"), "{\"meshreel\":1,\"video\":{}}\n").unwrap();
+    std::fs::write(at("later.motion.jsonl"), "{\"meshreel\":3}\n").unwrap();
+    std::fs::write(at("video.mp4"), [0u8; 100]).unwrap();
+    for (name, said) in [
+        ("none.motion.jsonl", "No such file"),
+        ("old.motion.jsonl", "process the video again"),
+        ("later.motion.jsonl", "its version is 3"),
+        ("video.mp4", "is no motion file"),
+        (".", "is no motion file"),
+    ] {
+        let (code, error) = refused(name, &["--format", "glb"]);
+        assert!(code == 1 && error.contains(said), "{name}: {code} {error}");
+    }
+    // Cut short, or with a line that was changed.
+    let whole = std::fs::read_to_string(at("walk.motion.jsonl")).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = lines[..20].join("\n");
+    for (damaged, said) in [
+        (cut.clone(), "19 frames follow the header"),
+        (cut + "\n{\"frame\": 19, \"ti", ":21: it is no frame"),
+        (whole.replacen("\"frame\": 5,", "\"frame\": 6,", 1), ":7: it is frame 6"),
+        (whole.replacen("\"id\": 1,", "\"id\": 77,", 3), "knows no person"),
+    ] {
+        std::fs::write(at("damaged.motion.jsonl"), damaged).unwrap();
+        let (code, error) = refused("damaged.motion.jsonl", &["--format", "csv"]);
+        assert!(code == 1 && error.contains(said), "{said}: {code} {error}");
+    }
+    for (arguments, said) in [
+        (&["--format", "glb", "--person", "9"][..], "there is no person 9 in the clip; there are 1, 2"),
+        (&["--format", "bvh", "-o", "a.bvh"], "choose one with --person"),
+        (&["--format", "bvh,glb", "-o", "a.glb"], "several formats"),
+        (&["--format", "fbx"], "invalid value 'fbx'"),
+        (&["--format", "glb", "--camera-pitch", "nan"], "from -180 to 180"),
+    ] {
+        let (code, error) = refused("walk.motion.jsonl", arguments);
+        assert!(code == 2 && error.contains(said), "{arguments:?}: {code} {error}");
+    }
+    assert!(
+        names(folder.path())
+            .iter()
+            .all(|name| name.ends_with("jsonl") || name.ends_with("json") || name == "video.mp4")
+    );
+
+    // One person in one file, never over another one without being told.
+    let one = ["--format", "bvh", "--person", "1", "-o", "one.bvh"];
+    assert_eq!(refused("walk.motion.jsonl", &one).0, 0);
+    std::fs::write(at("one.bvh"), "mine").unwrap();
+    let (code, error) = refused("walk.motion.jsonl", &one);
+    assert!(code == 1 && error.contains("--overwrite"), "{error}");
+    assert_eq!(std::fs::read_to_string(at("one.bvh")).unwrap(), "mine");
+    assert_eq!(refused("walk.motion.jsonl", &[&one[..], &["--overwrite"]].concat()).0, 0);
+    assert!(std::fs::read_to_string(at("one.bvh")).unwrap().starts_with("HIERARCHY"));
+}
+
+#[test]
+fn the_user_says_where_the_camera_is() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(python("make_motion.py").arg(folder.path())).status.success());
+    let head = |arguments: &[&str]| {
+        let output =
+            export(folder.path(), "unknown.motion.jsonl", &[&["--format", "csv", "--overwrite"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let table = std::fs::read_to_string(folder.path().join("unknown.csv")).unwrap();
+        (table.lines().next().unwrap().to_owned(), text(&output.stdout))
+    };
+    let (comment, said) = head(&[]);
+    assert!(comment.contains("frame camera") && said.contains("--camera-pitch"), "{comment} {said}");
+    let (comment, said) = head(&["--camera-pitch", "-12.5", "--floor", "1.4"]);
+    assert!(comment.contains("frame world") && comment.contains("up from user"), "{comment}");
+    assert!(!said.contains("--camera-pitch"), "{said}");
+}
