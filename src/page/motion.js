@@ -116,13 +116,24 @@ class Motion {
     return !seen || (time >= seen.times[0] ? seen.values[3 * placeOf(seen.times, time)] > 0.5 : seen.values[0] > 0.5);
   }
 
-  /** Puts somebody's joints where they are at a time, into `places` and `rotations`. */
-  pose(person, time) {
-    const { times, values } = person.root;
+  /** The poses before and after a time, and how much of the way from one to the other it is. */
+  between({ root: { times } }, time) {
     const before = placeOf(times, time);
     const after = Math.min(before + 1, times.length - 1);
     const gap = times[after] - times[before];
-    const share = gap > 0 ? Math.min(1, Math.max(0, (time - times[before]) / gap)) : 0;
+    return [before, after, gap > 0 ? Math.min(1, Math.max(0, (time - times[before]) / gap)) : 0];
+  }
+
+  /** Where somebody's hips are at a time. */
+  rootAt(person, time) {
+    const [before, after, share] = this.between(person, time);
+    const { values } = person.root;
+    return [0, 1, 2].map((i) => values[3 * before + i] + (values[3 * after + i] - values[3 * before + i]) * share);
+  }
+
+  /** Puts somebody's joints where they are at a time, into `places` and `rotations`. */
+  pose(person, time) {
+    const [before, after, share] = this.between(person, time);
     const local = new Float64Array(4);
     const moved = new Float64Array(3);
     const { rotations, places } = person;
@@ -131,10 +142,7 @@ class Motion {
       else local.set([0, 0, 0, 1]);
       if (parent < 0) {
         rotations.set(local, 4 * j);
-        for (let i = 0; i < 3; i += 1) {
-          const [from, to] = [values[3 * before + i], values[3 * after + i]];
-          places[3 * j + i] = from + (to - from) * share;
-        }
+        places.set(this.rootAt(person, time), 3 * j);
         return;
       }
       const p = 4 * parent;

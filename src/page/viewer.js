@@ -303,17 +303,18 @@ function aim() {
   followTo(state.time);
 }
 
-/** Moves the camera with the person that it follows: with the mean over most of a second, so that steps do not shake it, and up and down over
- * more, so that a jump is seen as one. */
+/** Moves the camera with the person that it follows: with the mean over a while, so that steps do not shake it and a jump is seen as one, but
+ * never so far off that the person leaves the picture. */
 function followTo(time) {
   if (!state.follows || !motion) return;
-  const { times: all, values } = motion.people[state.person].root;
-  const mean = (axis, near) => {
+  const person = motion.people[state.person];
+  const at = (t) => motion.rootAt(person, t);
+  const now = at(time);
+  camera.target = [[0.45, 0.3], [1.2, 0.5], [0.45, 0.3]].map(([near, most], axis) => {
     let sum = 0;
-    for (let i = -8; i <= 8; i += 1) sum += values[3 * placeOf(all, time + (near * i) / 8) + axis];
-    return sum / 17;
-  };
-  camera.target = [mean(0, 0.45), mean(1, 1.2), mean(2, 0.45)];
+    for (let i = -8; i <= 8; i += 1) sum += at(time + (near * i) / 8)[axis];
+    return Math.min(now[axis] + most, Math.max(now[axis] - most, sum / 17));
+  });
 }
 
 function look(view) {
