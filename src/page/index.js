@@ -54,7 +54,10 @@ function rowOf(entry) {
   const cells = COLUMNS.map((column) => {
     const { key, title, isNumber } = column;
     const cell = make("td", { class: key === "name" ? "name" : isNumber ? "number" : "", "data-label": title });
+    // The name leads to what is best to look at.
+    const best = ["page", "video"].map((what) => entry.links.find(([known]) => known === what)).find(Boolean);
     if (key === "warnings") cell.append(warningsOf(entry));
+    else if (key === "name" && best) cell.append(make("a", { href: best[1] }, column.of(entry)));
     else cell.append(column.text ? column.text(entry) : isNumber ? whole(column.of(entry)) : column.of(entry));
     return cell;
   });

@@ -71,6 +71,7 @@ class Motion {
     const parents = new Map();
     this.json.nodes.forEach((node, i) => (node.children ?? []).forEach((child) => parents.set(child, i)));
     this.people = this.json.skins.map((skin, index) => this.person(skin, index, channels, parents));
+    this.everywhere = this.bounds(this.people);
   }
 
   /** The numbers of an accessor. */
@@ -172,7 +173,7 @@ class Motion {
     return person.bones;
   }
 
-  /** Lowest and highest x, y and z of everybody's hips over the clip, or of one person's. */
+  /** Lowest and highest x, y and z of these people's hips over the clip. */
   bounds(people) {
     const low = [Infinity, Infinity, Infinity];
     const high = [-Infinity, -Infinity, -Infinity];

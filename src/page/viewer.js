@@ -294,8 +294,7 @@ function openMotion() {
 /** Where the camera looks: at everybody over the whole clip, or at one person wherever they go. */
 function aim() {
   if (!motion) return;
-  const people = state.follows ? [motion.people[state.person]] : motion.people;
-  const { low, high } = motion.bounds(people);
+  const { low, high } = state.follows ? motion.bounds([motion.people[state.person]]) : motion.everywhere;
   const half = state.follows ? [0.75, 1.15, 0.75] : low.map((v, i) => (high[i] - v) / 2 + [0.7, 1.05, 0.7][i]);
   camera.target = low.map((v, i) => (v + high[i]) / 2);
   if (!state.follows) camera.target[1] += 0.05;
@@ -351,7 +350,7 @@ function drawBodies() {
     const isPicked = index === state.person || data.people.length === 1;
     there.push({ index, person, bones: painter && motion.bonesOf(person), color: data.people[index].color, faint: isPicked ? 0 : 0.45, isPicked });
   });
-  const { low, high } = motion.bounds(motion.people);
+  const { low, high } = motion.everywhere;
   const floor = {
     hasFloor: data.has_floor,
     middle: state.follows ? [camera.target[0], 0, camera.target[2]] : low.map((v, i) => (v + high[i]) / 2),
@@ -521,7 +520,7 @@ function play() {
   const tick = (now) => {
     if (!state.isPlaying) return;
     if (runsVideo() && !video.paused) state.time = Math.max(video.currentTime, 0);
-    else state.time += ((now - before) / 1000) * Number(element("speed").value);
+    else state.time += Math.min(0.25, (now - before) / 1000) * Number(element("speed").value);
     before = now;
     if (state.time >= last) {
       state.time = last;
@@ -673,7 +672,7 @@ function start() {
   stage.style.setProperty("--aspect", String(Math.min(2, Math.max(0.5, data.width / data.height))));
   element("view-note").textContent = motion && !painter ? "No WebGL here: the skeleton" : data.up === "none" && motion ? "Up is the camera's" : "";
   if (motion) {
-    const { low, high } = motion.bounds(motion.people);
+    const { low, high } = motion.everywhere;
     state.follows = data.people.length === 1 || Math.hypot(high[0] - low[0], high[2] - low[2]) > 9;
     element("follow").setAttribute("aria-pressed", String(state.follows));
   }
