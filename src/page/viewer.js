@@ -662,7 +662,7 @@ function start() {
   element("follow").hidden = isEmpty;
   document.querySelectorAll("[aria-labelledby=angles-title]").forEach((section) => (section.hidden = isEmpty));
   buildPresence();
-  buildCharts();
+  if (!isEmpty) buildCharts();
   openMotion();
   openVideo();
   handleTurning();
