@@ -197,6 +197,24 @@ fn views_stand_beside_the_video_and_leave_it_as_it_is() {
 }
 
 #[test]
+fn views_may_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = render(folder.path(), &["--views", "top,side", "--layout", "files", "--style", "mask"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = folder.path().join("out");
+    let expected = ["clip.motion.jsonl", "clip.mp4", "clip.report.json", "clip.side.mp4", "clip.top.mp4"];
+    assert_eq!(names(&out), expected);
+    let frames = "-count_packets -select_streams v -show_entries stream=width,height,nb_read_packets -of csv=p=0";
+    for name in ["clip.side.mp4", "clip.top.mp4", "clip.mp4"] {
+        assert_eq!(ffprobe(frames, &out.join(name)).trim(), "884,496,18", "{name}");
+        let white = Picture::of(&out.join(name), FRAME).rgb.chunks(3).filter(|p| p[0] > 200).count();
+        assert!((1000..100_000).contains(&white), "{name}: {white}");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("clip.report.json")).unwrap()).unwrap();
+    assert_eq!(report["exports"], serde_json::json!(["clip.side.mp4", "clip.top.mp4"]));
+}
+
+#[test]
 fn views_are_on_the_right_of_a_turned_picture() {
     let folder = tempfile::tempdir().unwrap();
     let [lying, turned] = ["lying.mp4", "turned.mp4"].map(|name| folder.path().join(name));
@@ -403,6 +421,27 @@ fn a_folder_of_numbered_pictures_becomes_a_video() {
     std::fs::create_dir(&empty).unwrap();
     let output = run(meshreel(folder.path()).args(["process", "empty", "-o", "out"]));
     assert!(output.status.code() == Some(1) && text(&output.stderr).contains("no numbered pictures"));
+}
+
+#[test]
+fn a_watched_folder_has_looks_of_its_own_and_takes_no_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let dropped = folder.path().join("in");
+    std::fs::create_dir_all(dropped.join("shots")).unwrap();
+    std::fs::copy(clip().0, dropped.join("clip.mp4")).unwrap();
+    ffmpeg("-i {} -frames:v 1 {}", &[&clip().0, &dropped.join("photo.png")]);
+    ffmpeg("-i {} -frames:v 3 {}", &[&clip().0, &dropped.join("shots/img_%04d.png")]);
+    std::fs::write(dropped.join("meshreel.toml"), "style = [\"mesh\", \"skeleton\"]\nviews = \"side\"\n").unwrap();
+    let config =
+        "state = \"state\"\n[jobs]\nsettle = 0.0\n[[watch]]\npath = \"in\"\noutput = \"out\"\nrecursive = true\n";
+    std::fs::write(folder.path().join("c.toml"), config).unwrap();
+    let output = run(meshreel(folder.path()).args(["run", "--once", "--config", "c.toml"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let out = folder.path().join("out");
+    assert_eq!(names(&out), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
+    let picture = Picture::of(&out.join("clip.mp4"), FRAME);
+    assert_eq!(picture.width, SIZE[0] + 368);
+    assert!(off(picture.at(5.0, 490.0), [38, 41, 46]) < 6, "{:?}", picture.at(5.0, 490.0));
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl World {
 
     /// Up of a camera that looks down by `pitch` degrees and is turned clockwise by `roll`.
     pub fn up_of_camera(pitch: f64, roll: f64) -> DVec3 {
-        let up = DQuat::from_rotation_x(-pitch * DEGREE) * DVec3::NEG_Y;
+        let up = DQuat::from_rotation_x(pitch * DEGREE) * DVec3::NEG_Y;
         DQuat::from_rotation_z(-roll * DEGREE) * up
     }
 
@@ -166,7 +166,7 @@ impl Stance {
         let middle = |[a, b]: [usize; 2]| posed[a].position.midpoint(posed[b].position);
         let [feet, knees, hips] = [joint(Role::Foot)?, joint(Role::LowerLeg)?, joint(Role::UpperLeg)?];
         let [shoulders, elbows, wrists] = [joint(Role::UpperArm)?, joint(Role::LowerArm)?, joint(Role::Hand)?];
-        if posed.iter().any(|joint| !(joint.position.z > 0.0)) {
+        if !posed.iter().all(|joint| joint.position.z > 0.0) {
             return None;
         }
         let soles = [0, 1].map(|s| skeleton.soles[s].map(|at| skeleton.carried(posed, feet[s], at)));

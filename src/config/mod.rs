@@ -232,6 +232,7 @@ impl Default for Config {
             model: None,
             style: None,
             views: None,
+            layout: None,
             opacity: None,
             dim: None,
             labels: None,

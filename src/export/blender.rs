@@ -64,7 +64,6 @@ def set_camera(scene):
         return
     scene.camera = cameras[0]
     camera = cameras[0].data
-    camera.sensor_fit = "HORIZONTAL" if WIDTH >= HEIGHT else "VERTICAL"
     if not os.path.exists(VIDEO):
         print("the video is not at", VIDEO, "- there is no background")
         return

@@ -101,7 +101,7 @@ impl Clip {
                 Refused::Wrong(reason) => wrong(reason),
                 Refused::Unwritten(source) => ExportError::write(folder)(source),
             })?;
-            if clip.times.len() % 64 == 0 {
+            if clip.times.len().is_multiple_of(64) {
                 progress(read, metadata.len())?;
             }
         }

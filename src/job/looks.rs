@@ -122,6 +122,28 @@ pub enum View {
     Turntable,
 }
 
+impl View {
+    /// As it is typed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Side => "side",
+            Self::Top => "top",
+            Self::Turntable => "turntable",
+        }
+    }
+}
+
+/// Where further views are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Beside the video, in the same picture.
+    #[default]
+    Beside,
+    /// In files of their own, as large as the video.
+    Files,
+}
+
 /// What is written beside people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -13,7 +13,7 @@ mod state;
 
 pub use context::JobContext;
 pub use event::{Event, Phase};
-pub use looks::{Also, Labels, Looks, Several, Style, View, Views};
+pub use looks::{Also, Labels, Layout, Looks, Several, Style, View, Views};
 pub use outputs::{OutputNames, whole};
 pub use report::{Report, stages};
 pub(crate) use settings::with_overrides;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
-use super::{Also, Labels, Looks, Views};
+use super::{Also, Labels, Layout, Looks, Views};
 use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
@@ -32,8 +32,10 @@ pub struct JobSettings {
     pub model: Model,
     /// What is drawn.
     pub style: Looks,
-    /// Further views, beside the original in the same picture.
+    /// Further views.
     pub views: Views,
+    /// Where they are.
+    pub layout: Layout,
     /// Opacity of the mesh, 0 (invisible) to 1.
     pub opacity: f32,
     /// How much darker the video is behind the bodies, 0 (as it was) to 1 (black).
@@ -60,6 +62,7 @@ impl Default for JobSettings {
             model: Model::Auto,
             style: Looks::default(),
             views: Views::default(),
+            layout: Layout::Beside,
             opacity: 0.8,
             dim: 0.0,
             labels: Labels::None,
@@ -78,11 +81,12 @@ impl JobSettings {
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
         let Overrides { model, stature, formats, look } = *overrides;
-        let LookOverrides { style, views, opacity, dim, labels, also, report } = look;
+        let LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
             views: views.unwrap_or(self.views),
+            layout: layout.unwrap_or(self.layout),
             opacity: opacity.unwrap_or(self.opacity),
             dim: dim.unwrap_or(self.dim),
             labels: labels.unwrap_or(self.labels),
@@ -120,9 +124,12 @@ pub struct LookOverrides {
     /// What to draw: one of overlay, mesh, mask, depth and normals, or skeleton, or both with a comma between
     #[arg(long, value_name = "LOOK,...", value_parser = Looks::typed)]
     pub style: Option<Looks>,
-    /// Further views of the motion, beside the original in the same picture: side, top, turntable
+    /// Further views of the motion: side, top, turntable
     #[arg(long, value_name = "VIEW,...", value_parser = Views::typed)]
     pub views: Option<Views>,
+    /// Where further views are: beside the original in the same picture, or in files of their own
+    #[arg(long)]
+    pub layout: Option<Layout>,
     /// Opacity of the mesh, from 0 (invisible) to 1 (hides the person)
     #[arg(long, value_name = "OPACITY", value_parser = |text: &str| range::typed(text, &OPACITY))]
     pub opacity: Option<f32>,
@@ -170,6 +177,7 @@ impl LookOverrides {
         Self {
             style: self.style.or(other.style),
             views: self.views.or(other.views),
+            layout: self.layout.or(other.layout),
             opacity: self.opacity.or(other.opacity),
             dim: self.dim.or(other.dim),
             labels: self.labels.or(other.labels),
@@ -192,9 +200,12 @@ macro_rules! with_overrides {
             /// What is drawn.
             #[serde(default)]
             pub style: Option<$crate::job::Looks>,
-            /// Further views, beside the original in the same picture.
+            /// Further views.
             #[serde(default)]
             pub views: Option<$crate::job::Views>,
+            /// Where they are.
+            #[serde(default)]
+            pub layout: Option<$crate::job::Layout>,
             /// Opacity of the mesh, 0 (invisible) to 1.
             #[serde(default, deserialize_with = "crate::job::range::opacity")]
             pub opacity: Option<f32>,
@@ -221,8 +232,8 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, stature, formats, style, views, opacity, dim, labels, also, report, .. } = *self;
-                let look = $crate::job::LookOverrides { style, views, opacity, dim, labels, also, report };
+                let Self { model, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
+                let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report };
                 $crate::job::Overrides { model, stature, formats, look }
             }
 
@@ -230,8 +241,8 @@ macro_rules! with_overrides {
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
                 let $crate::job::Overrides { model, stature, formats, look } = overrides;
                 (self.model, self.stature, self.formats) = (model, stature, formats);
-                let $crate::job::LookOverrides { style, views, opacity, dim, labels, also, report } = look;
-                (self.style, self.views, self.opacity) = (style, views, opacity);
+                let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
+                (self.style, self.views, self.layout, self.opacity) = (style, views, layout, opacity);
                 (self.dim, self.labels, self.also, self.report) = (dim, labels, also, report);
             }
         }

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::draw::mux;
+use super::draw::{Clip, draw, mux};
 use super::exports::{export, name_of, page as make_page, share};
 use super::motion::Counts;
 use super::outputs::PartialOutputs;
 use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
-use crate::export::Format;
-use crate::job::{Event, JobSpec, Report, Stamp, stages, whole};
-use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Sharing, Verified, VideoInfo, Written};
+use crate::export::{Content, Format, Made};
+use crate::job::{Event, JobSpec, OutputNames, Report, Stamp, View, stages, whole};
+use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::page;
+use crate::render::Renderer;
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -41,6 +42,8 @@ pub struct Outcome {
     pub people: usize,
     /// What could not be decoded, in sentences.
     pub lost: Vec<String>,
+    /// Views in files of their own.
+    pub views: Vec<Made>,
 }
 
 /// A file that was put together and looked through.
@@ -67,14 +70,15 @@ impl<'j> Course<'j> {
         let stamp = stamp(job.source())?;
         refuse_over_source(spec)?;
         // Of files that each person has the names are not known yet.
-        let page = spec.settings.report.then_some(page::ENDING);
-        let shared = spec.settings.also.iter().map(Sharing::ending).chain(page);
-        let endings = || spec.settings.formats.iter().flat_map(Format::endings).copied().chain(shared.clone());
+        let formats = spec.settings.formats.iter().flat_map(Format::endings).map(|ending| (*ending).to_owned());
+        let shared = spec.settings.also.iter().map(|sharing| sharing.ending().to_owned());
+        let views = Composition::views_in_files(&spec.settings).map(|view| ending(view, &spec.outputs));
+        let page = spec.settings.report.then(|| page::ENDING.to_owned());
+        let endings: Vec<String> = formats.chain(shared).chain(views).chain(page).collect();
         let outputs = &spec.outputs;
-        if let Some(path) = outputs
-            .in_the_way(job.source(), spec.overwrite)
-            .or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, endings()))
-        {
+        if let Some(path) = outputs.in_the_way(job.source(), spec.overwrite).or_else(|| {
+            outputs.exports_in_the_way(job.source(), spec.overwrite, endings.iter().map(|ending| &ending[..]))
+        }) {
             return Err(JobError::Taken { path });
         }
         let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
@@ -125,10 +129,29 @@ impl<'j> Course<'j> {
         Ok(Assembled { written, verified })
     }
 
+    /// Draws views into files of their own.
+    pub fn draw_views(&self, clip: &Clip<'_>, renderer: &Renderer, jumps: &[ClockJump]) -> Result<Vec<Made>, JobError> {
+        let (job, mut all) = (self.job, Vec::new());
+        for view in Composition::views_in_files(job.settings()) {
+            let ending = ending(view, &job.spec.outputs);
+            let unwritable = |source| JobError::Output { path: job.spec.outputs.file(&ending), source };
+            let file = self.partial.temporary(&ending).map_err(unwritable)?.into_temp_path();
+            let notes = self.partial.temporary("checkpoint").map_err(unwritable)?.into_temp_path();
+            let mut checkpoint = Checkpoint::open(&notes, &ending)?;
+            let composition = Composition::of_view(job.settings(), &self.info, view);
+            let clip = Clip { composition: &composition, ..*clip };
+            draw(job, &clip, renderer, &job.context.timings, &mut checkpoint, &file)?;
+            let written = mux(job, composition.info(), &checkpoint, jumps, &file)?;
+            media::verify(&file, composition.info(), &job.settings().encode.settings(), &written)?;
+            all.push(Made { ending, content: Content::File(file) });
+        }
+        Ok(all)
+    }
+
     /// Puts the results in place, and tells what the user should know.
     pub fn finish(self, outcome: Outcome, made_by: MadeBy) -> Result<Report, JobError> {
         let Self { job, started, info, partial, .. } = self;
-        let Outcome { assembled: Assembled { written, verified }, counts, people, mut lost } = outcome;
+        let Outcome { assembled: Assembled { written, verified }, counts, people, mut lost, views } = outcome;
         if stamp(job.source())? != self.stamp {
             return Err(JobError::Changed);
         }
@@ -144,6 +167,7 @@ impl<'j> Course<'j> {
         }
         let (mut exports, not_exported) = export(job, &partial)?;
         warnings.extend(not_exported);
+        exports.extend(views);
         exports.extend(share(job, &partial)?);
         let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(page::ENDING));
         let names: BTreeSet<String> = endings.map(|ending| name_of(job.spec, ending)).chain(partial.kept()).collect();
@@ -178,6 +202,11 @@ impl<'j> Course<'j> {
         partial.publish(&(text + "\n"), exports)?;
         Ok(report)
     }
+}
+
+/// What comes after the stem and a dot in the name of a view's file.
+fn ending(view: View, outputs: &OutputNames) -> String {
+    format!("{}.{}", view.word(), outputs.container)
 }
 
 /// Size and time: enough to notice a file that is still being written.

@@ -142,16 +142,16 @@ impl Pipeline {
         }
         let source = job.source().to_string_lossy();
         let mut header = header(&source, info, &people, &times).map_err(|e| JobError::Internal(e.to_string()))?;
+        let people = match job.settings().views.is_empty() {
+            true => people,
+            false => people.on_the_floor(&header.world, &times),
+        };
+        let clip =
+            Clip { people: &people, world: header.world, composition: &course.composition, frames, phase: Phase::Draw };
+        let renderer = self.studio.render.renderer();
         let counts = std::thread::scope(|scope| {
             let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
-            let clip = Clip {
-                people: &people,
-                world: header.world,
-                composition: &course.composition,
-                frames,
-                phase: Phase::Draw,
-            };
-            let drawn = draw(job, &clip, &self.studio.render.renderer(), timings, checkpoint, partial.video());
+            let drawn = draw(job, &clip, &renderer, timings, checkpoint, partial.video());
             let counts = join(motion);
             drawn.and(counts)
         })?;
@@ -161,11 +161,12 @@ impl Pipeline {
             return Err(JobError::Changed);
         }
         let assembled = course.assemble(checkpoint, &jumps)?;
+        let views = course.draw_views(&clip, &renderer, &jumps)?;
         // Some containers move the whole clock, since their time cannot be negative.
         header.clock = Clock::new(assembled.verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
         header.rewrite(partial.motion()).map_err(unwritable)?;
-        Ok(Outcome { assembled, counts, people: fitted.len(), lost })
+        Ok(Outcome { assembled, counts, people: fitted.len(), lost, views })
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.

@@ -7,7 +7,7 @@ use glam::{DVec3, Mat4, Vec3, Vec4};
 
 use super::figure::Figure;
 use super::shot::Shot;
-use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, World};
+use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, Stance, World, floor_shift};
 use crate::export::{self, MeshInfo, PersonInfo};
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
@@ -41,6 +41,8 @@ pub struct FittedPeople<'a> {
     corrupt: BTreeSet<u64>,
     /// Frames in which somebody is not there, by their id, though they have a pose.
     absent: BTreeSet<(u32, u64)>,
+    /// How far each person is raised in further views, by their id, metres, from their first frame on.
+    raised: BTreeMap<u32, Vec<f64>>,
 }
 
 /// So many frames of a person tell how far they went.
@@ -92,13 +94,45 @@ impl<'a> FittedPeople<'a> {
             Person { track, rest, color: COLORS[color] }
         };
         let people = people.iter().zip(colors(people, &camera)).map(person).collect();
-        Self { body, camera, people, mesh, corrupt, absent: BTreeSet::new() }
+        Self { body, camera, people, mesh, corrupt, absent: BTreeSet::new(), raised: BTreeMap::new() }
     }
 
     /// Without somebody, by their id, in some frames.
     #[must_use]
     pub fn without(self, absent: BTreeSet<(u32, u64)>) -> Self {
         Self { absent, ..self }
+    }
+
+    /// With resting feet on the floor, where people are seen from elsewhere than from where they were filmed: depth from one camera is
+    /// uncertain, and there it shows. As in exports. `times`: of the frames, seconds.
+    #[must_use]
+    pub fn on_the_floor(mut self, world: &World, times: &[f64]) -> Self {
+        for Person { track, .. } in &self.people {
+            let skeleton = RestSkeleton::of(self.body, &track.shape);
+            let mut posed = Vec::new();
+            let stance = |(frame, fitted): (u64, &FittedPose)| {
+                let time = *times.get(usize::try_from(frame).ok()?)?;
+                if self.is_corrupt(frame) || self.absent.contains(&(track.id, frame)) {
+                    return None;
+                }
+                skeleton.pose(fitted.pose.position, &fitted.pose.rotations, &mut posed);
+                Some((frame, Stance::new(&skeleton, &posed, &self.camera, time, fitted.score.into())?))
+            };
+            let stances = (track.first_frame..).zip(&track.poses).filter_map(stance);
+            let (frames, stances): (Vec<u64>, Vec<Stance>) = stances.unzip();
+            let mut raised = vec![0.0; track.poses.len()];
+            for (frame, shift) in frames.iter().zip(floor_shift(&stances, world)) {
+                raised[(frame - track.first_frame) as usize] = shift;
+            }
+            self.raised.insert(track.id, raised);
+        }
+        self
+    }
+
+    /// How far a person is raised in further views, metres.
+    fn raised(&self, track: &FittedTrack, index: u64) -> f64 {
+        let at = |raised: &Vec<f64>| raised.get((index - track.first_frame) as usize).copied();
+        self.raised.get(&track.id).and_then(at).unwrap_or(0.0)
     }
 
     /// How they were filmed.
@@ -191,10 +225,11 @@ impl<'a> FittedPeople<'a> {
     pub fn figures(&self, index: u64, shot: &Shot) -> Vec<Figure> {
         let figure = |posed: PosedPerson<'_>| {
             let PosedPerson { person, fitted, .. } = posed;
+            let raised = shot.up * self.raised(person.track, index);
             let mut points = self.body.landmarks(&fitted.pose, &person.track.shape).map(|point| Some((point?, 0.0)));
             for (point, keypoint) in points.iter_mut().zip(self.body.blazepose33) {
                 if let (Some((place, confidence)), Some(keypoint)) = (point, keypoint) {
-                    *place = shot.from_filmed.transform_point3(*place);
+                    *place = shot.from_filmed.transform_point3(*place + raised);
                     *confidence = self.keypoint_confidence(fitted, keypoint);
                 }
             }
@@ -297,8 +332,11 @@ impl<'c> Scenes<'c> {
                 place.insert(Shape::dressed(all.mesh, &all.body.shaped_vertices(&track.shape), CLOTHES)?);
             }
         }
-        let placed: Vec<Vec<[f32; 12]>> =
-            everybody.iter().map(|posed| posed.joints.iter().map(|joint| shot.place(joint)).collect()).collect();
+        let placed = |PosedPerson { person, joints, .. }: &PosedPerson<'_>| -> Vec<[f32; 12]> {
+            let raised = shot.up * all.raised(person.track, index);
+            joints.iter().map(|joint| shot.place(joint, raised)).collect()
+        };
+        let placed: Vec<_> = everybody.iter().map(placed).collect();
         let people: Vec<render::Person> = everybody
             .iter()
             .zip(&placed)

@@ -8,7 +8,7 @@ use super::fitted_people::{FittedPeople, Scenes};
 use super::shot::{Extent, Shot};
 use crate::body::World;
 use crate::geometry::Rect;
-use crate::job::{JobSettings, Labels, Style, View};
+use crate::job::{JobSettings, Labels, Layout, Style, View};
 use crate::media::{Beside, Frame, Panel, VideoInfo};
 use crate::render::{self, Overlay, Pending, RenderError, Rendered, Renderer, Scene, Sketch};
 
@@ -24,6 +24,8 @@ const PANEL: f64 = 0.75;
 pub struct Composition<'j> {
     settings: &'j JobSettings,
     beside: Beside,
+    /// The only thing that is shown, in place of the video.
+    alone: Option<View>,
 }
 
 /// Makes the pictures of a clip, frame after frame.
@@ -59,7 +61,19 @@ impl<'j> Composition<'j> {
     pub fn new(settings: &'j JobSettings, info: &VideoInfo) -> Self {
         let [width, height] = info.geometry.display;
         let panel = (f64::from(height) * PANEL).min(f64::from(width)).round() as u32;
-        Self { settings, beside: Beside::new(info, settings.views.len(), panel) }
+        let beside = if settings.layout == Layout::Beside { settings.views.len() } else { 0 };
+        Self { settings, beside: Beside::new(info, beside, panel), alone: None }
+    }
+
+    /// Of pictures of one view, as large as the video.
+    pub fn of_view(settings: &'j JobSettings, info: &VideoInfo, view: View) -> Self {
+        Self { settings, beside: Beside::new(info, 0, 0), alone: Some(view) }
+    }
+
+    /// Views that have files of their own.
+    pub fn views_in_files(settings: &JobSettings) -> impl Iterator<Item = View> + Clone + use<> {
+        let is_in_files = settings.layout == Layout::Files;
+        settings.views.iter().filter(move |_| is_in_files)
     }
 
     /// What is compressed.
@@ -94,10 +108,10 @@ impl<'j> Composition<'j> {
         let color = self.info().color;
         let mut frame = self.beside.widen(frame)?;
         let video = self.beside.video();
-        if !self.settings.style.shows_video() {
+        if self.alone.is_some() || !self.settings.style.shows_video() {
             render::fill(&mut frame, video, self.background(), color);
         }
-        if self.settings.style.shows_video() {
+        if self.alone.is_none() && self.settings.style.shows_video() {
             render::dim(&mut frame, video, self.settings.dim, color);
         }
         for (_, panel) in self.panels() {
@@ -122,7 +136,7 @@ impl<'c> Pictures<'c> {
         world: &World,
         info: &VideoInfo,
     ) -> Self {
-        let has_views = !composition.settings.views.is_empty();
+        let has_views = composition.alone.is_some() || composition.panels().next().is_some();
         Self {
             people,
             scenes: Scenes::new(people),
@@ -135,6 +149,11 @@ impl<'c> Pictures<'c> {
     /// Asks for what is drawn in a frame at some time (seconds).
     pub fn ask(&mut self, index: u64, time: f64, renderer: &Renderer) -> Result<Picture, JobError> {
         let original = self.original.clone();
+        if let (Some(view), Some(extent)) = (self.composition.alone, self.extent) {
+            let shot = extent.shot(view, time, original.geometry);
+            let scene = self.scene(index, &shot)?.with_under(&extent.grid(&shot));
+            return Ok(Picture(vec![request(scene, index, renderer)?]));
+        }
         let opacity = match self.composition.settings.style.bodies() {
             Some(Style::Overlay) => self.composition.settings.opacity,
             _ => 1.0,

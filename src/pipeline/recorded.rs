@@ -19,6 +19,8 @@ pub struct Recorded {
     pub size: [u32; 2],
     /// Frames of that video.
     pub frames: u64,
+    /// When each is shown, seconds since the first.
+    pub times: Vec<f64>,
     /// How it was filmed.
     pub camera: Camera,
     /// Up and the floor.
@@ -100,6 +102,7 @@ struct Pinhole {
 #[derive(Deserialize)]
 struct Row {
     frame: u64,
+    time: f64,
     #[serde(default)]
     corrupt: bool,
     people: Vec<Person>,
@@ -173,6 +176,7 @@ impl Recorded {
         Ok(Self {
             size: [width, height],
             frames,
+            times: Vec::new(),
             camera: Camera { focal: [fx, fy], center: [cx, cy] },
             world: header.world,
             people: Vec::new(),
@@ -192,6 +196,7 @@ impl Recorded {
         if row.frame != frame {
             return Err(format!("frame {} where frame {frame} was to follow", row.frame));
         }
+        self.times.push(row.time);
         if row.corrupt {
             self.corrupt.insert(frame);
         }

@@ -38,6 +38,8 @@ pub struct Shot {
     pub camera: Camera,
     /// From the axes of the camera that filmed them to those of this one.
     pub from_filmed: DAffine3,
+    /// Up in the axes of the camera that filmed, where people are raised so that they stand on the floor; zero where they are not.
+    pub up: DVec3,
     /// Of the picture.
     pub geometry: Geometry,
 }
@@ -45,17 +47,17 @@ pub struct Shot {
 impl Shot {
     /// As they were filmed.
     pub fn original(camera: Camera, geometry: Geometry) -> Self {
-        Self { camera, from_filmed: DAffine3::IDENTITY, geometry }
+        Self { camera, from_filmed: DAffine3::IDENTITY, up: DVec3::ZERO, geometry }
     }
 
-    /// A joint's 3 x 4 matrix, row by row, in the axes of this camera.
-    pub fn place(&self, joint: &[f32; 12]) -> [f32; 12] {
+    /// A joint's 3 x 4 matrix, row by row, in the axes of this camera, of somebody who is `raised` by so much before.
+    pub fn place(&self, joint: &[f32; 12], raised: DVec3) -> [f32; 12] {
         if self.from_filmed == DAffine3::IDENTITY {
             return *joint;
         }
         let column = |c: usize| DVec3::new(joint[c].into(), joint[4 + c].into(), joint[8 + c].into());
         let turn = |c: usize| self.from_filmed.transform_vector3(column(c));
-        let columns = [turn(0), turn(1), turn(2), self.from_filmed.transform_point3(column(3))];
+        let columns = [turn(0), turn(1), turn(2), self.from_filmed.transform_point3(column(3) + raised)];
         std::array::from_fn(|i| columns[i % 4][i / 4] as f32)
     }
 }
@@ -125,6 +127,7 @@ impl Extent {
         Shot {
             camera: Camera { focal: [focal; 2], center: [(width - 1.0) / 2.0, (height - 1.0) / 2.0] },
             from_filmed: DAffine3 { matrix3: rotation, translation } * self.to_world,
+            up: self.to_world.matrix3.transpose() * DVec3::Y,
             geometry,
         }
     }

@@ -125,6 +125,10 @@ impl Redrawing {
             let Recorded { camera, world, frames, .. } = recorded;
             let people = FittedPeople::new(body, mesh, camera, &recorded.people, recorded.corrupt.clone())
                 .without(recorded.absent.clone());
+            let people = match job.settings().views.is_empty() {
+                true => people,
+                false => people.on_the_floor(&world, &recorded.times),
+            };
             let clip = Clip { people: &people, world, composition: &course.composition, frames, phase: Phase::Redraw };
             let (timings, path) = (&context.timings, course.partial.video());
             let Some(Seen { jumps, lost, frames: found }) =
@@ -139,12 +143,13 @@ impl Redrawing {
                 return Err(RecordedError::OfAnother { path: motion.to_owned(), reason }.into());
             }
             let assembled = course.assemble(checkpoint, &jumps)?;
+            let views = course.draw_views(&clip, &render.renderer(), &jumps)?;
             let unwritable = |source| JobError::Output { path: spec.outputs.motion(), source };
             copy(motion, course.partial.motion(), assembled.verified.start).map_err(unwritable)?;
             if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
-            Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost })
+            Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost, views })
         })?;
         let made_by = MadeBy {
             model: "none".into(),

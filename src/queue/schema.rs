@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::store::{Sql, bytes, path};
+use crate::job::JobSettings;
 
 /// One step from a version of the schema to the next.
 enum Step {
@@ -20,7 +21,7 @@ enum Step {
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [Step; 7] = [
+const MIGRATIONS: [Step; 8] = [
     Step::Sql(
         "
     CREATE TABLE jobs (
@@ -99,7 +100,22 @@ const MIGRATIONS: [Step; 7] = [
 ",
     ),
     Step::Code(name_by_folder_and_stem),
+    Step::Code(restate_settings),
 ];
+
+/// Settings get what is new in them (exports, views, labels, ...) as it is where nothing is said, in today's order: they are compared to the letter with
+/// those of what is dropped. What cannot be read fails when its turn comes.
+fn restate_settings(t: &Transaction<'_>) -> Sql<()> {
+    let mut all = t.prepare("SELECT DISTINCT settings FROM jobs")?;
+    let texts = all.query_map([], |row| row.get::<_, String>(0))?.collect::<Sql<Vec<_>>>()?;
+    for text in texts {
+        let today = serde_json::from_str::<JobSettings>(&text).and_then(|settings| serde_json::to_string(&settings));
+        if let Ok(today) = today {
+            t.execute("UPDATE jobs SET settings = ?2 WHERE settings = ?1", params![text, today])?;
+        }
+    }
+    Ok(())
+}
 
 /// Results are named by a folder, a stem and the video's container, in place of three paths.
 fn name_by_folder_and_stem(t: &Transaction<'_>) -> Sql<()> {
@@ -162,7 +178,6 @@ pub(super) fn prepare(db: &mut Connection) -> Sql<usize> {
 mod tests {
     use super::super::{Queue, file};
     use super::*;
-    use crate::job::JobSettings;
 
     #[test]
     fn jobs_of_an_earlier_meshreel_are_as_those_of_today() {
@@ -178,7 +193,7 @@ mod tests {
             .execute(
                 "INSERT INTO jobs (source, size, modified, video, motion, report_file, settings, priority, position, state, added)
                  VALUES (x'2f61', 1, 1, CAST('/out/a.b.mkv' AS BLOB), x'01', x'02',
-                         json_remove(?1, '$.stature', '$.encode.pixel_format'), 0, 1, 'queued', 0)",
+                         json_remove(?1, '$.stature', '$.encode.pixel_format', '$.formats', '$.views', '$.labels'), 0, 1, 'queued', 0)",
                 [&today],
             )
             .unwrap();
