@@ -21,7 +21,7 @@ use std::path::Path;
 pub use index::{Entry, is_index, write_index};
 
 use crate::control::{Proceed, Stopped};
-use crate::export::{Clip, Detail, ExportError, Frame, Heading, Placement, Selection, small_glb};
+use crate::export::{Clip, Detail, ExportError, Frame, Heading, PREFIX, Placement, Selection, small_glb};
 use crate::job::{JobSettings, Report};
 use crate::media::{self, MediaError, Proxy, ShareError};
 use data::Notes;
@@ -42,6 +42,15 @@ const BIT_RATE: f64 = 1_200_000.0;
 /// Bytes of a video of a minute at most, and of each further second.
 const MINUTE: f64 = 4_200_000.0;
 const SECOND: f64 = 33_000.0;
+
+/// What runs in the page, in parts that build on each other.
+const SCRIPT: &str = concat!(
+    include_str!("motion.js"),
+    include_str!("view.js"),
+    include_str!("base.js"),
+    include_str!("curves.js"),
+    include_str!("viewer.js")
+);
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +101,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
     let shown = duration.min(LONGEST);
     let mut notes = Notes::new(duration, shown);
 
-    let video = tempfile::NamedTempFile::new_in(subject.folder)?;
+    let video = tempfile::Builder::new().prefix(PREFIX).suffix(".mp4").tempfile_in(subject.folder)?;
     let has_video = match make_video(subject, video.path(), frame_rate, shown, proceed) {
         Ok(()) => true,
         Err(reason) => {
@@ -115,11 +124,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
     };
     let data = data::collect(subject, &selection, [duration, shown], poses_rate, has_video, notes, proceed)?;
 
-    let template = Template {
-        page: include_str!("page.html"),
-        style: include_str!("style.css"),
-        script: concat!(include_str!("motion.js"), include_str!("view.js"), include_str!("viewer.js")),
-    };
+    let template = Template { page: include_str!("page.html"), style: include_str!("style.css"), script: SCRIPT };
     let mut out = BufWriter::with_capacity(1 << 16, to);
     template.write(&mut out, subject.name, &mut |part, out| match part {
         Part::Data => embed::json(&data, out),
