@@ -3,7 +3,7 @@
 
 const NAMES = { pelvis_tilt: "Trunk lean", hip_flexion: "Hip flexion", knee_angle: "Knee flexion", ankle_angle: "Ankle dorsiflexion", arm_flex: "Shoulder flexion", elbow_flex: "Elbow flexion" };
 const charts = [];
-data.angles.forEach((name, index) => {
+(isEmpty ? [] : data.angles).forEach((name, index) => {
   const [, base, side] = /^(.*?)(?:_([lr]))?$/.exec(name);
   const known = charts.find((chart) => chart.base === base);
   const chart = known ?? { base, title: NAMES[base] ?? base.replaceAll("_", " "), lines: [] };

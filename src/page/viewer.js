@@ -20,7 +20,7 @@ function buildPresence() {
     const dot = make("span", { class: "dot" });
     dot.style.background = person.color;
     const button = make("button", { type: "button", role: "radio", "aria-label": `Person ${person.id}, in view for ${seconds.toFixed(1)} seconds${doubt}` }, dot, `Person ${person.id}`);
-    button.addEventListener("click", () => select(index));
+    button.addEventListener("click", () => pick(index));
     scrubbed(lane, (at) => (at / lane.clientWidth) * data.duration);
     lane.addEventListener("pointerdown", () => select(index));
     const needle = make("i", { class: "needle" });
@@ -89,11 +89,20 @@ function aim() {
   followTo(state.time);
 }
 
+/** Whom the camera follows at a time: who was chosen, and while they are away the most prominent of those who are there. */
+function followed(time) {
+  const isThere = (index) => motion.isSeen(motion.people[index], time);
+  if (isThere(state.person)) return state.person;
+  const others = data.people.map((_, index) => index).filter(isThere);
+  others.sort((a, b) => data.people[b].prominence - data.people[a].prominence);
+  return others[0] ?? state.person;
+}
+
 /** Moves the camera with the person that it follows: with the mean over a while, so that steps do not shake it and a jump is seen as one, but
  * never so far off that the person leaves the picture. */
 function followTo(time) {
   if (!state.follows || !motion) return;
-  const person = motion.people[state.person];
+  const person = motion.people[followed(time)];
   const at = (t) => motion.rootAt(person, t);
   const now = at(time);
   camera.target = [[0.45, 0.3], [1.2, 0.5], [0.45, 0.3]].map(([near, most], axis) => {
@@ -357,13 +366,13 @@ function handleKeys() {
       1: () => look("front"),
       2: () => look("side"),
       3: () => look("top"),
-      n: () => select(state.person + 1),
-      p: () => select(state.person - 1),
+      n: () => pick(state.person + 1),
+      p: () => pick(state.person - 1),
       f: () => follow(!state.follows),
     };
     if (!isIn("button, summary, a")) actions[" "] = () => (state.isPlaying ? pause() : play());
     if (isIn("#presence")) {
-      const move = (to) => (select(to), lanes[state.person].button.focus());
+      const move = (to) => (pick(to), lanes[state.person].button.focus());
       actions.ArrowUp = () => move(state.person - 1);
       actions.ArrowDown = () => move(state.person + 1);
     }
@@ -475,6 +484,18 @@ function start() {
     show();
   });
   show();
+}
+
+/** Chooses somebody by hand: where they are not in view, the time goes to where they come. */
+function pick(index) {
+  if (isEmpty) return;
+  select(index);
+  const { seen } = data.people[state.person];
+  if (!seen.some(([from, to]) => state.time >= from - 1e-6 && state.time < to)) {
+    pause();
+    seek(seen[0][0] + frame / 4);
+    step(0);
+  }
 }
 
 /** For tests: what the page does, and where it is. */

@@ -219,6 +219,7 @@ async function lookAtNobody() {
   const { page } = await open();
   check((await state(page)).mode === "empty", "somebody is in it");
   check((await page.textContent("body")).includes("Nobody was found"), "it does not say that there is nobody");
+  for (const key of ["n", "p", "f", "2", "ArrowRight", "End"]) await page.keyboard.press(key);
   await seek(page, 0.5);
   await page.screenshot({ path: join(folder, "nobody.png") });
 }
