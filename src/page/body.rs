@@ -19,7 +19,7 @@ pub struct Keys {
     pub stride: usize,
 }
 
-/// The poses of the first `shown` seconds: those of every so many frames, and the first and last before and after somebody is away.
+/// The poses of the first `shown` seconds, at least one of everybody: those of every so many frames, and the first and last before and after somebody is away.
 pub fn keys(selection: &Selection<'_>, shown: f64) -> Keys {
     let clip = selection.clip;
     let inside = |person: usize| {
@@ -36,7 +36,9 @@ pub fn keys(selection: &Selection<'_>, shown: f64) -> Keys {
             let before = row.checked_sub(1).map(|row| frames[row] + 1);
             before != Some(frames[row]) || frames.get(row + 1) != Some(&(frames[row] + 1))
         };
-        (0..frames.len()).filter(|&row| frames[row] % stride == 0 || is_end(row)).collect()
+        let rows: Vec<usize> = (0..frames.len()).filter(|&row| frames[row] % stride == 0 || is_end(row)).collect();
+        // Who comes later is not seen, but programs want a pose of everybody.
+        if rows.is_empty() { vec![0] } else { rows }
     };
     Keys { rows: people.map(of).collect(), stride }
 }

@@ -41,7 +41,7 @@ const RATE: f64 = 30.0;
 const BIT_RATE: f64 = 1_200_000.0;
 /// Bytes of a video of a minute at most, and of each further second.
 const MINUTE: f64 = 4_200_000.0;
-const SECOND: f64 = 33_000.0;
+const SECOND: f64 = 18_000.0;
 
 /// What runs in the page, in parts that build on each other.
 const SCRIPT: &str = concat!(
