@@ -4,7 +4,7 @@
 //! FittedPeople -> MotionWriter -> NAME.motion.jsonl -> Clip (read) -> Selection (people, axes) -> a file a format
 //! ```
 //!
-//! Each format is a file of this folder and a line of [`Format::write`]. All of them are made of the motion file alone.
+//! Each format is a file of this folder and a line of `Format::write`. All of them are made of the motion file alone.
 
 mod angles;
 mod blender;

@@ -119,7 +119,7 @@ impl ExportError {
     }
 }
 
-/// [`Output`] names the file.
+/// The file is named afterwards, by whoever wrote it.
 impl From<io::Error> for ExportError {
     fn from(source: io::Error) -> Self {
         Self::Write { path: PathBuf::new(), source }

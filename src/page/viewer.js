@@ -280,6 +280,7 @@ function showNow() {
   if (data.has_video && isVideo) {
     const isGone = time > data.shown + 1e-6;
     element("video-gone").hidden = !isGone;
+    video.style.visibility = isGone ? "hidden" : "visible";
     if (isGone) element("video-gone").textContent = `The video in this page ends at ${clockOf(data.shown, 0)}.`;
   }
   for (const { needle } of lanes) needle.style.left = `${(100 * time) / data.duration}%`;
