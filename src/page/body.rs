@@ -36,7 +36,8 @@ pub fn keys(selection: &Selection<'_>, shown: f64) -> Keys {
             let before = row.checked_sub(1).map(|row| frames[row] + 1);
             before != Some(frames[row]) || frames.get(row + 1) != Some(&(frames[row] + 1))
         };
-        let rows: Vec<usize> = (0..frames.len()).filter(|&row| frames[row] % stride == 0 || is_end(row)).collect();
+        let rows: Vec<usize> =
+            (0..frames.len()).filter(|&row| frames[row].is_multiple_of(stride) || is_end(row)).collect();
         // Who comes later is not seen, but programs want a pose of everybody.
         if rows.is_empty() { vec![0] } else { rows }
     };
