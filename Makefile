@@ -30,8 +30,9 @@ uninstall:       ## remove what `make install` installed: with the same PREFIX a
 deb:             ## make a package for Debian or Ubuntu of what `make build` made: target/meshreel_*.deb
 	@bash scripts/deb.sh
 
-setup-tests: setup ## install what the tests read results with: other programs' readers (0.5 GB)
+setup-tests: setup ## install what the tests read results with: other programs' readers, a browser (0.9 GB)
 	@bash scripts/setup-readers.sh readers
+	@bash scripts/setup-readers.sh chromium
 
 test: setup-tests ## run all tests
 	cargo test --profile ci --locked

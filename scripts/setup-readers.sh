@@ -44,9 +44,11 @@ install_node_packages() {
     echo "$wanted" >node_modules/lock.sha256
 }
 
-# The browser that opens the report page in a test: the one step that needs root.
+# The browser that opens the report page in a test: the one step that needs root. Ubuntu has no such package, and gets the browser that
+# playwright fetches.
 install_chromium() {
     command -v chromium >/dev/null && return
+    playwright_chromium >/dev/null 2>&1 && return
     local sudo=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || fail "run as root: apt-get install chromium"
@@ -54,8 +56,19 @@ install_chromium() {
     fi
     echo "installing chromium"
     "${sudo[@]}" apt-get update -qq || fail "apt-get update; check the network"
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null ||
-        fail "run: ${sudo[*]} apt-get install chromium"
+    if [ -n "$(apt-cache policy chromium | sed -n 's/.*Candidate: [0-9].*/yes/p')" ]; then
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null ||
+            fail "run: ${sudo[*]} apt-get install chromium"
+    else
+        install_node_packages
+        node node_modules/playwright-core/cli.js install --with-deps chromium-headless-shell ||
+            fail "could not fetch Chromium; install any, so that \`chromium\` is found"
+    fi
+}
+
+# Whether playwright has a browser of its own.
+playwright_chromium() {
+    node -e 'process.exit(require("fs").existsSync(require("playwright-core").chromium.executablePath()) ? 0 : 1)'
 }
 
 case "${1:-readers}" in

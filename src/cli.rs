@@ -56,6 +56,8 @@ pub enum Command {
     },
     /// Write the motion of a video in the formats of other programs
     Export(Export),
+    /// Write one page with a table of all results in a folder and below it
+    Report(ReportOf),
     /// List the jobs in the queue
     Status(Status),
     /// Pause jobs, or the whole queue
@@ -224,6 +226,20 @@ pub struct Export {
     pub facing: Facing,
 }
 
+/// Arguments of `meshreel report`.
+#[derive(Debug, clap::Args)]
+pub struct ReportOf {
+    /// Folder with results: every NAME.report.json in it and below it is listed; links are not followed
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// The page [default: index.html in the folder]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Overwrite a file of this name that meshreel did not write
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 fn angle(text: &str) -> Result<f64, String> {
     number(text).filter(|degrees| degrees.abs() <= 180.0).ok_or_else(|| "it must be from -180 to 180".into())
 }
@@ -349,6 +365,7 @@ impl Command {
             Self::Process(_)
             | Self::Render(_)
             | Self::Export(_)
+            | Self::Report(_)
             | Self::Run(_)
             | Self::Attach { .. }
             | Self::Status(_)

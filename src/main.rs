@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Export, Process, Render, Run};
+use meshreel::cli::{Cli, Command, Export, Process, Render, ReportOf, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
@@ -15,7 +15,7 @@ use meshreel::process::{self, Outcome};
 use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
-use meshreel::{doctor, export_command, log, manual, media, service, status};
+use meshreel::{doctor, export_command, log, manual, media, report_command, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -79,6 +79,7 @@ fn main() -> ExitCode {
             render(arguments, &config, cli.verbose)
         }
         Command::Export(arguments) => export(arguments),
+        Command::Report(arguments) => report(arguments),
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
         Command::Attach { read_only } => attach(&cli, &config, *read_only),
@@ -136,6 +137,19 @@ fn export(arguments: &Export) -> ExitCode {
         }
         Err(_) if stop.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         Err(error) => fail(if error.is_usage() { USAGE } else { FAILED }, &error),
+    }
+}
+
+fn report(arguments: &ReportOf) -> ExitCode {
+    match report_command::report(arguments) {
+        Ok(lines) => {
+            let mut lines = lines.iter().map(|line| printable(line));
+            lines.next().into_iter().for_each(say);
+            // What was left out is no result.
+            lines.for_each(|line| tell(format_args!("meshreel: {line}")));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(FAILED, &error),
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Config {
 pub struct Output {
     /// What the motion is exported to.
     pub formats: Formats,
+    /// Whether a page to look at is made.
+    pub report: bool,
 }
 
 /// `[models]`.
@@ -237,6 +239,7 @@ impl Default for Config {
             also: None,
             stature: None,
             formats: None,
+            report: None,
         }
     }
 }
@@ -270,8 +273,8 @@ impl Config {
 
     /// How jobs are done where nothing else is said.
     pub fn job_settings(&self) -> JobSettings {
-        JobSettings { encode: self.encode.clone(), formats: self.output.formats, ..JobSettings::default() }
-            .with(&self.overrides())
+        let Output { formats, report } = self.output;
+        JobSettings { encode: self.encode.clone(), formats, report, ..JobSettings::default() }.with(&self.overrides())
     }
 
     /// Detection worker threads with 0 replaced by the number of cores.

@@ -9,7 +9,7 @@ use glam::DVec3;
 
 use super::selection::Sample;
 
-/// Names of the angles, in the order of [`joint_angles`].
+/// Names of the angles, in the order of [`JointAngles::of`].
 pub const NAMES: [&str; 11] = [
     "pelvis_tilt",
     "hip_flexion_r",

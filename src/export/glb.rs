@@ -4,6 +4,7 @@
 //! person who is not seen has scale 0, by a STEP channel. Nothing is measured between frames, so that programs mix neighbouring ones (LINEAR).
 //! Format: Khronos Group, *glTF 2.0 Specification*.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
@@ -11,6 +12,7 @@ use glam::{DQuat, DVec3, Vec3};
 use serde_json::{Value, json};
 
 use super::error::ExportError;
+use super::header::MeshInfo;
 use super::names::joint_names;
 use super::output::{Output, Strip};
 use super::selection::Selection;
@@ -20,6 +22,7 @@ use crate::body::UPRIGHT_CAMERA;
 const FLOAT: u32 = 5126;
 const UNSIGNED_SHORT: u32 = 5123;
 const UNSIGNED_BYTE: u32 = 5121;
+const BYTE: u32 = 5120;
 const VERTEX_DATA: u32 = 34962;
 const INDEX_DATA: u32 = 34963;
 /// Chunks of a file: its structure, and its numbers.
@@ -27,6 +30,48 @@ const JSON_CHUNK: u32 = 0x4E4F_534A;
 const BINARY_CHUNK: u32 = 0x004E_4942;
 /// The name of the file's form.
 const MAGIC: u32 = 0x4654_6C67;
+
+/// How much of the motion is written.
+pub struct Detail<'d> {
+    /// Another surface than the motion file's.
+    pub surface: Option<&'d Surface>,
+    /// For each person of the selection the rows that are written, in order; without it all of them.
+    pub rows: Option<&'d [Vec<usize>]>,
+}
+
+/// A surface of some of the vertices of a motion file.
+pub struct Surface {
+    /// Which of them, in rising order.
+    pub kept: Vec<u32>,
+    /// Its faces, and how they follow the joints.
+    pub mesh: MeshInfo,
+    /// Four numbers a vertex that tell the parts of the body apart: the attribute `_TONE`.
+    pub tones: Vec<[i8; 4]>,
+}
+
+impl Detail<'_> {
+    /// Everything.
+    const FULL: Self = Self { surface: None, rows: None };
+
+    fn mesh<'m>(&'m self, selection: &'m Selection<'_>) -> &'m MeshInfo {
+        self.surface.map_or(&selection.clip.header.mesh, |surface| &surface.mesh)
+    }
+
+    /// Those of the person's vertices that are written.
+    fn pick(&self, all: Vec<Vec3>) -> Vec<Vec3> {
+        match self.surface {
+            Some(surface) => surface.kept.iter().map(|&v| all[v as usize]).collect(),
+            None => all,
+        }
+    }
+
+    fn rows<'r>(&'r self, selection: &Selection<'_>, person: usize) -> Cow<'r, [usize]> {
+        match self.rows {
+            Some(rows) => Cow::Borrowed(&rows[person]),
+            None => Cow::Owned((0..selection.people[person].rows.len()).collect()),
+        }
+    }
+}
 
 /// Where numbers lie in the binary chunk.
 #[derive(Default)]
@@ -68,8 +113,19 @@ struct Places {
 
 /// Writes `NAME.glb` and `NAME.blender.py`.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
+    write_detail(selection, options, &Detail::FULL, output)?;
+    blender::write(selection, output)
+}
+
+/// Writes `NAME.glb`.
+pub fn write_detail(
+    selection: &Selection<'_>,
+    options: &Options,
+    detail: &Detail<'_>,
+    output: &mut Output<'_>,
+) -> Result<(), ExportError> {
     let mut layout = Layout::default();
-    let mut document = Document::new(selection, options);
+    let mut document = Document::new(selection, options, detail);
     let shared = document.shared(&mut layout);
     let places: Vec<Places> =
         (0..selection.people.len()).map(|person| document.person(person, &shared, &mut layout)).collect();
@@ -87,14 +143,13 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
         let file = out.get_ref().try_clone()?;
         file.set_len(start + layout.bytes)?;
         if !places.is_empty() {
-            shared.fill(selection, &file, start)?;
+            shared.fill(detail.mesh(selection), detail, &file, start)?;
         }
         for (person, places) in places.iter().enumerate() {
-            places.fill(selection, person, &file, start, output)?;
+            places.fill(selection, detail, person, &file, start, output)?;
         }
         Ok(())
-    })?;
-    blender::write(selection, output)
+    })
 }
 
 /// Writes all but the numbers, and gives the byte at which they begin.
@@ -120,12 +175,12 @@ struct Shared {
     faces: (usize, u64),
     joints: (usize, u64),
     weights: (usize, u64),
+    tones: Option<(usize, u64)>,
 }
 
 impl Shared {
-    fn fill(&self, selection: &Selection<'_>, file: &File, start: u64) -> Result<(), ExportError> {
+    fn fill(&self, mesh: &MeshInfo, detail: &Detail<'_>, file: &File, start: u64) -> Result<(), ExportError> {
         use std::os::unix::fs::FileExt;
-        let mesh = &selection.clip.header.mesh;
         // A triangle is counter-clockwise from outside: in camera axes the same way as in these, which are turned, not mirrored.
         let faces: Vec<u8> = mesh.faces.as_flattened().iter().flat_map(|index| index.to_le_bytes()).collect();
         file.write_all_at(&faces, start + self.faces.1)?;
@@ -136,6 +191,9 @@ impl Shared {
         let joints: Vec<[u8; 4]> = mesh.skin_indices.iter().zip(&mesh.skin_weights).map(of).collect();
         file.write_all_at(joints.as_flattened(), start + self.joints.1)?;
         file.write_all_at(mesh.skin_weights.as_flattened(), start + self.weights.1)?;
+        if let (Some((_, at)), Some(surface)) = (self.tones, detail.surface) {
+            file.write_all_at(bytemuck::cast_slice(&surface.tones), start + at)?;
+        }
         Ok(())
     }
 }
@@ -143,6 +201,7 @@ impl Shared {
 /// The structure while it grows.
 struct Document<'s, 'a> {
     selection: &'s Selection<'a>,
+    detail: &'s Detail<'s>,
     names: Vec<String>,
     nodes: Vec<Value>,
     roots: Vec<usize>,
@@ -154,7 +213,7 @@ struct Document<'s, 'a> {
 }
 
 impl<'s, 'a> Document<'s, 'a> {
-    fn new(selection: &'s Selection<'a>, options: &Options) -> Self {
+    fn new(selection: &'s Selection<'a>, options: &Options, detail: &'s Detail<'s>) -> Self {
         let names = joint_names(selection, options.names);
         let axes = &selection.axes;
         let camera = json!({
@@ -165,6 +224,7 @@ impl<'s, 'a> Document<'s, 'a> {
         });
         Self {
             selection,
+            detail,
             names,
             nodes: vec![camera],
             roots: vec![0],
@@ -177,9 +237,9 @@ impl<'s, 'a> Document<'s, 'a> {
     }
 
     fn shared(&mut self, layout: &mut Layout) -> Shared {
-        let mesh = &self.selection.clip.header.mesh;
+        let mesh = self.detail.mesh(self.selection);
         if self.selection.people.is_empty() {
-            return Shared { faces: (0, 0), joints: (0, 0), weights: (0, 0) };
+            return Shared { faces: (0, 0), joints: (0, 0), weights: (0, 0), tones: None };
         }
         Shared {
             faces: layout.add(mesh.faces.len() * 3, "SCALAR", UNSIGNED_SHORT, 2, Some(INDEX_DATA)),
@@ -189,17 +249,21 @@ impl<'s, 'a> Document<'s, 'a> {
                 layout.accessors[weights.0]["normalized"] = true.into();
                 weights
             },
+            tones: self.detail.surface.map(|_| {
+                let tones = layout.add(mesh.vertices, "VEC4", BYTE, 4, Some(VERTEX_DATA));
+                layout.accessors[tones.0]["normalized"] = true.into();
+                tones
+            }),
         }
     }
 
     /// Adds a person: nodes, mesh, skin and channels.
     fn person(&mut self, index: usize, shared: &Shared, layout: &mut Layout) -> Places {
         let person = &self.selection.people[index];
-        let (id, mesh) = (person.info.id, &self.selection.clip.header.mesh);
+        let (id, mesh) = (person.info.id, self.detail.mesh(self.selection));
         let joints = person.rest.joints.len();
         let is_alone = self.selection.people.len() == 1;
-        let vertices = upright(&person.info.vertices);
-        let (low, high) = bounds(&vertices);
+        let (low, high) = bounds(&self.detail.pick(upright(&person.info.vertices)));
 
         let positions = layout.add(mesh.vertices, "VEC3", FLOAT, 12, Some(VERTEX_DATA));
         layout.accessors[positions.0]["min"] = json!(low.to_array());
@@ -241,20 +305,25 @@ impl<'s, 'a> Document<'s, 'a> {
                 "roughnessFactor": 0.8,
             },
         }));
+        let mut attributes = json!({ "POSITION": positions.0, "NORMAL": normals.0, "JOINTS_0": shared.joints.0, "WEIGHTS_0": shared.weights.0 });
+        if let Some((tones, _)) = shared.tones {
+            attributes["_TONE"] = tones.into();
+        }
         self.meshes.push(json!({
             "name": format!("body_{id}"),
             "primitives": [{
-                "attributes": { "POSITION": positions.0, "NORMAL": normals.0, "JOINTS_0": shared.joints.0, "WEIGHTS_0": shared.weights.0 },
+                "attributes": attributes,
                 "indices": shared.faces.0,
                 "material": index,
             }],
         }));
-        let frames = person.rows.len();
+        let rows = self.detail.rows(self.selection, index);
+        let frames = rows.len();
         let times = layout.add(frames, "SCALAR", FLOAT, 4, None);
         let time = |row: usize| self.selection.clip.times[self.selection.frame_of(index, row)] as f32;
         if frames > 0 {
-            layout.accessors[times.0]["min"] = json!([time(0)]);
-            layout.accessors[times.0]["max"] = json!([time(frames - 1)]);
+            layout.accessors[times.0]["min"] = json!([time(rows[0])]);
+            layout.accessors[times.0]["max"] = json!([time(rows[frames - 1])]);
         }
         let roots = layout.add(frames, "VEC3", FLOAT, 12, None);
         self.channel(node + 1, "translation", times.0, roots.0, "LINEAR");
@@ -362,6 +431,7 @@ impl Places {
     fn fill(
         &self,
         selection: &Selection<'_>,
+        detail: &Detail<'_>,
         index: usize,
         file: &File,
         start: u64,
@@ -371,8 +441,8 @@ impl Places {
         let person = &selection.people[index];
         let vertices = upright(&person.info.vertices);
         let normals = normals(&vertices, &selection.clip.header.mesh.faces);
-        strip(self.positions)?.all(vertices.iter().flat_map(|v| v.to_array()))?;
-        strip(self.normals)?.all(normals.iter().flat_map(|v| v.to_array()))?;
+        strip(self.positions)?.all(detail.pick(vertices).iter().flat_map(|v| v.to_array()))?;
+        strip(self.normals)?.all(detail.pick(normals).iter().flat_map(|v| v.to_array()))?;
         let bind = |joint: &DVec3| {
             let [x, y, z] = (-*joint).as_vec3().to_array();
             [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, x, y, z, 1.0]
@@ -385,7 +455,7 @@ impl Places {
         let (mut times, mut roots) = (strip(self.times)?, strip(self.roots)?);
         let mut rotations = self.rotations.iter().map(|&at| strip(at)).collect::<Result<Vec<_>, _>>()?;
         let mut before: Vec<DQuat> = Vec::new();
-        for row in 0..person.rows.len() {
+        for &row in detail.rows(selection, index).iter() {
             output.proceed()?;
             let mut sample = selection.sample(index, row)?;
             times.write(&[sample.time as f32])?;

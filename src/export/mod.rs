@@ -32,8 +32,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use angles::{JointAngles, NAMES as ANGLE_NAMES};
 pub use clip::Clip;
 pub use error::ExportError;
+pub use glb::{Detail, Surface};
 pub use header::{BodyInfo, Clock, Header, MeshInfo, PersonInfo, Pinhole, Video};
 pub use motion::{MotionWriter, Person};
 pub use names::{JointNames, MarkerSet};
@@ -222,4 +224,20 @@ pub fn export(
         format.write(selection, options, &mut output)?;
     }
     Ok(output.made())
+}
+
+/// Writes a glb of less detail into a temporary file of `folder`.
+///
+/// # Errors
+/// When it cannot be written, or `proceed` says that the work ends.
+pub fn small_glb(
+    selection: &Selection<'_>,
+    detail: &Detail<'_>,
+    folder: &Path,
+    proceed: Proceed<'_>,
+) -> Result<Option<tempfile::TempPath>, ExportError> {
+    let mut output = Output::new(folder, OsStr::new("page"), proceed);
+    glb::write_detail(selection, &Options::default(), detail, &mut output)?;
+    let file = |made: Made| if let Content::File(file) = made.content { Some(file) } else { None };
+    Ok(output.made().pop().and_then(file))
 }

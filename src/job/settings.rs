@@ -50,6 +50,8 @@ pub struct JobSettings {
     pub stature: f64,
     /// What the motion is exported to, beside the motion file.
     pub formats: Formats,
+    /// Whether a page to look at is made.
+    pub report: bool,
     /// Whether the source may be a picture, or a folder of numbered ones, of which so many are shown a second.
     pub pictures: Option<f64>,
 }
@@ -68,6 +70,7 @@ impl Default for JobSettings {
             encode: Encode::default(),
             stature: body::STATURE,
             formats: Formats::NONE,
+            report: false,
             pictures: None,
         }
     }
@@ -78,7 +81,7 @@ impl JobSettings {
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
         let Overrides { model, stature, formats, look } = *overrides;
-        let LookOverrides { style, views, layout, opacity, dim, labels, also } = look;
+        let LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
         Self {
             model: model.unwrap_or(self.model),
             style: style.unwrap_or(self.style),
@@ -90,6 +93,7 @@ impl JobSettings {
             also: also.unwrap_or(self.also),
             stature: stature.unwrap_or(self.stature),
             formats: formats.unwrap_or(self.formats),
+            report: report.unwrap_or(self.report),
             encode: self.encode,
             pictures: self.pictures,
         }
@@ -138,6 +142,9 @@ pub struct LookOverrides {
     /// Also make a small animated picture for sharing, of the first 20 seconds: gif, webp
     #[arg(long, value_name = "KIND,...", value_parser = Also::typed)]
     pub also: Option<Also>,
+    /// Also make a page to look at and to send to others: video, bodies and joint angles in one file, NAME.report.html
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub report: Option<bool>,
 }
 
 /// A list of formats as it is typed.
@@ -175,6 +182,7 @@ impl LookOverrides {
             dim: self.dim.or(other.dim),
             labels: self.labels.or(other.labels),
             also: self.also.or(other.also),
+            report: self.report.or(other.report),
         }
     }
 }
@@ -216,13 +224,16 @@ macro_rules! with_overrides {
             /// What the motion is exported to.
             #[serde(default)]
             pub formats: Option<$crate::export::Formats>,
+            /// Whether a page to look at is made.
+            #[serde(default)]
+            pub report: Option<bool>,
         }
 
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, stature, formats, style, views, layout, opacity, dim, labels, also, .. } = *self;
-                let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also };
+                let Self { model, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
+                let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report };
                 $crate::job::Overrides { model, stature, formats, look }
             }
 
@@ -230,9 +241,9 @@ macro_rules! with_overrides {
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
                 let $crate::job::Overrides { model, stature, formats, look } = overrides;
                 (self.model, self.stature, self.formats) = (model, stature, formats);
-                let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also } = look;
+                let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
                 (self.style, self.views, self.layout, self.opacity) = (style, views, layout, opacity);
-                (self.dim, self.labels, self.also) = (dim, labels, also);
+                (self.dim, self.labels, self.also, self.report) = (dim, labels, also, report);
             }
         }
     };

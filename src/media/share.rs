@@ -1,5 +1,6 @@
 //! Small animated pictures of a video, for sharing.
 
+use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::ptr;
 
@@ -26,7 +27,7 @@ const LENGTH: f64 = 20.0;
 /// Times are counted in these, of which a second has so many: GIF knows no others.
 const TICKS: i32 = 100;
 /// Quality of WebP, of 100.
-const QUALITY: &std::ffi::CStr = c"70";
+const QUALITY: &CStr = c"70";
 
 /// Kinds of small animated pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -89,7 +90,7 @@ pub fn share(
     let mut palette = None;
     if sharing == Sharing::Gif {
         let mut colors = Colors::default();
-        each_picture(video, pictures, go_on, &mut |_, small| {
+        each_picture(video, pictures, &EXCERPT, go_on, &mut |_, small| {
             colors.add(&small.rgb);
             Ok(())
         })?;
@@ -97,7 +98,7 @@ pub fn share(
     }
     let mut converter: Option<Converter> = None;
     let mut begun: Option<Writer> = None;
-    each_picture(video, pictures, go_on, &mut |stamp, small| {
+    each_picture(video, pictures, &EXCERPT, go_on, &mut |time, small| {
         let size = [small.width, small.height];
         let mut picture = match &palette {
             Some(palette) => palette.picture(small),
@@ -108,10 +109,10 @@ pub fn share(
                 converter.run(&rgb(small), full, limited).map_err(|e| MediaError::encode(to, e))?
             }
         };
-        picture.set_pts(Some(stamp));
+        picture.set_pts(Some((time * f64::from(TICKS)).round() as i64));
         let writer = match &mut begun {
             Some(writer) => writer,
-            None => begun.insert(Writer::create(to, sharing, size)?),
+            None => begun.insert(Writer::create(to, &sharing.compression(), size)?),
         };
         writer.write(Some(&picture))
     })?;
@@ -120,33 +121,49 @@ pub fn share(
     Ok(writer.finish()?)
 }
 
-/// Shows `take` the pictures of a video that are shown in a small one, and when, in ticks.
-fn each_picture(
+/// Which pictures of a video are shown in a small one.
+pub(super) struct Excerpt {
+    /// Widest picture, pixels.
+    pub widest: f64,
+    /// Highest picture, pixels.
+    pub highest: f64,
+    /// Most pictures a second.
+    pub rate: f64,
+    /// Seconds of the video that are shown.
+    pub seconds: f64,
+}
+
+const EXCERPT: Excerpt = Excerpt { widest: WIDEST, highest: f64::INFINITY, rate: RATE, seconds: LENGTH };
+
+/// Shows `take` these pictures of a video, and when each is shown, seconds.
+pub(super) fn each_picture(
     video: &Path,
     pictures: Option<f64>,
+    excerpt: &Excerpt,
     go_on: &dyn Fn() -> Result<(), Stopped>,
-    take: &mut dyn FnMut(i64, &Thumbnail) -> Result<(), MediaError>,
+    take: &mut dyn FnMut(f64, &Thumbnail) -> Result<(), MediaError>,
 ) -> Result<(), ShareError> {
     let mut decoder = Decoder::open_also_pictures(video, 0, pictures)?;
     let [width, height] = decoder.info().geometry.display.map(f64::from);
-    let longest = (WIDEST / width).min(1.0) * width.max(height);
+    let scale = (excerpt.widest / width).min(excerpt.highest / height).min(1.0);
+    let longest = scale * width.max(height);
     let mut due = 0.0;
     while let Some(frame) = decoder.next()? {
         go_on()?;
-        if frame.time >= LENGTH {
+        if frame.time >= excerpt.seconds {
             break;
         }
         // A little early is no reason to wait for the next frame.
-        if frame.time + 0.1 / RATE >= due {
-            due = (due + 1.0 / RATE).max(frame.time);
+        if frame.time + 0.1 / excerpt.rate >= due {
+            due = (due + 1.0 / excerpt.rate).max(frame.time);
             let small = Thumbnail::new(&frame, decoder.info(), longest.round() as u32)?;
-            take((frame.time * f64::from(TICKS)).round() as i64, &small)?;
+            take(frame.time, &small)?;
         }
     }
     Ok(())
 }
 
-fn rgb(small: &Thumbnail) -> Video {
+pub(super) fn rgb(small: &Thumbnail) -> Video {
     let mut picture = Video::new(Pixel::RGB24, small.width, small.height);
     let stride = picture.stride(0);
     let row = 3 * small.width as usize;
@@ -156,42 +173,84 @@ fn rgb(small: &Thumbnail) -> Video {
     picture
 }
 
-/// Compresses pictures into a file that shows them over and over.
-struct Writer<'p> {
+/// How small pictures are compressed.
+pub(super) struct Compression {
+    /// FFmpeg's name of the encoder.
+    pub codec: &'static str,
+    /// FFmpeg's name of the file's format.
+    pub format: &'static CStr,
+    /// What the pictures are.
+    pub pixels: ffi::AVPixelFormat,
+    /// Times are counted in these, of which a second has so many.
+    pub ticks: i32,
+    /// Options of the encoder.
+    pub encoder: Vec<(&'static CStr, CString)>,
+    /// Options of the file.
+    pub file: &'static [(&'static CStr, &'static CStr)],
+    /// Most bits a second; 0: no limit.
+    pub bit_rate: i64,
+    /// Pictures from one that stands alone to the next; 0: as the encoder likes.
+    pub interval: i32,
+}
+
+impl Sharing {
+    fn compression(self) -> Compression {
+        Compression {
+            codec: self.codec(),
+            format: if self == Self::Gif { c"gif" } else { c"webp" },
+            pixels: match self {
+                Self::Gif => ffi::AVPixelFormat::AV_PIX_FMT_PAL8,
+                Self::Webp => ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
+            },
+            ticks: TICKS,
+            encoder: if self == Self::Webp { vec![(c"quality", QUALITY.into())] } else { Vec::new() },
+            file: &[(c"loop", c"0")],
+            bit_rate: 0,
+            interval: 0,
+        }
+    }
+}
+
+/// Compresses small pictures into a file.
+pub(super) struct Writer<'p> {
     path: &'p Path,
     context: ffmpeg::codec::Context,
     output: Output,
 }
 
 impl<'p> Writer<'p> {
-    fn create(path: &'p Path, sharing: Sharing, [width, height]: [u32; 2]) -> Result<Self, MediaError> {
-        check_sharing(sharing)?;
+    pub fn create(path: &'p Path, how: &Compression, [width, height]: [u32; 2]) -> Result<Self, MediaError> {
         let fail = |e| MediaError::encode(path, e);
-        let unknown = || MediaError::UnknownEncoder { name: sharing.codec().to_owned() };
-        let codec = ffmpeg::encoder::find_by_name(sharing.codec()).ok_or_else(unknown)?;
+        let unknown = || MediaError::UnknownEncoder { name: how.codec.to_owned() };
+        let codec = ffmpeg::encoder::find_by_name(how.codec).ok_or_else(unknown)?;
         let mut context = ffmpeg::codec::Context::new_with_codec(codec);
         let url = file_url(path).ok_or_else(|| MediaError::UnknownContainer { path: path.to_owned() })?;
-        let format = std::ffi::CString::new(sharing.ending()).unwrap_or_default();
         let mut raw = ptr::null_mut();
         // SAFETY: a new context of our own and plain fields of it; `raw` is null, so FFmpeg allocates it, and `Output` closes and frees
         // it; the new stream belongs to the output.
         unsafe {
             let c = &mut *context.as_mut_ptr();
             (c.width, c.height) = (width as i32, height as i32);
-            c.pix_fmt = match sharing {
-                Sharing::Gif => ffi::AVPixelFormat::AV_PIX_FMT_PAL8,
-                Sharing::Webp => ffi::AVPixelFormat::AV_PIX_FMT_YUV420P,
-            };
-            c.time_base = ffi::AVRational { num: 1, den: TICKS };
-            let mut options = Options::new();
-            if sharing == Sharing::Webp {
-                options.set(c"quality", QUALITY);
+            c.pix_fmt = how.pixels;
+            c.time_base = ffi::AVRational { num: 1, den: how.ticks };
+            if how.bit_rate > 0 {
+                c.bit_rate = how.bit_rate;
+                c.rc_max_rate = how.bit_rate;
+                c.rc_buffer_size = i32::try_from(how.bit_rate * 2).unwrap_or(i32::MAX);
             }
-            check(ffi::avcodec_open2(c, codec.as_ptr(), &mut options.0)).map_err(fail)?;
-            let code = ffi::avformat_alloc_output_context2(&mut raw, ptr::null(), format.as_ptr(), url.as_ptr());
+            if how.interval > 0 {
+                c.gop_size = how.interval;
+            }
+            let code = ffi::avformat_alloc_output_context2(&mut raw, ptr::null(), how.format.as_ptr(), url.as_ptr());
             check(code).map_err(fail)?;
-            let code = ffi::avio_open(&mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE);
             let mut output = Output::wrap(raw);
+            if (*(*raw).oformat).flags & ffi::AVFMT_GLOBALHEADER != 0 {
+                c.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
+            }
+            let mut options = Options::new();
+            how.encoder.iter().for_each(|(key, value)| options.set(key, value));
+            check(ffi::avcodec_open2(c, codec.as_ptr(), &mut options.0)).map_err(fail)?;
+            let code = ffi::avio_open(&mut (*raw).pb, url.as_ptr(), ffi::AVIO_FLAG_WRITE);
             check(code).map_err(|e| MediaError::mux(path, e))?;
             let stream = ffi::avformat_new_stream(output.as_mut_ptr(), ptr::null());
             if stream.is_null() {
@@ -200,14 +259,14 @@ impl<'p> Writer<'p> {
             check(ffi::avcodec_parameters_from_context((*stream).codecpar, c)).map_err(fail)?;
             (*stream).time_base = c.time_base;
             let mut options = Options::new();
-            options.set(c"loop", c"0");
+            how.file.iter().for_each(|(key, value)| options.set(key, value));
             check(ffi::avformat_write_header(output.as_mut_ptr(), &mut options.0)).map_err(fail)?;
             Ok(Self { path, context, output })
         }
     }
 
     /// Takes the next picture, or that there are no more.
-    fn write(&mut self, picture: Option<&Video>) -> Result<(), MediaError> {
+    pub fn write(&mut self, picture: Option<&Video>) -> Result<(), MediaError> {
         let fail = |e| MediaError::encode(self.path, e);
         let mut packet = ffmpeg::Packet::empty();
         // SAFETY: an open encoder, a live picture or null, a packet of our own, an output whose header was written.
@@ -231,7 +290,7 @@ impl<'p> Writer<'p> {
         }
     }
 
-    fn finish(mut self) -> Result<(), MediaError> {
+    pub fn finish(mut self) -> Result<(), MediaError> {
         // SAFETY: the header was written; the trailer is written once.
         let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
         check(code).map(drop).map_err(|e| MediaError::mux(self.path, e))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::{Clip, draw, mux};
-use super::exports::{export, name_of, share};
+use super::exports::{export, name_of, page as make_page, share};
 use super::motion::Counts;
 use super::outputs::PartialOutputs;
 use super::picture::Composition;
@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::export::{Content, Format, Made};
 use crate::job::{Event, JobSpec, OutputNames, Report, Stamp, View, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
+use crate::page;
 use crate::render::Renderer;
 
 /// A job that has begun.
@@ -72,7 +73,8 @@ impl<'j> Course<'j> {
         let formats = spec.settings.formats.iter().flat_map(Format::endings).map(|ending| (*ending).to_owned());
         let shared = spec.settings.also.iter().map(|sharing| sharing.ending().to_owned());
         let views = Composition::views_in_files(&spec.settings).map(|view| ending(view, &spec.outputs));
-        let endings: Vec<String> = formats.chain(shared).chain(views).collect();
+        let page = spec.settings.report.then(|| page::ENDING.to_owned());
+        let endings: Vec<String> = formats.chain(shared).chain(views).chain(page).collect();
         let outputs = &spec.outputs;
         if let Some(path) = outputs.in_the_way(job.source(), spec.overwrite).or_else(|| {
             outputs.exports_in_the_way(job.source(), spec.overwrite, endings.iter().map(|ending| &ending[..]))
@@ -167,8 +169,8 @@ impl<'j> Course<'j> {
         warnings.extend(not_exported);
         exports.extend(views);
         exports.extend(share(job, &partial)?);
-        let names: BTreeSet<String> =
-            exports.iter().map(|made| name_of(job.spec, made)).chain(partial.kept()).collect();
+        let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(page::ENDING));
+        let names: BTreeSet<String> = endings.map(|ending| name_of(job.spec, ending)).chain(partial.kept()).collect();
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
@@ -193,6 +195,9 @@ impl<'j> Course<'j> {
             warnings,
             stages: stages(&job.context.timings),
         };
+        if job.settings().report {
+            exports.push(make_page(job, &partial, &report)?);
+        }
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
         partial.publish(&(text + "\n"), exports)?;
         Ok(report)

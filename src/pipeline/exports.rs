@@ -5,8 +5,9 @@ use super::{Job, JobError};
 use crate::export::{
     self, Clip, Content, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection,
 };
-use crate::job::JobSpec;
+use crate::job::{JobSpec, Report};
 use crate::media;
+use crate::page::{self, PageError, Subject};
 
 /// Exports the motion that was written, and says what could not be.
 pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<String>), JobError> {
@@ -47,8 +48,32 @@ pub fn share(job: &Job, partial: &PartialOutputs) -> Result<Vec<Made>, JobError>
     Ok(all)
 }
 
-/// What a result that was made will be called.
-pub fn name_of(spec: &JobSpec, made: &Made) -> String {
-    let path = spec.outputs.file(&made.ending);
+/// Makes the page to look at of what was written.
+pub fn page(job: &Job, partial: &PartialOutputs, report: &Report) -> Result<Made, JobError> {
+    let unwritable = |source| JobError::Output { path: job.spec.outputs.file(page::ENDING), source };
+    let file = partial.temporary(page::ENDING).map_err(unwritable)?;
+    let subject = Subject {
+        name: &job.spec.outputs.stem.to_string_lossy(),
+        motion: partial.motion_path(),
+        video: partial.video(),
+        pictures: job.settings().pictures,
+        report,
+        settings: job.settings(),
+        folder: partial.folder(),
+    };
+    tracing::debug!("{}: making its page", job.name());
+    page::write_page(&subject, file.as_file(), &|| job.context.proceed()).map_err(|error| match error {
+        PageError::Write(source) => unwritable(source),
+        PageError::Export(error) => error.into(),
+        PageError::Media(error) => error.into(),
+        PageError::Stopped(stopped) => stopped.into(),
+    })?;
+    file.as_file().sync_all().map_err(unwritable)?;
+    Ok(Made { ending: page::ENDING.to_owned(), content: Content::File(file.into_temp_path()) })
+}
+
+/// What a result with this ending will be called.
+pub fn name_of(spec: &JobSpec, ending: &str) -> String {
+    let path = spec.outputs.file(ending);
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

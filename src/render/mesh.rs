@@ -96,6 +96,8 @@ pub struct PartialSurface<'a> {
     pub skin_indices: &'a [[u32; 4]],
     /// Their weights, summing to one.
     pub skin_weights: &'a [[f32; 4]],
+    /// What tells the parts of the body apart, four numbers a vertex of -127 to 127 (`tone.rs`).
+    pub tones: &'a [[i8; 4]],
 }
 
 /// A surface of some of the body's vertices.
@@ -163,8 +165,8 @@ impl Mesh {
 
     /// The coarsest surface that is nowhere further from the body than `tolerance` (metres).
     pub fn surface(&self, tolerance: f32) -> PartialSurface<'_> {
-        let Level { vertices, faces, skin_indices, skin_weights, .. } = self.level(tolerance).1;
-        PartialSurface { vertices, faces, skin_indices, skin_weights }
+        let Level { vertices, faces, skin_indices, skin_weights, tones, .. } = self.level(tolerance).1;
+        PartialSurface { vertices, faces, skin_indices, skin_weights, tones }
     }
 
     /// The coarsest level that is nowhere further from the body than `tolerance` (metres), and which it is.
