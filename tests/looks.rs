@@ -197,6 +197,22 @@ fn views_stand_beside_the_video_and_leave_it_as_it_is() {
 }
 
 #[test]
+fn nothing_of_a_video_of_odd_width_is_left_between_it_and_its_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("white.mkv");
+    ffmpeg("-f lavfi -i color=white:s=161x121:r=25:d=0.2 -pix_fmt yuv420p -c:v ffv1 {}", &[&clip]);
+    for look in [["--style", "mask"], ["--dim", "1"]] {
+        let output = run(meshreel(folder.path()).arg("process").arg(&clip).args(look).args(["--views", "side"]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let picture = Picture::of(&folder.path().join("meshreel-out/white.mp4"), 1);
+        for (x, y) in (150..164).flat_map(|x| [4, 60, 116].map(|y| (x, y))) {
+            let seen = picture.at(f64::from(x), f64::from(y));
+            assert!(off(seen, [0; 3]) < 12, "{look:?} {x} {y}: {seen:?}");
+        }
+    }
+}
+
+#[test]
 fn views_may_have_files_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let output = render(folder.path(), &["--views", "top,side", "--layout", "files", "--style", "mask"]);
@@ -394,6 +410,42 @@ fn a_picture_becomes_a_picture() {
     ]));
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(off(Picture::of(&at("mask/a.png"), 0).at(5.0, 490.0), [0; 3]) < 3);
+}
+
+#[test]
+fn pictures_that_move_are_videos_or_refused_and_lose_no_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    ffmpeg("-i {} -frames:v 5 -vf scale=320:180 -f apng {}", &[&clip().0, &at("a.apng")]);
+    std::fs::copy(at("a.apng"), at("named.png")).unwrap();
+    ffmpeg("-i {} -frames:v 5 -vf scale=320:180 -f mjpeg {}", &[&clip().0, &at("b.mjpeg")]);
+    std::fs::copy(at("b.mjpeg"), at("series.jpg")).unwrap();
+    ffmpeg("-i {} -frames:v 5 -vf scale=320:180 -c:v libwebp_anim -f webp {}", &[&clip().0, &at("c.webp")]);
+    // A picture with its preview behind it, as cameras write it.
+    ffmpeg("-i {} -frames:v 1 {}", &[&clip().0, &at("plain.jpg")]);
+    ffmpeg("-i {} -frames:v 1 -vf scale=320:180 {}", &[&clip().0, &at("preview.jpg")]);
+    let plain = std::fs::read(at("plain.jpg")).unwrap();
+    let parts = [&plain[..2], &[0xff, 0xe2, 0, 8], b"MPF\0II", &plain[2..], &std::fs::read(at("preview.jpg")).unwrap()];
+    std::fs::write(at("photo.jpg"), parts.concat()).unwrap();
+    let output = run(meshreel(folder.path()).args(["process", "-o", "out"]).args([
+        "a.apng",
+        "named.png",
+        "b.mjpeg",
+        "photo.jpg",
+    ]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let frames = "-count_packets -select_streams v -show_entries stream=nb_read_packets -of csv=p=0";
+    for name in ["a.mp4", "named.mp4", "b.mp4"] {
+        assert_eq!(ffprobe(frames, &at("out").join(name)).trim(), "5", "{name}");
+    }
+    let photo = Picture::of(&at("out/photo.jpg"), 0);
+    assert_eq!([photo.width, photo.height()], SIZE);
+    assert_eq!(motion(&at("out/photo.motion.jsonl")).len(), 2);
+    for (name, reason) in [("c.webp", "an animated WebP"), ("series.jpg", "more than one frame")] {
+        let output = run(meshreel(folder.path()).args(["process", name, "-o", "other"]));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(reason), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

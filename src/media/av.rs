@@ -11,7 +11,7 @@ use ffmpeg::ffi;
 use ffmpeg::format::context::Input;
 use ffmpeg_next as ffmpeg;
 
-use super::MediaError;
+use super::{MediaError, moving};
 
 /// Largest side of a picture, in pixels; the largest area is its square.
 pub(super) const MAX_SIDE: i64 = 16384;
@@ -124,7 +124,7 @@ pub(super) fn open_listed(
     match check(code) {
         Ok(_) => {}
         // The answer to a format that is not in the list.
-        Err(_) if is_picture(path) => return Err(MediaError::StillPicture { path: owned() }),
+        Err(_) if is_picture(path) => return Err(moving::refused(path)),
         Err(ffmpeg::Error::Other { errno: ffmpeg::error::EINVAL }) => {
             return Err(MediaError::Refused { path: owned() });
         }

@@ -91,6 +91,12 @@ impl Beside {
         self.video
     }
 
+    /// The video with the columns or rows behind it that repeat its last.
+    pub fn video_and_gap(&self) -> Rect {
+        let [width, height] = self.gap.map(|gap| gap as u32);
+        Rect { width: self.video.width + width, height: self.video.height + height, ..self.video }
+    }
+
     /// From the video on.
     pub fn panels(&self) -> &[Panel] {
         &self.panels

@@ -13,6 +13,7 @@ use super::convert::{self, Converter};
 use super::damage::{Damage, Seen};
 use super::describe::describe;
 use super::losses::Losses;
+use super::pictures::{check_second, still_result};
 use super::probe::VideoInfo;
 use super::reader::Reader;
 use super::stamps::{ClockJump, SANE_SECONDS, Stamps, date_back, usable};
@@ -35,6 +36,8 @@ pub struct Decoder {
     stamps: Stamps,
     start: Option<i64>,
     index: u64,
+    /// Whether there is one frame only, whatever else is in the file.
+    is_still: bool,
     losses: Losses,
     /// End of the last delivered frame, in seconds of the file's clock.
     end: f64,
@@ -56,13 +59,16 @@ impl Decoder {
         let mut reader = Reader::open(path, threads, pictures)?;
         let first = reader.receive()?.ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
         let mut ready = VecDeque::from([first]);
-        if is_of_pictures(&reader.input) {
+        let is_still = pictures.is_some() && still_result(path).is_some();
+        if is_still {
+            check_second(path, reader.receive()?.is_some())?;
+        } else if is_of_pictures(&reader.input) {
             match reader.receive()? {
                 Some(second) => ready.push_back(second),
                 None => return Err(MediaError::StillPicture { path: path.to_owned() }),
             }
         }
-        while ready.len() < MOST_UNDATED && ready.iter().all(|frame| frame.timestamp().is_none()) {
+        while !is_still && ready.len() < MOST_UNDATED && ready.iter().all(|frame| frame.timestamp().is_none()) {
             match reader.receive()? {
                 Some(next) => ready.push_back(next),
                 None => break,
@@ -90,6 +96,7 @@ impl Decoder {
             stamps,
             start: None,
             index: 0,
+            is_still,
             losses: Losses::default(),
             end: 0.0,
         })
@@ -120,6 +127,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Frame>, MediaError> {
         let picture = match self.ready.pop_front() {
             Some(ready) => Some(ready),
+            None if self.is_still => None,
             None => self.reader.receive()?,
         };
         match picture {

@@ -50,6 +50,20 @@ pub enum MediaError {
         /// The file.
         path: PathBuf,
     },
+    /// Several pictures where one was to be.
+    #[error(
+        "it is a picture with more than one frame, which is not drawn into; name it by what it is (a series of JPEGs: .mjpeg), or make a video of it first"
+    )]
+    ManyPictures {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A moving picture that FFmpeg has no decoder for.
+    #[error("it is an animated WebP, which FFmpeg cannot decode; make a video, a GIF or an APNG of it first")]
+    AnimatedWebp {
+        /// The file.
+        path: PathBuf,
+    },
     /// A folder without numbered pictures.
     #[error(
         "there are no numbered pictures in this folder (such as img_0001.png); name a video, a picture, or a folder of pictures whose names end in numbers"

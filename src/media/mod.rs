@@ -22,6 +22,7 @@ mod error;
 mod frame;
 mod light;
 mod losses;
+mod moving;
 mod mux;
 mod packet_clock;
 mod pad;

@@ -2,7 +2,7 @@
 //! pictures in it that nobody wants a mesh on.
 
 use std::ffi::{CStr, CString, OsString};
-use std::io::Read;
+use std::io::{BufReader, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,14 @@ use ffmpeg_next as ffmpeg;
 
 use super::MediaError;
 use super::av::{Options, check_file, open_input, open_listed};
+use super::moving;
 
 /// FFmpeg's demuxer of many pictures.
 const MANY: &CStr = c"image2";
 /// Endings of pictures.
 const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
+/// Endings of videos whose pictures are JPEGs, one after the other.
+const MOTION_JPEG: [&str; 2] = ["mjpeg", "mjpg"];
 
 /// What must lie on disk while pictures are open.
 pub(super) type Links = Option<tempfile::TempDir>;
@@ -44,19 +47,42 @@ pub(super) fn open_beside(path: &Path, rate: Option<f64>) -> Result<Input, Media
 /// What the result of a picture is: the ending of its file and FFmpeg's encoder. `None` where a path is no picture.
 pub fn still_result(path: &Path) -> Option<(&'static str, &'static str)> {
     demuxer(path)?;
-    let is_jpeg = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jpg") || e.eq_ignore_ascii_case("jpeg"));
-    Some(if is_jpeg { ("jpg", "mjpeg") } else { ("png", "png") })
+    Some(if has_ending(path, &["jpg", "jpeg"]) { ("jpg", "mjpeg") } else { ("png", "png") })
 }
 
-/// FFmpeg's demuxer of a picture, by how its file begins; `None` for what is none that can be drawn into. FFmpeg itself would look at the
-/// name first, and take some for patterns.
+/// What follows the first frame of a still picture: nothing that is shown.
+///
+/// # Errors
+/// [`MediaError::ManyPictures`] where a further frame would be lost.
+pub(super) fn check_second(path: &Path, has_second: bool) -> Result<(), MediaError> {
+    // Cameras put previews and gain maps behind a JPEG; a series of them is no still picture in the first place.
+    match has_second && demuxer(path) != Some(c"jpeg_pipe") {
+        true => Err(MediaError::ManyPictures { path: path.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+/// FFmpeg's demuxer of a picture, by how its file begins; `None` for what is none that can be drawn into, and for pictures that move, which are
+/// videos. FFmpeg itself would look at the name first, and take some for patterns.
 fn demuxer(path: &Path) -> Option<&'static CStr> {
     let mut begin = Vec::new();
     if !path.is_file() {
         return None;
     }
-    std::fs::File::open(path).ok()?.take(32).read_to_end(&mut begin).ok()?;
-    Some(match image::guess_format(&begin).ok()? {
+    let mut file = BufReader::new(std::fs::File::open(path).ok()?);
+    file.by_ref().take(32).read_to_end(&mut begin).ok()?;
+    let format = image::guess_format(&begin).ok()?;
+    file.rewind().ok()?;
+    let moves = match format {
+        image::ImageFormat::Png => moving::png(file),
+        image::ImageFormat::Jpeg => has_ending(path, &MOTION_JPEG) || moving::jpeg(file),
+        image::ImageFormat::WebP => moving::webp(&begin),
+        _ => false,
+    };
+    if moves {
+        return None;
+    }
+    Some(match format {
         image::ImageFormat::Png => c"png_pipe",
         image::ImageFormat::Jpeg => c"jpeg_pipe",
         image::ImageFormat::WebP => c"webp_pipe",
@@ -64,6 +90,10 @@ fn demuxer(path: &Path) -> Option<&'static CStr> {
         image::ImageFormat::Tiff => c"tiff_pipe",
         _ => return None,
     })
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 fn open_one(path: &Path) -> Result<Input, MediaError> {

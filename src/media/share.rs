@@ -147,6 +147,7 @@ pub(super) fn each_picture(
     let [width, height] = decoder.info().geometry.display.map(f64::from);
     let scale = (excerpt.widest / width).min(excerpt.highest / height).min(1.0);
     let longest = scale * width.max(height);
+    let step = 1.0 / excerpt.rate;
     let mut due = 0.0;
     while let Some(frame) = decoder.next()? {
         go_on()?;
@@ -154,8 +155,9 @@ pub(super) fn each_picture(
             break;
         }
         // A little early is no reason to wait for the next frame.
-        if frame.time + 0.1 / excerpt.rate >= due {
-            due = (due + 1.0 / excerpt.rate).max(frame.time);
+        if frame.time + 0.1 * step >= due {
+            // After a pause the clock begins anew, so that no two pictures are nearer than 0.4 steps.
+            due = (due + step).max(frame.time + 0.5 * step);
             let small = Thumbnail::new(&frame, decoder.info(), longest.round() as u32)?;
             take(frame.time, &small)?;
         }
@@ -294,5 +296,32 @@ impl<'p> Writer<'p> {
         // SAFETY: the header was written; the trailer is written once.
         let code = unsafe { ffi::av_write_trailer(self.output.as_mut_ptr()) };
         check(code).map(drop).map_err(|e| MediaError::mux(self.path, e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_in_a_fast_video_gives_no_two_pictures_at_one_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let [video, gif] = ["clip.mkv", "clip.gif"].map(|name| folder.path().join(name));
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=64x48:r=240:d=1"])
+            .args(["-vf", "setpts=PTS+if(gte(N\\,60)\\,1/TB\\,0)", "-vsync", "passthrough", "-c:v", "ffv1"])
+            .arg(&video)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let mut stamps = Vec::new();
+        each_picture(&video, None, &EXCERPT, &|| Ok(()), &mut |time, _| {
+            stamps.push((time * f64::from(TICKS)).round() as i64);
+            Ok(())
+        })
+        .unwrap();
+        assert!(stamps.windows(2).all(|two| two[0] + 2 <= two[1]), "{stamps:?}");
+        assert!(stamps.len() > 10 && stamps.iter().any(|&stamp| stamp > 140), "{stamps:?}");
+        share(&video, None, &gif, Sharing::Gif, &|| Ok(())).unwrap();
     }
 }

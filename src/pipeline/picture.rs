@@ -107,12 +107,12 @@ impl<'j> Composition<'j> {
     pub fn compose(&self, frame: Frame, drawn: &Drawn) -> Result<Frame, JobError> {
         let color = self.info().color;
         let mut frame = self.beside.widen(frame)?;
-        let video = self.beside.video();
+        let (video, behind) = (self.beside.video(), self.beside.video_and_gap());
         if self.alone.is_some() || !self.settings.style.shows_video() {
-            render::fill(&mut frame, video, self.background(), color);
+            render::fill(&mut frame, behind, self.background(), color);
         }
         if self.alone.is_none() && self.settings.style.shows_video() {
-            render::dim(&mut frame, video, self.settings.dim, color);
+            render::dim(&mut frame, behind, self.settings.dim, color);
         }
         for (_, panel) in self.panels() {
             render::fill(&mut frame, panel.rect, BLACK, color);
