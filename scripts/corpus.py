@@ -1560,6 +1560,7 @@ for title, file, options in [
     ("alpha-qtrle", "alpha-qtrle.mov", "-c:v qtrle -pix_fmt argb"),
     ("alpha-vp9", "alpha-vp9.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -pix_fmt yuva420p -crf 4 -b:v 0"),
     ("alpha-prores", "alpha-prores.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le"), ("gif", "pattern-gif.gif", ""),
+    ("apng", "pattern-apng.apng", "-plays 1"),
 ]:
     case(f"pixels/{title}", file, ff(SIZE.format("320:180") + f" {options}"), "mp4", done, sized(320, 180),
          like_the_source(24))

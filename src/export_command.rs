@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::Export;
 use crate::control::Stopped;
 use crate::export::{
-    Clip, ExportError, Format, Formats, Made, Options, Placement, Selection, export as write, publish,
+    Clip, Content, ExportError, Format, Formats, Made, Options, Placement, Selection, export as write, is_folder,
+    publish,
 };
 use crate::terminal;
 use crate::text::{people, printable};
@@ -25,9 +27,30 @@ pub enum ExportCommandError {
     #[error(transparent)]
     Export(#[from] ExportError),
     /// There is something in the place of a result.
-    #[error("{} is there already; replace it with --overwrite, or name another file or folder with -o", path.display())]
+    #[error("{} is there already; {}name another file or folder with -o", path.display(), if *may_be_replaced { "replace it with --overwrite, or " } else { "" })]
     Taken {
         /// The file.
+        path: PathBuf,
+        /// Whether `--overwrite` would replace it.
+        may_be_replaced: bool,
+    },
+    /// The motion file would be replaced.
+    #[error("the result would overwrite the motion file itself; name another file or folder with -o")]
+    OverMotion,
+    /// A file was named that is none of the format.
+    #[error("-o {} names no {format} file; end it in .{ending}, or name a folder", path.display())]
+    Ending {
+        /// What was named.
+        path: PathBuf,
+        /// The format.
+        format: &'static str,
+        /// How its files end.
+        ending: &'static str,
+    },
+    /// Something was named that is no file and no folder.
+    #[error("-o {} is neither a file nor a folder; exports are files, so name where they go", path.display())]
+    NoPlace {
+        /// What was named.
         path: PathBuf,
     },
     /// A file was named for what makes more than one.
@@ -51,7 +74,9 @@ pub enum ExportCommandError {
 impl ExportCommandError {
     /// Whether the command was typed wrongly.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Several { .. } | Self::Export(ExportError::NoPerson { .. }))
+        let is_usage =
+            |error: &Self| matches!(error, Self::Several { .. } | Self::Ending { .. } | Self::NoPlace { .. });
+        is_usage(self) || matches!(self, Self::Export(ExportError::NoPerson { .. }))
     }
 }
 
@@ -70,10 +95,25 @@ struct Target {
 pub fn export(arguments: &Export, stop: &AtomicBool) -> Result<Vec<String>, ExportCommandError> {
     let formats: Formats = arguments.format.iter().copied().collect();
     let target = target(arguments, formats)?;
+    let is_new = !target.folder.is_dir();
     std::fs::create_dir_all(&target.folder)
         .map_err(|source| ExportCommandError::Folder { path: target.folder.clone(), source })?;
+    let lines = export_to(&target, arguments, formats, stop);
+    if lines.is_err() && is_new {
+        // Nothing is in it; and if there is, it stays.
+        drop(std::fs::remove_dir(&target.folder));
+    }
+    lines
+}
+
+fn export_to(
+    target: &Target,
+    arguments: &Export,
+    formats: Formats,
+    stop: &AtomicBool,
+) -> Result<Vec<String>, ExportCommandError> {
     let known = formats.iter().flat_map(Format::endings).map(|ending| (*ending).to_owned());
-    check(&target, known, arguments.overwrite)?;
+    check(target, known, arguments)?;
 
     let bar = bar();
     let proceed = || if stop.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) };
@@ -94,8 +134,8 @@ pub fn export(arguments: &Export, stop: &AtomicBool) -> Result<Vec<String>, Expo
     let options = options(arguments);
     let made = write(&selection, formats, &options, &target.folder, &target.stem, &begins, &proceed)?;
     bar.finish_and_clear();
-    check(&target, made.iter().map(|made| made.ending.clone()), arguments.overwrite)?;
-    let mut lines = put(&target, made, arguments.overwrite)?;
+    check(target, made.iter().map(|made| made.ending.clone()), arguments)?;
+    let mut lines = put(target, made, arguments.overwrite)?;
     lines.extend(notes(&selection, formats));
     Ok(lines)
 }
@@ -134,13 +174,17 @@ fn notes(selection: &Selection<'_>, formats: Formats) -> Vec<String> {
 /// Where the results go: a file only where one format is asked for and its name ends so.
 fn target(arguments: &Export, formats: Formats) -> Result<Target, ExportCommandError> {
     let motion = &arguments.motion;
-    let name = motion.file_name().unwrap_or(OsStr::new("motion")).to_string_lossy().into_owned();
-    let stem = match name.strip_suffix(MOTION) {
-        Some(stem) => OsString::from(stem),
+    let name = motion.file_name().unwrap_or(OsStr::new("motion"));
+    let stem = match name.as_bytes().strip_suffix(MOTION.as_bytes()) {
+        Some(stem) => OsStr::from_bytes(stem).to_owned(),
         None => motion.file_stem().unwrap_or(OsStr::new("motion")).to_owned(),
     };
     let beside = || motion.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
     let Some(output) = &arguments.output else { return Ok(Target { folder: beside(), stem, first: None }) };
+    let is_special = std::fs::metadata(output).is_ok_and(|there| !there.is_file() && !there.is_dir());
+    if is_special || output == Path::new("-") {
+        return Err(ExportCommandError::NoPlace { path: output.clone() });
+    }
     let ending = output.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
     let is_file = !output.is_dir() && (Format::ALL.iter().any(|format| ending == format.name()) || ending == "json");
     if !is_file {
@@ -153,7 +197,11 @@ fn target(arguments: &Export, formats: Formats) -> Result<Target, ExportCommandE
             let several = "openpose has a file for each frame".into();
             Err(ExportCommandError::Several { path, several })
         }
-        (Some(_), None) => {
+        (Some(format), None) => {
+            let own = if format == Format::Coco { "json" } else { format.name() };
+            if ending != own {
+                return Err(ExportCommandError::Ending { path, format: format.name(), ending: own });
+            }
             let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
             let stem = output.file_stem().unwrap_or(OsStr::new("motion")).to_owned();
             Ok(Target { folder, stem, first: Some(path) })
@@ -177,14 +225,18 @@ impl Target {
 }
 
 /// Whether the names are free.
-fn check(target: &Target, endings: impl Iterator<Item = String>, overwrite: bool) -> Result<(), ExportCommandError> {
+fn check(target: &Target, endings: impl Iterator<Item = String>, arguments: &Export) -> Result<(), ExportCommandError> {
+    let motion = arguments.motion.canonicalize().ok();
     for (index, ending) in endings.enumerate() {
         let path = target.path(index, &ending);
-        let there = std::fs::symlink_metadata(&path).ok();
-        // A file is replaced by a file only, and a folder by nothing but the folder that openpose makes.
-        let is_free = there.is_none_or(|there| overwrite && there.is_dir() == (ending == "openpose"));
-        if !is_free {
-            return Err(ExportCommandError::Taken { path });
+        let Ok(there) = std::fs::symlink_metadata(&path) else { continue };
+        if motion.is_some() && path.canonicalize().ok() == motion {
+            return Err(ExportCommandError::OverMotion);
+        }
+        // A file is replaced by a file only, and a folder by a folder.
+        let may_be_replaced = there.is_dir() == is_folder(&path);
+        if !(arguments.overwrite && may_be_replaced) {
+            return Err(ExportCommandError::Taken { path, may_be_replaced });
         }
     }
     Ok(())
@@ -193,10 +245,14 @@ fn check(target: &Target, endings: impl Iterator<Item = String>, overwrite: bool
 /// Gives the results their names, and says which.
 fn put(target: &Target, made: Vec<Made>, overwrite: bool) -> Result<Vec<String>, ExportCommandError> {
     let mut lines = Vec::new();
-    for (index, Made { ending, content }) in made.into_iter().enumerate() {
-        let path = target.path(index, &ending);
+    let named = |(index, made): (usize, Made)| (target.path(index, &made.ending), made.content);
+    let made: Vec<(PathBuf, Content)> = made.into_iter().enumerate().map(named).collect();
+    for (path, content) in &made {
+        content.sync().map_err(|source| ExportError::Write { path: path.clone(), source })?;
+    }
+    for (path, content) in made {
         publish(content, &path, overwrite).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => ExportCommandError::Taken { path: path.clone() },
+            io::ErrorKind::AlreadyExists => ExportCommandError::Taken { path: path.clone(), may_be_replaced: true },
             _ => ExportError::Write { path: path.clone(), source }.into(),
         })?;
         lines.push(printable(&path.to_string_lossy()));

@@ -11,8 +11,9 @@ use walkdir::WalkDir;
 
 use crate::cli::ReportOf;
 use crate::export::{Content, publish};
+use crate::job::PAGE;
 use crate::job::Report;
-use crate::page::{self, Entry, is_index, write_index};
+use crate::page::{Entry, is_index, write_index};
 use crate::text::printable;
 
 /// What the name of a report ends with.
@@ -140,16 +141,14 @@ fn entry(report: &Path, stem: &OsStr, root: &Path, page_folder: &Path) -> Result
     let video = Path::new(&said.output).file_name().map(OsStr::to_owned).unwrap_or_default();
     let mut files = vec![
         ("video".to_owned(), video),
-        ("page".to_owned(), named(&format!(".{}", page::ENDING))),
+        ("page".to_owned(), named(&format!(".{PAGE}"))),
         ("motion".to_owned(), named(".motion.jsonl")),
         ("report".to_owned(), named(REPORT)),
     ];
     let begin = format!("{}.", stem.to_string_lossy());
     for name in &said.exports {
         // A report may have been written by anybody: only files beside it that are called as its own.
-        if let Some(ending) =
-            name.strip_prefix(&begin).filter(|ending| *ending != page::ENDING && !ending.contains('/'))
-        {
+        if let Some(ending) = name.strip_prefix(&begin).filter(|ending| *ending != PAGE && !ending.contains('/')) {
             files.push((ending.to_owned(), name.into()));
         }
     }

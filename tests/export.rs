@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -76,8 +77,13 @@ fn a_job_exports_what_its_settings_say_in_the_same_step() {
 
     // Earlier exports are replaced, and those that are not asked for any more go.
     std::fs::write(folder.path().join("c.toml"), "[output]\nformats = [\"glb\", \"openpose\"]\n").unwrap();
+    let keypoints = |frame: u32| out.join(format!("short.openpose/short_{frame:012}_keypoints.json"));
+    std::fs::write(out.join("short.openpose/notes.txt"), "mine").unwrap();
+    std::fs::write(keypoints(999), "of a longer clip").unwrap();
     let (code, error) = process(&["--config", "c.toml"]);
     assert_eq!(code, Some(0), "{error}");
+    assert_eq!(std::fs::read_to_string(out.join("short.openpose/notes.txt")).unwrap(), "mine");
+    assert!(keypoints(0).is_file() && !keypoints(999).exists());
     assert_eq!(
         names(&out),
         ["short.blender.py", "short.glb", "short.motion.jsonl", "short.mp4", "short.openpose", "short.report.json"]
@@ -90,6 +96,76 @@ fn a_job_exports_what_its_settings_say_in_the_same_step() {
     assert!(error.contains("short.npz is there already"), "{error}");
     assert_eq!(std::fs::read_to_string(out.join("short.npz")).unwrap(), "mine");
     assert!(out.join("short.glb").is_file());
+
+    // Of a folder that is not made any more, what others put there stays.
+    assert_eq!(process(&["--formats", "csv"]).0, Some(0));
+    assert!(!out.join("short.glb").exists() && out.join("short.wide.csv").is_file());
+    assert_eq!(names(&out.join("short.openpose")), ["notes.txt"]);
+    // Without a report that names it, it is somebody else's; what it holds stays whatever was asked for.
+    assert_eq!(process(&["--formats", "openpose"]).0, Some(1));
+    assert_eq!(process(&["--formats", "openpose", "--overwrite"]).0, Some(0));
+    assert!(out.join("short.openpose/notes.txt").is_file() && keypoints(0).is_file());
+
+    // Drawn again, the exports stay with their motion, and go with another one.
+    let render = |motion: &Path| {
+        let output =
+            run(meshreel(folder.path()).arg("render").arg(&clip).arg("--motion").arg(motion).args(["-o", "out"]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let motion = out.join("short.motion.jsonl");
+    let other = folder.path().join("other.motion.jsonl");
+    let told = std::fs::read_to_string(&motion).unwrap();
+    std::fs::write(&other, told.replacen("\"score\":", "\"score\":0.5,\"was\":", 1)).unwrap();
+    render(&motion);
+    assert!(keypoints(0).is_file());
+    let said = render(&other);
+    assert!(said.contains("of an earlier motion were removed") && said.contains("short.openpose"), "{said}");
+    assert!(!keypoints(0).exists());
+}
+
+#[test]
+fn exports_take_no_place_that_is_not_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(python("make_motion.py").arg(folder.path())).status.success());
+    let at = |name: &str| folder.path().join(name);
+    let told = |arguments: &[&str]| {
+        let output = export(folder.path(), "walk.motion.jsonl", arguments);
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    std::fs::create_dir(at("walk.openpose")).unwrap();
+    std::fs::write(at("walk.openpose/notes.txt"), "mine").unwrap();
+    let (code, error) = told(&["--format", "openpose"]);
+    assert!(code == 1 && error.contains("replace it with --overwrite"), "{error}");
+    assert_eq!(told(&["--format", "openpose", "--overwrite"]).0, 0);
+    assert_eq!(std::fs::read_to_string(at("walk.openpose/notes.txt")).unwrap(), "mine");
+    assert!(at("walk.openpose/walk_000000000000_keypoints.json").is_file());
+    std::fs::create_dir(at("walk.glb")).unwrap();
+    let (code, error) = told(&["--format", "glb", "--overwrite"]);
+    assert!(code == 1 && !error.contains("--overwrite") && at("walk.glb").is_dir(), "{error}");
+
+    for (arguments, said) in [
+        (&["--format", "glb", "-o", "we.csv"][..], "names no glb file; end it in .glb"),
+        (&["--format", "coco", "-o", "we.csv"], "end it in .json"),
+        (&["--format", "csv", "-o", "-"], "neither a file nor a folder"),
+        (&["--format", "csv", "-o", "/dev/null"], "neither a file nor a folder"),
+    ] {
+        let (code, error) = told(arguments);
+        assert!(code == 2 && error.contains(said), "{arguments:?}: {code} {error}");
+    }
+    // A motion file by another name is not written over, and no folder is left where nothing was exported.
+    std::fs::copy(at("walk.motion.jsonl"), at("moves.csv")).unwrap();
+    let output = export(folder.path(), "moves.csv", &["--format", "csv", "--overwrite"]);
+    assert!(text(&output.stderr).contains("overwrite the motion file itself"), "{}", text(&output.stderr));
+    std::fs::write(at("bad.motion.jsonl"), "{}").unwrap();
+    assert_eq!(export(folder.path(), "bad.motion.jsonl", &["--format", "csv", "-o", "new"]).status.code(), Some(1));
+    assert!(!at("new").exists());
+    // Names need not be of any alphabet.
+    let name = std::ffi::OsStr::from_bytes(b"a\xff.motion.jsonl");
+    std::fs::copy(at("walk.motion.jsonl"), folder.path().join(name)).unwrap();
+    let output = run(meshreel(folder.path()).arg("export").arg(name).args(["--format", "csv"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(folder.path().join(std::ffi::OsStr::from_bytes(b"a\xff.wide.csv")).is_file());
 }
 
 #[test]

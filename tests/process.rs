@@ -223,6 +223,18 @@ fn the_result_never_replaces_its_source() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("overwrite"), "{}", text(&output.stderr));
     assert_eq!(std::fs::read(&clip).unwrap(), before);
+
+    // Nor do the further files that it leaves.
+    let gif = folder.path().join("b.gif");
+    ffmpeg("-f lavfi -i testsrc2=s=160x120:r=10:d=0.5 {}", &[&gif]);
+    let before = std::fs::read(&gif).unwrap();
+    for overwrite in [&[][..], &["--overwrite"]] {
+        let arguments = ["process", "b.gif", "-o", ".", "--also", "gif"];
+        let output = run(meshreel(folder.path()).args(arguments).args(overwrite));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("overwrite the video itself"), "{}", text(&output.stderr));
+        assert_eq!(std::fs::read(&gif).unwrap(), before);
+    }
 }
 
 /// A clip of half a second that is processed in a moment.
@@ -253,7 +265,8 @@ fn files_that_meshreel_did_not_make_are_not_replaced() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("5 of 6 files failed"), "{said}");
     for name in ["clip.mp4", "motion.motion.jsonl", "report.report.json", "folder.mp4", "link.mp4"] {
-        assert!(said.lines().any(|line| line.contains(name) && line.contains("--overwrite")), "{name}: {said}");
+        let line = said.lines().find(|line| line.contains(name)).unwrap();
+        assert_eq!(line.contains("--overwrite"), name != "folder.mp4", "{line}");
     }
     for name in ["clip.mp4", "motion.motion.jsonl", "report.report.json", "precious"] {
         assert_eq!(std::fs::read_to_string(at(name)).unwrap(), "mine");

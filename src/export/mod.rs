@@ -39,7 +39,8 @@ pub use glb::{Detail, Surface};
 pub use header::{BodyInfo, Clock, Header, MeshInfo, PersonInfo, Pinhole, Video};
 pub use motion::{MotionWriter, Person};
 pub use names::{JointNames, MarkerSet};
-pub use output::{Content, Made, PREFIX, publish};
+pub use openpose::{is_folder, remove_folder};
+pub use output::{Content, Made, PREFIX, is_being_written, publish};
 pub use selection::{Axes, Frame, Heading, Placement, Sample, Selection};
 
 use crate::control::Proceed;
@@ -149,6 +150,24 @@ impl Format {
             Self::Coco => &["coco.json", "coco.images.json"],
             Self::Openpose => &["openpose"],
             Self::Bvh | Self::Trc | Self::Mot | Self::C3d => &[],
+        }
+    }
+
+    /// Whether a file or folder with this ending may be one that it writes.
+    pub fn makes(self, ending: &str) -> bool {
+        if !self.is_by_person() {
+            return self.endings().contains(&ending);
+        }
+        let is_number = |text: &str, letter: char| {
+            let digits = text.strip_prefix(letter).unwrap_or_default();
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let parts: Vec<&str> = ending.split('.').collect();
+        match parts[..] {
+            [person, last] => is_number(person, 'p') && last == self.name(),
+            [person, "angles2d", "mot"] => is_number(person, 'p') && self == Self::Mot,
+            [person, from, "bvh"] => is_number(person, 'p') && is_number(from, 'f') && self == Self::Bvh,
+            _ => false,
         }
     }
 

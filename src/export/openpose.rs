@@ -2,7 +2,8 @@
 //!
 //! Points are in the order of Halpe-26, which begins with COCO's 17; a point that the body lacks is (0, 0) with confidence 0, as OpenPose has it.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -12,11 +13,63 @@ use super::names::keypoints;
 use super::output::Output;
 use super::selection::Selection;
 
+/// Ending of the folder's name.
+const ENDING: &str = "openpose";
+/// What the names of its files end with.
+const FILE: &str = "_keypoints.json";
+
+/// Whether a result with this name is a folder.
+pub fn is_folder(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == ENDING)
+}
+
+/// Removes the files of key points from a folder that was written, and the folder, where nothing else is in it.
+///
+/// # Errors
+/// Those of the system.
+pub fn remove_folder(folder: &Path) -> io::Result<()> {
+    clear(folder)?;
+    match std::fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        done => done,
+    }
+}
+
+/// Moves the files of key points from one folder to another, whose own they replace. Whatever else lies there stays.
+pub(super) fn move_files(from: &Path, to: &Path) -> io::Result<()> {
+    clear(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Removes the files of key points from a folder.
+fn clear(folder: &Path) -> io::Result<()> {
+    let stem = folder.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_file = entry.file_type()?.is_file();
+        if is_file && name.to_str().is_some_and(|name| is_of_frame(name, &stem)) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the name of a frame's file: `STEM_000000000012_keypoints.json`.
+fn is_of_frame(name: &str, stem: &str) -> bool {
+    let number = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('_')?.strip_suffix(FILE));
+    number.is_some_and(|number| number.len() >= 12 && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Writes the folder `NAME.openpose`.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
     let points = keypoints(selection, options.markers);
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
-    output.folder("openpose", |output, folder| {
+    output.folder(ENDING, |output, folder| {
         for frame in 0..selection.clip.times.len() {
             output.proceed()?;
             let mut people = Vec::new();
@@ -35,7 +88,7 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
                     "hand_right_keypoints_3d": [],
                 }));
             }
-            let name = folder.join(format!("{}_{frame:012}_keypoints.json", output.stem()));
+            let name = folder.join(format!("{}_{frame:012}{FILE}", output.stem()));
             let mut file = std::fs::File::create_new(name)?;
             file.write_all(json!({ "version": 1.3, "people": people }).to_string().as_bytes())?;
         }

@@ -1,13 +1,14 @@
 //! Exported files while they are written, and how they get their names.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
 use super::error::ExportError;
+use super::openpose;
 use crate::control::Proceed;
 
 /// Begins the names of results that are not complete.
@@ -26,7 +27,44 @@ pub enum Content {
     /// A file.
     File(TempPath),
     /// A folder of files.
-    Folder(TempDir),
+    Folder(LockedFolder),
+}
+
+/// A folder that is being written: nobody removes it as what a killed run left, as long as it is locked.
+pub struct LockedFolder {
+    folder: TempDir,
+    _lock: Option<File>,
+}
+
+impl LockedFolder {
+    fn new(folder: TempDir) -> Self {
+        // A file system without locks does without.
+        let lock = File::open(folder.path()).ok().filter(|file| file.lock().is_ok());
+        Self { folder, _lock: lock }
+    }
+}
+
+/// Whether another process is writing a folder.
+pub fn is_being_written(folder: &Path) -> bool {
+    File::open(folder).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+impl Content {
+    /// Waits until it is on disk.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::File(file) => File::open(file)?.sync_all(),
+            Self::Folder(LockedFolder { folder, .. }) => {
+                for entry in std::fs::read_dir(folder)? {
+                    File::open(entry?.path())?.sync_all()?;
+                }
+                File::open(folder)?.sync_all()
+            }
+        }
+    }
 }
 
 /// Where exports go while they are written.
@@ -86,7 +124,8 @@ impl<'a> Output<'a> {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .tempdir_in(self.folder)
             .map_err(|source| ExportError::Write { path: name.clone(), source })?;
-        write(self, folder.path()).map_err(|error| error.of(&name))?;
+        let folder = LockedFolder::new(folder);
+        write(self, folder.folder.path()).map_err(|error| error.of(&name))?;
         self.made.push(Made { ending: ending.to_owned(), content: Content::Folder(folder) });
         Ok(())
     }
@@ -126,22 +165,22 @@ impl From<io::Error> for ExportError {
     }
 }
 
-/// Gives something that was made its final name. Unless `replaces`, nobody may have it.
+/// Gives something that was made its final name. Unless `replaces`, nobody may have it. A folder replaces files of its kind in a folder, not
+/// what else lies there.
 ///
 /// # Errors
 /// Those of the system; [`io::ErrorKind::AlreadyExists`] when somebody has the name.
 pub fn publish(content: Content, name: &Path, replaces: bool) -> io::Result<()> {
     match content {
-        Content::File(file) => {
-            File::open(&file)?.sync_all()?;
-            put(file, name, replaces)
-        }
-        Content::Folder(folder) => {
-            if replaces && name.is_dir() && !name.is_symlink() {
-                std::fs::remove_dir_all(name)?;
+        Content::File(file) => put(file, name, replaces),
+        Content::Folder(LockedFolder { folder, .. }) => {
+            let there = std::fs::symlink_metadata(name).ok();
+            if replaces && there.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+                openpose::move_files(folder.path(), name)?;
+                return File::open(name)?.sync_all();
             }
             // An empty folder would be replaced without a word.
-            if std::fs::symlink_metadata(name).is_ok() {
+            if there.is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             std::fs::rename(folder.path(), name)?;

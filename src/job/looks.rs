@@ -131,6 +131,11 @@ impl View {
             Self::Turntable => "turntable",
         }
     }
+
+    /// What comes after the stem and a dot in the name of its own file.
+    pub fn ending(self, container: &str) -> String {
+        format!("{}.{container}", self.word())
+    }
 }
 
 /// Where further views are.

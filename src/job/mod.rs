@@ -17,6 +17,6 @@ pub use looks::{Also, Labels, Layout, Looks, Several, Style, View, Views};
 pub use outputs::{OutputNames, whole};
 pub use report::{Report, stages};
 pub(crate) use settings::with_overrides;
-pub use settings::{Encode, JobSettings, LookOverrides, Model, Overrides};
+pub use settings::{Encode, JobSettings, LookOverrides, Model, Overrides, PAGE};
 pub use spec::{Failure, FailureKind, JobSpec};
 pub use state::{JobState, Stamp};

@@ -6,9 +6,13 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::spec::path_bytes;
+use super::{JobSettings, PAGE, View};
+use crate::export::{self, Format};
+use crate::media::{CONTAINERS, Sharing};
 
 /// What the results of a job are called: a folder, and a stem that all of them share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,20 +98,27 @@ impl OutputNames {
         })
     }
 
-    /// What keeps exports of `source` with these endings from having their names. A folder is replaced only where an earlier job made it.
-    pub fn exports_in_the_way<'e>(
-        &self,
-        source: &Path,
-        overwrite: bool,
-        endings: impl Iterator<Item = &'e str>,
-    ) -> Option<PathBuf> {
+    /// What is there under a name that a job with these settings may give to an export.
+    pub fn exports_there(&self, settings: &JobSettings) -> Vec<PathBuf> {
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let begin = with(&self.stem, ".");
+        let path = |name: OsString| {
+            let ending = std::str::from_utf8(name.as_bytes().strip_prefix(begin.as_bytes())?).ok()?;
+            settings.makes(ending, &self.container).then(|| self.file(ending))
+        };
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(path).collect()
+    }
+
+    /// Which of these keeps an export of `source` from having its name. A folder is replaced by a folder only, and a file by a file.
+    pub fn exports_in_the_way(&self, source: &Path, overwrite: bool, mut paths: Vec<PathBuf>) -> Option<PathBuf> {
+        paths.sort();
         let earlier = self.earlier_exports(source);
-        let mut paths = endings.map(|ending| self.file(ending));
-        paths.find(|path| match kind(path) {
+        paths.into_iter().find(|path| match kind(path) {
             Kind::Nothing => false,
-            Kind::File | Kind::Folder if earlier.contains(path) => false,
-            Kind::File | Kind::Other => !overwrite,
-            Kind::Folder => true,
+            Kind::File => export::is_folder(path) || !overwrite && !earlier.contains(path),
+            Kind::Folder => !export::is_folder(path) || !overwrite && !earlier.contains(path),
+            Kind::Other => export::is_folder(path) || !overwrite,
         })
     }
 
@@ -115,14 +126,14 @@ impl OutputNames {
     pub fn earlier_exports(&self, source: &Path) -> Vec<PathBuf> {
         let said = self.made_from(source).map(|said| said.exports).unwrap_or_default();
         let begin = format!("{}.", self.stem.to_string_lossy());
-        // A report may have been written by anybody: only names that begin as its own.
-        let ending = |name: &String| Some(name.strip_prefix(&begin)?.to_owned()).filter(|ending| !ending.contains('/'));
+        // A report may have been written by anybody: only names that a job gives.
+        let ending = |name: &String| Some(name.strip_prefix(&begin)?.to_owned()).filter(|ending| is_of_export(ending));
         said.iter().filter_map(ending).map(|ending| self.file(&ending)).collect()
     }
 
-    /// Whether report, motion and video are there.
-    pub fn are_there(&self) -> [bool; 3] {
-        self.all().map(|path| kind(&path) != Kind::Nothing)
+    /// Which of report, motion and video are there.
+    pub fn there(&self) -> Vec<PathBuf> {
+        self.all().into_iter().filter(|path| kind(path) != Kind::Nothing).collect()
     }
 
     /// What the report says which lies there, if its video was made from `source` and has this name, whatever its ending.
@@ -151,6 +162,18 @@ struct Said {
 
 /// A longer file is no report.
 const LONGEST_REPORT: u64 = 1 << 24;
+
+/// Whether some job may give an export this ending.
+fn is_of_export(ending: &str) -> bool {
+    let is_view = |view: &View| {
+        let container = ending.strip_prefix(view.word()).and_then(|rest| rest.strip_prefix('.'));
+        container.is_some_and(|container| CONTAINERS.contains(&container) || ["png", "jpg"].contains(&container))
+    };
+    Format::ALL.iter().any(|format| format.makes(ending))
+        || Sharing::value_variants().iter().any(|sharing| ending == sharing.ending())
+        || View::value_variants().iter().any(is_view)
+        || ending == PAGE
+}
 
 /// What has a name.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,13 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
-use super::{Also, Labels, Layout, Looks, Views};
+use super::{Also, Labels, Layout, Looks, View, Views};
 use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
+
+/// Ending of the name of the page to look at.
+pub const PAGE: &str = "report.html";
 
 /// Which landmark networks look at a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -77,6 +80,15 @@ impl Default for JobSettings {
 }
 
 impl JobSettings {
+    /// Whether a job with these settings may leave a file or folder with this ending, beside report, motion and video.
+    pub fn makes(&self, ending: &str, container: &str) -> bool {
+        let is_view = |view: View| self.layout == Layout::Files && ending == view.ending(container);
+        self.formats.iter().any(|format| format.makes(ending))
+            || self.also.iter().any(|sharing| ending == sharing.ending())
+            || self.views.iter().any(is_view)
+            || self.report && ending == PAGE
+    }
+
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {

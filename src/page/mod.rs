@@ -27,8 +27,6 @@ use crate::media::{self, MediaError, Proxy, ShareError};
 use data::Notes;
 use embed::{Part, Template};
 
-/// Ending of the page's name.
-pub const ENDING: &str = "report.html";
 /// Seconds of a clip of which video and bodies are in the page.
 const LONGEST: f64 = 300.0;
 /// Widest and highest picture of the video, pixels: of a short and of a long one.

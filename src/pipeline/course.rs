@@ -1,6 +1,8 @@
 //! The course that every job takes, however its people are found: checks before the work, and results in place after it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,15 +10,17 @@ use super::checkpoint::Checkpoint;
 use super::draw::{Clip, draw, mux};
 use super::exports::{export, name_of, page as make_page, share};
 use super::motion::Counts;
-use super::outputs::PartialOutputs;
+use super::outputs::{self, PartialOutputs};
 use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
-use crate::export::{Content, Format, Made};
-use crate::job::{Event, JobSpec, OutputNames, Report, Stamp, View, stages, whole};
+use crate::export::{Content, Header, Made};
+use crate::job::{Event, PAGE, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
-use crate::page;
 use crate::render::Renderer;
+
+/// A longer line is no header of a motion file.
+const LONGEST_HEADER: u64 = 1 << 28;
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -68,25 +72,21 @@ impl<'j> Course<'j> {
     pub fn begin(job: &'j Job<'j>, limits: &Limits) -> Result<(Self, Decoder), JobError> {
         let (spec, started) = (job.spec, Instant::now());
         let stamp = stamp(job.source())?;
-        refuse_over_source(spec)?;
-        // Of files that each person has the names are not known yet.
-        let formats = spec.settings.formats.iter().flat_map(Format::endings).map(|ending| (*ending).to_owned());
-        let shared = spec.settings.also.iter().map(|sharing| sharing.ending().to_owned());
-        let views = Composition::views_in_files(&spec.settings).map(|view| ending(view, &spec.outputs));
-        let page = spec.settings.report.then(|| page::ENDING.to_owned());
-        let endings: Vec<String> = formats.chain(shared).chain(views).chain(page).collect();
         let outputs = &spec.outputs;
-        if let Some(path) = outputs.in_the_way(job.source(), spec.overwrite).or_else(|| {
-            outputs.exports_in_the_way(job.source(), spec.overwrite, endings.iter().map(|ending| &ending[..]))
-        }) {
-            return Err(JobError::Taken { path });
+        let exports = outputs.exports_there(&spec.settings);
+        outputs::refuse_over_source(job.source(), outputs.all().iter().chain(&exports))?;
+        let in_the_way = outputs.in_the_way(job.source(), spec.overwrite);
+        if let Some(path) =
+            in_the_way.or_else(|| outputs.exports_in_the_way(job.source(), spec.overwrite, exports.clone()))
+        {
+            return Err(JobError::Taken { path, overwrite: spec.overwrite });
         }
         let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
         let info = decoder.info().clone();
         check_limits(limits, &info)?;
         let output_error = |source| JobError::Output { path: spec.outputs.video(), source };
-        let partial =
-            PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite).map_err(output_error)?;
+        let partial = PartialOutputs::create(spec.outputs.clone(), job.source(), spec.overwrite, exports)
+            .map_err(output_error)?;
         for sharing in spec.settings.also.iter() {
             media::check_sharing(sharing)?;
         }
@@ -97,10 +97,19 @@ impl<'j> Course<'j> {
         Ok((Self { job, started, stamp, info, composition, partial }, decoder))
     }
 
-    /// A job whose motion is not a new one: what was exported of it before stays.
+    /// A job that draws the motion in a file: what was exported of it before stays, what was exported of another motion does not.
     #[must_use]
-    pub fn of_same_motion(self) -> Self {
-        Self { partial: self.partial.keeping_exports(), ..self }
+    pub fn of_motion(mut self, motion: &Path) -> Self {
+        // Where no earlier motion is there, nothing says that the exports are of another.
+        if is_same_motion(&self.job.spec.outputs.motion(), motion).unwrap_or(true) {
+            return Self { partial: self.partial.keeping_exports(), ..self };
+        }
+        let earlier = self.partial.earlier_exports();
+        if !earlier.is_empty() {
+            let names = earlier.join(", ");
+            self.info.warnings.push(format!("exports of an earlier motion were removed or made anew: {names}"));
+        }
+        self
     }
 
     /// Does the work with the job's checkpoint, which is begun anew next time where what is in it makes no sense.
@@ -133,7 +142,7 @@ impl<'j> Course<'j> {
     pub fn draw_views(&self, clip: &Clip<'_>, renderer: &Renderer, jumps: &[ClockJump]) -> Result<Vec<Made>, JobError> {
         let (job, mut all) = (self.job, Vec::new());
         for view in Composition::views_in_files(job.settings()) {
-            let ending = ending(view, &job.spec.outputs);
+            let ending = view.ending(&job.spec.outputs.container);
             let unwritable = |source| JobError::Output { path: job.spec.outputs.file(&ending), source };
             let file = self.partial.temporary(&ending).map_err(unwritable)?.into_temp_path();
             let notes = self.partial.temporary("checkpoint").map_err(unwritable)?.into_temp_path();
@@ -169,7 +178,7 @@ impl<'j> Course<'j> {
         warnings.extend(not_exported);
         exports.extend(views);
         exports.extend(share(job, &partial)?);
-        let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(page::ENDING));
+        let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(PAGE));
         let names: BTreeSet<String> = endings.map(|ending| name_of(job.spec, ending)).chain(partial.kept()).collect();
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
@@ -204,25 +213,34 @@ impl<'j> Course<'j> {
     }
 }
 
-/// What comes after the stem and a dot in the name of a view's file.
-fn ending(view: View, outputs: &OutputNames) -> String {
-    format!("{}.{}", view.word(), outputs.container)
+/// Whether two files hold the same motion, of which the video may begin at another time.
+fn is_same_motion(one: &Path, other: &Path) -> io::Result<bool> {
+    let open = |path: &Path| Ok::<_, io::Error>(BufReader::with_capacity(1 << 16, File::open(path)?));
+    let [mut one, mut other] = [open(one)?, open(other)?];
+    let header = |file: &mut BufReader<File>| -> io::Result<Option<Header>> {
+        let mut line = Vec::new();
+        file.take(LONGEST_HEADER).read_until(b'\n', &mut line)?;
+        let mut header: Option<Header> = serde_json::from_slice(&line).ok();
+        header.iter_mut().for_each(|header| header.clock.video_start = 0.0);
+        Ok(header)
+    };
+    let headers = [header(&mut one)?, header(&mut other)?];
+    if headers[0].is_none() || headers[0] != headers[1] {
+        return Ok(false);
+    }
+    loop {
+        let [a, b] = [one.fill_buf()?, other.fill_buf()?];
+        let length = a.len().min(b.len());
+        if a[..length] != b[..length] || length == 0 {
+            return Ok(a.is_empty() && b.is_empty());
+        }
+        one.consume(length);
+        other.consume(length);
+    }
 }
 
 /// Size and time: enough to notice a file that is still being written.
 fn stamp(source: &Path) -> Result<Stamp, JobError> {
     let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
     Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
-}
-
-/// Results may replace earlier results, never the source (or another source that happens to have the name).
-fn refuse_over_source(spec: &JobSpec) -> Result<(), JobError> {
-    let same = |path: &Path| match (path.canonicalize(), spec.source.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
-    match spec.outputs.all().iter().any(|path| same(path)) {
-        true => Err(JobError::OverSource),
-        false => Ok(()),
-    }
 }

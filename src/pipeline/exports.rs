@@ -5,7 +5,7 @@ use super::{Job, JobError};
 use crate::export::{
     self, Clip, Content, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection,
 };
-use crate::job::{JobSpec, Report};
+use crate::job::{JobSpec, PAGE, Report};
 use crate::media;
 use crate::page::{self, PageError, Subject};
 
@@ -42,7 +42,6 @@ pub fn share(job: &Job, partial: &PartialOutputs) -> Result<Vec<Made>, JobError>
         let file = partial.temporary(sharing.ending()).map_err(unwritable)?.into_temp_path();
         let pictures = job.settings().pictures;
         media::share(partial.video(), pictures, &file, sharing, &|| job.context.proceed())?;
-        std::fs::File::open(&file).and_then(|file| file.sync_all()).map_err(unwritable)?;
         all.push(Made { ending: sharing.ending().to_owned(), content: Content::File(file) });
     }
     Ok(all)
@@ -50,8 +49,8 @@ pub fn share(job: &Job, partial: &PartialOutputs) -> Result<Vec<Made>, JobError>
 
 /// Makes the page to look at of what was written.
 pub fn page(job: &Job, partial: &PartialOutputs, report: &Report) -> Result<Made, JobError> {
-    let unwritable = |source| JobError::Output { path: job.spec.outputs.file(page::ENDING), source };
-    let file = partial.temporary(page::ENDING).map_err(unwritable)?;
+    let unwritable = |source| JobError::Output { path: job.spec.outputs.file(PAGE), source };
+    let file = partial.temporary(PAGE).map_err(unwritable)?;
     let subject = Subject {
         name: &job.spec.outputs.stem.to_string_lossy(),
         motion: partial.motion_path(),
@@ -68,8 +67,7 @@ pub fn page(job: &Job, partial: &PartialOutputs, report: &Report) -> Result<Made
         PageError::Media(error) => error.into(),
         PageError::Stopped(stopped) => stopped.into(),
     })?;
-    file.as_file().sync_all().map_err(unwritable)?;
-    Ok(Made { ending: page::ENDING.to_owned(), content: Content::File(file.into_temp_path()) })
+    Ok(Made { ending: PAGE.to_owned(), content: Content::File(file.into_temp_path()) })
 }
 
 /// What a result with this ending will be called.

@@ -115,12 +115,19 @@ pub enum JobError {
     Motion(#[from] recorded::RecordedError),
     /// There is something in the place of a result.
     #[error(
-        "{} is there already, and meshreel did not make it from this video; move it away, let the results go into another folder, or replace it with `meshreel process --overwrite`",
-        path.display()
+        "{} is there already, and meshreel did not make it from this video; move it away{}",
+        path.display(),
+        if *overwrite || path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+            ", or let the results go into another folder"
+        } else {
+            ", let the results go into another folder, or replace it with `meshreel process --overwrite`"
+        }
     )]
     Taken {
         /// The file.
         path: std::path::PathBuf,
+        /// Whether it would have been replaced, had it been a file when the job began.
+        overwrite: bool,
     },
     /// The result would replace its own source.
     #[error("the result would overwrite the video itself; name another folder with -o")]

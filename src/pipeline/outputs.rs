@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
-use crate::export::{Content, Made, PREFIX, publish};
+use crate::export::{self, Content, Made, PREFIX, is_being_written, publish};
 use crate::job::OutputNames;
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
@@ -20,7 +20,7 @@ pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
         // What cannot be removed now is no reason to stop; the next start tries again.
         if kind.is_file() {
             drop(std::fs::remove_file(entry.path()));
-        } else if kind.is_dir() {
+        } else if kind.is_dir() && !is_being_written(&entry.path()) {
             drop(std::fs::remove_dir_all(entry.path()));
         }
     }
@@ -31,8 +31,8 @@ pub struct PartialOutputs {
     paths: OutputNames,
     source: PathBuf,
     overwrite: bool,
-    /// Whether report, motion and video were there before.
-    were_there: [bool; 3],
+    /// Which of its names somebody had when it began.
+    were_there: Vec<PathBuf>,
     /// Whether earlier exports stay that are not made again.
     keeps_exports: bool,
     video: TempPath,
@@ -42,8 +42,8 @@ pub struct PartialOutputs {
 
 impl PartialOutputs {
     /// Makes the output folder and the temporary files in it, for results of `source` that replace its earlier ones;
-    /// `overwrite`: whatever lies there.
-    pub fn create(paths: OutputNames, source: &Path, overwrite: bool) -> io::Result<Self> {
+    /// `overwrite`: whatever lies there, of exports these.
+    pub fn create(paths: OutputNames, source: &Path, overwrite: bool, exports: Vec<PathBuf>) -> io::Result<Self> {
         // The folder of a name without one is the current one.
         let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
         std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
@@ -56,7 +56,7 @@ impl PartialOutputs {
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
         let checkpoint = temporary(folder, OsStr::new(".checkpoint"))?.into_temp_path();
-        let were_there = paths.are_there();
+        let were_there = paths.there().into_iter().chain(exports).collect();
         Ok(Self {
             paths,
             source: source.to_owned(),
@@ -77,9 +77,14 @@ impl PartialOutputs {
 
     /// Names of earlier exports that stay.
     pub fn kept(&self) -> Vec<String> {
-        let earlier = if self.keeps_exports { self.paths.earlier_exports(&self.source) } else { Vec::new() };
+        if self.keeps_exports { self.earlier_exports() } else { Vec::new() }
+    }
+
+    /// Names of exports that an earlier job left.
+    pub fn earlier_exports(&self) -> Vec<String> {
         let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
-        earlier.into_iter().filter(|path| path.symlink_metadata().is_ok()).filter_map(name).collect()
+        let earlier = self.paths.earlier_exports(&self.source).into_iter();
+        earlier.filter(|path| path.symlink_metadata().is_ok()).filter_map(name).collect()
     }
 
     /// Where the video is written for now.
@@ -113,8 +118,8 @@ impl PartialOutputs {
     }
 
     /// Gives the files their final names: the report first, so that who is killed in between knows its own results again, then motion and
-    /// `exports`, the video last: who sees it may rely on the others. Each is on disk before. Earlier exports of this video that are not made
-    /// any more are removed.
+    /// `exports`, the video last: who sees it may rely on the others. All of them are on disk before. Earlier exports of this video that are
+    /// not made any more are removed while the earlier report still names them.
     ///
     /// # Errors
     /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
@@ -122,45 +127,42 @@ impl PartialOutputs {
         let Self { paths, source, overwrite, were_there, keeps_exports, video, motion, checkpoint: _checkpoint } = self;
         let failed = |source| JobError::Output { path: paths.video(), source };
         let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
+        let file = |path: TempPath, name: PathBuf| (Content::File(path), name);
+        let report = written(folder, report).map_err(failed)?;
+        let first = [file(report, paths.report()), file(motion.into_temp_path(), paths.motion())];
+        let last = file(video, paths.video());
+        let exports: Vec<(Content, PathBuf)> =
+            exports.into_iter().map(|Made { ending, content }| (content, paths.file(&ending))).collect();
+        let names: Vec<PathBuf> = exports.iter().map(|(_, name)| name.clone()).collect();
+        let all: Vec<(Content, PathBuf)> = first.into_iter().chain(exports).chain([last]).collect();
+        for (content, name) in &all {
+            content.sync().map_err(|source| JobError::Output { path: name.clone(), source })?;
+        }
+
         let folder_file = File::open(folder).map_err(failed)?;
         // One after the other: else two runs of one video could each remove what the other has put there. A file system without
         // locks does without.
         drop(folder_file.lock());
-        // Looked up before the check below: a file that is there now and passes it is an earlier result of this video, and may be
+        // Looked up before the checks below: what is there now and passes them is an earlier result of this video, and may be
         // replaced. With `overwrite` only what was there when the job began is replaced.
-        let replaces = if overwrite { were_there } else { paths.are_there() };
         let earlier = paths.earlier_exports(&source);
-        let endings = || exports.iter().map(|made| &made.ending[..]);
-        if let Some(path) =
-            paths.in_the_way(&source, overwrite).or_else(|| paths.exports_in_the_way(&source, overwrite, endings()))
-        {
-            return Err(JobError::Taken { path });
+        let replaced = if overwrite { were_there } else { [paths.there(), earlier.clone()].concat() };
+        refuse_over_source(&source, all.iter().map(|(_, name)| name))?;
+        let in_the_way = paths.in_the_way(&source, overwrite);
+        if let Some(path) = in_the_way.or_else(|| paths.exports_in_the_way(&source, overwrite, names.clone())) {
+            return Err(JobError::Taken { path, overwrite });
         }
-        let stale: Vec<PathBuf> = earlier
-            .into_iter()
-            .filter(|path| !keeps_exports && endings().all(|ending| paths.file(ending) != *path))
-            .collect();
-        let report = written(folder, report).map_err(failed)?;
-        motion.as_file().sync_all().map_err(failed)?;
-        let [report_there, motion_there, video_there] = replaces;
-        let [report_name, motion_name, video_name] = paths.all();
-        let exports = exports.into_iter().map(|Made { ending, content }| {
-            let name = paths.file(&ending);
-            let is_there = std::fs::symlink_metadata(&name).is_ok();
-            (content, name, is_there)
-        });
-        let files = [
-            (Content::File(report), report_name, report_there),
-            (Content::File(motion.into_temp_path()), motion_name, motion_there),
-        ];
-        let video = (Content::File(video), video_name, video_there);
+        if !keeps_exports {
+            earlier.iter().filter(|path| !names.contains(path)).for_each(|path| remove(path));
+        }
         let mut new: Vec<PathBuf> = Vec::new();
-        for (content, name, replaces) in files.into_iter().chain(exports).chain([video]) {
+        for (content, name) in all {
+            let replaces = replaced.contains(&name);
             if let Err(source) = publish(content, &name, replaces) {
                 // They were made a moment ago; what cannot be removed now cannot be removed at all.
                 new.iter().for_each(|name| remove(name));
                 return Err(match source.kind() {
-                    io::ErrorKind::AlreadyExists => JobError::Taken { path: name },
+                    io::ErrorKind::AlreadyExists => JobError::Taken { path: name, overwrite },
                     _ => JobError::Output { path: name, source },
                 });
             }
@@ -168,22 +170,31 @@ impl PartialOutputs {
                 new.push(name);
             }
         }
-        stale.iter().for_each(|path| remove(path));
         folder_file.sync_all().map_err(failed)
     }
 }
 
-/// Removes a result, or as much of it as can be removed.
+/// Results may replace earlier results, never the source (or another source that happens to have the name).
+pub fn refuse_over_source<'p>(source: &Path, mut names: impl Iterator<Item = &'p PathBuf>) -> Result<(), JobError> {
+    let source = source.canonicalize();
+    let is_same = |path: &PathBuf| matches!((path.canonicalize(), &source), (Ok(a), Ok(b)) if a == *b);
+    if names.any(is_same) { Err(JobError::OverSource) } else { Ok(()) }
+}
+
+/// Removes a result, or as much of it as can be removed and is a result.
 fn remove(path: &Path) {
     let is_folder = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    drop(if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) });
+    match is_folder {
+        true if export::is_folder(path) => drop(export::remove_folder(path)),
+        true => {}
+        false => drop(std::fs::remove_file(path)),
+    }
 }
 
 /// A report on disk, under a name for now.
 fn written(folder: &Path, report: &str) -> io::Result<TempPath> {
     let mut file = temporary(folder, OsStr::new(".report.json"))?;
     io::Write::write_all(&mut file, report.as_bytes())?;
-    file.as_file().sync_all()?;
     Ok(file.into_temp_path())
 }
 
@@ -208,12 +219,12 @@ mod tests {
     fn nothing_is_left_of_what_was_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let paths = OutputNames::for_sources(&["a.mp4".into()], folder.path(), "mkv").remove(0);
-        let partial = PartialOutputs::create(paths.clone(), Path::new("a.mp4"), false).unwrap();
+        let partial = PartialOutputs::create(paths.clone(), Path::new("a.mp4"), false, Vec::new()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
         drop(partial);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
-        let partial = PartialOutputs::create(paths, Path::new("a.mp4"), false).unwrap();
+        let partial = PartialOutputs::create(paths, Path::new("a.mp4"), false, Vec::new()).unwrap();
         std::fs::write(partial.video(), "v").unwrap();
         partial.publish("{}", Vec::new()).unwrap();
         assert_eq!(names(folder.path()), ["a.mkv", "a.motion.jsonl", "a.report.json"]);
@@ -238,7 +249,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let paths = OutputNames::new(folder.path(), OsStr::new("clip"), "mp4");
             let begin = |overwrite: bool| {
-                let partial = PartialOutputs::create(paths.clone(), source, overwrite).unwrap();
+                let partial = PartialOutputs::create(paths.clone(), source, overwrite, Vec::new()).unwrap();
                 std::fs::write(partial.video(), "v").unwrap();
                 partial
             };
@@ -271,9 +282,44 @@ mod tests {
         let precious = folder.path().join("precious");
         std::fs::write(&precious, "p").unwrap();
         std::os::unix::fs::symlink(&precious, paths.video()).unwrap();
-        let partial = PartialOutputs::create(paths.clone(), Path::new("/in/clip.mov"), true).unwrap();
+        let partial = PartialOutputs::create(paths.clone(), Path::new("/in/clip.mov"), true, Vec::new()).unwrap();
         std::fs::write(partial.video(), "v").unwrap();
         partial.publish("{}", Vec::new()).unwrap();
         assert_eq!([precious.clone(), paths.video()].map(|path| std::fs::read_to_string(path).unwrap()), ["p", "v"]);
+    }
+
+    #[test]
+    fn a_report_that_anybody_wrote_removes_nothing_but_exports() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let source = Path::new("/in/clip.mov");
+        let paths = OutputNames::new(folder.path(), OsStr::new("clip"), "mp4");
+        let mut said: serde_json::Value = serde_json::from_str(&report(source, &paths.video())).unwrap();
+        let named =
+            ["clip.doc", "clip.", "clip.p1.bvh", "clip.p1.f7.bvh", "clip.p1.f.bvh", "clip.side.mkv", "clip.side.txt"];
+        said["exports"] = named.into();
+        std::fs::write(paths.report(), said.to_string()).unwrap();
+        named.map(|name| std::fs::write(at(name), "x").unwrap());
+        std::fs::create_dir(at("clip.npz")).unwrap();
+        let partial = PartialOutputs::create(paths.clone(), source, false, Vec::new()).unwrap();
+        partial.publish(&report(source, &paths.video()), Vec::new()).unwrap();
+        let left =
+            ["clip.", "clip.doc", "clip.motion.jsonl", "clip.mp4", "clip.npz", "clip.p1.f.bvh", "clip.report.json"];
+        assert_eq!(names(folder.path()), [&left[..], &["clip.side.txt"]].concat());
+    }
+
+    #[test]
+    fn a_folder_that_is_being_written_is_no_leftover() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(".meshreel-left.openpose");
+        let written = folder.path().join(".meshreel-new.openpose");
+        [&left, &written].map(|path| std::fs::create_dir(path).unwrap());
+        let lock = File::open(&written).unwrap();
+        lock.lock().unwrap();
+        remove_leftovers(folder.path(), |_| false);
+        assert_eq!([left.is_dir(), written.is_dir()], [false, true]);
+        drop(lock);
+        remove_leftovers(folder.path(), |_| false);
+        assert!(!written.is_dir());
     }
 }

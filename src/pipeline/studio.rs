@@ -103,7 +103,7 @@ impl Redrawing {
         let recorded = Recorded::read(motion, &self.studio.body, &|| context.proceed())?;
         let (course, decoder) = Course::begin(job, &self.limits)?;
         drop(decoder);
-        let course = course.of_same_motion();
+        let course = course.of_motion(motion);
         let [width, height] = course.info.geometry.display;
         if recorded.size != [width, height] {
             let [w, h] = recorded.size;

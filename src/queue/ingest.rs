@@ -74,7 +74,12 @@ impl Queue {
                 let query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE folder = ?1 AND stem = ?2 AND source <> ?3)";
                 let values = params![bytes(&outputs.folder), outputs.stem.as_bytes(), bytes(&job.source)];
                 match t.query_row(query, values, |row| row.get(0)) {
-                    Ok(is_named) => is_named || outputs.in_the_way(&job.source, false).is_some(),
+                    Ok(is_named) => {
+                        let exports = || outputs.exports_there(&job.settings);
+                        is_named
+                            || outputs.in_the_way(&job.source, false).is_some()
+                            || outputs.exports_in_the_way(&job.source, false, exports()).is_some()
+                    }
                     // It would fail for every other name as well.
                     Err(error) => trouble.set(error).is_err(),
                 }

@@ -3,6 +3,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::export::Format;
 use crate::job::{JobSettings, JobSpec, JobState, OutputNames, Stamp};
 
 fn job(source: &str, content: u8, priority: i64) -> NewJob {
@@ -166,6 +167,25 @@ fn results_of_different_sources_never_share_a_name() {
         std::iter::from_fn(|| queue.claim(99, 1).unwrap()).map(|c| c.spec.outputs.video()).collect();
     videos.sort();
     assert_eq!(videos, ["/out/a.mp4", "/out/a.mp4-2.mp4", "/out/a.mp4.mp4"].map(PathBuf::from));
+}
+
+#[test]
+fn an_export_that_somebody_else_made_gives_the_results_another_name() {
+    let (folder, mut queue) = queue();
+    std::fs::write(folder.path().join("a.p1.bvh"), "mine").unwrap();
+    std::fs::write(folder.path().join("a.npz"), "mine").unwrap();
+    let add = |content: u8, formats: &[Format]| {
+        let settings = JobSettings { formats: formats.iter().copied().collect(), ..JobSettings::default() };
+        let source = format!("/in/{content}/a.mov");
+        NewJob { output: folder.path().to_owned(), settings, ..job(&source, content, 0) }
+    };
+    for (content, formats, name) in
+        [(1, &[Format::Bvh][..], "a.mov.mp4"), (2, &[Format::Glb], "a.mp4"), (3, &[Format::Npz], "a.mov-2.mp4")]
+    {
+        queue.add(&add(content, formats), 0).unwrap().unwrap();
+        let claim = queue.claim(99, 1).unwrap().unwrap();
+        assert_eq!(claim.spec.outputs.video(), folder.path().join(name));
+    }
 }
 
 #[test]
