@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench corpus accuracy clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results corpus accuracy clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -48,6 +48,9 @@ lint: setup      ## formatting, clippy, documentation
 
 bench: build     ## measure beside FFmpeg alone (about 5 minutes)
 	@python3 scripts/bench.py
+
+bench-results: build setup-tests ## measure drawing again, and exporting an hour of ten people (about 20 minutes, 8 GB of disk)
+	@python3 scripts/bench_results.py
 
 corpus: build    ## process more than 200 odd files, made from the sample clip, and check what comes out (a minute or two)
 	@python3 scripts/corpus.py --meshreel target/release/meshreel
