@@ -130,7 +130,10 @@ fn export_to(
         let several = format!("there are {}, each with a file of their own (choose one with --person)", people(count));
         return Err(ExportCommandError::Several { path, several });
     }
-    let begins = |format: Format| bar.set_message(format!("writing {}", format.name()));
+    let place = |format: Format| formats.iter().take_while(|other| *other != format).count() + 1;
+    let begins = |format: Format| {
+        bar.set_message(format!("writing {} ({} of {})", format.name(), place(format), formats.iter().count()));
+    };
     let options = options(arguments);
     let made = write(&selection, formats, &options, &target.folder, &target.stem, &begins, &proceed)?;
     bar.finish_and_clear();
@@ -266,7 +269,7 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
         bar.set_style(style);
     }
     bar

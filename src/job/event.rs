@@ -14,6 +14,8 @@ pub enum Phase {
     Draw,
     /// The same where there is no other pass.
     Redraw,
+    /// Writing what is made of the motion and of the video, after the passes.
+    Export,
 }
 
 impl Phase {
@@ -22,7 +24,7 @@ impl Phase {
         match self {
             Phase::Observe => done as f64 / 2.0,
             Phase::Draw => (total.unwrap_or(done) + done) as f64 / 2.0,
-            Phase::Redraw => done as f64,
+            Phase::Redraw | Phase::Export => done as f64,
         }
     }
 
@@ -34,7 +36,7 @@ impl Phase {
 
     /// From [`Phase::name`].
     pub fn from_name(name: &str) -> Option<Self> {
-        [Phase::Observe, Phase::Draw, Phase::Redraw].into_iter().find(|phase| phase.name() == name)
+        [Phase::Observe, Phase::Draw, Phase::Redraw, Phase::Export].into_iter().find(|phase| phase.name() == name)
     }
 
     /// For programs.
@@ -43,6 +45,7 @@ impl Phase {
             Phase::Observe => "observe",
             Phase::Draw => "draw",
             Phase::Redraw => "redraw",
+            Phase::Export => "export",
         }
     }
 
@@ -51,6 +54,7 @@ impl Phase {
         match self {
             Phase::Observe => "analysing",
             Phase::Draw | Phase::Redraw => "drawing",
+            Phase::Export => "exporting",
         }
     }
 }

@@ -15,7 +15,7 @@ use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
 use crate::export::{Content, Header, Made};
-use crate::job::{Event, PAGE, Report, Stamp, stages, whole};
+use crate::job::{Event, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
 
@@ -174,6 +174,8 @@ impl<'j> Course<'j> {
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
         }
+        let (done, total) = (written.frames, Some(written.frames));
+        job.tell(Event::Progress { phase: Phase::Export, done, total, people });
         let (mut exports, not_exported) = export(job, &partial)?;
         warnings.extend(not_exported);
         exports.extend(views);
