@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results corpus accuracy clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results corpus accuracy gallery clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -57,6 +57,10 @@ corpus: build    ## process more than 200 odd files, made from the sample clip, 
 
 accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
+
+gallery: build setup-tests ## make the pictures of docs/gallery anew (with Blender as for test-blender)
+	@bash scripts/setup-readers.sh blender
+	@python3 scripts/gallery.py
 
 clean:           ## remove what was built and fetched
 	cargo clean

@@ -240,6 +240,9 @@ function openVideo() {
   if (!data.has_video) return;
   video.src = URL.createObjectURL(new Blob([bytesOf(text.textContent)], { type: "video/mp4" }));
   text.remove();
+  video.addEventListener("loadedmetadata", () => {
+    if (video.videoWidth > 0) document.querySelector(".stage").style.setProperty("--film", String(video.videoWidth / video.videoHeight));
+  });
   video.addEventListener("loadeddata", () => {
     isVideo = true;
     seekVideo();
@@ -433,7 +436,10 @@ function fillDetails() {
   for (const [key, what] of KEYS) keys.append(make("dt", {}, ...key.split(" ").map((k) => make("kbd", {}, k))), make("dd", {}, what));
   element("maker").textContent = `meshreel ${data.versions.meshreel}`;
   const people = isEmpty ? "nobody" : plural(data.people.length, "person", "people");
-  element("summary").textContent = `${clockOf(data.duration, 1)} · ${data.width} × ${data.height} · ${Number(data.frame_rate.toFixed(2))} frames a second · ${people}`;
+  const size = `${data.width} × ${data.height}`;
+  const shown = [clockOf(data.duration, 1), size, `${Number(data.frame_rate.toFixed(2))} frames a second`, people];
+  // A line may end between two facts, not within one.
+  element("summary").textContent = shown.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
   element("notes").replaceChildren(...data.notes.map((note) => make("p", { class: "notice" }, note)));
 }
 
@@ -467,7 +473,7 @@ function start() {
   const stage = document.querySelector(".stage");
   stage.classList.toggle("tall", data.height > data.width);
   stage.style.setProperty("--aspect", String(Math.min(2, Math.max(0.5, data.width / data.height))));
-  element("view-note").textContent = motion && !painter ? "No WebGL here: the skeleton" : data.up === "none" && motion ? "Up is the camera's" : "";
+  element("view-note").textContent = motion && !painter ? "No WebGL here: the skeleton" : data.up === "none" && motion ? "Up could not be told: the camera is taken to be level" : "";
   if (motion) {
     const { low, high } = motion.everywhere;
     state.follows = data.people.length === 1 || Math.hypot(high[0] - low[0], high[2] - low[2]) > 9;

@@ -299,7 +299,7 @@ mod tests {
             ["clip.doc", "clip.", "clip.p1.bvh", "clip.p1.f7.bvh", "clip.p1.f.bvh", "clip.side.mkv", "clip.side.txt"];
         said["exports"] = named.into();
         std::fs::write(paths.report(), said.to_string()).unwrap();
-        named.map(|name| std::fs::write(at(name), "x").unwrap());
+        named.iter().for_each(|name| std::fs::write(at(name), "x").unwrap());
         std::fs::create_dir(at("clip.npz")).unwrap();
         let partial = PartialOutputs::create(paths.clone(), source, false, Vec::new()).unwrap();
         partial.publish(&report(source, &paths.video()), Vec::new()).unwrap();
@@ -313,7 +313,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let left = folder.path().join(".meshreel-left.openpose");
         let written = folder.path().join(".meshreel-new.openpose");
-        [&left, &written].map(|path| std::fs::create_dir(path).unwrap());
+        [&left, &written].into_iter().for_each(|path| std::fs::create_dir(path).unwrap());
         let lock = File::open(&written).unwrap();
         lock.lock().unwrap();
         remove_leftovers(folder.path(), |_| false);

@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
+import { launch } from "./browser.mjs";
 
 const [kind, file, folder] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
@@ -18,8 +18,7 @@ const wrong = [];
 const check = (isRight, what) => isRight || wrong.push(what);
 const MILLIMETRE = 1e-3;
 
-const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find(existsSync);
-const browser = await chromium.launch({ executablePath, args: ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"] });
+const browser = await launch();
 
 /** Opens the page, and listens for errors and for requests. */
 async function open({ width = 1280, height = 900, colorScheme = "light", withoutWebGL = false, ready = "window.meshreel" } = {}) {
