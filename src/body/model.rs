@@ -122,7 +122,7 @@ impl Body {
         let lower = |a: &usize, b: &usize| self.vertices[*a][1].total_cmp(&self.vertices[*b][1]);
         let (top, sole) = ((0..count).min_by(lower).unwrap_or(0), (0..count).max_by(lower).unwrap_or(0));
         let height = |of: &[[f32; 3]]| f64::from(of[sole][1]) - f64::from(of[top][1]);
-        (height(&self.vertices), self.shape_dirs.chunks_exact(count).map(height).collect())
+        (height(&self.vertices), self.shape_directions().map(height).collect())
     }
 
     /// Number of joints.
@@ -174,8 +174,7 @@ impl Body {
     /// Vertices at rest of a shape, metres. Missing coefficients count as 0.
     pub fn shaped_vertices(&self, shape: &[f64]) -> Vec<[f32; 3]> {
         let mut vertices = self.vertices.clone();
-        let count = vertices.len();
-        for (direction, &amount) in self.shape_dirs.chunks_exact(count).zip(shape) {
+        for (direction, &amount) in self.shape_directions().zip(shape) {
             let amount = amount as f32;
             for (v, d) in vertices.iter_mut().zip(direction) {
                 for i in 0..3 {
@@ -184,6 +183,11 @@ impl Body {
             }
         }
         vertices
+    }
+
+    /// For each coefficient of a shape what it adds to the vertices, metres.
+    pub fn shape_directions(&self) -> impl Iterator<Item = &[[f32; 3]]> {
+        self.shape_dirs.chunks_exact(self.vertices.len())
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {

@@ -34,8 +34,7 @@ struct Skeleton<'p> {
 
 /// Writes `NAME.pID.bvh` for each person.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
-    let header = &selection.clip.header;
-    let timeline = Timeline::new(&selection.clip.times, header.video.fps);
+    let timeline = Timeline::of(selection, "bvh", selection.clip.header.body.joints.len() * 30, options.full_length)?;
     for (index, person) in selection.people.iter().enumerate() {
         let skeleton = Skeleton::new(selection, person, options);
         let steady = Steady::new(selection, timeline, index);
@@ -129,6 +128,7 @@ impl<'p> Skeleton<'p> {
 /// Where bones without a child end: at the top of the head, the tips of the feet, and where hands end.
 fn ends(selection: &Selection<'_>, person: &Person<'_>) -> Vec<Option<DVec3>> {
     let mesh = &selection.clip.header.mesh;
+    let at_rest = mesh.of_shape(&person.info.shape);
     let end = |j: usize| {
         let joint = person.rest.joints[j];
         match person.rest.roles[j] {
@@ -140,7 +140,7 @@ fn ends(selection: &Selection<'_>, person: &Person<'_>) -> Vec<Option<DVec3>> {
                     let of = mesh.skin_indices[*v].iter().zip(mesh.skin_weights[*v]);
                     of.filter(|(k, _)| usize::from(**k) == j).any(|(_, weight)| weight > 127)
                 };
-                let vertices = person.info.vertices.iter().enumerate().filter(is_of);
+                let vertices = at_rest.iter().enumerate().filter(is_of);
                 let (sum, count) = vertices.fold((DVec3::ZERO, 0.0), |(sum, count), (_, v)| {
                     (sum + DVec3::new(f64::from(v[0]), f64::from(-v[1]), f64::from(-v[2])), count + 1.0)
                 });

@@ -81,7 +81,7 @@ impl Parameters {
 /// Writes `NAME.pID.c3d` for each person.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
     let markers = markers(selection, options.markers);
-    let timeline = Timeline::new(&selection.clip.times, selection.clip.header.video.fps);
+    let timeline = Timeline::of(selection, "c3d", markers.len() * 16, false)?;
     let names: Vec<String> = markers.iter().map(|marker| marker.name.clone()).collect();
     for (index, person) in selection.people.iter().enumerate() {
         let steady = Steady::new(selection, timeline, index);

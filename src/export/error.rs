@@ -24,15 +24,15 @@ pub enum ExportError {
         /// What is wrong.
         reason: String,
     },
-    /// It lacks what exports need.
+    /// This version of the program does not understand it.
     #[error(
-        "{} was written by another version of meshreel and cannot be exported ({reason}); process the video again with this one",
+        "{} was written by another version of meshreel ({reason}); process the video again with this one",
         path.display()
     )]
     OtherVersion {
         /// The file.
         path: PathBuf,
-        /// What is missing.
+        /// What differs.
         reason: String,
     },
     /// A line of it makes no sense.
@@ -77,6 +77,18 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// Whether the same happens at every try: the motion itself is the trouble.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::NoMotion { .. }
+            | Self::OtherVersion { .. }
+            | Self::Line { .. }
+            | Self::NoPerson { .. }
+            | Self::TooLarge { .. } => true,
+            Self::Read { .. } | Self::Write { .. } | Self::Stopped(_) => false,
+        }
+    }
+
     /// Whether there is no room for the results.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)

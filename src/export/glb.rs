@@ -12,7 +12,7 @@ use glam::{DQuat, DVec3, Vec3};
 use serde_json::{Value, json};
 
 use super::error::ExportError;
-use super::header::MeshInfo;
+use super::header::{MeshInfo, PersonInfo};
 use super::names::joint_names;
 use super::output::{Output, Strip};
 use super::selection::Selection;
@@ -25,6 +25,8 @@ const UNSIGNED_BYTE: u32 = 5121;
 const BYTE: u32 = 5120;
 const VERTEX_DATA: u32 = 34962;
 const INDEX_DATA: u32 = 34963;
+/// Most joints of all people: their names and places are put together in memory, some kilobytes each.
+const MOST_JOINTS: usize = 400_000;
 /// Chunks of a file: its structure, and its numbers.
 const JSON_CHUNK: u32 = 0x4E4F_534A;
 const BINARY_CHUNK: u32 = 0x004E_4942;
@@ -124,6 +126,14 @@ pub fn write_detail(
     detail: &Detail<'_>,
     output: &mut Output<'_>,
 ) -> Result<(), ExportError> {
+    let people = selection.people.len();
+    if people.saturating_mul(selection.clip.header.body.joints.len()) > MOST_JOINTS {
+        return Err(ExportError::TooLarge {
+            format: "glb",
+            what: format!("{people} people"),
+            instead: "export fewer at a time with --person",
+        });
+    }
     let mut layout = Layout::default();
     let mut document = Document::new(selection, options, detail);
     let shared = document.shared(&mut layout);
@@ -136,6 +146,7 @@ pub fn write_detail(
             instead: "export fewer people at a time with --person",
         });
     }
+    let times = std::mem::take(&mut document.times);
     let text = document.finish(&layout)?;
     output.file("glb", |output, out| {
         let start = begin(out, &text, layout.bytes)?;
@@ -146,7 +157,7 @@ pub fn write_detail(
             shared.fill(detail.mesh(selection), detail, &file, start)?;
         }
         for (person, places) in places.iter().enumerate() {
-            places.fill(selection, detail, person, &file, start, output)?;
+            places.fill(selection, detail, person, &times, &file, start, output)?;
         }
         Ok(())
     })
@@ -202,6 +213,8 @@ impl Shared {
 struct Document<'s, 'a> {
     selection: &'s Selection<'a>,
     detail: &'s Detail<'s>,
+    /// Time of each frame, seconds.
+    times: Vec<f32>,
     names: Vec<String>,
     nodes: Vec<Value>,
     roots: Vec<usize>,
@@ -225,6 +238,7 @@ impl<'s, 'a> Document<'s, 'a> {
         Self {
             selection,
             detail,
+            times: rising(&selection.clip.times),
             names,
             nodes: vec![camera],
             roots: vec![0],
@@ -263,7 +277,7 @@ impl<'s, 'a> Document<'s, 'a> {
         let (id, mesh) = (person.info.id, self.detail.mesh(self.selection));
         let joints = person.rest.joints.len();
         let is_alone = self.selection.people.len() == 1;
-        let (low, high) = bounds(&self.detail.pick(upright(&person.info.vertices)));
+        let (low, high) = bounds(&self.detail.pick(vertices(self.selection, person.info)));
 
         let positions = layout.add(mesh.vertices, "VEC3", FLOAT, 12, Some(VERTEX_DATA));
         layout.accessors[positions.0]["min"] = json!(low.to_array());
@@ -320,7 +334,7 @@ impl<'s, 'a> Document<'s, 'a> {
         let rows = self.detail.rows(self.selection, index);
         let frames = rows.len();
         let times = layout.add(frames, "SCALAR", FLOAT, 4, None);
-        let time = |row: usize| self.selection.clip.times[self.selection.frame_of(index, row)] as f32;
+        let time = |row: usize| self.times[self.selection.frame_of(index, row)];
         if frames > 0 {
             layout.accessors[times.0]["min"] = json!([time(rows[0])]);
             layout.accessors[times.0]["max"] = json!([time(rows[frames - 1])]);
@@ -362,21 +376,21 @@ impl<'s, 'a> Document<'s, 'a> {
 
     /// When a person comes (1) and goes (0), seconds.
     fn switches(&self, person: usize) -> Vec<(f32, f32)> {
-        let times = &self.selection.clip.times;
+        let times = &self.times;
         let frames = (0..self.selection.people[person].rows.len()).map(|row| self.selection.frame_of(person, row));
         let mut switches: Vec<(f32, f32)> = Vec::new();
         let mut expected = 0;
         for frame in frames {
             if frame != expected {
-                switches.push((times[expected] as f32, 0.0));
+                switches.push((times[expected], 0.0));
             }
             if frame != expected || switches.is_empty() {
-                switches.push((times[frame] as f32, 1.0));
+                switches.push((times[frame], 1.0));
             }
             expected = frame + 1;
         }
         if expected < times.len() {
-            switches.push((times[expected] as f32, 0.0));
+            switches.push((times[expected], 0.0));
         }
         switches
     }
@@ -433,13 +447,14 @@ impl Places {
         selection: &Selection<'_>,
         detail: &Detail<'_>,
         index: usize,
+        frame_times: &[f32],
         file: &File,
         start: u64,
         output: &Output<'_>,
     ) -> Result<(), ExportError> {
         let strip = |at: u64| Strip::new(file, start + at);
         let person = &selection.people[index];
-        let vertices = upright(&person.info.vertices);
+        let vertices = vertices(selection, person.info);
         let normals = normals(&vertices, &selection.clip.header.mesh.faces);
         strip(self.positions)?.all(detail.pick(vertices).iter().flat_map(|v| v.to_array()))?;
         strip(self.normals)?.all(detail.pick(normals).iter().flat_map(|v| v.to_array()))?;
@@ -458,7 +473,7 @@ impl Places {
         for &row in detail.rows(selection, index).iter() {
             output.proceed()?;
             let mut sample = selection.sample(index, row)?;
-            times.write(&[sample.time as f32])?;
+            times.write(&[frame_times[selection.frame_of(index, row)]])?;
             roots.write(&sample.root.as_vec3().to_array())?;
             for (j, strip) in rotations.iter_mut().enumerate() {
                 let q = &mut sample.rotations[j];
@@ -485,9 +500,20 @@ impl Strip {
     }
 }
 
-/// Vertices of the header with y up.
-fn upright(vertices: &[[f32; 3]]) -> Vec<Vec3> {
-    vertices.iter().map(|&v| (UPRIGHT_CAMERA * Vec3::from(v).as_dvec3()).as_vec3()).collect()
+/// Somebody's vertices at rest with y up.
+fn vertices(selection: &Selection<'_>, person: &PersonInfo) -> Vec<Vec3> {
+    let vertices = selection.clip.header.mesh.of_shape(&person.shape);
+    vertices.into_iter().map(|v| (UPRIGHT_CAMERA * Vec3::from(v).as_dvec3()).as_vec3()).collect()
+}
+
+/// Times of frames as glTF wants them: each after the one before, also where the motion file, or single precision, has two of them the same.
+fn rising(times: &[f64]) -> Vec<f32> {
+    let mut last = f32::NEG_INFINITY;
+    let mut next = |time: &f64| {
+        last = (*time as f32).max(last.next_up());
+        last
+    };
+    times.iter().map(&mut next).collect()
 }
 
 fn bounds(vertices: &[Vec3]) -> (Vec3, Vec3) {

@@ -10,7 +10,7 @@ use super::motion::round;
 use crate::body::{Camera, RestSkeleton, World};
 
 /// Version of the motion file.
-pub(super) const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Characters of a number of seconds with six decimals.
 const LONGEST_NUMBER: usize = 24;
 
@@ -112,12 +112,9 @@ pub struct PersonInfo {
     pub head_top: DVec3,
     /// Points on the floor: below heel and toes of the left, then of the right foot.
     pub soles: [[DVec3; 2]; 2],
-    /// Vertices of [`Header::mesh`].
-    #[serde(with = "floats")]
-    pub vertices: Vec<[f32; 3]>,
 }
 
-/// A surface and how it follows the joints.
+/// A surface, how it follows the joints, and how it depends on a person's shape.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct MeshInfo {
     /// Number of vertices.
@@ -131,6 +128,21 @@ pub struct MeshInfo {
     /// Their weights, of 255 altogether.
     #[serde(with = "bytes")]
     pub skin_weights: Vec<[u8; 4]>,
+    /// Vertices at rest of somebody all whose coefficients are 0, metres.
+    #[serde(with = "floats")]
+    pub mean: Vec<[f32; 3]>,
+    /// What each coefficient of a person's shape adds to them.
+    pub directions: Vec<Direction>,
+}
+
+/// How vertices move with a coefficient of the body's shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Direction {
+    /// Length of a step, metres.
+    pub unit: f64,
+    /// Steps along x, y, z for each vertex.
+    #[serde(with = "steps")]
+    pub steps: Vec<[i16; 3]>,
 }
 
 impl From<Camera> for Pinhole {
@@ -158,7 +170,35 @@ impl MeshInfo {
             Some((narrow, weights))
         });
         let (skin_indices, skin_weights): (Vec<_>, Vec<_>) = skin.collect::<Option<Vec<_>>>()?.into_iter().unzip();
-        Some(Self { vertices: skin_indices.len(), faces, skin_indices, skin_weights })
+        Some(Self { vertices: skin_indices.len(), faces, skin_indices, skin_weights, ..Self::default() })
+    }
+
+    /// With vertices at rest, and what each coefficient of a shape adds to them (metres).
+    #[must_use]
+    pub fn at_rest(self, mean: Vec<[f32; 3]>, directions: &[Vec<[f32; 3]>]) -> Self {
+        Self { mean, directions: directions.iter().map(|direction| Direction::new(direction)).collect(), ..self }
+    }
+
+    /// Vertices at rest of somebody of this shape, metres. Missing coefficients count as 0.
+    pub fn of_shape(&self, shape: &[f64]) -> Vec<[f32; 3]> {
+        let place = |(v, mean): (usize, &[f32; 3])| {
+            let add = |sum: DVec3, (direction, &amount): (&Direction, &f64)| {
+                sum + DVec3::from(direction.steps[v].map(f64::from)) * (direction.unit * amount)
+            };
+            let mean = DVec3::from(mean.map(f64::from));
+            self.directions.iter().zip(shape).fold(mean, add).as_vec3().to_array()
+        };
+        self.mean.iter().enumerate().map(place).collect()
+    }
+}
+
+impl Direction {
+    /// In the smallest steps that reach.
+    fn new(direction: &[[f32; 3]]) -> Self {
+        let largest = direction.iter().flatten().fold(0.0, |largest: f32, number| largest.max(number.abs()));
+        let unit = f64::from(largest) / f64::from(i16::MAX);
+        let step = |number: f32| if unit > 0.0 { (f64::from(number) / unit).round() as i16 } else { 0 };
+        Self { unit, steps: direction.iter().map(|vertex| vertex.map(step)).collect() }
     }
 }
 
@@ -240,6 +280,7 @@ macro_rules! packed {
 }
 packed!(floats, f32, 3);
 packed!(shorts, u16, 3);
+packed!(steps, i16, 3);
 packed!(bytes, u8, 4);
 
 #[cfg(test)]
@@ -260,5 +301,21 @@ mod tests {
         let mesh = MeshInfo::new(&[[0, 0, 0]], &[[7, 3, 2, 9]], &[[1.0, 0.0, 0.0, 0.0]]).unwrap();
         assert_eq!((mesh.skin_indices[0], mesh.skin_weights[0]), ([7, 0, 0, 0], [255, 0, 0, 0]));
         assert_eq!(MeshInfo::new(&[[0, 70_000, 0]], &[], &[]), None);
+    }
+
+    #[test]
+    fn vertices_follow_from_a_shape() {
+        let mean = vec![[0.1, -0.8, 0.2], [0.3, 0.7, 0.0]];
+        let directions = [vec![[0.2, -0.1, 0.013], [0.0001, 0.0, -0.2]], vec![[0.0; 3]; 2]];
+        let mesh = MeshInfo::default().at_rest(mean.clone(), &directions);
+        let mesh: MeshInfo = serde_json::from_str(&serde_json::to_string(&mesh).unwrap()).unwrap();
+        assert_eq!(mesh.of_shape(&[]), mean);
+        // At the ends of what a fit gives: 4.
+        for (v, found) in mesh.of_shape(&[-4.0, 4.0]).into_iter().enumerate() {
+            for axis in 0..3 {
+                let wanted = mean[v][axis] - 4.0 * directions[0][v][axis];
+                assert!((found[axis] - wanted).abs() < 0.00002, "{found:?}");
+            }
+        }
     }
 }

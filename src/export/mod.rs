@@ -1,7 +1,7 @@
 //! The motion of a clip as files that other programs open.
 //!
 //! ```text
-//! FittedPeople -> MotionWriter -> NAME.motion.jsonl -> Clip (read) -> Selection (people, axes) -> a file a format
+//! FittedPeople -> MotionWriter -> NAME.motion.jsonl -> MotionReader -> Clip (rows at random) -> Selection (people, axes) -> a file a format
 //! ```
 //!
 //! Each format is a file of this folder and a line of `Format::write`. All of them are made of the motion file alone.
@@ -23,6 +23,7 @@ mod names;
 mod npz;
 mod openpose;
 mod output;
+mod reader;
 mod selection;
 mod steady;
 mod trc;
@@ -36,11 +37,12 @@ pub use angles::{JointAngles, NAMES as ANGLE_NAMES};
 pub use clip::Clip;
 pub use error::ExportError;
 pub use glb::{Detail, Surface};
-pub use header::{BodyInfo, Clock, Header, MeshInfo, PersonInfo, Pinhole, Video};
-pub use motion::{MotionWriter, Person};
+pub use header::{BodyInfo, Clock, Direction, Header, MeshInfo, PersonInfo, Pinhole, VERSION, Video};
+pub use motion::{MotionWriter, Person, PersonRow, Row};
 pub use names::{JointNames, MarkerSet};
 pub use openpose::{is_folder, remove_folder};
 pub use output::{Content, Made, PREFIX, is_being_written, publish};
+pub use reader::MotionReader;
 pub use selection::{Axes, Frame, Heading, Placement, Sample, Selection};
 
 use crate::control::Proceed;
@@ -259,4 +261,50 @@ pub fn small_glb(
     glb::write_detail(selection, &Options::default(), detail, &mut output)?;
     let file = |made: Made| if let Content::File(file) = made.content { Some(file) } else { None };
     Ok(output.made().pop().and_then(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::motion::tests::{header, person};
+    use super::*;
+    use crate::control::never_stopped;
+
+    /// What the formats say to a clip with frames at these times (seconds) and people in its first and last one.
+    fn said(times: &[f64], rate: f64, people: u32, format: Format) -> Result<Vec<Made>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let motion = folder.path().join("a.motion.jsonl");
+        let mut header = header();
+        (header.video.frames, header.video.fps) = (times.len() as u64, rate);
+        header.people = (0..people).map(|id| PersonInfo { id, ..header.people[0].clone() }).collect();
+        let all: Vec<Person> = (0..people).map(|id| Person { id, ..person() }).collect();
+        let mut writer = MotionWriter::new(std::fs::File::create(&motion).unwrap(), &header).unwrap();
+        for (frame, time) in times.iter().enumerate() {
+            writer.write(*time, if frame == 0 || frame + 1 == times.len() { &all } else { &[] }, false).unwrap();
+        }
+        let clip = Clip::read(&motion, folder.path(), &mut |_, _| Ok(())).unwrap();
+        let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default()).unwrap();
+        let one = [format].into_iter().collect();
+        export(&selection, one, &Options::default(), folder.path(), OsStr::new("a"), &|_| (), &never_stopped)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_small_motion_file_does_not_fill_a_disk() {
+        let uneven = [0.0, 0.04, 1e6];
+        for format in [Format::Bvh, Format::Trc, Format::Mot, Format::C3d] {
+            let error = said(&uneven, 1e4, 1, format).err().unwrap_or_default();
+            assert!(error.contains("3 frames are so uneven") && error.contains("take glb"), "{format:?}: {error}");
+        }
+        for format in [Format::Glb, Format::Npz, Format::Csv] {
+            assert_eq!(said(&uneven, 1e4, 1, format).map(|_| ()), Ok(()));
+        }
+        // Of 3,000 people each is there twice in 3,000 frames.
+        let times: Vec<f64> = (0..3000).map(|frame| f64::from(frame) / 25.0).collect();
+        for format in [Format::Npz, Format::Trc] {
+            let error = said(&times, 25.0, 3000, format).err().unwrap_or_default();
+            assert!(error.contains("3000 people who are absent so often") && error.contains("take csv"), "{error}");
+        }
+        assert_eq!(said(&times, 25.0, 3000, Format::Csv).map(|_| ()), Ok(()));
+        assert_eq!(said(&times, 25.0, 3, Format::Npz).map(|_| ()), Ok(()));
+    }
 }

@@ -18,7 +18,8 @@ use super::{Facing, Options};
 
 /// Writes both files for each person.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
-    let timeline = Timeline::new(&selection.clip.times, selection.clip.header.video.fps);
+    // Frames without the person take no room.
+    let timeline = Timeline::of(selection, "mot", 0, false)?;
     let in_space = JointAngles::new(&selection.names);
     let in_picture = ImageAngles::new(selection);
     for (index, person) in selection.people.iter().enumerate() {

@@ -65,33 +65,49 @@ impl<W: Write> MotionWriter<W> {
 
 /// A line for a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Row {
+pub struct Row {
+    /// Its number, from 0.
     pub frame: u64,
+    /// Seconds since the first frame.
     pub time: f64,
+    /// Frames that it builds on are missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub corrupt: bool,
+    /// Who is in it.
     pub people: Vec<PersonRow>,
 }
 
-/// A person in it.
+/// A person in it, as [`Person`], rounded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PersonRow {
+pub struct PersonRow {
+    /// As in the header.
     pub id: u32,
+    /// x, y, width, height in displayed pixels.
     #[serde(rename = "box")]
     pub bounds: [f64; 4],
+    /// How much was seen, 0..=1.
     pub score: f64,
+    /// Whether this could be somebody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncertain: bool,
+    /// x, y (displayed pixels) and confidence of COCO's points.
     pub keypoints2d: [[f64; 3]; 17],
+    /// The same in metres, camera axes.
     pub joints3d: [[f64; 3]; 17],
+    /// The header's extra key points, metres.
     pub extra3d: Vec<[f64; 3]>,
+    /// The root joint.
     pub root: Root,
+    /// w, x, y, z of each joint relative to its parent.
     pub rotations: Vec<[f64; 4]>,
+    /// Coefficients of the body's shape.
     pub shape: Vec<f64>,
 }
 
+/// The root joint of a person in a frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Root {
+pub struct Root {
+    /// Metres, camera axes.
     pub position: [f64; 3],
 }
 
@@ -120,14 +136,15 @@ pub(super) fn round(value: f64, decimals: i32) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::header::{BodyInfo, Clock, MeshInfo, Video};
+pub(super) mod tests {
+    use super::super::header::{BodyInfo, Clock, MeshInfo, PersonInfo, VERSION, Video};
     use super::*;
     use crate::body::{Camera, World};
 
-    fn header() -> Header {
+    /// Of a clip with person 3, whose body is a single joint.
+    pub fn header() -> Header {
         Header {
-            meshreel: 1,
+            meshreel: VERSION,
             video: Video { path: "a.mp4".into(), width: 64, height: 48, fps: 29.97, frames: 3 },
             clock: Clock::new(0.5, -0.25),
             body: BodyInfo {
@@ -140,16 +157,24 @@ mod tests {
             keypoints: "coco17".into(),
             extra_keypoints: vec!["left_heel".into()],
             world: World::UNKNOWN,
-            people: Vec::new(),
+            people: vec![PersonInfo {
+                id: 3,
+                first_frame: 1,
+                last_frame: 1,
+                frames: 1,
+                color: [0.5; 3],
+                shape: vec![0.0],
+                rest: vec![DVec3::ZERO],
+                head_top: DVec3::NEG_Y,
+                soles: [[DVec3::Y; 2]; 2],
+            }],
             mesh: MeshInfo::default(),
         }
     }
 
-    #[test]
-    fn lines_are_as_the_contract_says() {
-        let mut header = header();
-        header.video.path = "a \"b\".mp4".into();
-        let person = Person {
+    /// Person 3 in a frame.
+    pub fn person() -> Person {
+        Person {
             id: 3,
             bounds: [1.234, 2.0, 3.0, 4.0],
             score: 0.5,
@@ -160,16 +185,22 @@ mod tests {
             position: DVec3::Z,
             rotations: vec![DQuat::IDENTITY],
             shape: vec![-0.00001],
-        };
+        }
+    }
+
+    #[test]
+    fn lines_are_as_the_contract_says() {
+        let mut header = header();
+        header.video.path = "a \"b\".mp4".into();
         let mut text = Vec::new();
         let mut writer = MotionWriter::new(&mut text, &header).unwrap();
         writer.write(0.0, &[], false).unwrap();
-        writer.write(0.0333667, &[person], false).unwrap();
+        writer.write(0.0333667, &[person()], false).unwrap();
         writer.write(0.0667333, &[], true).unwrap();
         let text = String::from_utf8(text).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines.len(), 4);
-        assert_eq!(lines[0]["meshreel"], 1);
+        assert_eq!(lines[0]["meshreel"], VERSION);
         assert_eq!(lines[0]["video"]["path"], "a \"b\".mp4");
         assert_eq!(lines[1], serde_json::json!({"frame": 0, "time": 0.0, "people": []}));
         assert_eq!(

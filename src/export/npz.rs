@@ -31,12 +31,16 @@ fn arrays(joints: usize, keypoints: usize) -> [(&'static str, Vec<usize>, Number
 
 /// Writes `NAME.npz`.
 pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), ExportError> {
+    let all = arrays(selection.clip.header.body.joints.len(), selection.names.len());
+    let numbers: usize = all.iter().map(|(_, tail, _)| tail.iter().product::<usize>()).sum();
+    let rows = selection.clip.times.len().saturating_mul(selection.people.len());
+    selection.check_room("npz", rows, numbers * size_of::<f32>() + 2)?;
     output.file("npz", |output, out| {
         let mut archive = Archive { zip: ZipWriter::new(out) };
         let header = &selection.clip.header;
         let (times, people) = (&selection.clip.times, &selection.people);
         let (t, p, joints) = (times.len(), people.len(), header.body.joints.len());
-        for (name, tail, numbers) in arrays(joints, selection.names.len()) {
+        for (name, tail, numbers) in all {
             let width = tail.iter().product();
             archive.begin(name, "<f4", &[&[t, p], &tail[..]].concat())?;
             let mut row = vec![f32::NAN; p * width];
@@ -57,9 +61,9 @@ pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), E
             }
         }
         archive.begin("visible", "|b1", &[t, p])?;
-        flags(selection, &mut archive, |_| Ok(true))?;
+        flags(selection, output, &mut archive, |_| Ok(true))?;
         archive.begin("uncertain", "|b1", &[t, p])?;
-        flags(selection, &mut archive, |(person, at)| Ok(selection.sample(person, at)?.uncertain))?;
+        flags(selection, output, &mut archive, |(person, at)| Ok(selection.sample(person, at)?.uncertain))?;
 
         let info = || people.iter().map(|person| person.info);
         archive.whole("ids", &info().map(|person| i64::from(person.id)).collect::<Vec<_>>())?;
@@ -106,11 +110,13 @@ fn texts(names: &[String]) -> Vec<&str> {
 /// A byte for each frame and person: 0 where they are not there.
 fn flags<W: Write + Seek>(
     selection: &Selection<'_>,
+    output: &Output<'_>,
     archive: &mut Archive<W>,
     flag: impl Fn((usize, usize)) -> Result<bool, ExportError>,
 ) -> Result<(), ExportError> {
     let mut row = vec![0u8; selection.people.len()];
     for frame in 0..selection.clip.times.len() {
+        output.proceed()?;
         row.fill(0);
         for (person, at) in selection.in_frame(frame) {
             row[person] = flag((person, at))?.into();

@@ -8,7 +8,14 @@ use super::header::PersonInfo;
 use crate::body::{
     Camera, PosedJoint, RestSkeleton, Stance, Standing, UPRIGHT_CAMERA, UpSource, World, between, floor_shift,
 };
+use crate::control::{Proceed, never_stopped};
 use crate::pose::skeleton::COCO_NAMES;
+use crate::text::people;
+
+/// Most bytes of a result that say nothing but that somebody is absent.
+const MOST_EMPTY: usize = 4_000_000_000;
+/// Most ids in a message.
+const MOST_NAMED: usize = 20;
 
 /// Which axes points are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
@@ -174,11 +181,28 @@ impl<'a> Selection<'a> {
         heading: Heading,
         placement: Placement,
     ) -> Result<Self, ExportError> {
+        Self::unless_stopped(clip, ids, frame, heading, placement, &never_stopped)
+    }
+
+    /// Chooses people and axes as [`Self::new`], as long as `proceed` says that the work goes on.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`], and [`ExportError::Stopped`].
+    pub fn unless_stopped(
+        clip: &'a Clip,
+        ids: &[u32],
+        frame: Frame,
+        heading: Heading,
+        placement: Placement,
+        proceed: Proceed<'_>,
+    ) -> Result<Self, ExportError> {
         let header = &clip.header;
         if let Some(&id) = ids.iter().find(|id| !header.people.iter().any(|person| person.id == **id)) {
-            let there: Vec<String> = header.people.iter().map(|person| person.id.to_string()).collect();
-            let there = match there.len() {
+            let there: Vec<String> =
+                header.people.iter().take(MOST_NAMED).map(|person| person.id.to_string()).collect();
+            let there = match header.people.len() {
                 0 => "nobody is in it".to_owned(),
+                all if all > MOST_NAMED => format!("there are {} and {} more", there.join(", "), all - MOST_NAMED),
                 _ => format!("there are {}", there.join(", ")),
             };
             return Err(ExportError::NoPerson { id, there });
@@ -209,12 +233,12 @@ impl<'a> Selection<'a> {
         let mut selection =
             Self { clip, axes: Axes::new(header.world, frame, heading), people, chosen, names: names.collect() };
         if placement != Placement::default() {
-            selection.axes = Axes::new(selection.placed(placement)?, frame, heading);
+            selection.axes = Axes::new(selection.placed(placement, proceed)?, frame, heading);
         }
         if selection.axes.frame == Frame::World {
             let world = selection.axes.world;
             for index in 0..selection.people.len() {
-                let stances = selection.stances(index)?;
+                let stances = selection.stances(index, proceed)?;
                 let shifts = floor_shift(&stances, &world);
                 selection.people[index].shifts = shifts.into_iter().map(|shift| shift as f32).collect();
             }
@@ -223,7 +247,7 @@ impl<'a> Selection<'a> {
     }
 
     /// Up and the floor as the user says, and as far as nothing is said, as people show them.
-    fn placed(&self, placement: Placement) -> Result<World, ExportError> {
+    fn placed(&self, placement: Placement, proceed: Proceed<'_>) -> Result<World, ExportError> {
         let known = self.clip.header.world;
         let says_up = placement.pitch.is_some() || placement.roll.is_some();
         let up = match says_up {
@@ -235,7 +259,7 @@ impl<'a> Selection<'a> {
             None => {
                 let mut standing = Standing::default();
                 for index in 0..self.people.len() {
-                    standing.add(&self.stances(index)?);
+                    standing.add(&self.stances(index, proceed)?);
                 }
                 standing.floor(up)
             }
@@ -244,10 +268,11 @@ impl<'a> Selection<'a> {
     }
 
     /// How a person holds themselves in each of their rows.
-    fn stances(&self, index: usize) -> Result<Vec<Stance>, ExportError> {
+    fn stances(&self, index: usize, proceed: Proceed<'_>) -> Result<Vec<Stance>, ExportError> {
         let (person, camera) = (&self.people[index], self.clip.header.camera.into());
         let mut posed = Vec::new();
         let stance = |&row: &usize| {
+            proceed()?;
             let raw = self.raw(row)?;
             let time = self.clip.times[self.clip.place(row).0];
             person.camera_rest.pose(raw.root, &raw.rotations, &mut posed);
@@ -260,6 +285,28 @@ impl<'a> Selection<'a> {
 
     fn raw(&self, row: usize) -> Result<Raw, ExportError> {
         self.clip.raw(row).map_err(|source| ExportError::Read { path: "temporary file".into(), source })
+    }
+
+    /// Whether a format that has `rows` rows of so many bytes for these people, also where they are absent, is not mostly empty: a small motion
+    /// file of many who are there for a moment could fill a disk.
+    ///
+    /// # Errors
+    /// [`ExportError::TooLarge`] if it is.
+    pub fn check_room(&self, format: &'static str, rows: usize, row_bytes: usize) -> Result<(), ExportError> {
+        let there = self.people.iter().map(|person| person.rows.len()).sum();
+        let empty = rows.saturating_sub(there).saturating_mul(row_bytes);
+        match empty > MOST_EMPTY {
+            false => Ok(()),
+            true => Err(ExportError::TooLarge {
+                format,
+                what: format!(
+                    "{} who are absent so often: {} GB would say nothing else",
+                    people(self.people.len()),
+                    empty / 1_000_000_000
+                ),
+                instead: "take csv or coco, which hold those who are there, or fewer people at a time with --person",
+            }),
+        }
     }
 
     /// Rows of a frame with somebody of the selection: who, as an index into `people`, and which of their rows.

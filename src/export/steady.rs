@@ -8,6 +8,9 @@ use super::selection::{Sample, Selection};
 
 /// What rounding may make of equal times, in frames.
 const EQUAL: f64 = 1e-3;
+/// A clip may become so many times longer by a constant rate, and so many frames more.
+const LONGER: usize = 16;
+const MORE: usize = 10_000;
 
 /// Frames at a constant rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +32,32 @@ impl Timeline {
             _ => times.len(),
         };
         Self { rate, frames, is_direct }
+    }
+
+    /// Of a selection's clip, for files of `format` with so many bytes for each frame of a person, whether they are seen in it or not. `is_full`:
+    /// also before they come and after they have gone.
+    pub fn of(
+        selection: &Selection<'_>,
+        format: &'static str,
+        row_bytes: usize,
+        is_full: bool,
+    ) -> Result<Self, ExportError> {
+        let clip = selection.clip;
+        let timeline = Self::new(&clip.times, clip.header.video.fps);
+        let (there, made) = (clip.times.len(), timeline.frames);
+        if made > there.saturating_mul(LONGER).saturating_add(MORE) {
+            return Err(ExportError::TooLarge {
+                format,
+                what: format!(
+                    "a clip whose {there} frames are so uneven that they would become {made} at its {} frames a second",
+                    timeline.rate
+                ),
+                instead: "take glb, npz or csv, which keep the time of each frame",
+            });
+        }
+        let rows = |person| if is_full { made } else { Steady::new(selection, timeline, person).range().len() };
+        selection.check_room(format, (0..selection.people.len()).map(rows).sum(), row_bytes)?;
+        Ok(timeline)
     }
 
     /// Seconds since the first frame.
@@ -168,5 +197,7 @@ mod tests {
         let timeline = Timeline::new(&late, rate);
         assert!(!timeline.is_direct && timeline.frames == ((steady[99] + 0.5) * rate) as usize + 1, "{timeline:?}");
         assert_eq!(Timeline::new(&[], 25.0).frames, 0);
+        // The largest that a motion file can have.
+        assert_eq!(Timeline::new(&[0.0, 1e9], 1e4).frames, 10_000_000_000_001);
     }
 }

@@ -14,7 +14,7 @@ use super::steady::{Steady, Timeline};
 /// Writes `NAME.pID.trc` for each person.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
     let markers = markers(selection, options.markers);
-    let timeline = Timeline::new(&selection.clip.times, selection.clip.header.video.fps);
+    let timeline = Timeline::of(selection, "trc", markers.len() * 30, false)?;
     for (index, person) in selection.people.iter().enumerate() {
         let ending = format!("p{}.trc", person.info.id);
         let steady = Steady::new(selection, timeline, index);

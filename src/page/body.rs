@@ -49,7 +49,7 @@ pub fn surface(selection: &Selection<'_>) -> Option<Surface> {
     let header = &selection.clip.header;
     let person = selection.people.first()?;
     let data = MeshData {
-        vertices: person.info.vertices.clone(),
+        vertices: header.mesh.of_shape(&person.info.shape),
         faces: header.mesh.faces.iter().map(|face| face.map(u32::from)).collect(),
         skin_indices: header.mesh.skin_indices.iter().map(|joints| joints.map(u32::from)).collect(),
         skin_weights: header.mesh.skin_weights.iter().map(|weights| weights.map(|w| f32::from(w) / 255.0)).collect(),

@@ -93,7 +93,8 @@ pub struct Subject<'a> {
 pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Result<(), PageError> {
     let mut progress = |_, _| Ok(proceed()?);
     let clip = Clip::read(subject.motion, subject.folder, &mut progress)?;
-    let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default())?;
+    let (frame, heading, placement) = (Frame::default(), Heading::default(), Placement::default());
+    let selection = Selection::unless_stopped(&clip, &[], frame, heading, placement, proceed)?;
     let frame_rate = clip.header.video.fps;
     let duration = clip.times.last().map_or(0.0, |last| last + 1.0 / frame_rate);
     let shown = duration.min(LONGEST);

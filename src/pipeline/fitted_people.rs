@@ -170,6 +170,10 @@ impl<'a> FittedPeople<'a> {
         let mesh = MeshInfo::new(surface.faces, surface.skin_indices, surface.skin_weights);
         let found = surface.skin_indices.len();
         let mesh = mesh.ok_or(MeshError::Length { what: "the list of vertices", found, expected: 1 << 16 })?;
+        let of_surface =
+            |vertices: &[[f32; 3]]| surface.vertices.iter().map(|&v| vertices[v as usize]).collect::<Vec<_>>();
+        let directions: Vec<_> = self.body.shape_directions().map(of_surface).collect();
+        let mesh = mesh.at_rest(of_surface(&self.body.vertices), &directions);
         let person = |Person { track, color, .. }: &Person| {
             let skeleton = RestSkeleton::of(self.body, &track.shape);
             let vertices = self.body.shaped_vertices(&track.shape);
@@ -186,7 +190,6 @@ impl<'a> FittedPeople<'a> {
                 rest: skeleton.joints,
                 head_top: top.map_or(DVec3::ZERO, |&top| Vec3::from(top).as_dvec3()),
                 soles: skeleton.soles,
-                vertices: surface.vertices.iter().map(|&v| vertices[v as usize]).collect(),
             })
         };
         Ok((mesh, self.people.iter().filter_map(person).collect()))
@@ -213,7 +216,7 @@ impl<'a> FittedPeople<'a> {
         for Person { track, .. } in &self.people {
             let step = track.poses.len().div_ceil(SAMPLES).max(1);
             for (frame, fitted) in (track.first_frame..).zip(&track.poses).step_by(step) {
-                if !self.is_corrupt(frame) {
+                if !self.is_corrupt(frame) && !self.absent.contains(&(track.id, frame)) {
                     points.extend(self.body.landmarks(&fitted.pose, &track.shape).into_iter().flatten());
                 }
             }

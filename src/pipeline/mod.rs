@@ -96,7 +96,7 @@ pub enum JobError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The motion cannot be exported.
+    /// The motion cannot be read or exported.
     #[error(transparent)]
     Export(ExportError),
     /// More than the configuration allows.
@@ -173,7 +173,7 @@ impl From<ExportError> for JobError {
 impl From<JobError> for Failure {
     fn from(error: JobError) -> Self {
         let kind = match &error {
-            JobError::Stopped | JobError::Motion(recorded::RecordedError::Stopped(_)) => FailureKind::Stopped,
+            JobError::Stopped => FailureKind::Stopped,
             JobError::Checkpoint(_) if error.is_disk_full() => FailureKind::CheckpointFull,
             _ if error.is_disk_full() => FailureKind::OutputFull,
             _ if error.is_permanent() => FailureKind::Permanent,
@@ -189,6 +189,7 @@ impl JobError {
         match self {
             _ if self.is_disk_full() => false,
             Self::Media(error) => error.is_permanent(),
+            Self::Export(error) => error.is_permanent(),
             Self::Render(RenderError::TooLarge { .. })
             | Self::Taken { .. }
             | Self::OverSource
@@ -199,7 +200,6 @@ impl JobError {
             | Self::Pose(_)
             | Self::Worker(_)
             | Self::Output { .. }
-            | Self::Export(_)
             | Self::Checkpoint(_)
             | Self::Changed
             | Self::Thread(_)
@@ -282,5 +282,12 @@ mod tests {
         let too_large = RenderError::TooLarge { size: [20_000, 16], largest: 16_384 };
         assert_eq!(kind(too_large.into()), FailureKind::Permanent);
         assert_eq!(kind(RenderError::Lost("reset").into()), FailureKind::Passing);
+        // So is a damaged motion file; a disk that cannot be read may be there again.
+        let damaged = ExportError::Line { path: "a".into(), line: 2, reason: "it is no frame".into() };
+        assert_eq!(kind(damaged.into()), FailureKind::Permanent);
+        let none = ExportError::NoPerson { id: 1, there: "nobody is in it".into() };
+        assert_eq!(kind(none.into()), FailureKind::Permanent);
+        assert_eq!(kind(ExportError::Read { path: "a".into(), source: full() }.into()), FailureKind::Passing);
+        assert_eq!(kind(ExportError::Write { path: "a".into(), source: full() }.into()), FailureKind::OutputFull);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 
 use super::fitted_people::FittedPeople;
 use super::{Job, JobError};
-use crate::export::{BodyInfo, Clock, Header, MotionWriter, Video};
+use crate::export::{BodyInfo, Clock, Header, MotionWriter, VERSION, Video};
 use crate::media::VideoInfo;
 use crate::render::MeshError;
 
@@ -28,7 +28,7 @@ pub fn header(path: &str, info: &VideoInfo, people: &FittedPeople, times: &[f64]
     let body = people.body();
     let (mesh, everybody) = people.at_rest()?;
     Ok(Header {
-        meshreel: 1,
+        meshreel: VERSION,
         video: Video { path: path.into(), width, height, fps, frames: times.len() as u64 },
         clock: Clock::new(info.start(), info.source_start),
         body: BodyInfo {

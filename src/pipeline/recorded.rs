@@ -1,31 +1,26 @@
-//! People as a motion file has them: what `render` draws again.
-//!
-//! The file is read line by line; what is kept of it is what the fit would have given.
+//! People as a motion file has them: what `render` draws again, as the fit would have given it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use glam::{DQuat, DVec3};
-use serde::Deserialize;
 
-use crate::body::{Body, Camera, FittedPose, FittedTrack, Pose, World};
-use crate::control::Stopped;
+use super::JobError;
+use crate::body::{Body, FittedPose, FittedTrack, Pose};
+use crate::control::Proceed;
+use crate::export::{Header, MotionReader, PersonRow};
+
+/// Most frames in which people are absent between others: so many for each in which somebody is there, and so many more. A hundred bytes each.
+const ABSENT: usize = 8;
+const MORE_ABSENT: usize = 1_000_000;
 
 /// A motion file that was read.
 pub struct Recorded {
-    /// Width and height of the displayed picture of the video that it is of.
-    pub size: [u32; 2],
-    /// Frames of that video.
-    pub frames: u64,
-    /// When each is shown, seconds since the first.
+    /// Its first line.
+    pub header: Header,
+    /// When each frame is shown, seconds since the first.
     pub times: Vec<f64>,
-    /// How it was filmed.
-    pub camera: Camera,
-    /// Up and the floor.
-    pub world: World,
-    /// Everybody, in the order of their ids.
+    /// Everybody, in the header's order.
     pub people: Vec<FittedTrack>,
     /// Frames that show nothing one can rely on.
     pub corrupt: BTreeSet<u64>,
@@ -36,23 +31,18 @@ pub struct Recorded {
 /// Why a motion file cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedError {
-    /// It cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
+    /// Its people have another body.
+    #[error(
+        "{}: the people have the body \"{found}\", and this program draws \"{known}\"; process the video again",
+        path.display()
+    )]
+    OtherBody {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line of it makes no sense.
-    #[error("{}:{line}: {reason}; name a motion file of this version of meshreel (NAME.motion.jsonl), or process the video again", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Number of the line, from 1.
-        line: u64,
-        /// What is wrong.
-        reason: String,
+        /// Name of its body.
+        found: String,
+        /// Name of the body that is drawn.
+        known: String,
     },
     /// It is of another video.
     #[error("{}: this is the motion of another video: {reason}", path.display())]
@@ -62,166 +52,52 @@ pub enum RecordedError {
         /// What does not fit.
         reason: String,
     },
-    /// It is to stop.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-}
-
-/// What is needed of the first line.
-#[derive(Deserialize)]
-struct Header {
-    meshreel: u32,
-    video: Video,
-    body: BodyInfo,
-    camera: Pinhole,
-    world: World,
-}
-
-#[derive(Deserialize)]
-struct Video {
-    width: u32,
-    height: u32,
-    frames: u64,
-}
-
-#[derive(Deserialize)]
-struct BodyInfo {
-    name: String,
-    joints: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Pinhole {
-    fx: f64,
-    fy: f64,
-    cx: f64,
-    cy: f64,
-}
-
-/// What is needed of a frame's line.
-#[derive(Deserialize)]
-struct Row {
-    frame: u64,
-    time: f64,
-    #[serde(default)]
-    corrupt: bool,
-    people: Vec<Person>,
-}
-
-#[derive(Deserialize)]
-struct Person {
-    id: u32,
-    score: f32,
-    #[serde(default)]
-    uncertain: bool,
-    keypoints2d: [[f64; 3]; 17],
-    root: Root,
-    rotations: Vec<[f64; 4]>,
-    shape: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Root {
-    position: DVec3,
 }
 
 impl Recorded {
-    /// Reads a motion file of people with this body; `go_on` is asked often.
-    pub fn read(path: &Path, body: &Body, go_on: &dyn Fn() -> Result<(), Stopped>) -> Result<Self, RecordedError> {
-        let unreadable = |source| RecordedError::Read { path: path.to_owned(), source };
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(unreadable)?);
-        let mut text = Vec::new();
-        let mut number = 0;
-        let mut recorded = None;
-        let mut tracks = BTreeMap::new();
-        loop {
-            go_on()?;
-            text.clear();
-            number += 1;
-            let wrong = |reason: String| RecordedError::Line { path: path.to_owned(), line: number, reason };
-            let is_end = file.read_until(b'\n', &mut text).map_err(unreadable)? == 0;
-            match &mut recorded {
-                None => recorded = Some(Self::begin(&text, body).map_err(wrong)?),
-                Some(recorded) if is_end => {
-                    if number - 2 != recorded.frames {
-                        return Err(wrong(format!("the file ends here, and was to have {} frames", recorded.frames)));
-                    }
-                    break;
-                }
-                Some(recorded) => recorded.add(&text, number - 2, body, &mut tracks).map_err(wrong)?,
-            }
-        }
-        // The loop ends with a header.
-        let mut recorded = recorded.ok_or_else(|| unreadable(io::ErrorKind::UnexpectedEof.into()))?;
-        recorded.people = tracks.into_values().collect();
-        Ok(recorded)
-    }
-
-    fn begin(text: &[u8], body: &Body) -> Result<Self, String> {
-        let header: Header = serde_json::from_slice(text).map_err(|error| format!("no header ({error})"))?;
-        if header.meshreel != 1 {
-            return Err(format!("the file is of version {}, and this program knows version 1", header.meshreel));
-        }
+    /// Reads a motion file of people with this body; `proceed` is asked often.
+    pub fn read(path: &Path, body: &Body, proceed: Proceed<'_>) -> Result<Self, JobError> {
+        let mut reader = MotionReader::open(path)?;
+        let header = reader.header().clone();
         if header.body.name != body.name || header.body.joints != body.joint_names {
-            return Err(format!(
-                "the people have the body \"{}\", and this program draws \"{}\"",
-                header.body.name, body.name
-            ));
+            let (found, known) = (header.body.name, body.name.clone());
+            return Err(RecordedError::OtherBody { path: path.to_owned(), found, known }.into());
         }
-        let Video { width, height, frames } = header.video;
-        let Pinhole { fx, fy, cx, cy } = header.camera;
-        if ![fx, fy, cx, cy].iter().all(|v| v.is_finite()) || fx <= 0.0 || fy <= 0.0 {
-            return Err("the camera makes no sense".into());
-        }
-        Ok(Self {
-            size: [width, height],
-            frames,
-            times: Vec::new(),
-            camera: Camera { focal: [fx, fy], center: [cx, cy] },
-            world: header.world,
-            people: Vec::new(),
-            corrupt: BTreeSet::new(),
-            absent: BTreeSet::new(),
-        })
-    }
-
-    fn add(
-        &mut self,
-        text: &[u8],
-        frame: u64,
-        body: &Body,
-        tracks: &mut BTreeMap<u32, FittedTrack>,
-    ) -> Result<(), String> {
-        let row: Row = serde_json::from_slice(text).map_err(|error| format!("no frame ({error})"))?;
-        if row.frame != frame {
-            return Err(format!("frame {} where frame {frame} was to follow", row.frame));
-        }
-        self.times.push(row.time);
-        if row.corrupt {
-            self.corrupt.insert(frame);
-        }
-        for person in row.people {
-            if person.rotations.len() != body.joint_count() {
-                return Err(format!("person {} has {} joints", person.id, person.rotations.len()));
+        let new = |id: u32| FittedTrack { id, first_frame: 0, shape: Vec::new(), poses: Vec::new() };
+        let mut people: Vec<FittedTrack> = header.people.iter().map(|person| new(person.id)).collect();
+        let (mut times, mut corrupt, mut absent) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let mut there = 0;
+        while let Some(row) = reader.next_row()? {
+            proceed()?;
+            times.push(row.time);
+            if row.corrupt {
+                corrupt.insert(row.frame);
             }
-            let id = person.id;
-            let new = || FittedTrack { id, first_frame: frame, shape: person.shape.clone(), poses: Vec::new() };
-            let track = tracks.entry(id).or_insert_with(new);
-            if track.shape != person.shape {
-                return Err(format!("person {id} has another shape than before"));
+            for person in &row.people {
+                let Some(track) = reader.place(person.id).map(|place| &mut people[place]) else { continue };
+                if track.poses.is_empty() {
+                    (track.first_frame, track.shape) = (row.frame, person.shape.clone());
+                }
+                if track.shape != person.shape {
+                    return Err(reader.wrong(format!("person {} has another shape than before", person.id)).into());
+                }
+                there += 1;
+                let due = track.first_frame + track.poses.len() as u64;
+                if absent.len() + (row.frame - due) as usize > there * ABSENT + MORE_ABSENT {
+                    return Err(reader.wrong("people are absent from most frames up to here".into()).into());
+                }
+                let fitted = posed(person, body);
+                for missing in due..row.frame {
+                    // Nothing of it is used but where it is.
+                    let pose = Pose { rotations: Vec::new(), confidence: Vec::new(), ..fitted.pose };
+                    track.poses.push(FittedPose { pose, ..fitted });
+                    absent.insert((person.id, missing));
+                }
+                track.poses.push(fitted);
             }
-            let pose = posed(&person, body);
-            let due = track.first_frame + track.poses.len() as u64;
-            if frame < due {
-                return Err(format!("person {id} is there twice"));
-            }
-            for missing in due..frame {
-                track.poses.push(pose.clone());
-                self.absent.insert((id, missing));
-            }
-            track.poses.push(pose);
         }
-        Ok(())
+        people.retain(|track| !track.poses.is_empty());
+        Ok(Self { header, times, people, corrupt, absent })
     }
 
     /// Frames that a motion has people in, over all of them, and frames in which somebody is uncertain.
@@ -242,20 +118,18 @@ impl Recorded {
     }
 }
 
-fn posed(person: &Person, body: &Body) -> FittedPose {
+fn posed(person: &PersonRow, body: &Body) -> FittedPose {
     // Five decimals are a little more or less than a unit.
-    let rotation = |[w, x, y, z]: &[f64; 4]| match DQuat::from_xyzw(*x, *y, *z, *w) {
-        rotation if rotation.length_squared() > 0.5 => rotation.normalize(),
-        _ => DQuat::IDENTITY,
-    };
+    let rotation = |[w, x, y, z]: &[f64; 4]| DQuat::from_xyzw(*x, *y, *z, *w).normalize();
     let rotations = person.rotations.iter().map(rotation).collect();
-    let pose = Pose { position: person.root.position, rotations, confidence: confidence(person, body) };
-    FittedPose { pose, score: person.score, uncertain: person.uncertain }
+    let position = DVec3::from(person.root.position);
+    let pose = Pose { position, rotations, confidence: confidence(person, body) };
+    FittedPose { pose, score: person.score as f32, uncertain: person.uncertain }
 }
 
 /// How well each joint's segment was seen, which the file says of key points: as well as the key point that moves with it, else as the
 /// joint that it hangs on, or that hangs on it.
-fn confidence(person: &Person, body: &Body) -> Vec<f32> {
+fn confidence(person: &PersonRow, body: &Body) -> Vec<f32> {
     let mut seen = vec![None; body.joint_count()];
     for (keypoint, [.., confidence]) in body.coco17.iter().zip(&person.keypoints2d) {
         seen[body.keypoint_joint(*keypoint)] = Some(*confidence as f32);

@@ -1,8 +1,7 @@
 //! What draws, without what finds people: all that it takes to draw a motion file again.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, BufRead, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use super::{Job, JobError};
 use crate::body::{Body, BodyError};
 use crate::checksum;
 use crate::config::{Config, Limits};
+use crate::export::{Clock, ExportError, Header};
 use crate::job::{JobContext, JobSpec, Phase, Report, Stamp};
 use crate::media;
 use crate::models::Models;
@@ -96,17 +96,18 @@ impl Redrawing {
     /// Why there are no results.
     pub fn render(&self, spec: &JobSpec, motion: &Path, context: &JobContext<'_>) -> Result<Report, JobError> {
         let job = &Job { spec, context };
-        let unreadable = |source| RecordedError::Read { path: motion.to_owned(), source };
+        let unreadable = |source| ExportError::Read { path: motion.to_owned(), source };
         let stamped = || std::fs::metadata(motion).map(|metadata| Stamp::of(&metadata)).map_err(unreadable);
         let motion_stamp = stamped()?;
         // Of a motion file that is not of this video is told before anything is made.
         let recorded = Recorded::read(motion, &self.studio.body, &|| context.proceed())?;
+        let video = &recorded.header.video;
         let (course, decoder) = Course::begin(job, &self.limits)?;
         drop(decoder);
         let course = course.of_motion(motion);
         let [width, height] = course.info.geometry.display;
-        if recorded.size != [width, height] {
-            let [w, h] = recorded.size;
+        if [video.width, video.height] != [width, height] {
+            let [w, h] = [video.width, video.height];
             let reason = format!("its pictures have {w}x{h} pixels, those of the video {width}x{height}");
             return Err(RecordedError::OfAnother { path: motion.to_owned(), reason }.into());
         }
@@ -122,9 +123,15 @@ impl Redrawing {
         let outcome = course.with_checkpoint(&identity.to_string(), |checkpoint| {
             let [bodies, uncertain_frames] = recorded.counts();
             let Studio { render, body, mesh } = &self.studio;
-            let Recorded { camera, world, frames, .. } = recorded;
-            let people = FittedPeople::new(body, mesh, camera, &recorded.people, recorded.corrupt.clone())
-                .without(recorded.absent.clone());
+            let (world, frames) = (recorded.header.world, video.frames);
+            let people = FittedPeople::new(
+                body,
+                mesh,
+                recorded.header.camera.into(),
+                &recorded.people,
+                recorded.corrupt.clone(),
+            )
+            .without(recorded.absent.clone());
             let people = match job.settings().views.is_empty() {
                 true => people,
                 false => people.on_the_floor(&world, &recorded.times),
@@ -145,7 +152,7 @@ impl Redrawing {
             let assembled = course.assemble(checkpoint, &jumps)?;
             let views = course.draw_views(&clip, &render.renderer(), &jumps)?;
             let unwritable = |source| JobError::Output { path: spec.outputs.motion(), source };
-            copy(motion, course.partial.motion(), assembled.verified.start).map_err(unwritable)?;
+            copy(motion, course.partial.motion(), &recorded.header, assembled.verified.start).map_err(unwritable)?;
             if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
@@ -160,32 +167,16 @@ impl Redrawing {
     }
 }
 
-/// Copies a motion file; its clock is that of a video which begins at `start` (seconds).
-fn copy(from: &Path, mut to: &std::fs::File, start: f64) -> io::Result<()> {
-    io::copy(&mut std::fs::File::open(from)?, &mut to)?;
-    let text = std::fs::File::open(from)?;
-    let mut line = Vec::new();
-    io::BufRead::read_until(&mut io::BufReader::new(text), b'\n', &mut line)?;
-    if let Some(line) = with_start(&line, start) {
-        to.write_all_at(&line, 0)?;
-    }
+/// Copies a motion file with this header; its clock is that of a video which begins at `start` (seconds). All lines but the first stay as they
+/// are, byte by byte.
+fn copy(from: &Path, mut to: &std::fs::File, header: &Header, start: f64) -> io::Result<()> {
+    let mut lines = io::BufReader::new(std::fs::File::open(from)?);
+    lines.skip_until(b'\n')?;
+    let clock = Clock::new(start, header.clock.source_start);
+    Header { clock, ..header.clone() }.rewrite(to)?;
+    to.seek(io::SeekFrom::End(0))?;
+    io::copy(&mut lines, &mut to)?;
     Ok(())
-}
-
-/// The first line of a motion file with another start of the video in it, as long as before: the line ends with blanks. `None` where there
-/// is no room, or nothing to change.
-fn with_start(line: &[u8], start: f64) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(line).ok()?;
-    let key = "\"video_start\":";
-    let from = text.find(key)? + key.len();
-    let length = text[from..].find([',', '}'])?;
-    let number = serde_json::to_string(&((start * 1e6).round() / 1e6 + 0.0)).ok()?;
-    let changed = format!("{}{number}{}", &text[..from], &text[from + length..]);
-    let mut line = changed.trim_end().to_owned();
-    let blanks = text.len().checked_sub(line.len() + 1)?;
-    line.extend(std::iter::repeat_n(' ', blanks));
-    line.push('\n');
-    (line != text).then(|| line.into_bytes())
 }
 
 /// SHA-256 of those of the files that are there, by their names.
@@ -199,14 +190,29 @@ pub(super) fn sums(files: &[PathBuf]) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::with_start;
+    use super::*;
 
     #[test]
-    fn a_start_is_changed_in_its_place() {
-        let line = b"{\"clock\":{\"video_start\":0.0,\"zero\":1}}      \n";
-        let changed = with_start(line, 0.023).unwrap();
-        assert_eq!(changed, b"{\"clock\":{\"video_start\":0.023,\"zero\":1}}    \n");
-        assert_eq!(with_start(&changed, 0.0).unwrap(), line);
-        assert_eq!((with_start(line, 0.0), with_start(b"{}\n", 1.0)), (None, None));
+    fn a_motion_file_is_copied_with_another_start() {
+        let header = serde_json::json!({
+            "meshreel": 2, "video": {"path": "a", "width": 1, "height": 1, "fps": 25.0, "frames": 1},
+            "clock": {"zero": "first frame", "video_start": 0.0, "source_start": -0.1},
+            "body": {"name": "b", "licence": "c", "joints": [], "parents": []},
+            "camera": {"fx": 0.1, "fy": 1.0, "cx": 0.0, "cy": 0.0}, "keypoints": "coco17", "extra_keypoints": [],
+            "world": {"up": [0.0, -1.0, 0.0], "floor": null, "source": "none", "sigma_deg": null}, "people": [],
+            "mesh": {"vertices": 0, "faces": "", "skin_indices": "", "skin_weights": "", "mean": "", "directions": []},
+        });
+        let mut known: Header = serde_json::from_value(header.clone()).unwrap();
+        let row = "{ \"frame\": 0, \"time\": 0.00, \"people\": [] }\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{header}\n{row}")).unwrap();
+        for start in [0.023, 0.0, -1234.5] {
+            let copied = tempfile::NamedTempFile::new().unwrap();
+            copy(file.path(), copied.as_file(), &known, start).unwrap();
+            let text = std::fs::read_to_string(copied.path()).unwrap();
+            let (first, rest) = text.split_once('\n').unwrap();
+            known.clock.video_start = start;
+            assert_eq!((serde_json::from_str::<Header>(first).unwrap(), rest), (known.clone(), row));
+        }
     }
 }

@@ -141,6 +141,12 @@ def text(array, kind):
     return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
 
 
+def direction(moves):
+    """What a coefficient of the shape adds to vertices [V, 3], in whole steps."""
+    unit = np.abs(moves).max() / 32767
+    return {"unit": unit, "steps": text(np.round(moves / unit), "<i2")}
+
+
 def header_line(body, people, frame_times, fps, size, focal, world):
     """The motion file's first line; `world` {"up", "floor", "source", "sigma_deg"}."""
 
@@ -156,7 +162,6 @@ def header_line(body, people, frame_times, fps, size, focal, world):
             "soles": rounded(person.soles, 5),
             "head_top": rounded(person.head_top, 5),
             "shape": rounded(np.array(person.shape), 4),
-            "vertices": text(person.vertices, "<f4"),
         }
 
     mesh = {
@@ -164,9 +169,11 @@ def header_line(body, people, frame_times, fps, size, focal, world):
         "faces": text(body.faces, "<u2"),
         "skin_indices": text(body.skin_indices, "u1"),
         "skin_weights": text(body.skin_weights, "u1"),
+        "mean": text(body.tensors["vertices"][body.chosen], "<f4"),
+        "directions": [direction(d[body.chosen]) for d in body.tensors["shape_dirs"].astype(float)],
     }
     line = {
-        "meshreel": 1,
+        "meshreel": 2,
         "video": {"path": "synthetic.mp4", "width": size[0], "height": size[1], "fps": round(fps, 4), "frames": len(frame_times)},
         "clock": {"zero": "first frame", "video_start": 0.0, "source_start": 0.0},
         "body": {"name": body.name, "licence": body.licence, "joints": body.joint_names, "parents": body.parents},

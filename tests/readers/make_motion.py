@@ -109,6 +109,17 @@ def main():
     people = two_people(body, t, [frames >= 0, (frames > 20) & ~((frames >= 35) & (frames < 41))], numbers=(2, 5))
     write(folder, "phone", body, people, t, 90 / (t[-1] + 1 / 30), camera(pitch=5))
 
+    # As some screen recorders: a frame may have the time of the one before, and somebody comes, to the eye, half a frame before the next of a
+    # constant rate: at 20.5005 frames.
+    t = steady(30.0, 90)
+    t[7], t[61] = t[6], t[60]
+    t[40:] += 0.21
+    t[21] = 20.5005 / 30
+    t[22] = 21.9 / 30
+    frames = np.arange(90)
+    people = two_people(body, t, [(frames != 50), (frames >= 21) & (frames < 85)], numbers=(1, 4))
+    write(folder, "stutter", body, people, t, 30.0, camera(pitch=5))
+
     write(folder, "empty", body, [], steady(25.0, 10), 25.0, camera(source="none"))
     people = two_people(body, np.zeros(1), [[True], [True]])[:1]
     write(folder, "photo", body, people, np.zeros(1), 25.0, camera(pitch=4))

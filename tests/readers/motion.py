@@ -99,7 +99,7 @@ class Motion:
 
     def read_people(self, people):
         joints = len(self.joint_names)
-        mesh = self.header.get("mesh") or {"vertices": 0, "faces": "", "skin_indices": "", "skin_weights": ""}
+        mesh = self.header["mesh"]
         vertices = mesh["vertices"]
         self.faces = decode(mesh["faces"], "<u2", (-1, 3))
         self.skin_indices = decode(mesh["skin_indices"], "u1", (vertices, 4))
@@ -107,7 +107,9 @@ class Motion:
         self.rest = np.array([p["rest"] for p in people], float).reshape(-1, joints, 3)
         self.head_top = np.array([p["head_top"] for p in people], float).reshape(-1, 3)
         self.first_frames = [p["first_frame"] for p in people]
-        self.vertices = np.array([decode(p["vertices"], "<f4", (vertices, 3)) for p in people], float)
+        mean = decode(mesh["mean"], "<f4", (vertices, 3)).astype(float)
+        moves = [d["unit"] * decode(d["steps"], "<i2", (vertices, 3)) for d in mesh["directions"]]
+        self.vertices = np.array([mean + sum(c * move for c, move in zip(p["shape"], moves)) for p in people])
 
     def read_rows(self):
         frames, people, joints = len(self.rows), len(self.ids), len(self.joint_names)
