@@ -10,7 +10,7 @@ use super::motion::round;
 use crate::body::{Camera, RestSkeleton, World};
 
 /// Version of the motion file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 1;
 /// Characters of a number of seconds with six decimals.
 const LONGEST_NUMBER: usize = 24;
 

@@ -219,16 +219,17 @@ fn header(path: &Path, line: &[u8]) -> Result<Header, ExportError> {
         Err(error) if error.is_data() => return Err(none("its first line is no header")),
         Err(_) => return Err(none("its first line is no JSON")),
     };
+    let other = |reason| ExportError::OtherVersion { path: path.to_owned(), reason };
     if version != u64::from(VERSION) {
-        let reason = format!("its version is {version}");
-        return Err(ExportError::OtherVersion { path: path.to_owned(), reason });
+        return Err(other(format!("its version is {version}")));
     }
-    let damaged = |error: serde_json::Error| ExportError::Line {
-        path: path.to_owned(),
-        line: 1,
-        reason: format!("it is no whole header ({error})"),
-    };
-    serde_json::from_slice(line).map_err(damaged)
+    serde_json::from_slice(line).map_err(|error| match error.to_string() {
+        // Fields are added to the header without another version.
+        reason if reason.starts_with("missing field") => other(reason),
+        reason => {
+            ExportError::Line { path: path.to_owned(), line: 1, reason: format!("it is no whole header ({reason})") }
+        }
+    })
 }
 
 /// Whether the parts of a header fit together.

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_motion_file_is_copied_with_another_start() {
         let header = serde_json::json!({
-            "meshreel": 2, "video": {"path": "a", "width": 1, "height": 1, "fps": 25.0, "frames": 1},
+            "meshreel": 1, "video": {"path": "a", "width": 1, "height": 1, "fps": 25.0, "frames": 1},
             "clock": {"zero": "first frame", "video_start": 0.0, "source_start": -0.1},
             "body": {"name": "b", "licence": "c", "joints": [], "parents": []},
             "camera": {"fx": 0.1, "fy": 1.0, "cx": 0.0, "cy": 0.0}, "keypoints": "coco17", "extra_keypoints": [],

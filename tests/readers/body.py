@@ -173,7 +173,7 @@ def header_line(body, people, frame_times, fps, size, focal, world):
         "directions": [direction(d[body.chosen]) for d in body.tensors["shape_dirs"].astype(float)],
     }
     line = {
-        "meshreel": 2,
+        "meshreel": 1,
         "video": {"path": "synthetic.mp4", "width": size[0], "height": size[1], "fps": round(fps, 4), "frames": len(frame_times)},
         "clock": {"zero": "first frame", "video_start": 0.0, "source_start": 0.0},
         "body": {"name": body.name, "licence": body.licence, "joints": body.joint_names, "parents": body.parents},
