@@ -182,7 +182,7 @@ fn exports_say_what_is_wrong() {
     std::fs::write(at("video.mp4"), [0u8; 100]).unwrap();
     for (name, said) in [
         ("none.motion.jsonl", "No such file"),
-        ("old.motion.jsonl", "process the video again"),
+        ("old.motion.jsonl", "another version"),
         ("later.motion.jsonl", "its version is 3"),
         ("video.mp4", "is no motion file"),
         (".", "is no motion file"),
@@ -199,6 +199,8 @@ fn exports_say_what_is_wrong() {
         (cut + "\n{\"frame\": 19, \"ti", ":21: it is no frame"),
         (whole.replacen("\"frame\": 5,", "\"frame\": 6,", 1), ":7: it is frame 6"),
         (whole.replacen("\"id\": 1,", "\"id\": 77,", 3), "knows no person"),
+        (whole.replacen("\"fps\": 29.97", "\"fps\": 1e300, \"was\": 29.97", 1), ":1: its video has"),
+        (whole.replacen("\"parents\": [", "\"parents\": [\"none\", ", 1), ":1: it is no whole header"),
     ] {
         std::fs::write(at("damaged.motion.jsonl"), damaged).unwrap();
         let (code, error) = refused("damaged.motion.jsonl", &["--format", "csv"]);
@@ -247,4 +249,40 @@ fn the_user_says_where_the_camera_is() {
     let (comment, said) = head(&["--camera-pitch", "-12.5", "--floor", "1.4"]);
     assert!(comment.contains("frame world") && comment.contains("up from user"), "{comment}");
     assert!(!said.contains("--camera-pitch"), "{said}");
+}
+
+/// Runs a script for Blender with a stand-in for it, and says which files it opens.
+const STAND_IN: &str = r#"
+import os, runpy, sys
+from unittest.mock import MagicMock
+
+bpy = sys.modules["bpy"] = MagicMock()
+bpy.context.scene.objects = [MagicMock(type="CAMERA")]
+script = sys.argv[1]
+sys.argv[1:] = []
+runpy.run_path(script)
+opened = [bpy.ops.import_scene.gltf.call_args.kwargs["filepath"], bpy.data.movieclips.load.call_args.args[0]]
+assert all(os.path.isfile(path) for path in opened), opened
+print([os.fsencode(os.path.basename(path)) for path in opened])
+"#;
+
+#[test]
+fn blender_opens_files_whose_names_are_no_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run(python("make_motion.py").arg(folder.path())).status.success());
+    let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    // In the motion file the video's name is text, with a mark for what is none.
+    let motion = std::fs::read_to_string(at(b"photo.motion.jsonl")).unwrap();
+    let motion = motion.replacen("synthetic.mp4", "v\u{fffd}[1].mp4", 1);
+    std::fs::write(at(b"a\xfd.motion.jsonl"), motion).unwrap();
+    std::fs::write(at(b"v\xfe[1].mp4"), "").unwrap();
+    let mut export = meshreel(folder.path());
+    export.arg("export").arg(at(b"a\xfd.motion.jsonl")).args(["--format", "glb", "-o"]);
+    let output = run(export.arg(at(b"b\xff.glb")));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output =
+        run(Command::new(readers().join(".venv/bin/python")).args(["-c", STAND_IN]).arg(at(b"b\xff.blender.py")));
+    assert_eq!(text(&output.stdout).trim(), r"[b'b\xff.glb', b'v\xfe[1].mp4']", "{}", text(&output.stderr));
 }

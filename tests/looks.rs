@@ -298,8 +298,8 @@ fn render_gives_what_process_gave_and_takes_only_the_motion_of_the_video() {
     for (video, motion, reason) in [
         (&small, &told, "its pictures have 884x496 pixels, those of the video 640x360"),
         (&long, &told, "it has 18 frames, the video 36"),
-        (&clip, &damaged, "damaged.jsonl:19: no frame"),
-        (&clip, &small, "small.mp4:1: no header"),
+        (&clip, &damaged, "damaged.jsonl:19: it is no frame"),
+        (&clip, &small, "small.mp4 is no motion file"),
         (&clip, &missing, "missing.jsonl: No such file"),
     ] {
         let output =

@@ -42,6 +42,30 @@ pub struct JointAngles {
     left: SidePoints,
 }
 
+/// Those that have no end: arms go round, and so does somebody head over heels.
+const ROUND: [usize; 3] = [0, 7, 9];
+
+/// Angles of a person frame after frame, without jumps: those that go round are continued beyond 180 degrees as long as the person is in view.
+#[derive(Debug, Clone, Default)]
+pub struct Continuous(Option<(usize, [f64; NAMES.len()])>);
+
+impl Continuous {
+    /// The angles of a frame after those of the frames before.
+    pub fn next(&mut self, frame: usize, mut angles: [f64; NAMES.len()]) -> [f64; NAMES.len()] {
+        let mut known = angles;
+        if let Some((_, before)) = self.0.filter(|(last, _)| last + 1 == frame) {
+            for i in 0..NAMES.len() {
+                if ROUND.contains(&i) && angles[i].is_finite() && before[i].is_finite() {
+                    angles[i] += ((before[i] - angles[i]) / 360.0).round() * 360.0;
+                }
+                known[i] = if angles[i].is_nan() { before[i] } else { angles[i] };
+            }
+        }
+        self.0 = Some((frame, known));
+        angles
+    }
+}
+
 /// A segment's axes: to the front, along it upwards, and to the person's right.
 #[derive(Clone, Copy)]
 struct Segment {
@@ -94,8 +118,10 @@ impl JointAngles {
             .map_or(f64::NAN, |level| trunk.up.dot(level.front).atan2(trunk.up.dot(level.up)).to_degrees());
         let leg = |side: &SidePoints| {
             let (thigh, shank) = (p(side.knee) - p(side.hip), p(side.ankle) - p(side.knee));
-            let hip = trunk.forward(thigh);
-            let knee = Segment::new(-thigh, trunk.right).map_or(f64::NAN, |segment| -segment.forward(shank));
+            // Between -90, which no joint reaches, and 270: whoever is bent double does not jump from 180 to -180.
+            let bent = |degrees: f64| (degrees + 90.0).rem_euclid(360.0) - 90.0;
+            let hip = bent(trunk.forward(thigh));
+            let knee = Segment::new(-thigh, trunk.right).map_or(f64::NAN, |segment| bent(-segment.forward(shank)));
             let foot = side.toe.zip(side.heel).map(|(toe, heel)| p(toe) - p(heel));
             let ankle = Segment::new(-shank, trunk.right).zip(foot);
             let ankle = ankle
@@ -203,5 +229,28 @@ mod tests {
         let mut sample = standing();
         sample.points.iter_mut().for_each(|p| *p = DQuat::from_rotation_x(0.2) * *p);
         check("pelvis_tilt", -0.2_f64.to_degrees(), &sample);
+    }
+    #[test]
+    fn angles_that_go_round_do_not_jump() {
+        let mut continuous = Continuous::default();
+        let at = |frame: usize, degrees: f64| {
+            let wrapped = (degrees + 180.0).rem_euclid(360.0) - 180.0;
+            let mut angles = [wrapped; 11];
+            if frame == 7 {
+                angles[7] = f64::NAN;
+            }
+            angles
+        };
+        for frame in 0..40 {
+            let degrees = frame as f64 * 40.0;
+            let angles = continuous.next(frame, at(frame, degrees));
+            assert!((angles[0] - degrees).abs() < 1e-9 && angles[8].abs() <= 180.0, "{frame}: {angles:?}");
+            assert!(frame == 7 || (angles[7] - degrees).abs() < 1e-9, "{frame}: {angles:?}");
+        }
+        // Somebody who was away begins anew.
+        assert_eq!(continuous.next(50, at(50, 370.0))[0], 10.0);
+        let mut folded = standing();
+        bend(&mut folded, "right_hip", &["right_knee", "right_ankle"], -190.0);
+        assert!((JointAngles::new(&names()).of(&folded, DVec3::Y)[1] - 190.0).abs() < 1e-9);
     }
 }

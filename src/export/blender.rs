@@ -17,14 +17,18 @@ const SCRIPT: &str = r#"# Opens the motion in Blender (3.6 or newer) as it was f
 # Written by meshreel.
 
 import argparse
+import glob
 import os
 import sys
 
 import bpy
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-GLB = os.path.join(HERE, @glb@)
+# Beside this file, and called the same.
+GLB = os.path.abspath(__file__)[: -len(".blender.py")] + ".glb"
 VIDEO = @video@
+if "\ufffd" in VIDEO:
+    # What is no text in the file's name is not known any more.
+    VIDEO = next(iter(glob.glob(glob.escape(VIDEO).replace("\ufffd", "*"))), VIDEO)
 WIDTH, HEIGHT = @width@, @height@
 FPS = @fps@
 # Blender keeps a whole number and a divisor: 29.97 is 30 / 1.001.
@@ -110,9 +114,8 @@ pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), E
     let video = &selection.clip.header.video;
     let path =
         std::path::absolute(&video.path).map_or_else(|_| video.path.clone(), |p| p.to_string_lossy().into_owned());
-    output.file("blender.py", |output, out| {
+    output.file("blender.py", |_, out| {
         let values = [
-            ("@glb@", python(&format!("{}.glb", output.stem()))),
             ("@video@", python(&path)),
             ("@width@", video.width.to_string()),
             ("@height@", video.height.to_string()),

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 
 use glam::DVec3;
 
-use super::angles::{JointAngles, NAMES};
+use super::angles::{Continuous, JointAngles, NAMES};
 use super::error::ExportError;
 use super::output::Output;
 use super::selection::{Frame, Selection};
@@ -60,6 +60,7 @@ fn wide(selection: &Selection<'_>, output: &Output<'_>, out: &mut BufWriter<File
     }
     writeln!(out, ",{}", NAMES.join(","))?;
     let angles = JointAngles::new(&selection.names);
+    let mut continuous = vec![Continuous::default(); selection.people.len()];
     for frame in 0..selection.clip.times.len() {
         output.proceed()?;
         for (person, at) in selection.in_frame(frame) {
@@ -70,7 +71,7 @@ fn wide(selection: &Selection<'_>, output: &Output<'_>, out: &mut BufWriter<File
             for (DVec3 { x, y, z }, [px, py, confidence]) in sample.points.iter().zip(&sample.pixels) {
                 write!(out, ",{x:.5},{y:.5},{z:.5},{px:.2},{py:.2},{confidence:.3}")?;
             }
-            for angle in angles.of(&sample, DVec3::Y) {
+            for angle in continuous[person].next(frame, angles.of(&sample, DVec3::Y)) {
                 match angle.is_nan() {
                     true => write!(out, ",")?,
                     false => write!(out, ",{angle:.3}")?,

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 
 use glam::DVec3;
 
-use super::angles::{JointAngles, NAMES};
+use super::angles::{Continuous, JointAngles, NAMES};
 use super::error::ExportError;
 use super::image_angles::ImageAngles;
 use super::output::Output;
@@ -35,11 +35,13 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
         }
         output.file(&format!("p{id}.mot"), |output, out| {
             head(out, selection, rows, NAMES.into_iter())?;
+            let mut continuous = Continuous::default();
             for frame in Steady::new(selection, timeline, index) {
                 output.proceed()?;
                 let (frame, sample) = frame?;
                 if let Some(sample) = sample {
-                    row(out, timeline.time(frame), in_space.of(&sample, DVec3::Y).into_iter())?;
+                    let angles = continuous.next(frame, in_space.of(&sample, DVec3::Y));
+                    row(out, timeline.time(frame), angles.into_iter())?;
                 }
             }
             Ok(())

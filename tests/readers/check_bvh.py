@@ -27,11 +27,13 @@ def check(export):
     motion = export.motion
     worst, files = 0.0, []
     for p, number in enumerate(motion.ids):
-        first = motion.first_frames[p]
+        firsts = [motion.first_frames[p]]
         if not motion.is_constant_rate():
-            # Frames of the file's own rate.
-            first = round((motion.times[first] - motion.times[0]) * motion.fps)
-        files.append(export.file(f"p{number}.bvh" if first == 0 else f"p{number}.f{first}.bvh"))
+            # Frames of the file's own rate; of one in the middle of two either.
+            place = (motion.times[firsts[0]] - motion.times[0]) * motion.fps
+            firsts = sorted({round(place - 0.001), round(place + 0.001)})
+        names = [f"p{number}.bvh" if first == 0 else f"p{number}.f{first}.bvh" for first in firsts]
+        files.append(export.file(next((n for n in names if (export.folder / f"{motion.name}.{n}").exists()), names[0])))
         worst = max(worst, check_person(export, p, files[-1]))
     found = {path.name for path in export.folder.glob(f"{motion.name}.p*.bvh")}
     require(found == {f.name for f in files}, f"{sorted(found)} are there, not {sorted(f.name for f in files)}")
@@ -70,6 +72,7 @@ def check_person(export, p, path):
     found = found[:, order] / 100
     worst = min((compare(export, p, found, start) for start in starts), key=lambda w: w[0])
     require(worst[0] <= NEAR, f"a joint in {path.name} is {worst[0] * 1000:.2f} mm off, {worst[1]}")
+    require(worst[1] != "", f"{path.name} has no row in which the person is present")
     present = np.flatnonzero(motion.present[:, p])
     last = starts[0] + (len(rows) - 1) / motion.fps
     require(

@@ -76,12 +76,16 @@ def wide(export):
     lacking = [c for c in ["frame", "time", "id", *wanted, "knee_angle_r", "hip_flexion_l"] if c not in (names or [])]
     require(not lacking, f"{path.name} lacks the columns {', '.join(lacking[:4])}")
     points = [export.to_world(p, motion.keypoints3d[:, p]) for p in range(len(motion.ids))]
-    seen = 0
+    seen, before = 0, {}
     for row in rows:
         f = int(row["frame"])
         if not row["id"]:
             continue
         p = motion.ids.index(int(row["id"]))
+        arm = number(row["arm_flex_l"])
+        last, angle = before.get(p, (-2, 0.0))
+        require(f > last + 1 or not abs(arm - angle) > 180.001, f"{path.name}: arm_flex_l of person {row['id']} jumps in frame {f}")
+        before[p] = f, arm
         values = np.array([number(row[c]) for c in wanted])
         if not motion.present[f, p]:
             require(np.isnan(values).all(), f"{path.name}: person {row['id']} has a place in frame {f}, where there is none")

@@ -5,6 +5,7 @@ import opensim
 from motion import require
 
 opensim.Logger.setLevelString("error")
+ROUND = {"pelvis_tilt", "arm_flex_r", "arm_flex_l"}
 NEEDED = {"pelvis_tilt"} | {f"{c}_{s}" for c in ("hip_flexion", "knee_angle", "ankle_angle", "arm_flex", "elbow_flex") for s in "rl"}
 
 
@@ -36,6 +37,18 @@ def rows_of_person(motion, p, path, times, filled):
     return rows
 
 
+def no_jumps(path, times, values, step):
+    """Angles that go round are continued beyond 180 degrees, from -180 to 180 on where somebody comes; others stay within a whole turn."""
+    begins = np.concatenate([[True], np.diff(times) > 1.5 * step])[: len(times)]
+    for name, column in values.items():
+        if name not in ROUND:
+            require(np.nanmax(np.abs(column), initial=0) <= 270, f"{path.name}: {name} is beyond where a joint can be")
+            continue
+        require(np.nanmax(np.abs(column[begins]), initial=0) <= 180, f"{path.name}: {name} begins beyond half a turn")
+        jumps = np.abs(np.diff(column))[~begins[1:]]
+        require(np.nanmax(jumps, initial=0) <= 180.001, f"{path.name}: {name} jumps by {np.nanmax(jumps, initial=0):.0f} degrees")
+
+
 def row_of(rows, frame):
     return next(i for i, row in enumerate(rows) if row and row[0] == frame)
 
@@ -56,7 +69,7 @@ def check(export):
         everything = np.stack(list(values.values()), 1)
         filled = ~np.isnan(everything).all(1)
         places = rows_of_person(motion, p, path, times, filled)
-        require(np.nanmax(np.abs(everything), initial=0) <= 360, f"{path.name}: an angle is beyond a whole turn")
+        no_jumps(path, times, values, 1 / motion.fps)
         storage = opensim.Storage(str(path))
         require(
             storage.getSize() == len(times),

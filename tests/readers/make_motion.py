@@ -114,8 +114,7 @@ def main():
     t = steady(30.0, 90)
     t[7], t[61] = t[6], t[60]
     t[40:] += 0.21
-    t[21] = 20.5005 / 30
-    t[22] = 21.9 / 30
+    t[20:23] = np.array([19.9, 20.5005, 21.9]) / 30
     frames = np.arange(90)
     people = two_people(body, t, [(frames != 50), (frames >= 21) & (frames < 85)], numbers=(1, 4))
     write(folder, "stutter", body, people, t, 30.0, camera(pitch=5))
