@@ -106,6 +106,8 @@ struct Places {
     normals: u64,
     binds: u64,
     times: u64,
+    /// The times themselves, seconds.
+    seconds: Vec<f32>,
     roots: u64,
     rotations: Vec<u64>,
     /// Times and values of being seen; none where they are always.
@@ -146,7 +148,6 @@ pub fn write_detail(
             instead: "export fewer people at a time with --person",
         });
     }
-    let times = std::mem::take(&mut document.times);
     let text = document.finish(&layout)?;
     output.file("glb", |output, out| {
         let start = begin(out, &text, layout.bytes)?;
@@ -157,7 +158,7 @@ pub fn write_detail(
             shared.fill(detail.mesh(selection), detail, &file, start)?;
         }
         for (person, places) in places.iter().enumerate() {
-            places.fill(selection, detail, person, &times, &file, start, output)?;
+            places.fill(selection, detail, person, &file, start, output)?;
         }
         Ok(())
     })
@@ -334,10 +335,10 @@ impl<'s, 'a> Document<'s, 'a> {
         let rows = self.detail.rows(self.selection, index);
         let frames = rows.len();
         let times = layout.add(frames, "SCALAR", FLOAT, 4, None);
-        let time = |row: usize| self.times[self.selection.frame_of(index, row)];
+        let seconds: Vec<f32> = rows.iter().map(|&row| self.times[self.selection.frame_of(index, row)]).collect();
         if frames > 0 {
-            layout.accessors[times.0]["min"] = json!([time(rows[0])]);
-            layout.accessors[times.0]["max"] = json!([time(rows[frames - 1])]);
+            layout.accessors[times.0]["min"] = json!([seconds[0]]);
+            layout.accessors[times.0]["max"] = json!([seconds[frames - 1]]);
         }
         let roots = layout.add(frames, "VEC3", FLOAT, 12, None);
         self.channel(node + 1, "translation", times.0, roots.0, "LINEAR");
@@ -361,6 +362,7 @@ impl<'s, 'a> Document<'s, 'a> {
             normals: normals.1,
             binds: binds.1,
             times: times.1,
+            seconds,
             roots: roots.1,
             rotations,
             seen,
@@ -447,7 +449,6 @@ impl Places {
         selection: &Selection<'_>,
         detail: &Detail<'_>,
         index: usize,
-        frame_times: &[f32],
         file: &File,
         start: u64,
         output: &Output<'_>,
@@ -467,13 +468,13 @@ impl Places {
             strip(times)?.all(self.switches.iter().map(|(time, _)| *time))?;
             strip(scales)?.all(self.switches.iter().flat_map(|(_, scale)| [*scale; 3]))?;
         }
-        let (mut times, mut roots) = (strip(self.times)?, strip(self.roots)?);
+        strip(self.times)?.all(self.seconds.iter().copied())?;
+        let mut roots = strip(self.roots)?;
         let mut rotations = self.rotations.iter().map(|&at| strip(at)).collect::<Result<Vec<_>, _>>()?;
         let mut before: Vec<DQuat> = Vec::new();
         for &row in detail.rows(selection, index).iter() {
             output.proceed()?;
             let mut sample = selection.sample(index, row)?;
-            times.write(&[frame_times[selection.frame_of(index, row)]])?;
             roots.write(&sample.root.as_vec3().to_array())?;
             for (j, strip) in rotations.iter_mut().enumerate() {
                 let q = &mut sample.rotations[j];
@@ -485,7 +486,7 @@ impl Places {
             }
             before = sample.rotations;
         }
-        [times, roots].iter_mut().chain(&mut rotations).try_for_each(Strip::flush)?;
+        rotations.iter_mut().chain([&mut roots]).try_for_each(Strip::flush)?;
         Ok(())
     }
 }

@@ -335,7 +335,7 @@ mod tests {
         says(row("rotations", serde_json::json!([[0, 0, 0, 0]])), ":3: person 3 has a rotation of root");
         says(row("rotations", serde_json::json!([[0.9, 0, 0, 0]])), "length 0.900");
         says(row("rotations", serde_json::json!([])), "0 rotations");
-        assert_eq!(row("rotations", serde_json::json!([[0.70711, 0.7071, 0, 0]])), "whole");
+        assert_eq!(row("rotations", serde_json::json!([[0.6, 0.801, 0, 0]])), "whole");
         says(row("root", serde_json::json!({"position": [0, 0, 1e7]})), "person 3 has 1e7 in its root");
         says(row("box", serde_json::json!([0, -1e12, 1, 1])), "-1e12 in its box");
         says(row("extra3d", serde_json::json!([[1e300, 0, 0]])), "1e300 in its extra3d");
