@@ -123,7 +123,7 @@ fn export_to(
     };
     let clip = Clip::read(&arguments.motion, &target.folder, &mut read)?;
     let placement = Placement { pitch: arguments.camera_pitch, roll: arguments.camera_roll, floor: arguments.floor };
-    let selection = Selection::new(&clip, &arguments.person, arguments.frame, arguments.heading, placement)?;
+    let selection = Selection::new(&clip, &arguments.person, arguments.frame, arguments.heading, placement, &proceed)?;
     let count = selection.people.len();
     if target.first.is_some() && count > 1 && formats.iter().any(Format::is_by_person) {
         let path = arguments.output.clone().unwrap_or_default();

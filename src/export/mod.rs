@@ -282,7 +282,9 @@ mod tests {
             writer.write(*time, if frame == 0 || frame + 1 == times.len() { &all } else { &[] }, false).unwrap();
         }
         let clip = Clip::read(&motion, folder.path(), &mut |_, _| Ok(())).unwrap();
-        let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default()).unwrap();
+        let selection =
+            Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default(), &never_stopped)
+                .unwrap();
         let one = [format].into_iter().collect();
         export(&selection, one, &Options::default(), folder.path(), OsStr::new("a"), &|_| (), &never_stopped)
             .map_err(|error| error.to_string())

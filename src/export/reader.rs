@@ -354,7 +354,8 @@ mod tests {
         assert!(damaged.contains("is damaged") && !damaged.contains("another version"), "{damaged}");
         says(said(|lines| lines[0]["people"][0]["head_top"] = serde_json::json!([0, 1e30, 0])), "person 3 has 1e30");
         says(said(|lines| lines[0]["people"] = Value::from(vec![lines[0]["people"][0].clone(); 2])), "in it twice");
-        says(said(|lines| lines[0]["meshreel"] = 1.into()), "another version");
+        says(said(|lines| lines[0]["meshreel"] = 2.into()), "another version");
+        says(said(|lines| drop(lines[0].as_object_mut().unwrap().remove("world"))), "missing field `world`");
         says(said(|lines| lines[0] = Value::from("a")), "no header");
     }
 }

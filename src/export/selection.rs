@@ -8,7 +8,7 @@ use super::header::PersonInfo;
 use crate::body::{
     Camera, PosedJoint, RestSkeleton, Stance, Standing, UPRIGHT_CAMERA, UpSource, World, between, floor_shift,
 };
-use crate::control::{Proceed, never_stopped};
+use crate::control::Proceed;
 use crate::pose::skeleton::COCO_NAMES;
 use crate::text::people;
 
@@ -170,25 +170,11 @@ fn turned_up(q: DQuat) -> DQuat {
 }
 
 impl<'a> Selection<'a> {
-    /// Chooses people by their ids (all where none are named), and axes.
+    /// Chooses people by their ids (all where none are named), and axes, as long as `proceed` says that the work goes on.
     ///
     /// # Errors
-    /// When there is no such person, or rows cannot be read.
+    /// When there is no such person, rows cannot be read, or the work ends.
     pub fn new(
-        clip: &'a Clip,
-        ids: &[u32],
-        frame: Frame,
-        heading: Heading,
-        placement: Placement,
-    ) -> Result<Self, ExportError> {
-        Self::unless_stopped(clip, ids, frame, heading, placement, &never_stopped)
-    }
-
-    /// Chooses people and axes as [`Self::new`], as long as `proceed` says that the work goes on.
-    ///
-    /// # Errors
-    /// Those of [`Self::new`], and [`ExportError::Stopped`].
-    pub fn unless_stopped(
         clip: &'a Clip,
         ids: &[u32],
         frame: Frame,

@@ -94,7 +94,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
     let mut progress = |_, _| Ok(proceed()?);
     let clip = Clip::read(subject.motion, subject.folder, &mut progress)?;
     let (frame, heading, placement) = (Frame::default(), Heading::default(), Placement::default());
-    let selection = Selection::unless_stopped(&clip, &[], frame, heading, placement, proceed)?;
+    let selection = Selection::new(&clip, &[], frame, heading, placement, proceed)?;
     let frame_rate = clip.header.video.fps;
     let duration = clip.times.last().map_or(0.0, |last| last + 1.0 / frame_rate);
     let shown = duration.min(LONGEST);
@@ -118,7 +118,11 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
         true => None,
         false => {
             let detail = Detail { surface: surface.as_ref(), rows: Some(&keys.rows) };
-            small_glb(&selection, &detail, subject.folder, proceed)?
+            match small_glb(&selection, &detail, subject.folder, proceed) {
+                // A crowd that no browser could show.
+                Err(ExportError::TooLarge { .. }) => None,
+                made => made?,
+            }
         }
     };
     let data = data::collect(subject, &selection, [duration, shown], poses_rate, has_video, notes, proceed)?;

@@ -19,7 +19,7 @@ pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<Str
     let proceed = || job.context.proceed();
     let mut progress = |_, _| Ok(proceed()?);
     let clip = Clip::read(partial.motion_path(), partial.folder(), &mut progress)?;
-    let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default())?;
+    let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default(), &proceed)?;
     for format in formats.iter() {
         let one: Formats = [format].into_iter().collect();
         let (options, stem) = (Options::default(), &job.spec.outputs.stem);
