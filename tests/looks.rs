@@ -397,6 +397,17 @@ fn a_picture_becomes_a_picture() {
         let ([x, y], _) = trunk(&people[0]);
         assert!(off(result.at(x, y), source.at(x, y)) > 30, "{name}: nobody is drawn");
     }
+    // A telephone's says in its EXIF part (orientation 6) that it is to be turned right by a quarter.
+    let plain = std::fs::read(at("b.jpg")).unwrap();
+    let turned = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    std::fs::write(at("turned.jpg"), [&plain[..2], turned, &plain[2..]].concat()).unwrap();
+    let output = run(meshreel(folder.path()).args(["process", "turned.jpg", "-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let result = Picture::of(&at("out/turned.jpg"), 0);
+    assert_eq!([result.width, result.height()], [SIZE[1], SIZE[0]]);
+    assert!(off(result.at(490.0, 5.0), source.at(5.0, 5.0)) < 16, "the top left corner is at the top right");
+    assert_eq!(motion(&at("out/turned.motion.jsonl"))[1]["people"].as_array().unwrap().len(), 2);
+
     // The picture is drawn again like a video.
     let output = run(meshreel(folder.path()).args([
         "render",

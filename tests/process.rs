@@ -36,7 +36,7 @@ fn the_sample_clip_comes_out_whole() {
     assert_eq!(stream_md5(&out.join("demo.mp4"), "a:0", true), stream_md5(&sample(), "a:0", true));
 
     let rows = motion(&out.join("demo.motion.jsonl"));
-    assert_eq!(rows[0]["meshreel"], 2);
+    assert_eq!(rows[0]["meshreel"], 1);
     assert_eq!(rows[0]["video"]["frames"], 230);
     assert_eq!(rows.len(), 231);
     let mut frames_of = BTreeMap::new();
