@@ -38,7 +38,7 @@ pub enum ExportCommandError {
     #[error("the result would overwrite the motion file itself; name another file or folder with -o")]
     OverMotion,
     /// A file was named that is none of the format.
-    #[error("-o {} names no {format} file; end it in .{ending}, or name a folder", path.display())]
+    #[error("-o {} names no {format} file; end it in .{ending}, or name a folder, with / at its end", path.display())]
     Ending {
         /// What was named.
         path: PathBuf,
@@ -189,8 +189,11 @@ fn target(arguments: &Export, formats: Formats) -> Result<Target, ExportCommandE
         return Err(ExportCommandError::NoPlace { path: output.clone() });
     }
     let ending = output.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
-    let is_file = !output.is_dir() && (Format::ALL.iter().any(|format| ending == format.name()) || ending == "json");
-    if !is_file {
+    let is_known = Format::ALL.iter().any(|format| ending == format.name());
+    let looks_like_a_file =
+        is_known || (2..=5).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_folder = output.is_dir() || output.as_os_str().as_bytes().ends_with(b"/");
+    if is_folder || !(output.is_file() || looks_like_a_file) {
         return Ok(Target { folder: output.clone(), stem, first: None });
     }
     let path = output.clone();
@@ -206,7 +209,11 @@ fn target(arguments: &Export, formats: Formats) -> Result<Target, ExportCommandE
                 return Err(ExportCommandError::Ending { path, format: format.name(), ending: own });
             }
             let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-            let stem = output.file_stem().unwrap_or(OsStr::new("motion")).to_owned();
+            let name = output.file_name().unwrap_or_default().as_bytes();
+            // `a.coco.json` stands for `a` as much as `a.json` does.
+            let stem =
+                format.endings().first().and_then(|ending| name.strip_suffix(ending.as_bytes())?.strip_suffix(b"."));
+            let stem = stem.map_or_else(|| output.file_stem().unwrap_or_default(), OsStr::from_bytes).to_owned();
             Ok(Target { folder, stem, first: Some(path) })
         }
         _ => Err(ExportCommandError::Several { path, several: "there are several formats".into() }),

@@ -120,7 +120,7 @@ fn a_job_exports_what_its_settings_say_in_the_same_step() {
     render(&motion);
     assert!(keypoints(0).is_file());
     let said = render(&other);
-    assert!(said.contains("of an earlier motion were removed") && said.contains("short.openpose"), "{said}");
+    assert!(said.contains("are removed: short.openpose"), "{said}");
     assert!(!keypoints(0).exists());
 }
 
@@ -147,12 +147,21 @@ fn exports_take_no_place_that_is_not_theirs() {
     for (arguments, said) in [
         (&["--format", "glb", "-o", "we.csv"][..], "names no glb file; end it in .glb"),
         (&["--format", "coco", "-o", "we.csv"], "end it in .json"),
+        (&["--format", "csv", "-o", "a.gltf"], "end it in .csv"),
+        (&["--format", "csv", "-o", "walk.motion.jsonl"], "end it in .csv"),
         (&["--format", "csv", "-o", "-"], "neither a file nor a folder"),
         (&["--format", "csv", "-o", "/dev/null"], "neither a file nor a folder"),
     ] {
         let (code, error) = told(arguments);
         assert!(code == 2 && error.contains(said), "{arguments:?}: {code} {error}");
     }
+    assert_eq!(told(&["--format", "coco", "-o", "a.coco.json"]).0, 0);
+    assert!(at("a.coco.json").is_file() && at("a.coco.images.json").is_file());
+    assert_eq!(told(&["--format", "csv", "-o", "out.txt/"]).0, 0);
+    assert!(at("out.txt/walk.csv").is_file());
+    // A pipe is no motion.
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    assert_eq!(export(folder.path(), "pipe", &["--format", "csv"]).status.code(), Some(1));
     // A motion file by another name is not written over, and no folder is left where nothing was exported.
     std::fs::copy(at("walk.motion.jsonl"), at("moves.csv")).unwrap();
     let output = export(folder.path(), "moves.csv", &["--format", "csv", "--overwrite"]);

@@ -525,8 +525,8 @@ fn small_animated_pictures_are_made_and_listed() {
     assert_eq!(webp.windows(4).filter(|four| four == b"ANMF").count(), 9);
     let report: Value = serde_json::from_slice(&std::fs::read(out.join("clip.report.json")).unwrap()).unwrap();
     assert_eq!(report["exports"], serde_json::json!(["clip.gif", "clip.webp"]));
-    // They stay when the clip is drawn again without them.
+    // They are of the earlier look, and go with it.
     let output = render(folder.path(), &["--style", "mask"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(names(&out).contains(&"clip.gif".to_owned()));
+    assert!(text(&output.stderr).contains("are removed: clip.gif, clip.webp"), "{}", text(&output.stderr));
+    assert_eq!(names(&out), ["clip.motion.jsonl", "clip.mp4", "clip.report.json"]);
 }

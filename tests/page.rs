@@ -58,7 +58,7 @@ fn a_page_and_a_list_are_opened_in_a_browser() {
     succeeds(meshreel(folder.path()).args(["report", "out", "-o", "list.html"]));
     look("index", &at("list.html"), folder.path());
 
-    // Drawn again without a page: the one that is there stays in the report.
+    // Drawn again without a page: that of the earlier look goes.
     let motion = out.join(format!("{name}.motion.jsonl"));
     let render = |more: &[&str]| {
         let mut command = meshreel(folder.path());
@@ -66,7 +66,7 @@ fn a_page_and_a_list_are_opened_in_a_browser() {
         succeeds(&mut command);
     };
     render(&[]);
-    assert!(names(&out).contains(&format!("{name}.report.html")));
+    assert!(!names(&out).contains(&format!("{name}.report.html")));
     render(&["--report", "--style", "skeleton"]);
     assert_ne!(std::fs::read_to_string(&page).unwrap(), text);
     assert!(names(&out).iter().all(|name| !name.starts_with(".meshreel-")), "{:?}", names(&out));

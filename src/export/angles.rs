@@ -44,14 +44,20 @@ pub struct JointAngles {
 
 /// Those that have no end: arms go round, and so does somebody head over heels.
 const ROUND: [usize; 3] = [0, 7, 9];
+/// Those of arms.
+const ARMS: [usize; 2] = [7, 9];
 
 /// Angles of a person frame after frame, without jumps: those that go round are continued beyond 180 degrees as long as the person is in view.
+/// Arms begin at -90 to 270 degrees: one that is overhead is at 190 rather than at -170, which no shoulder reaches backwards.
 #[derive(Debug, Clone, Default)]
 pub struct Continuous(Option<(usize, [f64; NAMES.len()])>);
 
 impl Continuous {
     /// The angles of a frame after those of the frames before.
     pub fn next(&mut self, frame: usize, mut angles: [f64; NAMES.len()]) -> [f64; NAMES.len()] {
+        for arm in ARMS {
+            angles[arm] += if angles[arm] < -90.0 { 360.0 } else { 0.0 };
+        }
         let mut known = angles;
         if let Some((_, before)) = self.0.filter(|(last, _)| last + 1 == frame) {
             for i in 0..NAMES.len() {

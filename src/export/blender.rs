@@ -33,6 +33,7 @@ WIDTH, HEIGHT = @width@, @height@
 FPS = @fps@
 # Blender keeps a whole number and a divisor: 29.97 is 30 / 1.001.
 WHOLE_FPS = max(round(FPS), 1)
+# Of the scene, from 0 on: as many as the last frame is late.
 FRAMES = @frames@
 
 
@@ -114,13 +115,15 @@ pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), E
     let video = &selection.clip.header.video;
     let path =
         std::path::absolute(&video.path).map_or_else(|_| video.path.clone(), |p| p.to_string_lossy().into_owned());
+    let last = selection.clip.times.last().map_or(0.0, |last| last * video.fps);
+    let frames = last.round() as u64 + 1;
     output.file("blender.py", |_, out| {
         let values = [
             ("@video@", python(&path)),
             ("@width@", video.width.to_string()),
             ("@height@", video.height.to_string()),
             ("@fps@", video.fps.to_string()),
-            ("@frames@", video.frames.to_string()),
+            ("@frames@", frames.to_string()),
         ];
         let script = values.iter().fold(SCRIPT.to_owned(), |script, (name, value)| script.replacen(name, value, 1));
         Ok(out.write_all(script.as_bytes())?)

@@ -139,14 +139,23 @@ pub fn write_detail(
     let mut layout = Layout::default();
     let mut document = Document::new(selection, options, detail);
     let shared = document.shared(&mut layout);
-    let places: Vec<Places> =
-        (0..selection.people.len()).map(|person| document.person(person, &shared, &mut layout)).collect();
+    let large = || ExportError::TooLarge {
+        format: "glb",
+        what: "more than 4 GB".into(),
+        instead: "export fewer people at a time with --person",
+    };
+    // Before anything is worked out: positions and normals.
+    let surfaces = (people as u64).saturating_mul(24 * detail.mesh(selection).vertices as u64);
+    if surfaces > u64::from(u32::MAX) {
+        return Err(large());
+    }
+    let mut places = Vec::new();
+    for person in 0..people {
+        output.proceed()?;
+        places.push(document.person(person, &shared, &mut layout));
+    }
     if layout.bytes + (1 << 26) > u64::from(u32::MAX) {
-        return Err(ExportError::TooLarge {
-            format: "glb",
-            what: "more than 4 GB".into(),
-            instead: "export fewer people at a time with --person",
-        });
+        return Err(large());
     }
     let text = document.finish(&layout)?;
     output.file("glb", |output, out| {

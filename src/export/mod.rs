@@ -33,7 +33,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use angles::{JointAngles, NAMES as ANGLE_NAMES};
+pub use angles::{Continuous, JointAngles, NAMES as ANGLE_NAMES};
 pub use clip::Clip;
 pub use error::ExportError;
 pub use glb::{Detail, Surface};

@@ -2,6 +2,8 @@
 //!
 //! Points are in the order of Halpe-26, which begins with COCO's 17; a point that the body lacks is (0, 0) with confidence 0, as OpenPose has it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -28,7 +30,9 @@ pub fn is_folder(path: &Path) -> bool {
 /// # Errors
 /// Those of the system.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
-    clear(folder)?;
+    for name in frames(folder)? {
+        std::fs::remove_file(folder.join(name))?;
+    }
     match std::fs::remove_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         done => done,
@@ -37,26 +41,30 @@ pub fn remove_folder(folder: &Path) -> io::Result<()> {
 
 /// Moves the files of key points from one folder to another, whose own they replace. Whatever else lies there stays.
 pub(super) fn move_files(from: &Path, to: &Path) -> io::Result<()> {
-    clear(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
+    let mut left = frames(to)?;
+    let names: Vec<OsString> =
+        std::fs::read_dir(from)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    if names.iter().any(|name| to.join(name).is_dir()) {
+        return Err(io::ErrorKind::AlreadyExists.into());
     }
-    Ok(())
+    for name in names {
+        std::fs::rename(from.join(&name), to.join(&name))?;
+        left.remove(&name);
+    }
+    left.iter().try_for_each(|name| std::fs::remove_file(to.join(name)))
 }
 
-/// Removes the files of key points from a folder.
-fn clear(folder: &Path) -> io::Result<()> {
+/// The files of key points in a folder.
+fn frames(folder: &Path) -> io::Result<BTreeSet<OsString>> {
     let stem = folder.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_file = entry.file_type()?.is_file();
-        if is_file && name.to_str().is_some_and(|name| is_of_frame(name, &stem)) {
-            std::fs::remove_file(entry.path())?;
+        let (entry, name) = entry.map(|entry| (entry.file_type(), entry.file_name()))?;
+        if entry?.is_file() && is_of_frame(&name.to_string_lossy(), &stem) {
+            names.insert(name);
         }
     }
-    Ok(())
+    Ok(names)
 }
 
 /// Whether this is the name of a frame's file: `STEM_000000000012_keypoints.json`.

@@ -50,6 +50,11 @@ pub fn is_being_written(folder: &Path) -> bool {
 }
 
 impl Content {
+    /// A folder that others leave alone as long as it is there.
+    pub fn folder(folder: TempDir) -> Self {
+        Self::Folder(LockedFolder::new(folder))
+    }
+
     /// Waits until it is on disk.
     ///
     /// # Errors

@@ -19,8 +19,12 @@ const MOST_PARTS: usize = 256;
 const MOST_METRES: f64 = 1e6;
 /// In pixels: somebody just in front of the camera is far outside the picture.
 const MOST_PIXELS: f64 = 1e9;
+/// Shortest focal length.
+const LEAST_FOCAL: f64 = 1e-3;
 /// In seconds: thirty years.
 const MOST_SECONDS: f64 = 1e9;
+/// Letters of a name.
+const LONGEST_NAME: usize = 200;
 /// Coefficients of the body's shape.
 const MOST_SHAPE: f64 = 1e3;
 /// Frames a second.
@@ -59,11 +63,12 @@ impl MotionReader {
     /// When it cannot be read, or is not as it should be.
     pub fn open(path: &Path) -> Result<Self, ExportError> {
         let unreadable = |source| ExportError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
+        // A pipe would never open.
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        let file = if metadata.is_file() { Some(File::open(path).map_err(unreadable)?) } else { None };
+        let Some(file) = file else {
             return Err(ExportError::NoMotion { path: path.to_owned(), reason: "it is no file".into() });
-        }
+        };
         let mut lines = BufReader::with_capacity(1 << 16, file);
         let mut line = Vec::new();
         let read = next_line(&mut lines, &mut line).map_err(unreadable)? as u64;
@@ -217,6 +222,9 @@ fn header(path: &Path, line: &[u8]) -> Result<Header, ExportError> {
     let version = match serde_json::from_slice::<Version>(line) {
         Ok(Version { meshreel }) => meshreel,
         Err(error) if error.is_data() => return Err(none("its first line is no header")),
+        Err(error) if error.is_eof() && line.starts_with(b"{\"meshreel\"") => {
+            return Err(ExportError::Line { path: path.to_owned(), line: 1, reason: "the header ends early".into() });
+        }
         Err(_) => return Err(none("its first line is no JSON")),
     };
     let other = |reason| ExportError::OtherVersion { path: path.to_owned(), reason };
@@ -245,6 +253,10 @@ fn check(header: &Header) -> Result<(), String> {
     if header.extra_keypoints.len() > MOST_PARTS {
         return Err(format!("it has {} extra key points", header.extra_keypoints.len()));
     }
+    let names = header.body.joints.iter().chain(&header.extra_keypoints).chain([&header.body.name]);
+    if let Some(name) = names.into_iter().find(|name| name.len() > LONGEST_NAME) {
+        return Err(format!("a joint, key point or body in it has a name of {} letters", name.len()));
+    }
     let video = &header.video;
     if video.width == 0 || video.height == 0 {
         return Err("its video has no size".into());
@@ -253,7 +265,7 @@ fn check(header: &Header) -> Result<(), String> {
         return Err(format!("its video has {:?} frames a second", video.fps));
     }
     let camera = &header.camera;
-    if ![camera.fx, camera.fy].iter().all(|f| *f > 0.0) {
+    if ![camera.fx, camera.fy].iter().all(|f| *f > LEAST_FOCAL) {
         return Err("its camera has no focal length".into());
     }
     within("camera", [camera.fx, camera.fy, camera.cx, camera.cy], MOST_PIXELS)?;
@@ -271,7 +283,12 @@ fn check(header: &Header) -> Result<(), String> {
         }
         within("rest, soles or head_top", points.flat_map(|point| point.to_array()), MOST_METRES).map_err(damaged)?;
         within("shape", person.shape.iter().copied(), MOST_SHAPE).map_err(damaged)?;
-        within("color", person.color.map(f64::from), 1.0).map_err(damaged)?;
+        if !person.color.iter().all(|part| (0.0..=1.0).contains(part)) {
+            return Err(damaged(format!("the colour {:?}", person.color)));
+        }
+        if person.shape.len() > MOST_PARTS {
+            return Err(damaged(format!("{} coefficients of its shape", person.shape.len())));
+        }
     }
     Ok(())
 }

@@ -53,6 +53,11 @@ impl OutputNames {
         self.folder.join(with(&self.stem, &format!(".{ending}")))
     }
 
+    /// The name of that file, for people.
+    pub fn name(&self, ending: &str) -> String {
+        with(&self.stem, &format!(".{ending}")).to_string_lossy().into_owned()
+    }
+
     /// Report, motion and video, in the order in which they are put in place.
     pub fn all(&self) -> [PathBuf; 3] {
         [self.report(), self.motion(), self.video()]
@@ -113,7 +118,7 @@ impl OutputNames {
     /// Which of these keeps an export of `source` from having its name. A folder is replaced by a folder only, and a file by a file.
     pub fn exports_in_the_way(&self, source: &Path, overwrite: bool, mut paths: Vec<PathBuf>) -> Option<PathBuf> {
         paths.sort();
-        let earlier = self.earlier_exports(source);
+        let earlier: Vec<PathBuf> = self.earlier_exports(source).iter().map(|ending| self.file(ending)).collect();
         paths.into_iter().find(|path| match kind(path) {
             Kind::Nothing => false,
             Kind::File => export::is_folder(path) || !overwrite && !earlier.contains(path),
@@ -122,13 +127,13 @@ impl OutputNames {
         })
     }
 
-    /// The exports that an earlier job left for `source` under this name, by its report.
-    pub fn earlier_exports(&self, source: &Path) -> Vec<PathBuf> {
+    /// Endings of the exports that an earlier job left for `source` under this name, by its report.
+    pub fn earlier_exports(&self, source: &Path) -> Vec<String> {
         let said = self.made_from(source).map(|said| said.exports).unwrap_or_default();
         let begin = format!("{}.", self.stem.to_string_lossy());
         // A report may have been written by anybody: only names that a job gives.
         let ending = |name: &String| Some(name.strip_prefix(&begin)?.to_owned()).filter(|ending| is_of_export(ending));
-        said.iter().filter_map(ending).map(|ending| self.file(&ending)).collect()
+        said.iter().filter_map(ending).collect()
     }
 
     /// Which of report, motion and video are there.

@@ -45,7 +45,9 @@ pub enum MediaError {
         source: ffmpeg::Error,
     },
     /// One picture in a file that could hold more.
-    #[error("it is a still picture, not a video")]
+    #[error(
+        "it is a still picture, not a video; `meshreel process` draws into PNG, JPEG, WebP, BMP and TIFF files that are named"
+    )]
     StillPicture {
         /// The file.
         path: PathBuf,

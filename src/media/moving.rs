@@ -21,7 +21,7 @@ pub(super) fn png(mut file: impl Read + Seek) -> bool {
                     return Ok(u32::from_be_bytes(length));
                 }
                 // What it says, and its checksum.
-                _ => file.seek(SeekFrom::Current(i64::from(u32::from_be_bytes(length)) + 4))?,
+                _ => file.seek_relative(i64::from(u32::from_be_bytes(length)) + 4)?,
             };
         }
     };

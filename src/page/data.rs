@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::embed::base64_numbers;
 use super::{LONGEST, PageError, Subject};
 use crate::control::Proceed;
-use crate::export::{ANGLE_NAMES, JointAngles, Selection};
+use crate::export::{ANGLE_NAMES, Continuous, JointAngles, Selection};
 use crate::job::{JobSettings, Report};
 use crate::media;
 
@@ -121,8 +121,6 @@ impl Curves {
         }
         self.values.resize(at - self.from + 1, [[f64::NAN; 2]; ANGLES]);
         for (i, angle) in angles.into_iter().enumerate().filter(|(_, angle)| angle.is_finite()) {
-            // An arm overhead is at 190 degrees rather than at -170, which no shoulder reaches backwards.
-            let angle = if angle < -90.0 && ANGLE_NAMES[i].starts_with("arm_flex") { angle + 360.0 } else { angle };
             let value = &mut self.values[at - self.from][i];
             // A comparison with what is not there yet gives the angle.
             *value = [value[0].min(angle), value[1].max(angle)];
@@ -132,7 +130,7 @@ impl Curves {
     }
 
     fn encoded(&self) -> String {
-        let tenths = |angle: f64| if angle.is_nan() { ABSENT } else { (angle * 10.0).round() as i16 };
+        let tenths = |angle: f64| if angle.is_nan() { ABSENT } else { ((angle * 10.0).round() as i16).max(ABSENT + 1) };
         let ends = if self.step > 1 { 2 } else { 1 };
         let numbers = self.values.iter().flat_map(move |value| {
             (0..ends).flat_map(move |end| value.iter().map(move |ends| tenths(ends[end]).to_le_bytes()))
@@ -201,6 +199,7 @@ fn of_person(
 ) -> Result<PersonData, PageError> {
     let (who, clip) = (&selection.people[person], selection.clip);
     let angles = JointAngles::new(&selection.names);
+    let mut continuous = Continuous::default();
     let mut curves = Curves { step, from: 0, values: Vec::new(), ranges: [None; ANGLES] };
     let mut heights = 0.0;
     let (mut seen, mut uncertain) = (Spans::default(), Spans::default());
@@ -209,7 +208,7 @@ fn of_person(
         let frame = selection.frame_of(person, row);
         let sample = selection.sample(person, row)?;
         heights += sample.bounds[3];
-        curves.add(frame, angles.of(&sample, glam::DVec3::Y));
+        curves.add(frame, continuous.next(frame, angles.of(&sample, glam::DVec3::Y)));
         seen.add(frame);
         if sample.uncertain {
             uncertain.add(frame);

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::draw::{Clip, draw, mux};
-use super::exports::{export, name_of, page as make_page, share};
+use super::exports::{export, page as make_page, share};
 use super::motion::Counts;
 use super::outputs::{self, PartialOutputs};
 use super::picture::Composition;
@@ -99,17 +99,12 @@ impl<'j> Course<'j> {
 
     /// A job that draws the motion in a file: what was exported of it before stays, what was exported of another motion does not.
     #[must_use]
-    pub fn of_motion(mut self, motion: &Path) -> Self {
+    pub fn of_motion(self, motion: &Path) -> Self {
         // Where no earlier motion is there, nothing says that the exports are of another.
-        if is_same_motion(&self.job.spec.outputs.motion(), motion).unwrap_or(true) {
-            return Self { partial: self.partial.keeping_exports(), ..self };
+        match is_same_motion(&self.job.spec.outputs.motion(), motion).unwrap_or(true) {
+            true => Self { partial: self.partial.keeping_motion_exports(), ..self },
+            false => self,
         }
-        let earlier = self.partial.earlier_exports();
-        if !earlier.is_empty() {
-            let names = earlier.join(", ");
-            self.info.warnings.push(format!("exports of an earlier motion were removed or made anew: {names}"));
-        }
-        self
     }
 
     /// Does the work with the job's checkpoint, which is begun anew next time where what is in it makes no sense.
@@ -181,7 +176,13 @@ impl<'j> Course<'j> {
         exports.extend(views);
         exports.extend(share(job, &partial)?);
         let endings = exports.iter().map(|made| &made.ending[..]).chain(job.settings().report.then_some(PAGE));
-        let names: BTreeSet<String> = endings.map(|ending| name_of(job.spec, ending)).chain(partial.kept()).collect();
+        let endings: Vec<&str> = endings.collect();
+        let [stay, go] = partial.earlier_exports(&endings);
+        if !go.is_empty() {
+            warnings.push(format!("earlier results that are not made any more are removed: {}", go.join(", ")));
+        }
+        let names = endings.into_iter().map(|ending| job.spec.outputs.name(ending));
+        let names: BTreeSet<String> = names.chain(stay).collect();
         lost.dedup();
         lost.iter().chain(&warnings).cloned().for_each(|text| job.tell(Event::Warning(text)));
 
@@ -217,7 +218,13 @@ impl<'j> Course<'j> {
 
 /// Whether two files hold the same motion, of which the video may begin at another time.
 fn is_same_motion(one: &Path, other: &Path) -> io::Result<bool> {
-    let open = |path: &Path| Ok::<_, io::Error>(BufReader::with_capacity(1 << 16, File::open(path)?));
+    let open = |path: &Path| {
+        // A pipe would never open.
+        match std::fs::metadata(path)?.is_file() {
+            true => Ok(BufReader::with_capacity(1 << 16, File::open(path)?)),
+            false => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        }
+    };
     let [mut one, mut other] = [open(one)?, open(other)?];
     let header = |file: &mut BufReader<File>| -> io::Result<Option<Header>> {
         let mut line = Vec::new();

@@ -5,7 +5,7 @@ use super::{Job, JobError};
 use crate::export::{
     self, Clip, Content, ExportError, Format, Formats, Frame, Heading, Made, Options, Placement, Selection,
 };
-use crate::job::{JobSpec, PAGE, Report};
+use crate::job::{PAGE, Report};
 use crate::media;
 use crate::page::{self, PageError, Subject};
 
@@ -68,10 +68,4 @@ pub fn page(job: &Job, partial: &PartialOutputs, report: &Report) -> Result<Made
         PageError::Stopped(stopped) => stopped.into(),
     })?;
     Ok(Made { ending: PAGE.to_owned(), content: Content::File(file.into_temp_path()) })
-}
-
-/// What a result with this ending will be called.
-pub fn name_of(spec: &JobSpec, ending: &str) -> String {
-    let path = spec.outputs.file(ending);
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -115,7 +115,7 @@ pub enum JobError {
     Motion(#[from] recorded::RecordedError),
     /// There is something in the place of a result.
     #[error(
-        "{} is there already, and meshreel did not make it from this video; move it away{}",
+        "{} is there already, and no report says that meshreel made it from this video; move it away{}",
         path.display(),
         if *overwrite || path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
             ", or let the results go into another folder"

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
-use crate::export::{self, Content, Made, PREFIX, is_being_written, publish};
+use crate::export::{self, Content, Format, Made, PREFIX, is_being_written, publish};
 use crate::job::OutputNames;
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
@@ -33,8 +33,8 @@ pub struct PartialOutputs {
     overwrite: bool,
     /// Which of its names somebody had when it began.
     were_there: Vec<PathBuf>,
-    /// Whether earlier exports stay that are not made again.
-    keeps_exports: bool,
+    /// Whether what an earlier job exported of the motion stays where it is not made again.
+    keeps_motion_exports: bool,
     video: TempPath,
     motion: NamedTempFile,
     checkpoint: TempPath,
@@ -62,29 +62,31 @@ impl PartialOutputs {
             source: source.to_owned(),
             overwrite,
             were_there,
-            keeps_exports: false,
+            keeps_motion_exports: false,
             video,
             motion,
             checkpoint,
         })
     }
 
-    /// With earlier exports of the same motion, which stay.
+    /// With the motion of the earlier result: what was exported of it stays. What was made of the earlier video does not.
     #[must_use]
-    pub fn keeping_exports(self) -> Self {
-        Self { keeps_exports: true, ..self }
+    pub fn keeping_motion_exports(self) -> Self {
+        Self { keeps_motion_exports: true, ..self }
     }
 
-    /// Names of earlier exports that stay.
-    pub fn kept(&self) -> Vec<String> {
-        if self.keeps_exports { self.earlier_exports() } else { Vec::new() }
-    }
-
-    /// Names of exports that an earlier job left.
-    pub fn earlier_exports(&self) -> Vec<String> {
-        let name = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+    /// Of the exports that an earlier job left and that are not made anew (`made`: their endings), the names of those that stay, and of
+    /// those that go.
+    pub fn earlier_exports(&self, made: &[&str]) -> [Vec<String>; 2] {
         let earlier = self.paths.earlier_exports(&self.source).into_iter();
-        earlier.filter(|path| path.symlink_metadata().is_ok()).filter_map(name).collect()
+        let is_left =
+            |ending: &String| !made.contains(&&ending[..]) && self.paths.file(ending).symlink_metadata().is_ok();
+        let (stay, go): (Vec<_>, Vec<_>) = earlier.filter(is_left).partition(|ending| self.stays(ending));
+        [stay, go].map(|endings| endings.iter().map(|ending| self.paths.name(ending)).collect())
+    }
+
+    fn stays(&self, ending: &str) -> bool {
+        self.keeps_motion_exports && Format::ALL.iter().any(|format| format.makes(ending))
     }
 
     /// Where the video is written for now.
@@ -117,50 +119,59 @@ impl PartialOutputs {
         &self.checkpoint
     }
 
-    /// Gives the files their final names: the report first, so that who is killed in between knows its own results again, then motion and
-    /// `exports`, the video last: who sees it may rely on the others. All of them are on disk before. Earlier exports of this video that are
-    /// not made any more are removed while the earlier report still names them.
+    /// Gives the files their final names: first a report that names earlier exports as well, so that who is killed in between knows its own
+    /// results again; then motion and `exports`, and the video: who sees it may rely on the others. All of them are on disk before. Earlier
+    /// exports that are not made any more are removed last, and the report no longer names them.
     ///
     /// # Errors
-    /// [`JobError::Taken`] when somebody else put a file there meanwhile; nothing is left then.
+    /// [`JobError::Taken`] when somebody else put a file there meanwhile. Nothing new is left then, and the earlier report is back.
     pub fn publish(self, report: &str, exports: Vec<Made>) -> Result<(), JobError> {
-        let Self { paths, source, overwrite, were_there, keeps_exports, video, motion, checkpoint: _checkpoint } = self;
+        let (paths, source, overwrite) = (&self.paths, &self.source, self.overwrite);
         let failed = |source| JobError::Output { path: paths.video(), source };
-        let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
-        let file = |path: TempPath, name: PathBuf| (Content::File(path), name);
-        let report = written(folder, report).map_err(failed)?;
-        let first = [file(report, paths.report()), file(motion.into_temp_path(), paths.motion())];
-        let last = file(video, paths.video());
-        let exports: Vec<(Content, PathBuf)> =
-            exports.into_iter().map(|Made { ending, content }| (content, paths.file(&ending))).collect();
-        let names: Vec<PathBuf> = exports.iter().map(|(_, name)| name.clone()).collect();
-        let all: Vec<(Content, PathBuf)> = first.into_iter().chain(exports).chain([last]).collect();
-        for (content, name) in &all {
-            content.sync().map_err(|source| JobError::Output { path: name.clone(), source })?;
+        for Made { ending, content } in &exports {
+            content.sync().map_err(|source| JobError::Output { path: paths.file(ending), source })?;
         }
-
-        let folder_file = File::open(folder).map_err(failed)?;
+        self.motion.as_file().sync_all().and_then(|()| File::open(&self.video)?.sync_all()).map_err(failed)?;
+        let folder = self.folder().to_owned();
+        let folder_file = File::open(&folder).map_err(failed)?;
         // One after the other: else two runs of one video could each remove what the other has put there. A file system without
         // locks does without.
         drop(folder_file.lock());
+        let earlier = paths.earlier_exports(source);
+        let is_stale = |ending: &&String| exports.iter().all(|made| made.ending != **ending) && !self.stays(ending);
+        let stale: Vec<String> = earlier.iter().filter(is_stale).cloned().collect();
+        let names: Vec<PathBuf> = exports.iter().map(|made| paths.file(&made.ending)).collect();
+        let stale_names = stale.iter().map(|ending| paths.name(ending));
+        let interim = if stale.is_empty() { None } else { naming_also(report, stale_names) };
+        let interim = written(&folder, interim.as_deref().unwrap_or(report)).map_err(failed)?;
+        let last = written(&folder, report).map_err(failed)?;
         // Looked up before the checks below: what is there now and passes them is an earlier result of this video, and may be
         // replaced. With `overwrite` only what was there when the job began is replaced.
-        let earlier = paths.earlier_exports(&source);
-        let replaced = if overwrite { were_there } else { [paths.there(), earlier.clone()].concat() };
-        refuse_over_source(&source, all.iter().map(|(_, name)| name))?;
-        let in_the_way = paths.in_the_way(&source, overwrite);
-        if let Some(path) = in_the_way.or_else(|| paths.exports_in_the_way(&source, overwrite, names.clone())) {
+        let replaced = match overwrite {
+            true => self.were_there.clone(),
+            false => paths.there().into_iter().chain(earlier.iter().map(|ending| paths.file(ending))).collect(),
+        };
+        refuse_over_source(source, paths.all().iter().chain(&names))?;
+        let in_the_way = paths.in_the_way(source, overwrite);
+        if let Some(path) = in_the_way.or_else(|| paths.exports_in_the_way(source, overwrite, names.clone())) {
             return Err(JobError::Taken { path, overwrite });
         }
-        if !keeps_exports {
-            earlier.iter().filter(|path| !names.contains(path)).for_each(|path| remove(path));
-        }
+        let is_file = std::fs::symlink_metadata(paths.report()).is_ok_and(|there| there.is_file());
+        let report_before = if is_file { std::fs::read(paths.report()).ok() } else { None };
+
+        let file = |path: TempPath, name: PathBuf| (Content::File(path), name);
+        let first = [file(interim, paths.report()), file(self.motion.into_temp_path(), paths.motion())];
+        let contents = exports.into_iter().map(|made| made.content);
+        let all = first.into_iter().chain(contents.zip(names)).chain([file(self.video, paths.video())]);
         let mut new: Vec<PathBuf> = Vec::new();
         for (content, name) in all {
             let replaces = replaced.contains(&name);
             if let Err(source) = publish(content, &name, replaces) {
                 // They were made a moment ago; what cannot be removed now cannot be removed at all.
                 new.iter().for_each(|name| remove(name));
+                if let Some(before) = report_before {
+                    drop(written(&folder, before).and_then(|file| Ok(file.persist(paths.report())?)));
+                }
                 return Err(match source.kind() {
                     io::ErrorKind::AlreadyExists => JobError::Taken { path: name, overwrite },
                     _ => JobError::Output { path: name, source },
@@ -170,8 +181,19 @@ impl PartialOutputs {
                 new.push(name);
             }
         }
+        if !stale.is_empty() {
+            stale.iter().for_each(|ending| remove(&paths.file(ending)));
+            publish(Content::File(last), &paths.report(), true).map_err(failed)?;
+        }
         folder_file.sync_all().map_err(failed)
     }
+}
+
+/// A report that names further exports.
+fn naming_also(report: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    let mut report: serde_json::Value = serde_json::from_str(report).ok()?;
+    report.get_mut("exports")?.as_array_mut()?.extend(names.map(Into::into));
+    serde_json::to_string_pretty(&report).ok()
 }
 
 /// Results may replace earlier results, never the source (or another source that happens to have the name).
@@ -192,9 +214,10 @@ fn remove(path: &Path) {
 }
 
 /// A report on disk, under a name for now.
-fn written(folder: &Path, report: &str) -> io::Result<TempPath> {
+fn written(folder: &Path, report: impl AsRef<[u8]>) -> io::Result<TempPath> {
     let mut file = temporary(folder, OsStr::new(".report.json"))?;
-    io::Write::write_all(&mut file, report.as_bytes())?;
+    io::Write::write_all(&mut file, report.as_ref())?;
+    file.as_file().sync_all()?;
     Ok(file.into_temp_path())
 }
 
@@ -206,7 +229,8 @@ fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     made.map_err(|error| {
         let inner =
             error.get_ref().and_then(|inner| inner.source()).and_then(|cause| cause.downcast_ref::<io::Error>());
-        inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+        let code = inner.and_then(io::Error::raw_os_error);
+        code.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
     })
 }
 
@@ -321,5 +345,49 @@ mod tests {
         drop(lock);
         remove_leftovers(folder.path(), |_| false);
         assert!(!written.is_dir());
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_place_leaves_the_earlier_results_their_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let source = Path::new("/in/clip.mov");
+        let paths = OutputNames::new(folder.path(), OsStr::new("clip"), "mp4");
+        let make = |endings: &[&str]| {
+            let partial = PartialOutputs::create(paths.clone(), source, false, Vec::new()).unwrap();
+            let made = |ending: &&str| {
+                let content = match *ending {
+                    "openpose" => {
+                        let made = tempfile::tempdir_in(folder.path()).unwrap();
+                        std::fs::write(made.path().join("clip_000000000000_keypoints.json"), "new").unwrap();
+                        Content::folder(made)
+                    }
+                    _ => Content::File(partial.temporary(ending).unwrap().into_temp_path()),
+                };
+                Made { ending: (*ending).to_owned(), content }
+            };
+            let exports = endings.iter().map(made).collect();
+            let mut said: serde_json::Value = serde_json::from_str(&report(source, &paths.video())).unwrap();
+            said["exports"] = endings.iter().map(|ending| paths.name(ending)).collect();
+            (partial.publish(&said.to_string(), exports), said.to_string())
+        };
+        let (done, first) = make(&["csv", "openpose"]);
+        done.unwrap();
+        // A folder where a frame's file is to be.
+        let frame = at("clip.openpose/clip_000000000000_keypoints.json");
+        std::fs::remove_file(&frame).unwrap();
+        std::fs::create_dir(&frame).unwrap();
+        std::fs::write(at("clip.openpose/clip_000000000001_keypoints.json"), "old").unwrap();
+        let (failed, _) = make(&["npz", "openpose"]);
+        assert!(matches!(failed, Err(JobError::Taken { .. })));
+        assert_eq!(std::fs::read_to_string(paths.report()).unwrap(), first);
+        assert!(at("clip.csv").is_file() && !at("clip.npz").exists());
+        assert!(at("clip.openpose/clip_000000000001_keypoints.json").is_file());
+        std::fs::remove_dir(&frame).unwrap();
+        let (done, last) = make(&["npz", "openpose"]);
+        done.unwrap();
+        assert_eq!(std::fs::read_to_string(paths.report()).unwrap(), last);
+        assert!(!at("clip.csv").exists() && at("clip.npz").is_file());
+        assert_eq!(names(&at("clip.openpose")), ["clip_000000000000_keypoints.json"]);
     }
 }

@@ -38,13 +38,15 @@ def rows_of_person(motion, p, path, times, filled):
 
 
 def no_jumps(path, times, values, step):
-    """Angles that go round are continued beyond 180 degrees, from -180 to 180 on where somebody comes; others stay within a whole turn."""
+    """Angles that go round are continued beyond a turn, from -180 to 180 (arms: -90 to 270) on where somebody comes; others stay within a whole turn."""
     begins = np.concatenate([[True], np.diff(times) > 1.5 * step])[: len(times)]
     for name, column in values.items():
         if name not in ROUND:
             require(np.nanmax(np.abs(column), initial=0) <= 270, f"{path.name}: {name} is beyond where a joint can be")
             continue
-        require(np.nanmax(np.abs(column[begins]), initial=0) <= 180, f"{path.name}: {name} begins beyond half a turn")
+        least = -90 if name.startswith("arm_flex") else -180
+        begin = column[begins][np.isfinite(column[begins])]
+        require(np.all((begin >= least) & (begin <= least + 360)), f"{path.name}: {name} begins at {begin}, not from {least} to {least + 360}")
         jumps = np.abs(np.diff(column))[~begins[1:]]
         require(np.nanmax(jumps, initial=0) <= 180.001, f"{path.name}: {name} jumps by {np.nanmax(jumps, initial=0):.0f} degrees")
 
