@@ -19,9 +19,9 @@
 //! Metadata: `format` = `meshreel-body 1`, `name`, `licence`, and as JSON lists `joint_names`, `keypoint_names`, `coco17`
 //! and `blazepose33` (key point indices; -1 in the latter where there is none).
 
-use super::Pose;
 use super::joint_priors::{JointPrior, Role, role};
 use super::pose_directions::{Bend, PoseDirections};
+use super::{BodyName, Pose};
 use crate::pose::skeleton::{self, LANDMARKS};
 use glam::DVec3;
 use safetensors::{Dtype, SafeTensors};
@@ -47,6 +47,17 @@ pub enum BodyError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// There is no body of this name.
+    #[error(
+        "there is no body \"{name}\" ({}); `meshreel models list` shows those that there are, `meshreel models import-smpl FILE -o {name}` imports it",
+        path.display()
+    )]
+    Missing {
+        /// Its name.
+        name: BodyName,
+        /// Where it would be.
+        path: PathBuf,
     },
     /// The file's content is not as it should be.
     #[error("the body model {path} cannot be used: {reason}")]
@@ -193,12 +204,21 @@ impl Body {
         self.shape_dirs.chunks_exact(self.vertices.len())
     }
 
+    /// Number of pose directions.
+    pub fn pose_directions(&self) -> usize {
+        self.pose_dirs.as_ref().map_or(0, |_| PoseDirections::count(self.joint_count()))
+    }
+
     /// How a pose changes the vertices at rest before they follow the joints; nothing for a body whose skin does no more than that.
     pub fn bend(&self, pose: &Pose) -> Option<Bend<'_>> {
         Some(self.pose_dirs.as_ref()?.bend(&pose.rotations))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// Checks the content of a body file.
+    ///
+    /// # Errors
+    /// What is not as the layout says.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) =
             SafeTensors::read_metadata(bytes).map_err(|e| format!("it is not a safetensors file ({e})"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| format!("it is not a safetensors file ({e})"))?;
