@@ -108,8 +108,13 @@ impl Model {
     }
 
     fn scene(&self, geometry: &Geometry) -> Scene {
-        let person =
-            Person { shape: &self.shape, joints: &self.joints, confidence: &self.confidence, color: [0.9, 0.5, 0.3] };
+        let person = Person {
+            shape: &self.shape,
+            bend: None,
+            joints: &self.joints,
+            confidence: &self.confidence,
+            color: [0.9, 0.5, 0.3],
+        };
         Scene::build(&self.mesh, &[person], &Camera::guess(geometry.display), geometry, Style::Overlay).unwrap()
     }
 }

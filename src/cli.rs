@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use crate::body::BodyName;
 use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
@@ -58,6 +59,9 @@ pub enum Command {
     Export(Export),
     /// Write one page with a table of all results in a folder and below it
     Report(ReportOf),
+    /// Show bodies and networks, or import a body of your own
+    #[command(subcommand)]
+    Models(ModelsCommand),
     /// List the jobs in the queue
     Status(Status),
     /// Pause jobs, or the whole queue
@@ -226,6 +230,29 @@ pub struct Export {
     pub facing: Facing,
 }
 
+/// What `meshreel models` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum ModelsCommand {
+    /// List bodies and networks with their sizes and licences
+    List,
+    /// Import a body of the SMPL family (SMPL, SMPL-H, SMPL-X) for --body, from the npz or pkl file that its licence gave you
+    ImportSmpl(ImportSmpl),
+}
+
+/// Arguments of `meshreel models import-smpl`.
+#[derive(Debug, clap::Args)]
+pub struct ImportSmpl {
+    /// The body's file; a pickle is read without executing anything
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Name of the body [default: the file's name]
+    #[arg(short, long, value_name = "NAME")]
+    pub output: Option<BodyName>,
+    /// Replace a body of this name
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
 /// Arguments of `meshreel report`.
 #[derive(Debug, clap::Args)]
 pub struct ReportOf {
@@ -366,6 +393,7 @@ impl Command {
             | Self::Render(_)
             | Self::Export(_)
             | Self::Report(_)
+            | Self::Models(_)
             | Self::Run(_)
             | Self::Attach { .. }
             | Self::Status(_)

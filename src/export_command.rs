@@ -165,6 +165,12 @@ fn notes(selection: &Selection<'_>, formats: Formats) -> Vec<String> {
                 .into(),
         );
     }
+    if selection.clip.header.body.pose_directions > 0 && formats.iter().any(|format| format == Format::Glb) {
+        notes.push(
+            "the surface in the glb file follows the joints by linear skinning alone: what the body's pose directions add at bent joints, some millimetres, has no place in the format"
+                .into(),
+        );
+    }
     if selection.people.is_empty() {
         let without: Vec<&str> = formats.iter().filter(|format| format.is_by_person()).map(Format::name).collect();
         if !without.is_empty() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Export, Process, Render, ReportOf, Run};
+use meshreel::cli::{Cli, Command, Export, ModelsCommand, Process, Render, ReportOf, Run};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
 use meshreel::models::Models;
@@ -15,7 +15,7 @@ use meshreel::process::{self, Outcome};
 use meshreel::service::{Origin, Request, ServiceError, SnapshotRequest};
 use meshreel::terminal::{self, tell};
 use meshreel::text::printable;
-use meshreel::{doctor, export_command, log, manual, media, report_command, service, status};
+use meshreel::{doctor, export_command, log, manual, media, models_command, report_command, service, status};
 
 /// Some file failed.
 const FAILED: u8 = 1;
@@ -80,6 +80,7 @@ fn main() -> ExitCode {
         }
         Command::Export(arguments) => export(arguments),
         Command::Report(arguments) => report(arguments),
+        Command::Models(command) => models(command, &config),
         Command::Run(_) if shows => run_dashboard(&cli, &config),
         Command::Run(arguments) => run(arguments, &config),
         Command::Attach { read_only } => attach(&cli, &config, *read_only),
@@ -150,6 +151,23 @@ fn report(arguments: &ReportOf) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn models(command: &ModelsCommand, config: &Config) -> ExitCode {
+    let models = Models::find(&config.models.folder);
+    match command {
+        ModelsCommand::List => {
+            models_command::list(&models).iter().for_each(|line| say(printable(line)));
+            ExitCode::SUCCESS
+        }
+        ModelsCommand::ImportSmpl(arguments) => match models_command::import(arguments, &models) {
+            Ok(text) => {
+                text.lines().for_each(|line| say(printable(line)));
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(FAILED, &error),
+        },
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::body::BodyName;
+
 /// Which landmark network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Network {
@@ -68,10 +70,23 @@ impl Models {
         self.folder.join("body.safetensors")
     }
 
-    /// Networks and body: the files that results depend on.
-    pub fn all(&self) -> Vec<PathBuf> {
+    /// Folder of the user's own bodies.
+    pub fn bodies(&self) -> PathBuf {
+        self.folder.join("bodies")
+    }
+
+    /// A body by its name.
+    pub fn body_named(&self, name: BodyName) -> PathBuf {
+        match name.is_built_in() {
+            true => self.body(),
+            false => self.bodies().join(format!("{name}.safetensors")),
+        }
+    }
+
+    /// All networks.
+    pub fn networks(&self) -> Vec<PathBuf> {
         let landmarkers = [Network::Lite, Network::Full, Network::Heavy].map(|network| self.landmarker(network));
-        [self.person_detector(), self.region_detector(), self.body()].into_iter().chain(landmarkers).collect()
+        [self.person_detector(), self.region_detector()].into_iter().chain(landmarkers).collect()
     }
 
     /// The ONNX Runtime library for CPUs.

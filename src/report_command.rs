@@ -232,6 +232,8 @@ mod tests {
             model: "auto".into(),
             inference: "cpu".into(),
             renderer: "soft".into(),
+            body: "b".into(),
+            body_licence: "CC0-1.0".into(),
             lost: Vec::new(),
             warnings: vec!["</script><script>alert(1)</script>".into()],
             stages: std::collections::BTreeMap::new(),

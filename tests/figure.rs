@@ -244,7 +244,7 @@ impl Picture {
         let flat: Vec<[f32; 12]> = transforms.iter().map(|m| std::array::from_fn(|i| m[i / 4][i % 4])).collect();
         let middle = f64::from(pixels - 1) / 2.0;
         let camera = Camera { focal: [f64::from(pixels) * 5.0; 2], center: [middle; 2] };
-        let person = Person { shape: &shape, joints: &flat, confidence: &pose.confidence, color: [0.8; 3] };
+        let person = Person { shape: &shape, bend: None, joints: &flat, confidence: &pose.confidence, color: [0.8; 3] };
         let geometry = Geometry::new([pixels; 2], 1.0, Orientation::default());
         let scene = Scene::build(mesh, &[person], &camera, &geometry, style).unwrap();
         let overlay = renderer().request(scene).unwrap().wait().unwrap().overlay;

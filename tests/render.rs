@@ -74,7 +74,13 @@ fn draw(people: &[([f32; 3], [f32; 3], f32)], geometry: &Geometry, style: Style)
     let joints: Vec<[[f32; 12]; 2]> = people.iter().map(|p| [at(p.0), at(p.0)]).collect();
     let confidence: Vec<[f32; 2]> = people.iter().map(|p| [p.2; 2]).collect();
     let people: Vec<Person> = (0..people.len())
-        .map(|i| Person { shape: &shape, joints: &joints[i], confidence: &confidence[i], color: people[i].1 })
+        .map(|i| Person {
+            shape: &shape,
+            bend: None,
+            joints: &joints[i],
+            confidence: &confidence[i],
+            color: people[i].1,
+        })
         .collect();
     let scene = Scene::build(&mesh, &people, &camera(), geometry, style).expect("scene");
     renderer().request(scene).expect("thread").wait().expect("drawn").overlay
@@ -150,7 +156,7 @@ fn bodies_far_away_have_fewer_triangles() {
     let (mesh, shape) = capsule();
     let faces = [0.6, 1.5, 4.0, 12.0].map(|distance| {
         let joints = [at([0.0, 0.0, distance]); 2];
-        let person = Person { shape: &shape, joints: &joints, confidence: &[1.0; 2], color: [1.0; 3] };
+        let person = Person { shape: &shape, bend: None, joints: &joints, confidence: &[1.0; 2], color: [1.0; 3] };
         let scene = Scene::build(&mesh, &[person], &camera(), &upright(), Style::Mask).expect("scene");
         scene.counts()[2]
     });
@@ -252,7 +258,7 @@ fn several_jobs_share_the_thread() {
 fn a_frame_larger_than_the_device_is_an_error_and_the_thread_lives_on() {
     let (mesh, shape) = capsule();
     let joints = [at([0.0, 0.0, 1.0]); 2];
-    let person = Person { shape: &shape, joints: &joints, confidence: &[1.0; 2], color: [1.0; 3] };
+    let person = Person { shape: &shape, bend: None, joints: &joints, confidence: &[1.0; 2], color: [1.0; 3] };
     let geometry = Geometry::new([200_000, 64], 1.0, Orientation::default());
     let camera = Camera { focal: [400_000.0, 400_000.0], center: [100_000.0, 32.0] };
     let scene = Scene::build(&mesh, &[person], &camera, &geometry, Style::Mask).expect("scene");
@@ -416,7 +422,7 @@ fn lines_have_smooth_edges_and_lie_over_bodies() {
     under.disc(Vec2::new(160.0, 120.0), 60.0, Paint { color: [0.0, 0.0, 1.0], opacity: 0.5 });
     let (mesh, shape) = capsule();
     let joints = [at([0.0, 0.0, 3.0]); 2];
-    let person = Person { shape: &shape, joints: &joints, confidence: &[1.0; 2], color: [0.5; 3] };
+    let person = Person { shape: &shape, bend: None, joints: &joints, confidence: &[1.0; 2], color: [0.5; 3] };
     let scene = Scene::build(&mesh, &[person], &camera(), &upright(), Style::Mask).expect("scene");
     let scene = scene.with_under(&under).with_over(&over);
     let overlay = renderer().request(scene).expect("thread").wait().expect("drawn").overlay;

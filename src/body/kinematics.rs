@@ -8,7 +8,7 @@ use super::model::Body;
 use super::rotation::cross_matrix;
 use super::{Camera, Pose};
 use crate::pose::skeleton::LANDMARKS;
-use glam::{DMat3, DQuat, DVec3};
+use glam::{DMat3, DQuat, DVec3, Vec3A, Vec4};
 
 /// A body of one shape, ready for posing.
 #[derive(Debug, Clone)]
@@ -152,6 +152,23 @@ impl Body {
             })
         };
         posed.rotations.iter().zip(&posed.offsets).map(rows).collect()
+    }
+
+    /// All vertices in camera axes, metres.
+    pub fn posed_vertices(&self, pose: &Pose, shape: &[f64]) -> Vec<[f32; 3]> {
+        let joints = self.joint_transforms(pose, shape);
+        let bend = self.bend(pose);
+        let place = |(v, rest): (usize, [f32; 3])| {
+            let rest = Vec3A::from(rest) + bend.as_ref().map_or(Vec3A::ZERO, |bend| bend.of(v));
+            let rest = rest.extend(1.0);
+            let mut at = [0.0; 3];
+            for (&joint, &weight) in self.skin_indices[v].iter().zip(&self.skin_weights[v]) {
+                let rows = joints[joint as usize].map(Vec4::from);
+                (0..3).for_each(|axis| at[axis] += weight * rows[axis].dot(rest));
+            }
+            at
+        };
+        self.shaped_vertices(shape).into_iter().enumerate().map(place).collect()
     }
 
     /// Key points by their indices, in camera axes, metres.

@@ -9,7 +9,7 @@
 //! | `vertices` | f32 `[V,3]` | plain shape at rest |
 //! | `faces` | u32 `[T,3]` | |
 //! | `shape_dirs` | f32 `[S,V,3]` | added to the vertices, times the shape's coefficients |
-//! | `pose_dirs` | f32 `[P,V,3]`, optional | corrections by the joints' rotation matrices, `P = 9 (J-1)` |
+//! | `pose_dirs` | f32 `[P,V,3]`, optional | added to the vertices, times the entries (row by row) of the rotation matrices of all joints but the root less the identity, `P = 9 (J-1)` |
 //! | `joints`, `joints_shape` | f32 `[J,3]`, `[S,J,3]` | rest positions |
 //! | `parents` | i32 `[J]` | -1 for the root; parents before children |
 //! | `skin_indices`, `skin_weights` | u32, f32 `[V,4]` | linear blend skinning |
@@ -20,6 +20,8 @@
 //! and `blazepose33` (key point indices; -1 in the latter where there is none).
 
 use super::joint_priors::{JointPrior, Role, role};
+use super::pose_directions::{Bend, PoseDirections};
+use super::{BodyName, Pose};
 use crate::pose::skeleton::{self, LANDMARKS};
 use glam::DVec3;
 use safetensors::{Dtype, SafeTensors};
@@ -45,6 +47,17 @@ pub enum BodyError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// There is no body of this name.
+    #[error(
+        "there is no body \"{name}\" ({}); `meshreel models list` shows those that there are, `meshreel models import-smpl FILE -o {name}` imports it",
+        path.display()
+    )]
+    Missing {
+        /// Its name.
+        name: BodyName,
+        /// Where it would be.
+        path: PathBuf,
     },
     /// The file's content is not as it should be.
     #[error("the body model {path} cannot be used: {reason}")]
@@ -98,6 +111,7 @@ pub struct Body {
     /// What each joint is.
     pub roles: Vec<Role>,
     shape_dirs: Vec<[f32; 3]>,
+    pose_dirs: Option<PoseDirections>,
     pub(super) joints: Vec<DVec3>,
     pub(super) joints_shape: Vec<Vec<DVec3>>,
     pub(super) moments: Vec<Vec<Moment>>,
@@ -190,7 +204,21 @@ impl Body {
         self.shape_dirs.chunks_exact(self.vertices.len())
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// Number of pose directions.
+    pub fn pose_directions(&self) -> usize {
+        self.pose_dirs.as_ref().map_or(0, |_| PoseDirections::count(self.joint_count()))
+    }
+
+    /// How a pose changes the vertices at rest before they follow the joints; nothing for a body whose skin does no more than that.
+    pub fn bend(&self, pose: &Pose) -> Option<Bend<'_>> {
+        Some(self.pose_dirs.as_ref()?.bend(&pose.rotations))
+    }
+
+    /// Checks the content of a body file.
+    ///
+    /// # Errors
+    /// What is not as the layout says.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) =
             SafeTensors::read_metadata(bytes).map_err(|e| format!("it is not a safetensors file ({e})"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| format!("it is not a safetensors file ({e})"))?;
@@ -216,9 +244,13 @@ impl Body {
         }
         let joints_shape = vectors(&file.triples("joints_shape", &[Some(shapes), Some(joint_count)])?);
         let joints_shape = (0..shapes).map(|s| joints_shape[s * joint_count..][..joint_count].to_vec()).collect();
-        if file.has("pose_dirs") {
-            file.triples("pose_dirs", &[Some(9 * (joint_count - 1)), Some(count)])?;
-        }
+        let pose_dirs = match file.has("pose_dirs") {
+            false => None,
+            true => {
+                let lists = file.triples("pose_dirs", &[Some(PoseDirections::count(joint_count)), Some(count)])?;
+                Some(PoseDirections::new(&lists, count, joint_count))
+            }
+        };
 
         let parents = parents
             .iter()
@@ -316,6 +348,7 @@ impl Body {
             blazepose33,
             roles,
             shape_dirs,
+            pose_dirs,
             joints,
             joints_shape,
             moments,

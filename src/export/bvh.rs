@@ -125,7 +125,7 @@ impl<'p> Skeleton<'p> {
     }
 }
 
-/// Where bones without a child end: at the top of the head, the tips of the feet, and where hands end.
+/// Where bones without a child end: at the top of the head, the tips of the feet, and where hands, toes and fingers end.
 fn ends(selection: &Selection<'_>, person: &Person<'_>) -> Vec<Option<DVec3>> {
     let mesh = &selection.clip.header.mesh;
     let at_rest = mesh.of_shape(&person.info.shape);
@@ -134,8 +134,8 @@ fn ends(selection: &Selection<'_>, person: &Person<'_>) -> Vec<Option<DVec3>> {
         match person.rest.roles[j] {
             Role::Head => Some(person.head_top),
             Role::Foot(side) => Some(person.rest.soles[usize::from(side == crate::body::Side::Right)][1]),
-            Role::Hand(_) => {
-                // Twice as far as the middle of the vertices that follow the hand.
+            Role::Hand(_) | Role::Other => {
+                // Twice as far as the middle of the vertices that follow the hand, the toes or a finger.
                 let is_of = |(v, _): &(usize, &[f32; 3])| {
                     let of = mesh.skin_indices[*v].iter().zip(mesh.skin_weights[*v]);
                     of.filter(|(k, _)| usize::from(**k) == j).any(|(_, weight)| weight > 127)

@@ -12,6 +12,7 @@ use super::angles::{Continuous, JointAngles, NAMES};
 use super::error::ExportError;
 use super::output::Output;
 use super::selection::{Frame, Selection};
+use crate::text::printable;
 
 /// Writes `NAME.csv` and `NAME.wide.csv`.
 pub fn write(selection: &Selection<'_>, output: &mut Output<'_>) -> Result<(), ExportError> {
@@ -26,10 +27,11 @@ fn comment(selection: &Selection<'_>, out: &mut BufWriter<File>) -> Result<(), E
         Frame::Camera => "camera: y up in the picture and z towards the camera",
     };
     write!(out, "# meshreel; metres; frame {frame}; up from {}", axes.source_name())?;
-    match axes.world.sigma_deg {
-        Some(sigma) => writeln!(out, " +- {sigma:.1} degrees")?,
-        None => writeln!(out)?,
+    if let Some(sigma) = axes.world.sigma_deg {
+        write!(out, " +- {sigma:.1} degrees")?;
     }
+    let body = &selection.clip.header.body;
+    writeln!(out, "; body {} ({})", printable(&body.name), printable(&body.licence))?;
     Ok(())
 }
 

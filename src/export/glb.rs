@@ -413,6 +413,7 @@ impl<'s, 'a> Document<'s, 'a> {
         let mut document = json!({
             "asset": {
                 "version": "2.0",
+                "copyright": format!("body {}: {}", header.body.name, header.body.licence),
                 "generator": concat!("meshreel ", env!("CARGO_PKG_VERSION")),
                 "extras": {
                     "video": video.path,

@@ -76,6 +76,14 @@ pub struct BodyInfo {
     pub joints: Vec<String>,
     /// Parent of each joint, -1 for the root.
     pub parents: Vec<i64>,
+    /// How many directions its surface has in which bent joints move it: what linear skinning of [`Header::mesh`] does not do.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub pose_directions: usize,
+}
+
+/// Whether there is none of something.
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A pinhole camera, in displayed pixels; the centre of the top-left pixel is (0, 0).

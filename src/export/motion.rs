@@ -152,6 +152,7 @@ pub(super) mod tests {
                 licence: "CC0-1.0".into(),
                 joints: vec!["root".into()],
                 parents: vec![-1],
+                pose_directions: 0,
             },
             camera: Camera { focal: [64.0, 64.0], center: [31.5, 23.5] }.into(),
             keypoints: "coco17".into(),

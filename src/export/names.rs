@@ -33,7 +33,7 @@ pub fn joint_names(selection: &Selection<'_>, names: JointNames) -> Vec<String> 
                 } else {
                     0
                 };
-                known(*role, number, names).unwrap_or_else(|| plain.clone())
+                known(*role, number, names).or_else(|| small(own, names)).unwrap_or_else(|| plain.clone())
             }
         };
         // A second joint of the same role goes by its own name.
@@ -68,6 +68,41 @@ fn known(role: Role, spine: usize, names: JointNames) -> Option<String> {
         Role::Foot(side) => sided(side, "Foot", "Foot"),
         Role::Other => return None,
     })
+}
+
+/// What toes, fingers, eyes and jaw of SMPL's bodies are called.
+fn small(own: &str, names: JointNames) -> Option<String> {
+    let is_vrm = names == JointNames::Vrm;
+    let (side, part) = own.split_once('_').unwrap_or(("", own));
+    let (mixamo_side, vrm_side) = match side {
+        "left" => ("Left", "left"),
+        "right" => ("Right", "right"),
+        "" if own == "jaw" && is_vrm => return Some("jaw".into()),
+        _ => return None,
+    };
+    let pick = |mixamo: &str, vrm: &str| {
+        Some(if is_vrm { format!("{vrm_side}{vrm}") } else { format!("{mixamo_side}{mixamo}") })
+    };
+    match part {
+        "foot" => return pick("ToeBase", "Toes"),
+        "eye_joint" => return pick("Eye", "Eye"),
+        _ => {}
+    }
+    let number = part.chars().last()?.to_digit(10).filter(|number| (1..=3).contains(number))? as usize;
+    let finger = &part[..part.len() - 1];
+    let (mixamo, vrm) = match finger {
+        "thumb" => ("Thumb", "Thumb"),
+        "index" => ("Index", "Index"),
+        "middle" => ("Middle", "Middle"),
+        "ring" => ("Ring", "Ring"),
+        "pinky" => ("Pinky", "Little"),
+        _ => return None,
+    };
+    let part = match finger {
+        "thumb" => ["Metacarpal", "Proximal", "Distal"][number - 1],
+        _ => ["Proximal", "Intermediate", "Distal"][number - 1],
+    };
+    pick(&format!("Hand{mixamo}{number}"), &format!("{vrm}{part}"))
 }
 
 /// A set of markers.
@@ -203,6 +238,23 @@ impl Marker {
             }
             Place::HeadTop => Some(sample.head_top.1),
             Place::Missing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_joints_of_smpl_have_names_elsewhere() {
+        let both = |own: &str| [JointNames::Mixamo, JointNames::Vrm].map(|names| small(own, names).unwrap_or_default());
+        assert_eq!(both("left_foot"), ["LeftToeBase", "leftToes"]);
+        assert_eq!(both("right_pinky2"), ["RightHandPinky2", "rightLittleIntermediate"]);
+        assert_eq!(both("left_thumb1"), ["LeftHandThumb1", "leftThumbMetacarpal"]);
+        assert_eq!(both("jaw"), ["", "jaw"]);
+        for own in ["left_hand", "left_index4", "left_é", "finger2-1.L", "left_"] {
+            assert_eq!(both(own), ["", ""], "{own}");
         }
     }
 }

@@ -36,6 +36,12 @@ pub struct Report {
     pub inference: String,
     /// What drew the meshes.
     pub renderer: String,
+    /// Name of the body that people have; empty in reports of earlier versions.
+    #[serde(default)]
+    pub body: String,
+    /// Its licence.
+    #[serde(default)]
+    pub body_licence: String,
     /// What could not be decoded; empty when all was.
     pub lost: Vec<String>,
     /// What else the user should know.

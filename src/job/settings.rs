@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
 use super::{Also, Labels, Layout, Looks, View, Views};
-use crate::body;
+use crate::body::{self, BodyName};
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
 
@@ -33,6 +33,8 @@ pub enum Model {
 pub struct JobSettings {
     /// Which landmark networks.
     pub model: Model,
+    /// Which body is fitted to people and drawn.
+    pub body: BodyName,
     /// What is drawn.
     pub style: Looks,
     /// Further views.
@@ -63,6 +65,7 @@ impl Default for JobSettings {
     fn default() -> Self {
         Self {
             model: Model::Auto,
+            body: BodyName::default(),
             style: Looks::default(),
             views: Views::default(),
             layout: Layout::Beside,
@@ -92,10 +95,11 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, stature, formats, look } = *overrides;
+        let Overrides { model, body, stature, formats, look } = *overrides;
         let LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
         Self {
             model: model.unwrap_or(self.model),
+            body: body.unwrap_or(self.body),
             style: style.unwrap_or(self.style),
             views: views.unwrap_or(self.views),
             layout: layout.unwrap_or(self.layout),
@@ -119,6 +123,9 @@ pub struct Overrides {
     /// Which network finds the body points: faster or more accurate
     #[arg(long)]
     pub model: Option<Model>,
+    /// Which body: "default", or one that `meshreel models import-smpl` has imported
+    #[arg(long, value_name = "NAME")]
+    pub body: Option<BodyName>,
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
@@ -175,6 +182,7 @@ impl Overrides {
     pub fn or(self, other: Self) -> Self {
         Self {
             model: self.model.or(other.model),
+            body: self.body.or(other.body),
             stature: self.stature.or(other.stature),
             formats: self.formats.or(other.formats),
             look: self.look.or(other.look),
@@ -209,6 +217,9 @@ macro_rules! with_overrides {
             /// Which landmark networks.
             #[serde(default)]
             pub model: Option<$crate::job::Model>,
+            /// Which body is fitted to people and drawn.
+            #[serde(default)]
+            pub body: Option<$crate::body::BodyName>,
             /// What is drawn.
             #[serde(default)]
             pub style: Option<$crate::job::Looks>,
@@ -244,15 +255,15 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
+                let Self { model, body, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
                 let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report };
-                $crate::job::Overrides { model, stature, formats, look }
+                $crate::job::Overrides { model, body, stature, formats, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, stature, formats, look } = overrides;
-                (self.model, self.stature, self.formats) = (model, stature, formats);
+                let $crate::job::Overrides { model, body, stature, formats, look } = overrides;
+                (self.model, self.body, self.stature, self.formats) = (model, body, stature, formats);
                 let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
                 (self.style, self.views, self.layout, self.opacity) = (style, views, layout, opacity);
                 (self.dim, self.labels, self.also, self.report) = (dim, labels, also, report);

@@ -65,6 +65,10 @@ pub struct MadeBy {
     pub inference: String,
     /// What drew.
     pub renderer: String,
+    /// Name of the body.
+    pub body: String,
+    /// Its licence.
+    pub body_licence: String,
 }
 
 impl<'j> Course<'j> {
@@ -188,7 +192,7 @@ impl<'j> Course<'j> {
 
         let seconds = started.elapsed().as_secs_f64();
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        let MadeBy { model, inference, renderer } = made_by;
+        let MadeBy { model, inference, renderer, body, body_licence } = made_by;
         let report = Report {
             meshreel: 1,
             source: whole(job.source()),
@@ -203,6 +207,8 @@ impl<'j> Course<'j> {
             model,
             inference,
             renderer,
+            body,
+            body_licence,
             lost,
             warnings,
             stages: stages(&job.context.timings),

@@ -1,9 +1,10 @@
-//! What all jobs share: the detection workers, the render thread and the body; and the course of one job.
+//! What all jobs share: the detection workers, the render thread and the bodies; and the course of one job.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::bodies::LoadedBody;
 use super::checkpoint::Checkpoint;
 use super::course::{Course, MadeBy, Outcome};
 use super::draw::{Clip, draw};
@@ -26,13 +27,13 @@ use crate::render::Description;
 use crate::telemetry::Live;
 use crate::thread;
 
-/// Networks, body and threads that all jobs of this process share; works on one job for each caller.
+/// Networks, bodies and threads that all jobs of this process share; works on one job for each caller.
 pub struct Pipeline {
     pool: DetectionPool,
     studio: Studio,
     limits: Limits,
     inference: String,
-    /// SHA-256 of each network and of the body, by the file's name.
+    /// SHA-256 of each network, by the file's name.
     models: BTreeMap<String, String>,
     /// ONNX Runtime's version.
     runtime: String,
@@ -44,9 +45,9 @@ impl Pipeline {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
-        let for_drawing = models.clone();
+        let (for_drawing, body) = (models.clone(), config.job_settings().body);
         let drawing = thread::spawn("start", move || -> Result<_, StartError> {
-            Ok((Studio::open(&for_drawing)?, sums(&for_drawing.all())))
+            Ok((Studio::open(&for_drawing, body)?, sums(&for_drawing.networks())))
         })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
         let mut workers = Vec::new();
@@ -94,13 +95,16 @@ impl Pipeline {
     pub fn process(&self, spec: &JobSpec, context: &JobContext<'_>) -> Result<Report, JobError> {
         let job = &Job { spec, context };
         let (course, decoder) = Course::begin(job, &self.limits)?;
-        let identity = self.identity(job, course.stamp)?;
+        let body = self.studio.bodies.get(job.settings().body)?;
+        let identity = self.identity(job, course.stamp, &body.sum)?;
         let outcome =
-            course.with_checkpoint(&identity, |checkpoint| self.carry_out(job, decoder, &course, checkpoint))?;
+            course.with_checkpoint(&identity, |checkpoint| self.carry_out(job, decoder, &course, &body, checkpoint))?;
         let made_by = MadeBy {
             model: format!("{:?}", job.settings().model).to_lowercase(),
             inference: self.inference.clone(),
             renderer: self.studio.renderer().renderer.clone(),
+            body: body.body.name.clone(),
+            body_licence: body.body.licence.clone(),
         };
         course.finish(outcome, made_by)
     }
@@ -111,6 +115,7 @@ impl Pipeline {
         job: &Job<'_>,
         decoder: Decoder,
         course: &Course<'_>,
+        body: &LoadedBody,
         checkpoint: &mut Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
@@ -119,7 +124,7 @@ impl Pipeline {
             observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
         let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
-        let Studio { body, mesh, .. } = &self.studio;
+        let LoadedBody { body, mesh, .. } = body;
         let fitted = match checkpoint.fitted()? {
             Some(pieces) => {
                 // As large as all of the fitted people.
@@ -170,13 +175,14 @@ impl Pipeline {
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.
-    fn identity(&self, job: &Job<'_>, source: Stamp) -> Result<String, JobError> {
+    fn identity(&self, job: &Job<'_>, source: Stamp, body: &str) -> Result<String, JobError> {
         let identity = serde_json::json!({
             "meshreel": env!("CARGO_PKG_VERSION"),
             "source": job.source().as_os_str().as_encoded_bytes(),
             "stamp": source,
             "settings": job.settings(),
             "models": self.models,
+            "body": body,
             "runtime": self.runtime,
             "device": self.inference,
             "ffmpeg": media::version(),

@@ -3,11 +3,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use glam::{DVec3, Mat4, Vec3, Vec4};
+use glam::{DVec3, Mat4, Vec3, Vec3A, Vec4};
 
 use super::figure::Figure;
 use super::shot::Shot;
-use crate::body::{Body, Camera, FittedPose, FittedTrack, RestSkeleton, Stance, World, floor_shift};
+use crate::body::{Bend, Body, Camera, FittedPose, FittedTrack, RestSkeleton, Stance, World, floor_shift};
 use crate::export::{self, MeshInfo, PersonInfo};
 use crate::render::{self, Mesh, MeshError, Scene, Shape, Style};
 
@@ -78,6 +78,8 @@ struct PosedPerson<'a> {
     fitted: &'a FittedPose,
     /// For each joint the 3 x 4 matrix, row by row, that takes a vertex at rest to camera axes.
     joints: Vec<[f32; 12]>,
+    /// How the pose changes the body at rest before that.
+    bend: Option<Bend<'a>>,
 }
 
 impl<'a> FittedPeople<'a> {
@@ -258,7 +260,8 @@ impl<'a> FittedPeople<'a> {
         let fitted = person.track.poses.get(usize::try_from(offset).ok()?)?;
         let joints = self.body.joint_transforms(&fitted.pose, &person.track.shape);
         let flat = |rows: &[[f32; 4]; 3]| std::array::from_fn(|i| rows[i / 4][i % 4]);
-        Some(PosedPerson { person, fitted, joints: joints.iter().map(flat).collect() })
+        let bend = self.body.bend(&fitted.pose);
+        Some(PosedPerson { person, fitted, joints: joints.iter().map(flat).collect(), bend })
     }
 
     fn row(&self, posed: &PosedPerson) -> export::Person {
@@ -302,8 +305,9 @@ impl<'a> FittedPeople<'a> {
             .collect();
         let (mut low, mut high) = ([f64::MAX; 2], [f64::MIN; 2]);
         let skin = self.body.skin_indices.iter().zip(&self.body.skin_weights).step_by(BOUNDS_STEP);
-        for (rest, (indices, weights)) in posed.person.rest.iter().zip(skin) {
-            let rest = Vec3::from_array(*rest).extend(1.0);
+        for (i, (rest, (indices, weights))) in posed.person.rest.iter().zip(skin).enumerate() {
+            let bent = posed.bend.as_ref().map_or(Vec3A::ZERO, |bend| bend.of(i * BOUNDS_STEP));
+            let rest = (Vec3A::from_array(*rest) + bent).extend(1.0);
             let part = |(joint, weight): (&u32, &f32)| matrices[*joint as usize] * rest * *weight;
             let point: Vec4 = indices.iter().zip(weights).map(part).sum();
             let pixel = self.camera.project(point.truncate().max(Vec3::new(f32::MIN, f32::MIN, NEAREST)).as_dvec3());
@@ -343,9 +347,9 @@ impl<'c> Scenes<'c> {
         let people: Vec<render::Person> = everybody
             .iter()
             .zip(&placed)
-            .map(|(PosedPerson { person, fitted, .. }, joints)| {
+            .map(|(PosedPerson { person, fitted, bend, .. }, joints)| {
                 let (shape, color) = (&self.shapes[&person.track.id], person.color);
-                render::Person { shape, joints, confidence: &fitted.pose.confidence, color }
+                render::Person { shape, bend: bend.as_ref(), joints, confidence: &fitted.pose.confidence, color }
             })
             .collect();
         Scene::build(all.mesh, &people, &shot.camera, &shot.geometry, style)

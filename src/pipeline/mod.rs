@@ -7,6 +7,7 @@
 //! person and frame.
 
 mod answer;
+mod bodies;
 mod checkpoint;
 mod course;
 mod decode;
@@ -110,6 +111,9 @@ pub enum JobError {
     /// What is done cannot be written down.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::CheckpointError),
+    /// The body that is asked for cannot be used.
+    #[error(transparent)]
+    Body(#[from] crate::body::BodyError),
     /// A motion file cannot be drawn.
     #[error(transparent)]
     Motion(#[from] recorded::RecordedError),
@@ -194,6 +198,7 @@ impl JobError {
             | Self::Taken { .. }
             | Self::OverSource
             | Self::Limit { .. }
+            | Self::Body(_)
             | Self::Motion(_)
             | Self::Internal(_) => true,
             Self::Render(_)

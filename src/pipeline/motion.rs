@@ -36,6 +36,7 @@ pub fn header(path: &str, info: &VideoInfo, people: &FittedPeople, times: &[f64]
             licence: body.licence.clone(),
             joints: body.joint_names.clone(),
             parents: body.parents.iter().map(|p| p.map_or(-1, |p| p as i64)).collect(),
+            pose_directions: body.pose_directions(),
         },
         camera: people.camera().into(),
         keypoints: "coco17".into(),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use glam::{DQuat, DVec3};
 
 use super::JobError;
-use crate::body::{Body, FittedPose, FittedTrack, Pose};
+use super::bodies::{Bodies, LoadedBody};
+use crate::body::{Body, BodyName, FittedPose, FittedTrack, Pose};
 use crate::control::Proceed;
 use crate::export::{Header, MotionReader, PersonRow};
 
@@ -16,6 +18,8 @@ const MORE_ABSENT: usize = 1_000_000;
 
 /// A motion file that was read.
 pub struct Recorded {
+    /// The body of its people.
+    pub body: Arc<LoadedBody>,
     /// Its first line.
     pub header: Header,
     /// When each frame is shown, seconds since the first.
@@ -33,16 +37,17 @@ pub struct Recorded {
 pub enum RecordedError {
     /// Its people have another body.
     #[error(
-        "{}: the people have the body \"{found}\", and this program draws \"{known}\"; process the video again",
-        path.display()
+        "{}: the people have the body \"{found}\", {why}; process the video again{}",
+        path.display(),
+        if found.parse::<BodyName>().is_ok() { format!(", or import it with `meshreel models import-smpl FILE -o {found}`") } else { String::new() }
     )]
     OtherBody {
         /// The file.
         path: PathBuf,
         /// Name of its body.
         found: String,
-        /// Name of the body that is drawn.
-        known: String,
+        /// Why it cannot be drawn.
+        why: &'static str,
     },
     /// It is of another video.
     #[error("{}: this is the motion of another video: {reason}", path.display())]
@@ -55,13 +60,15 @@ pub enum RecordedError {
 }
 
 impl Recorded {
-    /// Reads a motion file of people with this body; `proceed` is asked often.
-    pub fn read(path: &Path, body: &Body, proceed: Proceed<'_>) -> Result<Self, JobError> {
+    /// Reads a motion file of people who have one of these bodies; `proceed` is asked often.
+    pub fn read(path: &Path, bodies: &Bodies, proceed: Proceed<'_>) -> Result<Self, JobError> {
         let mut reader = MotionReader::open(path)?;
         let header = reader.header().clone();
-        if header.body.name != body.name || header.body.joints != body.joint_names {
-            let (found, known) = (header.body.name, body.name.clone());
-            return Err(RecordedError::OtherBody { path: path.to_owned(), found, known }.into());
+        let other = |why| RecordedError::OtherBody { path: path.to_owned(), found: header.body.name.clone(), why };
+        let loaded = bodies.called(&header.body.name)?.ok_or_else(|| other("which is not here"))?;
+        let body = &loaded.body;
+        if header.body.joints != body.joint_names || header.mesh.directions.len() != body.shapes {
+            return Err(other("and what is called so here is another one").into());
         }
         let new = |id: u32| FittedTrack { id, first_frame: 0, shape: Vec::new(), poses: Vec::new() };
         let mut people: Vec<FittedTrack> = header.people.iter().map(|person| new(person.id)).collect();
@@ -97,7 +104,7 @@ impl Recorded {
             }
         }
         people.retain(|track| !track.poses.is_empty());
-        Ok(Self { header, times, people, corrupt, absent })
+        Ok(Self { body: loaded, header, times, people, corrupt, absent })
     }
 
     /// Frames that a motion has people in, over all of them, and frames in which somebody is uncertain.

@@ -5,13 +5,14 @@ use std::io::{self, BufRead, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bodies::Bodies;
 use super::course::{Course, MadeBy, Outcome};
 use super::draw::{Clip, Seen, draw};
 use super::fitted_people::FittedPeople;
 use super::motion::Counts;
 use super::recorded::{Recorded, RecordedError};
 use super::{Job, JobError};
-use crate::body::{Body, BodyError};
+use crate::body::{BodyError, BodyName};
 use crate::checksum;
 use crate::config::{Config, Limits};
 use crate::export::{Clock, ExportError, Header};
@@ -19,7 +20,7 @@ use crate::job::{JobContext, JobSpec, Phase, Report, Stamp};
 use crate::media;
 use crate::models::Models;
 use crate::pose::PoseError;
-use crate::render::{Description, Mesh, MeshData, MeshError, RenderError, RenderThread};
+use crate::render::{Description, RenderError, RenderThread};
 use crate::telemetry::Live;
 
 /// Why no job can run at all.
@@ -31,9 +32,6 @@ pub enum StartError {
     /// There is no body to draw.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// The body's surface makes no sense.
-    #[error(transparent)]
-    Mesh(#[from] MeshError),
     /// Nothing can be drawn.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -42,20 +40,19 @@ pub enum StartError {
     Threads(#[from] std::io::Error),
 }
 
-/// The render thread, and the body that it draws.
+/// The render thread, and the bodies that it draws.
 pub struct Studio {
     pub(super) render: RenderThread,
-    pub(super) body: Body,
-    pub(super) mesh: Mesh,
+    pub(super) bodies: Bodies,
 }
 
 impl Studio {
-    /// Loads the body and starts the render thread.
-    pub(super) fn open(models: &Models) -> Result<Self, StartError> {
+    /// Loads a body, so that a missing one is told of before any video is touched, and starts the render thread.
+    pub(super) fn open(models: &Models, body: BodyName) -> Result<Self, StartError> {
         let render = RenderThread::start()?;
-        let body = Body::load(&models.body())?;
-        let mesh = Mesh::new(MeshData::from(&body))?;
-        Ok(Self { render, body, mesh })
+        let bodies = Bodies::new(models);
+        bodies.get(body)?;
+        Ok(Self { render, bodies })
     }
 
     /// What draws.
@@ -68,21 +65,19 @@ impl Studio {
 pub struct Redrawing {
     studio: Studio,
     limits: Limits,
-    /// SHA-256 of the body, by the file's name.
-    models: BTreeMap<String, String>,
     live: Arc<Live>,
 }
 
 impl Redrawing {
-    /// Loads the body and starts the render thread.
+    /// Starts the render thread.
     ///
     /// # Errors
     /// When nothing can be drawn.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
-        let studio = Studio::open(&models)?;
+        let studio = Studio::open(&models, BodyName::default())?;
         let live = Arc::new(Live::new(0));
-        Ok(Self { studio, limits: config.limits, models: sums(&[models.body()]), live })
+        Ok(Self { studio, limits: config.limits, live })
     }
 
     /// What its threads did in the last seconds.
@@ -100,7 +95,7 @@ impl Redrawing {
         let stamped = || std::fs::metadata(motion).map(|metadata| Stamp::of(&metadata)).map_err(unreadable);
         let motion_stamp = stamped()?;
         // Of a motion file that is not of this video is told before anything is made.
-        let recorded = Recorded::read(motion, &self.studio.body, &|| context.proceed())?;
+        let recorded = Recorded::read(motion, &self.studio.bodies, &|| context.proceed())?;
         let video = &recorded.header.video;
         let (course, decoder) = Course::begin(job, &self.limits)?;
         drop(decoder);
@@ -117,16 +112,16 @@ impl Redrawing {
             "stamp": course.stamp,
             "motion": [motion_stamp],
             "settings": job.settings(),
-            "models": self.models,
+            "body": recorded.body.sum,
             "ffmpeg": media::version(),
         });
         let outcome = course.with_checkpoint(&identity.to_string(), |checkpoint| {
             let [bodies, uncertain_frames] = recorded.counts();
-            let Studio { render, body, mesh } = &self.studio;
+            let render = &self.studio.render;
             let (world, frames) = (recorded.header.world, video.frames);
             let people = FittedPeople::new(
-                body,
-                mesh,
+                &recorded.body.body,
+                &recorded.body.mesh,
                 recorded.header.camera.into(),
                 &recorded.people,
                 recorded.corrupt.clone(),
@@ -162,6 +157,8 @@ impl Redrawing {
             model: "none".into(),
             inference: "none".into(),
             renderer: self.studio.renderer().renderer.clone(),
+            body: recorded.body.body.name.clone(),
+            body_licence: recorded.body.body.licence.clone(),
         };
         course.finish(outcome, made_by)
     }

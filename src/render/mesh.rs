@@ -9,7 +9,7 @@ use meshopt::{SimplifyOptions, simplify_decoder};
 use thiserror::Error;
 
 use super::tone::{Tone, tones};
-use crate::body::{Body, Role};
+use crate::body::{Bend, Body, Role};
 
 /// How far from the body's surface, metres, each coarser level may be.
 const ERRORS: [f32; 3] = [0.0005, 0.0015, 0.005];
@@ -217,10 +217,32 @@ pub struct Shape {
     levels: Vec<Surface>,
 }
 
+/// Unit normals of vertices.
+fn normals(vertices: &[Vec3A], faces: &[[u32; 3]]) -> Vec<Vec3A> {
+    let mut normals = vec![Vec3A::ZERO; vertices.len()];
+    for f in faces {
+        let [a, b, c] = f.map(|v| vertices[v as usize]);
+        // Not normalised: larger faces weigh more.
+        let n = (b - a).cross(c - a);
+        f.iter().for_each(|&v| normals[v as usize] += n);
+    }
+    normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
+    normals
+}
+
 /// A level of a shape.
 pub(super) struct Surface {
     pub vertices: Vec<Vec3A>,
     pub normals: Vec<Vec3A>,
+}
+
+impl Surface {
+    /// As a pose changes it before it follows the joints; `level` is its level.
+    pub(super) fn bent(&self, level: &Level, bend: &Bend<'_>) -> Self {
+        let moved = |(at, &v): (&Vec3A, &u32)| *at + bend.of(v as usize);
+        let vertices: Vec<Vec3A> = self.vertices.iter().zip(&level.vertices).map(moved).collect();
+        Self { normals: normals(&vertices, &level.faces), vertices }
+    }
 }
 
 impl Shape {
@@ -243,14 +265,7 @@ impl Shape {
             return Err(MeshError::Length { what: "a person's list of vertices", found, expected });
         }
         let mut vertices: Vec<Vec3A> = shaped_vertices.iter().map(|&v| Vec3A::from(v)).collect();
-        let mut normals = vec![Vec3A::ZERO; expected];
-        for f in &mesh.levels[0].faces {
-            let [a, b, c] = f.map(|v| vertices[v as usize]);
-            // Not normalised: larger faces weigh more.
-            let n = (b - a).cross(c - a);
-            f.iter().for_each(|&v| normals[v as usize] += n);
-        }
-        normals.iter_mut().for_each(|n| *n = n.normalize_or_zero());
+        let normals = normals(&vertices, &mesh.levels[0].faces);
         vertices.iter_mut().zip(&normals).for_each(|(v, n)| *v += *n * thickness);
         let part = |of: &[Vec3A], level: &Level| level.vertices.iter().map(|&v| of[v as usize]).collect();
         let surface = |level: &Level| Surface { vertices: part(&vertices, level), normals: part(&normals, level) };

@@ -102,7 +102,7 @@ pub fn self_test(renderer: &Renderer) -> Result<Rendered, RenderError> {
     let mesh = Mesh::new(data).map_err(check)?;
     let shape = Shape::new(&mesh, &vertices).map_err(check)?;
     let joints = [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]];
-    let person = Person { shape: &shape, joints: &joints, confidence: &[1.0], color: [1.0; 3] };
+    let person = Person { shape: &shape, bend: None, joints: &joints, confidence: &[1.0], color: [1.0; 3] };
     let size = [64, 64];
     let geometry = Geometry::new(size, 1.0, Orientation::default());
     let scene = Scene::build(&mesh, &[person], &Camera::guess(size), &geometry, Style::Mask).map_err(check)?;

@@ -13,7 +13,7 @@ use glam::{Affine3A, DAffine2, DMat2, Mat3A, Vec2, Vec3, Vec3A};
 use super::mesh::{Level, Mesh, MeshError, Shape, Surface};
 use super::tone::Tone;
 use super::{Sketch, Style};
-use crate::body::Camera;
+use crate::body::{Bend, Camera};
 use crate::geometry::{Geometry, Rect};
 
 /// Nearest distance that is drawn, in metres.
@@ -28,6 +28,8 @@ const DISTANCE_STEP: usize = 16;
 pub struct Person<'a> {
     /// The body at rest.
     pub shape: &'a Shape,
+    /// How the pose changes the body at rest before it follows the joints; for bodies with pose directions.
+    pub bend: Option<&'a Bend<'a>>,
     /// Skinning matrices, row-major 3x4, rest -> camera space (metres).
     pub joints: &'a [[f32; 12]],
     /// How well each joint's segment was seen, 0..=1.
@@ -178,7 +180,8 @@ impl Scene {
         let (to_coded, normal_to_coded) = projection(camera, geometry);
         let rgb = person.color.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8);
         let (index, level) = mesh.level(tolerance(mesh, person, &joints, to_coded));
-        let surface = person.shape.level(index);
+        let bent = person.bend.map(|bend| person.shape.level(index).bent(level, bend));
+        let surface = bent.as_ref().unwrap_or_else(|| person.shape.level(index));
         let first = self.vertices.len() as u32;
         let mut behind = false;
         let mut before = false;
