@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-use crate::body::BodyName;
 use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::Config;
 use crate::export::{Facing, Format, Frame, Heading, JointNames, MarkerSet, Rest, Scale};
 use crate::job::{LookOverrides, Overrides, range};
+use crate::models::BodyName;
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Order, Place, QueueMode};

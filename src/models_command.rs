@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::body::{Body, BodyName};
+use crate::body::Body;
 use crate::cli::ImportSmpl;
-use crate::models::Models;
+use crate::models::{BodyName, Models};
 use crate::smpl::{self, ImportError};
 
 /// Imports a body; what is printed.

@@ -130,6 +130,28 @@ fn a_pickle_that_is_a_program_is_refused_and_does_nothing() {
 }
 
 #[test]
+fn bodies_with_fingers_are_fitted_and_exported() {
+    let place = &*PLACE;
+    let clip = place.join("fingers.mp4");
+    ffmpeg("-i {} -frames:v 8 -c:v libx264 -preset ultrafast -an {}", &[&sample(), &clip]);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (like, joints) in [("smplh", 52), ("smplx", 55)] {
+        let mut python = Command::new(built.join("models/.venv/bin/python"));
+        python.arg(built.join("tests/bodies/make_smpl.py")).arg(built.join("models/body.safetensors"));
+        let output = run(python.arg(place).args(["--like", like]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let output = import(place, &format!("{like}.npz"), like);
+        assert!(output.status.success() && text(&output.stdout).contains(&format!("{joints} joints")));
+        let output = run(with_config(place)
+            .args(["process", "fingers.mp4", "-o", like, "--body", like, "--model", "lite"])
+            .args(["--formats", "glb,bvh,trc,mot,c3d,npz,csv"]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let bvh = std::fs::read_to_string(place.join(like).join("fingers.p1.bvh")).unwrap();
+        assert!(bvh.contains("JOINT LeftHandIndex3") && bvh.contains("JOINT RightToeBase"));
+    }
+}
+
+#[test]
 fn an_imported_body_goes_all_the_way_to_the_video() {
     let place = &*PLACE;
     let clip = place.join("short.mp4");

@@ -93,18 +93,20 @@ const SMPL: [(&str, RoleOf); 13] = [
 
 /// The role of a joint by its name, MakeHuman's or SMPL's.
 pub fn role(name: &str) -> Role {
-    let (stem, side) = if let Some(stem) = name.strip_suffix(".L") {
-        (stem, Side::Left)
+    // SMPL's foot is the joint of the toes, MakeHuman's is the ankle.
+    let (table, stem, side): (&[_], _, _) = if let Some(stem) = name.strip_suffix(".L") {
+        (&MAKEHUMAN, stem, Side::Left)
     } else if let Some(stem) = name.strip_suffix(".R") {
-        (stem, Side::Right)
+        (&MAKEHUMAN, stem, Side::Right)
     } else if let Some(stem) = name.strip_prefix("left_") {
-        (stem, Side::Left)
+        (&SMPL, stem, Side::Left)
     } else if let Some(stem) = name.strip_prefix("right_") {
-        (stem, Side::Right)
+        (&SMPL, stem, Side::Right)
     } else {
-        (name, Side::Left)
+        let table: &[_] = if MAKEHUMAN.iter().any(|(known, _)| *known == name) { &MAKEHUMAN } else { &SMPL };
+        (table, name, Side::Left)
     };
-    MAKEHUMAN.iter().chain(&SMPL).find(|(n, _)| *n == stem).map_or(Role::Other, |(_, role)| role(side))
+    table.iter().find(|(known, _)| *known == stem).map_or(Role::Other, |(_, role)| role(side))
 }
 
 /// How far beyond a limit a joint may be: standard deviation, radians.
@@ -239,6 +241,8 @@ mod tests {
         assert_eq!(role("lowerleg01.R"), Role::LowerLeg(Side::Right));
         assert_eq!(role("left_knee"), Role::LowerLeg(Side::Left));
         assert_eq!(role("right_hand"), Role::Other);
+        assert_eq!((role("foot.L"), role("left_foot")), (Role::Foot(Side::Left), Role::Other));
+        assert_eq!((role("spine05"), role("spine2"), role("head")), (Role::Spine, Role::Spine, Role::Head));
     }
 
     #[test]

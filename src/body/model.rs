@@ -19,9 +19,10 @@
 //! Metadata: `format` = `meshreel-body 1`, `name`, `licence`, and as JSON lists `joint_names`, `keypoint_names`, `coco17`
 //! and `blazepose33` (key point indices; -1 in the latter where there is none).
 
+use super::Pose;
 use super::joint_priors::{JointPrior, Role, role};
 use super::pose_directions::{Bend, PoseDirections};
-use super::{BodyName, Pose};
+use crate::models::BodyName;
 use crate::pose::skeleton::{self, LANDMARKS};
 use glam::DVec3;
 use safetensors::{Dtype, SafeTensors};

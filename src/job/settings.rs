@@ -5,9 +5,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
 use super::{Also, Labels, Layout, Looks, View, Views};
-use crate::body::{self, BodyName};
+use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
+use crate::models::BodyName;
 
 /// Ending of the name of the page to look at.
 pub const PAGE: &str = "report.html";
@@ -219,7 +220,7 @@ macro_rules! with_overrides {
             pub model: Option<$crate::job::Model>,
             /// Which body is fitted to people and drawn.
             #[serde(default)]
-            pub body: Option<$crate::body::BodyName>,
+            pub body: Option<$crate::models::BodyName>,
             /// What is drawn.
             #[serde(default)]
             pub style: Option<$crate::job::Looks>,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::body::{Body, BodyError, BodyName};
+use crate::body::{Body, BodyError};
 use crate::checksum;
-use crate::models::Models;
+use crate::models::{BodyName, Models};
 use crate::render::{Mesh, MeshData};
 
 /// A body, ready to be fitted and drawn.

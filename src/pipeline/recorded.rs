@@ -8,9 +8,10 @@ use glam::{DQuat, DVec3};
 
 use super::JobError;
 use super::bodies::{Bodies, LoadedBody};
-use crate::body::{Body, BodyName, FittedPose, FittedTrack, Pose};
+use crate::body::{Body, FittedPose, FittedTrack, Pose};
 use crate::control::Proceed;
 use crate::export::{Header, MotionReader, PersonRow};
+use crate::models::BodyName;
 
 /// Most frames in which people are absent between others: so many for each in which somebody is there, and so many more. A hundred bytes each.
 const ABSENT: usize = 8;

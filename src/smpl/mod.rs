@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::body::{Body, BodyName};
+use crate::body::Body;
+use crate::models::BodyName;
 use keypoints::{SkinPoints, joint_names, key_points, needed, skin_points};
 use source::Source;
 
@@ -23,7 +24,7 @@ use source::Source;
 const INFLUENCES: usize = 4;
 /// Poses at random in which it is measured what leaving out the other joints changes.
 const POSES: usize = 10;
-/// Shape coefficients within which two surfaces count as the same, metres.
+/// Surfaces that are no further apart count as the same, metres.
 const SAME: f64 = 1e-4;
 
 /// Why a file was not imported.

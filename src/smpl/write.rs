@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use super::INFLUENCES;
 use super::keypoints::{KeyPoints, Part};
 use super::source::Source;
-use crate::body::BodyName;
+use crate::models::BodyName;
 
 /// Where a key point's vertices are, summed up for each joint that moves them.
 struct Moments {

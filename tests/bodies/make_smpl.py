@@ -1,6 +1,6 @@
 """Makes a made-up body in the layout and size of SMPL: 6,890 vertices, 13,776 faces, 24 joints, 10 shape and 207 pose directions.
 
-    make_smpl.py BODY.safetensors FOLDER [--smplx]
+    make_smpl.py BODY.safetensors FOLDER [--smplx | --like smplh|smplx]
 
 Its surface is that of meshreel's default body with fewer vertices, its pose directions are made up. Nothing of SMPL is in it but the layout,
 the order of joints, and at which vertices nose, ears, eyes, fingers and feet are. FOLDER gets
@@ -9,6 +9,8 @@ the order of joints, and at which vertices nose, ears, eyes, fingers and feet ar
 - `poses.f64`: for each of ten random poses the rotation vectors of 24 joints and 10 shape coefficients,
 - `vertices.f64`: where the published formula has the vertices in each of them (Loper et al. 2015), computed here, or with --smplx by the
   package smplx.
+
+With --like it gets `smplh.npz` or `smplx.npz` alone: 6,890 vertices and 52 joints, or 10,475 and 55.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-VERTICES = 6890
+VERTICES = {"smpl": 6890, "smplh": 6890, "smplx": 10475}
 JOINTS = (
     "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck left_collar "
     "right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
@@ -34,10 +36,16 @@ DEFAULT = {
     "collar": "clavicle", "shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist", "hip": "upperleg01", "knee": "lowerleg01",
     "ankle": "foot",
 }
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 # Vertices of SMPL's topology, left and right.
 POINTS = {
     "nose": (332, 332), "eye": (2800, 6260), "ear": (583, 4071), "thumb": (2746, 6191), "index": (2319, 5782), "pinky": (2673, 6133),
     "big_toe": (3216, 6617), "small_toe": (3226, 6624), "heel": (3387, 6787),
+}
+# The same of SMPL-X.
+POINTS_X = {
+    "nose": (9120, 9120), "eye": (9448, 9929), "ear": (6, 616), "thumb": (5361, 8079), "index": (4933, 7669), "pinky": (5286, 8022),
+    "big_toe": (5770, 8463), "small_toe": (5780, 8474), "heel": (8846, 8635),
 }
 # The root joint is not at the origin in SMPL's files.
 PELVIS = np.array([-0.002, -0.22, 0.03])
@@ -100,10 +108,11 @@ def collapsed(points, faces, count):
     return old, new[np.array(list(faces.values()))]
 
 
-def made_up(path):
+def made_up(path, like):
+    count = VERTICES[like]
     tensors, meta = read_safetensors(path)
     points = tensors["vertices"].astype(float) * TURN
-    kept, faces = collapsed(points, tensors["faces"], VERTICES)
+    kept, faces = collapsed(points, tensors["faces"], count)
     names = json.loads(meta["joint_names"])
     weights = np.zeros((len(points), len(names)))
     np.add.at(weights, (np.arange(len(points))[:, None], tensors["skin_indices"]), tensors["skin_weights"].astype(float))
@@ -111,7 +120,7 @@ def made_up(path):
     points, weights = points[kept], weights[kept]
     shapes = tensors["shape_dirs"].astype(float)[:, kept] * TURN
 
-    joints, skin = np.zeros((24, 3)), np.zeros((VERTICES, 24))
+    joints, skin = np.zeros((24, 3)), np.zeros((count, 24))
     for k, name in enumerate(JOINTS):
         side, _, part = name.rpartition("_")
         other = DEFAULT.get(part)
@@ -130,6 +139,9 @@ def made_up(path):
             share = 1 / (1 + np.exp(-beyond / 0.008))
             skin[:, at(outer)] = skin[:, at(inner)] * share
             skin[:, at(inner)] *= 1 - share
+    parents = list(PARENTS)
+    if like != "smpl":
+        joints, skin, parents = with_fingers(joints, skin, parents, points, keypoints, like)
     skin[skin < 1e-4] = 0
     order = np.argsort(-skin, axis=1)[:, 4:]
     np.put_along_axis(skin, order, 0, 1)
@@ -137,7 +149,7 @@ def made_up(path):
 
     # Nearest vertices, of which none is taken twice, get the indices that SMPL's topology has there.
     index, taken = {}, set()
-    for name, pair in POINTS.items():
+    for name, pair in (POINTS_X if like == "smplx" else POINTS).items():
         for side, wanted in zip(("left", "right"), pair):
             if name == "nose" and side == "right":
                 continue
@@ -148,21 +160,21 @@ def made_up(path):
             near = next(v for v in np.argsort(np.linalg.norm(points - target, axis=1)).tolist() if v not in taken)
             taken.add(near)
             index[wanted] = near
-    rest = iter([v for v in range(VERTICES) if v not in taken])
-    order = np.array([index[v] if v in index else next(rest) for v in range(VERTICES)])
-    place = np.empty(VERTICES, int)
-    place[order] = np.arange(VERTICES)
+    rest = iter([v for v in range(count) if v not in taken])
+    order = np.array([index[v] if v in index else next(rest) for v in range(count)])
+    place = np.empty(count, int)
+    place[order] = np.arange(count)
     points, skin, shapes, faces = points[order] + PELVIS, skin[order], shapes[:, order], place[faces]
     joints = joints + PELVIS
 
-    regressor = np.zeros((24, VERTICES))
+    regressor = np.zeros((len(joints), count))
     for k, joint in enumerate(joints):
         near = np.argsort(np.linalg.norm(points - joint, axis=1))[:40]
         system = np.concatenate([points[near].T, np.ones((1, 40))])
         regressor[k, near] = np.linalg.lstsq(system, np.append(joint, 1.0), rcond=None)[0]
     random = np.random.default_rng(0)
-    bends = np.zeros((VERTICES, 3, 207))
-    for joint in range(1, 24):
+    bends = np.zeros((count, 3, 9 * (len(joints) - 1)))
+    for joint in range(1, len(joints)):
         near = np.exp(-((np.linalg.norm(points - joints[joint], axis=1) / 0.1) ** 2))
         bends[:, :, 9 * (joint - 1) : 9 * joint] = near[:, None, None] * random.normal(0, 0.008, (1, 3, 9))
     return {
@@ -172,8 +184,31 @@ def made_up(path):
         "posedirs": bends,
         "J_regressor": regressor,
         "weights": skin,
-        "kintree_table": np.array([[p % 2**32 for p in PARENTS], range(24)], np.int64).astype(np.uint32),
+        "kintree_table": np.array([[p % 2**32 for p in parents], range(len(joints))], np.int64).astype(np.uint32),
     }
+
+
+def with_fingers(joints, skin, parents, points, keypoints, like):
+    """The same with three joints for each finger in place of the joints of the hands, and for SMPL-X with jaw and eyes."""
+    hands = skin[:, 22:]
+    joints, skin, parents = joints[:22], skin[:, :22], parents[:22]
+    if like == "smplx":
+        head = joints[15]
+        more = [head + np.array([0, -0.02, 0.05]), keypoints["left_eye"], keypoints["right_eye"]]
+        joints = np.concatenate([joints, more])
+        skin = np.concatenate([skin, np.zeros((len(skin), 3))], 1)
+        parents += [15, 15, 15]
+    for k, side in enumerate(("left", "right")):
+        wrist = joints[20 + k]
+        index, pinky, thumb = (keypoints[f"{side}_{name}"] for name in ("index", "pinky", "thumb"))
+        knuckle = {"index": index, "pinky": pinky, "thumb": thumb, "middle": index * 0.67 + pinky * 0.33, "ring": index * 0.33 + pinky * 0.67}
+        made = [wrist + (knuckle[finger] - wrist) * (1 + i * 0.33) for finger in FINGERS for i in range(3)]
+        nearest = np.argmin(np.linalg.norm(points[:, None] - np.array(made), axis=2), 1)
+        weights = np.zeros((len(points), 15))
+        weights[np.arange(len(points)), nearest] = hands[:, k]
+        parents += [20 + k if i % 3 == 0 else len(joints) + i - 1 for i in range(15)]
+        joints, skin = np.concatenate([joints, made]), np.concatenate([skin, weights], 1)
+    return joints, skin, parents
 
 
 def rotation(vector):
@@ -248,9 +283,13 @@ def main():
     parser.add_argument("body")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--smplx", action="store_true")
+    parser.add_argument("--like", choices=("smplh", "smplx"))
     arguments = parser.parse_args()
     folder = arguments.folder
-    body = made_up(arguments.body)
+    if arguments.like:
+        np.savez_compressed(folder / f"{arguments.like}.npz", **made_up(arguments.body, arguments.like))
+        return
+    body = made_up(arguments.body, "smpl")
     np.savez(folder / "made-up.npz", **body)
     real = body["J_regressor"]
     if arguments.smplx:
@@ -259,7 +298,7 @@ def main():
         sparse = scipy.sparse.csc_matrix(real)
     else:
         sparse = with_state(old_class("scipy.sparse.csc", "csc_matrix"), sparse_state(real))
-    extra = {"bs_type": "lrotmin", "bs_style": "lbs", "vert_sym_idxs": np.arange(VERTICES)}
+    extra = {"bs_type": "lrotmin", "bs_style": "lbs", "vert_sym_idxs": np.arange(VERTICES["smpl"])}
     new = {**body, **extra, "J_regressor": sparse}
     (folder / "sparse.pkl").write_bytes(pickle.dumps(new, 4))
     if arguments.smplx:

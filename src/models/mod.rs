@@ -1,10 +1,12 @@
 //! Where the run-time files are: networks, body and the ONNX Runtime library.
 
+mod body_name;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::body::BodyName;
+pub use body_name::BodyName;
 
 /// Which landmark network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
