@@ -12,7 +12,7 @@ use crate::cli::Export;
 use crate::control::Stopped;
 use crate::export::{
     Clip, Content, ExportError, Format, Formats, Made, Options, Placement, Selection, export as write, is_folder,
-    publish,
+    publish, skinning_note,
 };
 use crate::terminal;
 use crate::text::{people, printable};
@@ -165,12 +165,7 @@ fn notes(selection: &Selection<'_>, formats: Formats) -> Vec<String> {
                 .into(),
         );
     }
-    if selection.clip.header.body.pose_directions > 0 && formats.iter().any(|format| format == Format::Glb) {
-        notes.push(
-            "the surface in the glb file follows the joints by linear skinning alone: what the body's pose directions add at bent joints, some millimetres, has no place in the format"
-                .into(),
-        );
-    }
+    notes.extend(skinning_note(&selection.clip.header, formats).map(Into::into));
     if selection.people.is_empty() {
         let without: Vec<&str> = formats.iter().filter(|format| format.is_by_person()).map(Format::name).collect();
         if !without.is_empty() {

@@ -167,6 +167,7 @@ fn an_imported_body_goes_all_the_way_to_the_video() {
         serde_json::from_slice(&std::fs::read(place.join("out/short.report.json")).unwrap()).unwrap();
     assert_eq!((report["body"].as_str(), report["people"].as_u64()), (Some("made-up"), Some(1)), "{report}");
     assert!(report["body_licence"].as_str().unwrap().contains("made-up.npz"));
+    assert!(report["warnings"].to_string().contains("linear skinning"), "{report}");
     let lines = motion(&place.join("out/short.motion.jsonl"));
     let header = &lines[0]["body"];
     assert_eq!((header["name"].as_str(), header["joints"].as_array().unwrap().len()), (Some("made-up"), 24));

@@ -226,6 +226,14 @@ impl<'de> Deserialize<'de> for Formats {
     }
 }
 
+/// What the user should know of the surface in these formats, where the body is one that skinning alone does not give.
+pub fn skinning_note(header: &Header, formats: Formats) -> Option<&'static str> {
+    let is_meant = header.body.pose_directions > 0 && formats.iter().any(|format| format == Format::Glb);
+    is_meant.then_some(
+        "the surface in the glb file follows the joints by linear skinning alone: what the body's pose directions add at bent joints, some millimetres, has no place in the format",
+    )
+}
+
 /// Writes the selection in each of the formats into temporary files of `folder`, for results that are called `stem`. `begins` is told of each format.
 ///
 /// # Errors

@@ -9,17 +9,18 @@ use crate::job::{PAGE, Report};
 use crate::media;
 use crate::page::{self, PageError, Subject};
 
-/// Exports the motion that was written, and says what could not be.
+/// Exports the motion that was written, and says what the user should know: what could not be, and what is not all there.
 pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<String>), JobError> {
     let formats = job.settings().formats;
-    let (mut all, mut left_out) = (Vec::new(), Vec::new());
+    let (mut all, mut notes) = (Vec::new(), Vec::new());
     if formats.is_empty() {
-        return Ok((all, left_out));
+        return Ok((all, notes));
     }
     let proceed = || job.context.proceed();
     let mut progress = |_, _| Ok(proceed()?);
     let clip = Clip::read(partial.motion_path(), partial.folder(), &mut progress)?;
     let selection = Selection::new(&clip, &[], Frame::default(), Heading::default(), Placement::default(), &proceed)?;
+    notes.extend(export::skinning_note(&clip.header, formats).map(str::to_owned));
     for format in formats.iter() {
         let one: Formats = [format].into_iter().collect();
         let (options, stem) = (Options::default(), &job.spec.outputs.stem);
@@ -27,11 +28,11 @@ pub fn export(job: &Job, partial: &PartialOutputs) -> Result<(Vec<Made>, Vec<Str
         match export::export(&selection, one, &options, partial.folder(), stem, &begins, &proceed) {
             Ok(made) => all.extend(made),
             // The other formats have room for it.
-            Err(error @ ExportError::TooLarge { .. }) => left_out.push(format!("not exported: {error}")),
+            Err(error @ ExportError::TooLarge { .. }) => notes.push(format!("not exported: {error}")),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((all, left_out))
+    Ok((all, notes))
 }
 
 /// Makes the small animated pictures that the settings ask for of the video that was written.
