@@ -105,6 +105,11 @@ impl MotionReader {
         self.header
     }
 
+    /// The header, and what follows the lines that were read.
+    pub fn into_rest(self) -> (Header, impl BufRead) {
+        (self.header, self.lines)
+    }
+
     /// Where somebody is among the header's people.
     pub fn place(&self, id: u32) -> Option<usize> {
         self.places.get(&id).copied()

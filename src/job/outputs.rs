@@ -33,6 +33,11 @@ impl OutputNames {
         Self { folder: folder.to_owned(), stem: stem.to_owned(), container: container.to_owned() }
     }
 
+    /// The folder as the system takes it: that of a name without one is the current one.
+    pub fn place(&self) -> &Path {
+        if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder }
+    }
+
     /// The video with the meshes.
     pub fn video(&self) -> PathBuf {
         self.file(&self.container)
@@ -105,13 +110,12 @@ impl OutputNames {
 
     /// What is there under a name that a job with these settings may give to an export.
     pub fn exports_there(&self, settings: &JobSettings) -> Vec<PathBuf> {
-        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         let begin = with(&self.stem, ".");
         let path = |name: OsString| {
             let ending = std::str::from_utf8(name.as_bytes().strip_prefix(begin.as_bytes())?).ok()?;
             settings.makes(ending, &self.container).then(|| self.file(ending))
         };
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names = std::fs::read_dir(self.place()).into_iter().flatten().flatten().map(|entry| entry.file_name());
         names.filter_map(path).collect()
     }
 

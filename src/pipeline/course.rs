@@ -1,8 +1,7 @@
 //! The course that every job takes, however its people are found: checks before the work, and results in place after it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::BufRead;
 use std::path::Path;
 use std::time::Instant;
 
@@ -14,13 +13,10 @@ use super::outputs::{self, PartialOutputs};
 use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
-use crate::export::{Content, Header, Made};
+use crate::export::{Content, ExportError, Made, MotionReader};
 use crate::job::{Event, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
-
-/// A longer line is no header of a motion file.
-const LONGEST_HEADER: u64 = 1 << 28;
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -104,8 +100,9 @@ impl<'j> Course<'j> {
     /// A job that draws the motion in a file: what was exported of it before stays, what was exported of another motion does not.
     #[must_use]
     pub fn of_motion(self, motion: &Path) -> Self {
+        let earlier = self.job.spec.outputs.motion();
         // Where no earlier motion is there, nothing says that the exports are of another.
-        match is_same_motion(&self.job.spec.outputs.motion(), motion).unwrap_or(true) {
+        match !earlier.exists() || is_same_motion(&earlier, motion).unwrap_or(false) {
             true => Self { partial: self.partial.keeping_motion_exports(), ..self },
             false => self,
         }
@@ -223,34 +220,26 @@ impl<'j> Course<'j> {
 }
 
 /// Whether two files hold the same motion, of which the video may begin at another time.
-fn is_same_motion(one: &Path, other: &Path) -> io::Result<bool> {
-    let open = |path: &Path| {
-        // A pipe would never open.
-        match std::fs::metadata(path)?.is_file() {
-            true => Ok(BufReader::with_capacity(1 << 16, File::open(path)?)),
-            false => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-        }
+fn is_same_motion(one: &Path, other: &Path) -> Result<bool, ExportError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        |source| ExportError::Read { path, source }
     };
-    let [mut one, mut other] = [open(one)?, open(other)?];
-    let header = |file: &mut BufReader<File>| -> io::Result<Option<Header>> {
-        let mut line = Vec::new();
-        file.take(LONGEST_HEADER).read_until(b'\n', &mut line)?;
-        let mut header: Option<Header> = serde_json::from_slice(&line).ok();
-        header.iter_mut().for_each(|header| header.clock.video_start = 0.0);
-        Ok(header)
-    };
-    let headers = [header(&mut one)?, header(&mut other)?];
-    if headers[0].is_none() || headers[0] != headers[1] {
+    let (mut header, mut lines) = MotionReader::open(one)?.into_rest();
+    let (other_header, mut other_lines) = MotionReader::open(other)?.into_rest();
+    header.clock.video_start = other_header.clock.video_start;
+    if header != other_header {
         return Ok(false);
     }
     loop {
-        let [a, b] = [one.fill_buf()?, other.fill_buf()?];
+        let a = lines.fill_buf().map_err(unreadable(one))?;
+        let b = other_lines.fill_buf().map_err(unreadable(other))?;
         let length = a.len().min(b.len());
         if a[..length] != b[..length] || length == 0 {
             return Ok(a.is_empty() && b.is_empty());
         }
-        one.consume(length);
-        other.consume(length);
+        lines.consume(length);
+        other_lines.consume(length);
     }
 }
 

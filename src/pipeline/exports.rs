@@ -1,4 +1,4 @@
-//! The motion of a job in the formats that its settings ask for.
+//! What a job makes of its motion and its video where its settings ask for it: other formats, small animated pictures, the page.
 
 use super::outputs::PartialOutputs;
 use super::{Job, JobError};

@@ -44,8 +44,7 @@ impl PartialOutputs {
     /// Makes the output folder and the temporary files in it, for results of `source` that replace its earlier ones;
     /// `overwrite`: whatever lies there, of exports these.
     pub fn create(paths: OutputNames, source: &Path, overwrite: bool, exports: Vec<PathBuf>) -> io::Result<Self> {
-        // The folder of a name without one is the current one.
-        let folder = if paths.folder.as_os_str().is_empty() { Path::new(".") } else { &paths.folder };
+        let folder = paths.place();
         std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 io::Error::other(format!("{} is to be a folder, and is none", folder.display()))
@@ -101,7 +100,7 @@ impl PartialOutputs {
 
     /// Where temporary files beside the results go.
     pub fn folder(&self) -> &Path {
-        if self.paths.folder.as_os_str().is_empty() { Path::new(".") } else { &self.paths.folder }
+        self.paths.place()
     }
 
     /// A file beside the results that will have this ending.

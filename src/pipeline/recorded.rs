@@ -64,7 +64,7 @@ impl Recorded {
     /// Reads a motion file of people who have one of these bodies; `proceed` is asked often.
     pub fn read(path: &Path, bodies: &Bodies, proceed: Proceed<'_>) -> Result<Self, JobError> {
         let mut reader = MotionReader::open(path)?;
-        let header = reader.header().clone();
+        let header = reader.header();
         let other = |why| RecordedError::OtherBody { path: path.to_owned(), found: header.body.name.clone(), why };
         let loaded = bodies.called(&header.body.name)?.ok_or_else(|| other("which is not here"))?;
         let body = &loaded.body;
@@ -105,7 +105,7 @@ impl Recorded {
             }
         }
         people.retain(|track| !track.poses.is_empty());
-        Ok(Self { body: loaded, header, times, people, corrupt, absent })
+        Ok(Self { body: loaded, header: reader.into_header(), times, people, corrupt, absent })
     }
 
     /// Frames that a motion has people in, over all of them, and frames in which somebody is uncertain.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::pose::skeleton::COCO_NAMES;
+
 /// A point of the body as a mixture of others.
 pub type Mixture = Vec<(Part, f64)>;
 
@@ -122,8 +124,6 @@ const BLAZEPOSE: [&str; 33] = [
     "left_big_toe",
     "right_big_toe",
 ];
-/// Of these the 17 of COCO.
-const COCO: [usize; 17] = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
 
 /// Where pose networks see a point, as a mixture of points that lie elsewhere; those of the default body (`models/build/body.py`), as far
 /// as the points are the same ones.
@@ -232,7 +232,7 @@ pub fn key_points(joints: &[String], skin: &SkinPoints) -> Result<KeyPoints, Str
     names.extend(["left_small_toe", "right_small_toe"].map(str::to_owned));
     let place = |landmark: &str| names.iter().position(|name| name == landmark);
     let blazepose33 = BLAZEPOSE.iter().map(|name| place(name).map_or(-1, |at| at as i64)).collect();
-    let coco17 = COCO.iter().filter_map(|&landmark| place(BLAZEPOSE[landmark])).collect();
+    let coco17 = COCO_NAMES.iter().filter_map(|name| place(name)).collect();
     let mixtures = names.iter().map(|name| seen(name)).collect::<Result<_, _>>()?;
     Ok(KeyPoints { names, mixtures, coco17, blazepose33 })
 }

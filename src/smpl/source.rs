@@ -57,12 +57,16 @@ impl Source {
     /// What is wrong with it.
     pub fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
-        let file = File::open(path).map_err(unreadable)?;
-        let length = file.metadata().map_err(unreadable)?.len();
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        // A pipe would never open.
+        if !metadata.is_file() {
+            return Err("it is no file".into());
+        }
+        let length = metadata.len();
         if length > LARGEST {
             return Err(format!("it has {} MB, more than any body", length >> 20));
         }
-        let mut file = BufReader::new(file);
+        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
         let mut start = [0; 4];
         let found = file.read(&mut start).map_err(unreadable)?;
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
