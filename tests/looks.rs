@@ -520,6 +520,9 @@ fn small_animated_pictures_are_made_and_listed() {
     let colours = |picture: &Picture| picture.at(450.0, 260.0);
     let gif = Picture::of(&out.join("clip.gif"), 4);
     assert!(colours(&gif) != [0; 3]);
+    // What is as in the picture before is not written again: graphic control extensions with a transparent colour.
+    let bytes = std::fs::read(out.join("clip.gif")).unwrap();
+    assert!(bytes.windows(4).any(|four| four[..3] == [0x21, 0xf9, 4] && four[3] & 1 == 1));
     let webp = std::fs::read(out.join("clip.webp")).unwrap();
     assert!(webp.starts_with(b"RIFF") && webp[8..12] == *b"WEBP");
     assert_eq!(webp.windows(4).filter(|four| four == b"ANMF").count(), 9);

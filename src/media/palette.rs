@@ -1,4 +1,4 @@
-//! The 256 colours of a GIF: chosen by median cut (Heckbert, 1982), mixed by ordered dithering.
+//! The colours of a GIF: chosen by median cut (Heckbert, 1982), mixed by ordered dithering.
 
 use ffmpeg::format::Pixel;
 use ffmpeg::frame::Video;
@@ -6,8 +6,10 @@ use ffmpeg_next as ffmpeg;
 
 use super::Thumbnail;
 
-/// Colours.
-const COLORS: usize = 256;
+/// Entries of a GIF's palette.
+const ENTRIES: usize = 256;
+/// Colours. The last entry is transparent: the encoder writes it for what is as in the picture before, which takes few bytes.
+const COLORS: usize = ENTRIES - 1;
 /// Bits of each of red, green and blue that colours are told apart by.
 const BITS: u32 = 5;
 /// Sides of a cube of such colours.
@@ -86,8 +88,9 @@ impl Palette {
             }
         }
         // SAFETY: the second plane of a paletted picture is 256 numbers of four bytes, A, R, G, B from the highest.
-        let palette = unsafe { std::slice::from_raw_parts_mut((*picture.as_mut_ptr()).data[1].cast::<u32>(), COLORS) };
+        let palette = unsafe { std::slice::from_raw_parts_mut((*picture.as_mut_ptr()).data[1].cast::<u32>(), ENTRIES) };
         palette.fill(0xff00_0000);
+        palette[COLORS] = 0;
         for (entry, [r, g, b]) in palette.iter_mut().zip(&self.colors) {
             *entry = u32::from_be_bytes([255, *r, *g, *b]);
         }
