@@ -40,7 +40,7 @@ fn main() -> Result<()> {
                 return Ok(None);
             }
             let second = if f["second"].is_null() { None } else { Some(Box::new(landmarks(&f["second"])?)) };
-            Ok(Some(TrackFrame { landmarks: landmarks(f)?, heavy_landmarks: second, uncertain: false }))
+            Ok(Some(TrackFrame { landmarks: landmarks(f)?, heavy_landmarks: second, estimate: None, uncertain: false }))
         })
         .collect::<Result<Vec<_>>>()?;
     let track = Track { id: 1, first_frame: 0, frames: track_frames };

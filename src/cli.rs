@@ -11,7 +11,7 @@ use crate::clock::{Millis, now};
 use crate::config::Config;
 use crate::export::{Facing, Format, Frame, Heading, JointNames, MarkerSet, Rest, Scale};
 use crate::job::{LookOverrides, Overrides, range};
-use crate::models::BodyName;
+use crate::models::ModelName;
 use crate::pose::Device;
 use crate::progress::ProgressStyle;
 use crate::queue::{Order, Place, QueueMode};
@@ -247,7 +247,7 @@ pub struct ImportSmpl {
     pub file: PathBuf,
     /// Name of the body [default: the file's name]
     #[arg(short, long, value_name = "NAME")]
-    pub output: Option<BodyName>,
+    pub output: Option<ModelName>,
     /// Replace a body of this name
     #[arg(long)]
     pub overwrite: bool,

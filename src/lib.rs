@@ -45,5 +45,6 @@ pub mod telemetry;
 pub mod terminal;
 pub mod text;
 pub mod thread;
+pub mod toml_text;
 pub mod track;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::body::Body;
 use crate::cli::ImportSmpl;
-use crate::models::{BodyName, Models};
+use crate::models::{ModelName, Models};
 use crate::smpl::{self, ImportError};
 
 /// Imports a body; what is printed.
@@ -18,7 +18,7 @@ pub fn import(arguments: &ImportSmpl, models: &Models) -> Result<String, ImportE
         Some(name) => *name,
         None => {
             let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-            stem.parse::<BodyName>()
+            stem.parse::<ModelName>()
                 .map_err(|rule| invalid(format!("its name is no name of a body; give one with -o ({rule})")))?
         }
     };
@@ -39,17 +39,17 @@ pub fn list(models: &Models) -> Vec<String> {
 }
 
 /// That of the program, then the user's own by name.
-fn bodies(models: &Models) -> Vec<BodyName> {
+fn bodies(models: &Models) -> Vec<ModelName> {
     let own = models.bodies().read_dir().into_iter().flatten().flatten().filter_map(|entry| {
         let name = entry.file_name();
         name.to_str()?.strip_suffix(".safetensors")?.parse().ok()
     });
-    let mut own: Vec<BodyName> = own.filter(|name: &BodyName| !name.is_built_in()).collect();
+    let mut own: Vec<ModelName> = own.filter(|name: &ModelName| !name.is_built_in()).collect();
     own.sort();
-    std::iter::once(BodyName::default()).chain(own).collect()
+    std::iter::once(ModelName::default()).chain(own).collect()
 }
 
-fn body(models: &Models, name: BodyName) -> String {
+fn body(models: &Models, name: ModelName) -> String {
     let path = models.body_named(name);
     let size = size(&path);
     let about = match Body::load(&path) {

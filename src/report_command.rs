@@ -230,6 +230,7 @@ mod tests {
             seconds: 1.0,
             fps: 10.0,
             model: "auto".into(),
+            networks: Vec::new(),
             inference: "cpu".into(),
             renderer: "soft".into(),
             body: "b".into(),

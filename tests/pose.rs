@@ -88,7 +88,7 @@ impl Drop for Clip {
 }
 
 fn ask(worker: &mut Worker, picture: &Picture<'_>, query: Query) -> Result<Answer, PoseError> {
-    worker.answer(&[(*picture, query)]).map(|mut found| found.remove(0))
+    worker.answer(None, &[(*picture, query)]).map(|mut found| found.remove(0))
 }
 
 fn people(worker: &mut Worker, picture: &Picture<'_>, window: Window) -> Vec<RegionDetection> {

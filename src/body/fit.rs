@@ -5,7 +5,8 @@
 //!
 //! 1. `heavy_landmarks`: the landmarks of each frame, corrected by the heavy network's -> `measurement`: what the fit is given;
 //! 2. the shape, from some frames that show the person best (`levenberg_marquardt` fits one frame's pose);
-//! 3. `sequence_fit`: a pose for each frame that was measured, in which neighbours agree; the frames between are interpolated;
+//! 3. `sequence_fit`: a pose for each frame that was measured, in which neighbours agree; the frames between are interpolated. Where a network
+//!    of the user's own gives bodies, shape and poses come from it (`estimated_sequence`);
 //! 4. `smooth`: smoothing over time;
 //! 5. `foot_contacts`: feet that rest are held where they are;
 //! 6. `confidence`: how well each part of the body was seen.
@@ -16,6 +17,7 @@ use super::kinematics::Skeleton;
 use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
+use super::estimated_sequence::Estimated;
 use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
 use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, smooth};
 use crate::control::{Proceed, Stopped};
@@ -28,13 +30,15 @@ use nalgebra::{DMatrix, DVector};
 pub struct FitOptions {
     /// Scales the widths of the smoothing over time; 1 is usual, 0 turns it off.
     pub smoothing: f64,
-    /// How tall people are taken to be, metres.
+    /// How tall people are taken to be, metres; a network that gives bodies says so itself.
     pub stature: f64,
+    /// Whether the bodies that a network gives are fitted to the points in the picture.
+    pub refine: bool,
 }
 
 impl Default for FitOptions {
     fn default() -> Self {
-        Self { smoothing: 1.0, stature: STATURE }
+        Self { smoothing: 1.0, stature: STATURE, refine: false }
     }
 }
 
@@ -82,12 +86,23 @@ pub fn fit_track(
         let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
         measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
     }
-    let shape = estimate_shape(body, camera, &set, &measured, options.stature, proceed)?;
+    let estimated = Estimated::new(&track.frames);
+    if let Some(estimated) = estimated.as_ref().filter(|_| !options.refine) {
+        measured.retain(|frame| estimated.has(frame.index));
+    }
+    let shape = match &estimated {
+        Some(estimated) => estimated.shape(),
+        None => estimate_shape(body, camera, &set, &measured, options.stature, proceed)?,
+    };
     if measured.is_empty() {
         return Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() });
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
-    let states = fit_sequence(&mut solver, camera, &measured, proceed)?;
+    let states = match &estimated {
+        Some(estimated) if options.refine => estimated.refined(body, camera, &set, &all_times, &measured, proceed)?,
+        Some(estimated) => measured.iter().filter_map(|frame| estimated.at(frame.index)).collect(),
+        None => fit_sequence(&mut solver, camera, &measured, proceed)?,
+    };
     let bridged = bridge(&all_times, &measured, &states);
     let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
     let contacts = find_contacts(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
@@ -244,7 +259,8 @@ fn bridge(times: &[f64], measured: &[MeasuredFrame], states: &[State]) -> Vec<St
         .collect()
 }
 
-fn between(a: &State, b: &State, part: f64) -> State {
+/// The state on the way from one to another.
+pub(super) fn between(a: &State, b: &State, part: f64) -> State {
     let rotations = a.rotations.iter().zip(&b.rotations).map(|(p, &q)| slerp(*p, q, part)).collect();
     State { rotations, position: a.position.lerp(b.position, part) }
 }

@@ -193,7 +193,7 @@ mod tests {
         let frames: Vec<Option<TrackFrame>> = (0..31)
             .map(|i| {
                 let second = (i % 10 == 0).then(|| Box::new(seen(0.3)));
-                Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: second, uncertain: false })
+                Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: second, estimate: None, uncertain: false })
             })
             .collect();
         let corrected = correct(&times, &frames, &never_stopped).unwrap();
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn without_heavy_landmarks_nothing_changes() {
-        let frames = vec![None, Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, uncertain: false })];
+        let frames = vec![None, Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, estimate: None, uncertain: false })];
         let corrected = correct(&[0.0, 0.1], &frames, &never_stopped).unwrap();
         assert!(corrected[0].is_none());
         assert!((corrected[1].as_ref().map(|c| c.world[3].z).unwrap_or_default() - 0.1).abs() < 1e-6);

@@ -4,6 +4,8 @@
 //! is towards -z, its left side towards +x).
 
 mod confidence;
+mod estimate;
+mod estimated_sequence;
 mod fit;
 mod foot_contacts;
 mod heavy_landmarks;
@@ -18,8 +20,10 @@ mod rest;
 mod rotation;
 mod sequence_fit;
 mod smooth;
+mod surface_fit;
 mod world;
 
+pub use estimate::Estimator;
 pub use fit::{FitOptions, STATURE, fit_track};
 pub use joint_priors::{Role, Side, role};
 pub use kinematics::{JointDerivative, Posed, Skeleton};

@@ -17,14 +17,14 @@
 //! | `keypoint_points`, `keypoint_shape` | f32 `[K,J,3]`, `[S,K,J,3]` | the same times the vertex, or its shape direction |
 //!
 //! Metadata: `format` = `meshreel-body 1`, `name`, `licence`, and as JSON lists `joint_names`, `keypoint_names`, `coco17`
-//! and `blazepose33` (key point indices; -1 in the latter where there is none).
+//! and `blazepose33` (key point indices; -1 in the latter where there is none); of bodies of the SMPL family `file_origin`, a JSON list too.
 
 use super::Pose;
 use super::joint_priors::{JointPrior, Role, role};
 use super::pose_directions::{Bend, PoseDirections};
-use crate::models::BodyName;
+use crate::models::ModelName;
 use crate::pose::skeleton::{self, LANDMARKS};
-use glam::DVec3;
+use glam::{DQuat, DVec3};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ pub enum BodyError {
     )]
     Missing {
         /// Its name.
-        name: BodyName,
+        name: ModelName,
         /// Where it would be.
         path: PathBuf,
     },
@@ -111,6 +111,8 @@ pub struct Body {
     pub blazepose33: [Option<usize>; LANDMARKS],
     /// What each joint is.
     pub roles: Vec<Role>,
+    /// For a body of the SMPL family, where the root joint of the plain shape is in its own file, but in this program's axes, metres.
+    pub file_origin: Option<DVec3>,
     shape_dirs: Vec<[f32; 3]>,
     pose_dirs: Option<PoseDirections>,
     pub(super) joints: Vec<DVec3>,
@@ -212,7 +214,18 @@ impl Body {
 
     /// How a pose changes the vertices at rest before they follow the joints; nothing for a body whose skin does no more than that.
     pub fn bend(&self, pose: &Pose) -> Option<Bend<'_>> {
-        Some(self.pose_dirs.as_ref()?.bend(&pose.rotations))
+        self.bend_of(&pose.rotations)
+    }
+
+    /// The same for rotations relative to the parents.
+    pub(super) fn bend_of(&self, rotations: &[DQuat]) -> Option<Bend<'_>> {
+        Some(self.pose_dirs.as_ref()?.bend(rotations))
+    }
+
+    /// The root joint of a shape in the coordinates of the file that the body was imported from, but in this program's axes, metres.
+    pub(super) fn root_in_file(&self, shape: &[f64]) -> DVec3 {
+        let moved = self.joints_shape.iter().zip(shape).map(|(direction, &amount)| direction[0] * amount);
+        self.file_origin.unwrap_or_default() + self.joints[0] + moved.sum::<DVec3>()
     }
 
     /// Checks the content of a body file.
@@ -332,6 +345,10 @@ impl Body {
             *slot = i.ok_or("metadata `coco17` lacks a key point")?;
         }
 
+        let file_origin = match file.metadata.contains_key("file_origin") {
+            true => Some(DVec3::from_array(file.json("file_origin")?)).filter(|origin| origin.is_finite()),
+            false => None,
+        };
         let roles: Vec<Role> = joint_names.iter().map(|n| role(n)).collect();
         let priors = joint_priors(&roles, &parents, &joints);
         Ok(Self {
@@ -348,6 +365,7 @@ impl Body {
             coco17,
             blazepose33,
             roles,
+            file_origin,
             shape_dirs,
             pose_dirs,
             joints,
@@ -360,7 +378,7 @@ impl Body {
 }
 
 /// All of `joints` and their ancestors, ascending.
-fn ancestors(joints: impl Iterator<Item = usize>, parents: &[Option<usize>]) -> Vec<usize> {
+pub(super) fn ancestors(joints: impl Iterator<Item = usize>, parents: &[Option<usize>]) -> Vec<usize> {
     let mut all = vec![false; parents.len()];
     for joint in joints {
         let mut at = Some(joint);

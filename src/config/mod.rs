@@ -230,6 +230,7 @@ impl Default for Config {
             keys: BTreeMap::new(),
             watch: Vec::new(),
             model: None,
+            detector: None,
             body: None,
             style: None,
             views: None,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::toml_text::{self, Mistake};
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -27,27 +29,6 @@ pub enum ConfigError {
 
 /// Parses the text of a configuration; `path` is for messages alone.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = text.get(..at).unwrap_or(text);
-        let line = before.lines().count().max(1) + usize::from(at > 0 && before.ends_with('\n'));
-        ConfigError::Wrong { path: path.to_owned(), line, message: with_nearest_name(error.message()) }
-    })
-}
-
-/// Turns the parser's "unknown field `a`, expected one of `b`, `c`" into a suggestion.
-fn with_nearest_name(message: &str) -> String {
-    let message = message.trim();
-    let mut names = message.split('`').skip(1).step_by(2);
-    let is_unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let Some(wrong) = names.next().filter(|_| is_unknown) else {
-        return message.to_owned();
-    };
-    let what = if message.starts_with("unknown field") { "setting" } else { "value" };
-    let valid: Vec<&str> = names.collect();
-    let nearest = valid.iter().max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
-    match nearest {
-        Some(name) => format!("unknown {what} `{wrong}`; did you mean `{name}`? (valid: {})", valid.join(", ")),
-        None => format!("unknown {what} `{wrong}`"),
-    }
+    toml_text::parse(text)
+        .map_err(|Mistake { line, message }| ConfigError::Wrong { path: path.to_owned(), line, message })
 }

@@ -15,7 +15,7 @@ pub use context::JobContext;
 pub use event::{Event, Phase};
 pub use looks::{Also, Labels, Layout, Looks, Several, Style, View, Views};
 pub use outputs::{OutputNames, whole};
-pub use report::{Report, stages};
+pub use report::{OwnNetwork, Report, stages};
 pub(crate) use settings::with_overrides;
 pub use settings::{Encode, JobSettings, LookOverrides, Model, Overrides, PAGE};
 pub use spec::{Failure, FailureKind, JobSpec};

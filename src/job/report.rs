@@ -32,6 +32,9 @@ pub struct Report {
     pub fps: f64,
     /// `--model`.
     pub model: String,
+    /// Networks of the user's own that were asked.
+    #[serde(default)]
+    pub networks: Vec<OwnNetwork>,
     /// Where the networks ran.
     pub inference: String,
     /// What drew the meshes.
@@ -48,6 +51,15 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Times of each stage, in the order of the data flow.
     pub stages: BTreeMap<Stage, Summary>,
+}
+
+/// A network of the user's own that was asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OwnNetwork {
+    /// Its name.
+    pub name: String,
+    /// The licence of its weights, as its description has it.
+    pub licence: String,
 }
 
 /// The figures of every stage.

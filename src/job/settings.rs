@@ -1,21 +1,23 @@
 //! How a job is done. What the configuration, a preset file, the command line and a watched folder may each say of it is one
 //! list: [`Overrides`].
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::range::{self, DIM, OPACITY, STATURE, ranged};
 use super::{Also, Labels, Layout, Looks, View, Views};
 use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
-use crate::models::BodyName;
+use crate::models::ModelName;
 
 /// Ending of the name of the page to look at.
 pub const PAGE: &str = "report.html";
 
-/// Which landmark networks look at a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+/// Which networks look at a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model {
     /// Fastest, least accurate.
     Lite,
@@ -25,6 +27,47 @@ pub enum Model {
     Heavy,
     /// Full on every frame, heavy on some and wherever left and right are in doubt.
     Auto,
+    /// Full on every frame, and a network of the user's own.
+    Own(ModelName),
+}
+
+impl Model {
+    /// Those that come with the program, by name.
+    const BUILT_IN: [(&str, Self); 4] =
+        [("lite", Self::Lite), ("full", Self::Full), ("heavy", Self::Heavy), ("auto", Self::Auto)];
+}
+
+impl FromStr for Model {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Self::BUILT_IN.iter().find(|(name, _)| *name == text) {
+            Some((_, model)) => Ok(*model),
+            None => Ok(Self::Own(text.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(name) => name.fmt(f),
+            built_in => f.pad(Self::BUILT_IN.iter().find(|(_, model)| model == built_in).map_or("", |(name, _)| name)),
+        }
+    }
+}
+
+impl Serialize for Model {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Model {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        text.parse().map_err(|rule| serde::de::Error::custom(format!("\"{text}\" is no name: {rule}")))
+    }
 }
 
 /// Everything that the results of a job depend on, beside its video and the program. What an earlier version did not know of is as it is
@@ -32,10 +75,12 @@ pub enum Model {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobSettings {
-    /// Which landmark networks.
+    /// Which networks look at a person.
     pub model: Model,
+    /// Which network finds people.
+    pub detector: ModelName,
     /// Which body is fitted to people and drawn.
-    pub body: BodyName,
+    pub body: ModelName,
     /// What is drawn.
     pub style: Looks,
     /// Further views.
@@ -66,7 +111,8 @@ impl Default for JobSettings {
     fn default() -> Self {
         Self {
             model: Model::Auto,
-            body: BodyName::default(),
+            detector: ModelName::default(),
+            body: ModelName::default(),
             style: Looks::default(),
             views: Views::default(),
             layout: Layout::Beside,
@@ -96,10 +142,11 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, body, stature, formats, look } = *overrides;
+        let Overrides { model, detector, body, stature, formats, look } = *overrides;
         let LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
         Self {
             model: model.unwrap_or(self.model),
+            detector: detector.unwrap_or(self.detector),
             body: body.unwrap_or(self.body),
             style: style.unwrap_or(self.style),
             views: views.unwrap_or(self.views),
@@ -121,12 +168,15 @@ impl JobSettings {
 /// configuration files have its fields by `with_overrides`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, clap::Args)]
 pub struct Overrides {
-    /// Which network finds the body points: faster or more accurate
-    #[arg(long)]
+    /// Which network finds the body points: lite, full, heavy (faster to more accurate), auto, or one of your own by name
+    #[arg(long, value_name = "NAME")]
     pub model: Option<Model>,
+    /// Which network finds people: "default", or a person detector of your own
+    #[arg(long, value_name = "NAME")]
+    pub detector: Option<ModelName>,
     /// Which body: "default", or one that `meshreel models import-smpl` has imported
     #[arg(long, value_name = "NAME")]
-    pub body: Option<BodyName>,
+    pub body: Option<ModelName>,
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
@@ -183,6 +233,7 @@ impl Overrides {
     pub fn or(self, other: Self) -> Self {
         Self {
             model: self.model.or(other.model),
+            detector: self.detector.or(other.detector),
             body: self.body.or(other.body),
             stature: self.stature.or(other.stature),
             formats: self.formats.or(other.formats),
@@ -215,12 +266,15 @@ macro_rules! with_overrides {
         $(#[$about])*
         pub struct $name {
             $($fields)*
-            /// Which landmark networks.
+            /// Which networks look at a person.
             #[serde(default)]
             pub model: Option<$crate::job::Model>,
+            /// Which network finds people.
+            #[serde(default)]
+            pub detector: Option<$crate::models::ModelName>,
             /// Which body is fitted to people and drawn.
             #[serde(default)]
-            pub body: Option<$crate::models::BodyName>,
+            pub body: Option<$crate::models::ModelName>,
             /// What is drawn.
             #[serde(default)]
             pub style: Option<$crate::job::Looks>,
@@ -256,15 +310,16 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, body, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
+                let Self { model, detector, body, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
                 let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report };
-                $crate::job::Overrides { model, body, stature, formats, look }
+                $crate::job::Overrides { model, detector, body, stature, formats, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, body, stature, formats, look } = overrides;
-                (self.model, self.body, self.stature, self.formats) = (model, body, stature, formats);
+                let $crate::job::Overrides { model, detector, body, stature, formats, look } = overrides;
+                (self.model, self.detector, self.body) = (model, detector, body);
+                (self.stature, self.formats) = (stature, formats);
                 let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
                 (self.style, self.views, self.layout, self.opacity) = (style, views, layout, opacity);
                 (self.dim, self.labels, self.also, self.report) = (dim, labels, also, report);

@@ -1,12 +1,14 @@
 //! Where the run-time files are: networks, body and the ONNX Runtime library.
 
-mod body_name;
+pub mod description;
+mod model_name;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use body_name::BodyName;
+pub use description::{DescriptionError, NetworkDescription, Purpose};
+pub use model_name::ModelName;
 
 /// Which landmark network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,8 +79,18 @@ impl Models {
         self.folder.join("bodies")
     }
 
+    /// Folder of the user's own networks.
+    pub fn own_networks(&self) -> PathBuf {
+        self.folder.join("networks")
+    }
+
+    /// The description of a network of the user's own.
+    pub fn network_description(&self, name: ModelName) -> PathBuf {
+        self.own_networks().join(format!("{name}.toml"))
+    }
+
     /// A body by its name.
-    pub fn body_named(&self, name: BodyName) -> PathBuf {
+    pub fn body_named(&self, name: ModelName) -> PathBuf {
         match name.is_built_in() {
             true => self.body(),
             false => self.bodies().join(format!("{name}.safetensors")),

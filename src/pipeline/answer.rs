@@ -10,11 +10,13 @@ use std::time::Instant;
 use flume::Sender;
 
 use super::JobError;
+use super::own_networks::{OwnNetworks, Said};
 use super::pool::{DetectionPool, Lane};
 use crate::geometry::Geometry;
 use crate::media::{Color, Frame};
 use crate::models::Network;
-use crate::pose::{Answer, Observation, Picture, PoseError, Query, Worker};
+use crate::pose::own::BodyEstimate;
+use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, Worker};
 use crate::telemetry::{Stage, Timings};
 use crate::track::{Keyframe, PredictedRegion};
 
@@ -22,8 +24,15 @@ use crate::track::{Keyframe, PredictedRegion};
 pub enum Request {
     /// To observe, in some frames between keyframes, those who are predicted there.
     Between(Vec<(Arc<Frame>, Vec<PredictedRegion>)>),
-    /// To ask the heavy network about some people, by their tracklets, on a keyframe.
-    Heavy(Arc<Frame>, Vec<(u32, Query)>),
+    /// What the tracker does not need of those who were found on a keyframe.
+    Keyframe {
+        /// The frame.
+        frame: Arc<Frame>,
+        /// Whom to ask the heavy network about, by their tracklets.
+        heavy: Vec<(u32, Query)>,
+        /// Whom to ask the network of the user's own about, with the landmarks that were found of each.
+        own: Vec<(u32, Landmarks)>,
+    },
 }
 
 /// The answers about one frame.
@@ -34,13 +43,17 @@ pub enum Reply {
         frame: u64,
         /// In the order of the request.
         found: Vec<(PredictedRegion, Option<Observation>)>,
+        /// Bodies by tracklet, where a network of the user's own gives them.
+        estimates: Vec<(u32, BodyEstimate)>,
     },
-    /// What the heavy network says.
-    Heavy {
+    /// What was asked about those on a keyframe.
+    Keyframe {
         /// Index of the frame.
         frame: u64,
-        /// By tracklet, in the order of the request.
-        found: Vec<(u32, Option<Observation>)>,
+        /// What the heavy network says, by tracklet, in the order of the request.
+        heavy: Vec<(u32, Option<Observation>)>,
+        /// The same of the network of the user's own.
+        own: Vec<(u32, Said)>,
     },
 }
 
@@ -48,35 +61,43 @@ impl Reply {
     /// Index of the frame.
     pub fn frame(&self) -> u64 {
         match self {
-            Self::Between { frame, .. } | Self::Heavy { frame, .. } => *frame,
+            Self::Between { frame, .. } | Self::Keyframe { frame, .. } => *frame,
         }
     }
 }
 
 impl Request {
-    /// For a keyframe, about all who need the heavy network; `None` if nobody does.
-    pub fn heavy(frame: &Arc<Frame>, keyframe: &Keyframe) -> Option<Self> {
+    /// For a keyframe, about all who need the heavy network, and all of them for a network of the user's own (`has_own`); `None` if nobody
+    /// does.
+    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, has_own: bool) -> Option<Self> {
         let needing = keyframe.people.iter().filter(|person| person.needs_heavy);
-        let people: Vec<(u32, Query)> = needing.map(|person| (person.tracklet, person.heavy_query())).collect();
-        (!people.is_empty()).then(|| Self::Heavy(frame.clone(), people))
+        let heavy: Vec<(u32, Query)> = needing.map(|person| (person.tracklet, person.heavy_query())).collect();
+        let all = keyframe.people.iter().filter(|_| has_own);
+        let own: Vec<_> = all.map(|person| (person.tracklet, person.observation.landmarks.clone())).collect();
+        let is_needed = !heavy.is_empty() || !own.is_empty();
+        is_needed.then(|| Self::Keyframe { frame: frame.clone(), heavy, own })
     }
 
     /// The frames that there will be replies for.
     pub fn frames(&self) -> Vec<u64> {
         match self {
             Self::Between(frames) => frames.iter().map(|(frame, _)| frame.index).collect(),
-            Self::Heavy(frame, _) => vec![frame.index],
+            Self::Keyframe { frame, .. } => vec![frame.index],
         }
     }
 }
 
 /// How the frames of a job are looked at.
-#[derive(Clone, Copy)]
-struct View {
-    geometry: Geometry,
-    color: Color,
+#[derive(Clone)]
+pub struct View {
+    /// Displayed pixels to samples.
+    pub geometry: Geometry,
+    /// What the samples mean.
+    pub color: Color,
     /// The landmark network for frames between keyframes.
-    network: Network,
+    pub network: Network,
+    /// The user's own.
+    pub own: OwnNetworks,
 }
 
 impl View {
@@ -90,7 +111,7 @@ impl View {
         let start = Instant::now();
         let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
         let pictures: Vec<_> = queries.iter().map(|&(frame, query)| (picture(frame), query)).collect();
-        let answers = worker.answer(&pictures);
+        let answers = worker.answer(self.own.detector.as_ref(), &pictures);
         let each = start.elapsed() / queries.len().max(1) as u32;
         for (frame, query) in queries {
             let stage = match query {
@@ -110,20 +131,77 @@ impl View {
                 for (frame, regions) in &frames {
                     queries.extend(regions.iter().map(|region| (&**frame, region.query(self.network))));
                 }
-                let mut found = observations(self.answer(worker, &queries, timings)?);
+                let mut found: Vec<Option<Observation>> =
+                    observations(self.answer(worker, &queries, timings)?).collect();
+                let said = self.ask_own_between(worker, &queries, &mut found, timings)?;
+                let mut found = found.into_iter().zip(said);
                 let reply = |(frame, regions): (Arc<Frame>, Vec<PredictedRegion>)| {
-                    let found = regions.into_iter().zip(&mut found).collect();
-                    Reply::Between { frame: frame.index, found }
+                    let (mut all, mut estimates) = (Vec::with_capacity(regions.len()), Vec::new());
+                    for (region, (observation, estimate)) in regions.into_iter().zip(&mut found) {
+                        estimates.extend(estimate.map(|estimate| (region.tracklet, estimate)));
+                        all.push((region, observation));
+                    }
+                    Reply::Between { frame: frame.index, found: all, estimates }
                 };
                 Ok(frames.into_iter().map(reply).collect())
             }
-            Request::Heavy(frame, people) => {
-                let queries: Vec<(&Frame, Query)> = people.iter().map(|(_, query)| (&*frame, *query)).collect();
+            Request::Keyframe { frame, heavy, own } => {
+                let queries: Vec<(&Frame, Query)> = heavy.iter().map(|(_, query)| (&*frame, *query)).collect();
                 let found = observations(self.answer(worker, &queries, timings)?);
-                let found = people.into_iter().map(|(tracklet, _)| tracklet).zip(found).collect();
-                Ok(vec![Reply::Heavy { frame: frame.index, found }])
+                let heavy = heavy.into_iter().map(|(tracklet, _)| tracklet).zip(found).collect();
+                let people: Vec<_> = own.iter().map(|(_, landmarks)| (&*frame, landmarks)).collect();
+                let said = self.ask_own(worker, &people, timings)?;
+                let own = own.iter().map(|(tracklet, _)| *tracklet).zip(said).collect();
+                Ok(vec![Reply::Keyframe { frame: frame.index, heavy, own }])
             }
         }
+    }
+
+    /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`), and
+    /// puts their key points where it sees them. The bodies that it gives.
+    fn ask_own_between(
+        &self,
+        worker: &mut Worker,
+        queries: &[(&Frame, Query)],
+        found: &mut [Option<Observation>],
+        timings: &Timings,
+    ) -> Result<Vec<Option<BodyEstimate>>, PoseError> {
+        let mut estimates: Vec<Option<BodyEstimate>> = found.iter().map(|_| None).collect();
+        if !self.own.looks_between() {
+            return Ok(estimates);
+        }
+        let is_there = |(_, found): &(usize, &Option<Observation>)| found.is_some();
+        let indices: Vec<usize> = found.iter().enumerate().filter(is_there).map(|(index, _)| index).collect();
+        let people: Vec<_> = queries
+            .iter()
+            .zip(&*found)
+            .filter_map(|((frame, _), found)| Some((*frame, &found.as_ref()?.landmarks)))
+            .collect();
+        let said = self.ask_own(worker, &people, timings)?;
+        for (index, said) in indices.into_iter().zip(said) {
+            if let (Some(points), Some(found)) = (&said.points, &mut found[index]) {
+                found.landmarks.take(points);
+            }
+            estimates[index] = said.estimate;
+        }
+        Ok(estimates)
+    }
+
+    /// What the network of the user's own says of people, and records the time that it took.
+    fn ask_own(
+        &self,
+        worker: &mut Worker,
+        people: &[(&Frame, &Landmarks)],
+        timings: &Timings,
+    ) -> Result<Vec<Said>, PoseError> {
+        let Some(own) = self.own.of_people.as_ref().filter(|_| !people.is_empty()) else { return Ok(Vec::new()) };
+        let start = Instant::now();
+        let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
+        let shown: Vec<_> = people.iter().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
+        let answers = worker.look(&own.description, &shown)?;
+        let each = start.elapsed() / people.len().max(1) as u32;
+        people.iter().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
+        answers.into_iter().zip(people).map(|(answer, (_, landmarks))| own.said(answer, landmarks)).collect()
     }
 }
 
@@ -145,28 +223,36 @@ pub struct Asker<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// For a job whose pictures have this geometry and colour; `network` looks at frames between keyframes, and replies go to `replies`.
+    /// For a job whose pictures are looked at in this way; replies go to `replies`.
     pub fn new(
         pool: &'a DetectionPool,
         timings: &'a Arc<Timings>,
-        geometry: Geometry,
-        color: Color,
-        network: Network,
+        view: View,
         replies: Sender<Result<Reply, PoseError>>,
     ) -> Self {
-        Self { pool, timings, view: View { geometry, color, network }, replies: Some(replies) }
+        Self { pool, timings, view, replies: Some(replies) }
     }
 
-    /// How many regions a worker is best asked about at once.
-    pub fn batch(&self) -> usize {
+    /// How many regions a worker is best asked about at once, on a keyframe.
+    fn batch(&self) -> usize {
         self.pool.batch()
+    }
+
+    /// How many on the frames between keyframes, which may be shown to a network of the user's own as well.
+    pub fn batch_between(&self) -> usize {
+        self.pool.batch().max(self.view.own.batch_between())
+    }
+
+    /// Whether a network of the user's own is asked about people.
+    pub fn has_own(&self) -> bool {
+        self.view.own.of_people.is_some()
     }
 
     /// Asks about one frame and waits for the answers, which are in the order of the queries.
     pub fn ask(&self, frame: &Arc<Frame>, queries: &[Query]) -> Result<Vec<Answer>, JobError> {
         let alike = queries.chunk_by(Query::is_batched_with).flat_map(|alike| alike.chunks(self.batch()));
         let batches = alike.map(|batch| {
-            let (frame, timings, view) = (frame.clone(), self.timings.clone(), self.view);
+            let (frame, timings, view) = (frame.clone(), self.timings.clone(), self.view.clone());
             let queries = batch.to_vec();
             move |worker: &mut Worker| {
                 let queries: Vec<_> = queries.iter().map(|query| (&*frame, *query)).collect();
@@ -181,7 +267,7 @@ impl<'a> Asker<'a> {
     /// Leaves a request to whichever worker has time.
     pub fn request(&self, request: Request) -> Result<(), JobError> {
         let Some(replies) = self.replies.clone() else { return Ok(()) };
-        let (timings, view) = (self.timings.clone(), self.view);
+        let (timings, view) = (self.timings.clone(), self.view.clone());
         self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
             // A job that failed no longer listens.
             match view.fulfil(worker, request, &timings) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::body::{Body, BodyError};
 use crate::checksum;
-use crate::models::{BodyName, Models};
+use crate::models::{ModelName, Models};
 use crate::render::{Mesh, MeshData};
 
 /// A body, ready to be fitted and drawn.
@@ -21,7 +21,7 @@ pub struct LoadedBody {
 /// Those that were asked for.
 pub struct Bodies {
     models: Models,
-    loaded: Mutex<BTreeMap<BodyName, Arc<LoadedBody>>>,
+    loaded: Mutex<BTreeMap<ModelName, Arc<LoadedBody>>>,
 }
 
 impl Bodies {
@@ -34,7 +34,7 @@ impl Bodies {
     ///
     /// # Errors
     /// When there is none, or its file cannot be used.
-    pub fn get(&self, name: BodyName) -> Result<Arc<LoadedBody>, BodyError> {
+    pub fn get(&self, name: ModelName) -> Result<Arc<LoadedBody>, BodyError> {
         // Whoever asks for the same body meanwhile waits, and does not load it again.
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(body) = loaded.get(&name) {
@@ -57,12 +57,17 @@ impl Bodies {
         Ok(body)
     }
 
+    /// Where a body's file is.
+    pub fn path(&self, name: ModelName) -> std::path::PathBuf {
+        self.models.body_named(name)
+    }
+
     /// The body that is called so in a motion file; `None` where there is none.
     ///
     /// # Errors
     /// When its file cannot be used.
     pub fn called(&self, name: &str) -> Result<Option<Arc<LoadedBody>>, BodyError> {
-        let built_in = self.get(BodyName::default())?;
+        let built_in = self.get(ModelName::default())?;
         if built_in.body.name == name {
             return Ok(Some(built_in));
         }

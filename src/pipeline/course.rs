@@ -14,7 +14,7 @@ use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
 use crate::export::{Content, ExportError, Made, MotionReader};
-use crate::job::{Event, PAGE, Phase, Report, Stamp, stages, whole};
+use crate::job::{Event, OwnNetwork, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
 
@@ -57,6 +57,8 @@ pub struct Assembled {
 pub struct MadeBy {
     /// `--model`, in words.
     pub model: String,
+    /// The user's own that were asked.
+    pub networks: Vec<OwnNetwork>,
     /// Where the networks ran.
     pub inference: String,
     /// What drew.
@@ -189,7 +191,7 @@ impl<'j> Course<'j> {
 
         let seconds = started.elapsed().as_secs_f64();
         let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        let MadeBy { model, inference, renderer, body, body_licence } = made_by;
+        let MadeBy { model, networks, inference, renderer, body, body_licence } = made_by;
         let report = Report {
             meshreel: 1,
             source: whole(job.source()),
@@ -202,6 +204,7 @@ impl<'j> Course<'j> {
             seconds: round(seconds),
             fps: round(written.frames as f64 / seconds),
             model,
+            networks,
             inference,
             renderer,
             body,

@@ -13,6 +13,7 @@ use super::fitted_people::FittedPeople;
 use super::link::link_people;
 use super::motion::{header, write_motion};
 use super::observe::{Observed, observe};
+use super::own_networks::Descriptions;
 use super::pool::DetectionPool;
 use super::studio::{StartError, Studio, sums};
 use super::{Job, JobError, join, spawn};
@@ -21,7 +22,7 @@ use crate::config::{Config, Limits};
 use crate::export::Clock;
 use crate::job::{JobContext, JobSpec, Model, Phase, Report, Stamp};
 use crate::media::{self, Decoder};
-use crate::models::{Models, Network};
+use crate::models::{Models, Network, Purpose};
 use crate::pose::{Device, Runtime, Worker};
 use crate::render::Description;
 use crate::telemetry::Live;
@@ -35,8 +36,8 @@ pub struct Pipeline {
     inference: String,
     /// SHA-256 of each network, by the file's name.
     models: BTreeMap<String, String>,
-    /// ONNX Runtime's version.
-    runtime: String,
+    models_folder: Models,
+    runtime: Runtime,
     live: Arc<Live>,
 }
 
@@ -45,7 +46,8 @@ impl Pipeline {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
-        let (for_drawing, body) = (models.clone(), config.job_settings().body);
+        let own = Descriptions::load(&models, &config.job_settings())?;
+        let (for_drawing, body) = (models.clone(), own.body(&config.job_settings())?);
         let drawing = thread::spawn("start", move || -> Result<_, StartError> {
             Ok((Studio::open(&for_drawing, body)?, sums(&for_drawing.networks())))
         })?;
@@ -56,6 +58,9 @@ impl Pipeline {
             if index == 0 {
                 // A missing or broken network is told before any video is touched.
                 worker.open(every_frame(config.job_settings().model))?;
+                for own in own.of_people.iter().chain(&own.detector) {
+                    worker.open_own(own)?;
+                }
             }
             workers.push(worker);
         }
@@ -68,7 +73,8 @@ impl Pipeline {
             limits: config.limits,
             inference: format!("{:?}", runtime.device()).to_lowercase(),
             models: sums,
-            runtime: runtime.version().to_owned(),
+            models_folder: models,
+            runtime,
             live,
         })
     }
@@ -95,12 +101,14 @@ impl Pipeline {
     pub fn process(&self, spec: &JobSpec, context: &JobContext<'_>) -> Result<Report, JobError> {
         let job = &Job { spec, context };
         let (course, decoder) = Course::begin(job, &self.limits)?;
-        let body = self.studio.bodies.get(job.settings().body)?;
-        let identity = self.identity(job, course.stamp, &body.sum)?;
-        let outcome =
-            course.with_checkpoint(&identity, |checkpoint| self.carry_out(job, decoder, &course, &body, checkpoint))?;
+        let own = Descriptions::load(&self.models_folder, job.settings())?;
+        let body = self.studio.bodies.get(own.body(job.settings())?)?;
+        let identity = self.identity(job, course.stamp, &body.sum, &own)?;
+        let outcome = course
+            .with_checkpoint(&identity, |checkpoint| self.carry_out(job, decoder, &course, &own, &body, checkpoint))?;
         let made_by = MadeBy {
-            model: format!("{:?}", job.settings().model).to_lowercase(),
+            model: job.settings().model.to_string(),
+            networks: own.used(),
             inference: self.inference.clone(),
             renderer: self.studio.renderer().renderer.clone(),
             body: body.body.name.clone(),
@@ -115,15 +123,21 @@ impl Pipeline {
         job: &Job<'_>,
         decoder: Decoder,
         course: &Course<'_>,
+        own: &Descriptions,
         body: &LoadedBody,
         checkpoint: &mut Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
         let (info, partial) = (&course.info, &course.partial);
-        let Observed { times, corrupt, sightings, lost, jumps } =
-            observe(job, decoder, &self.limits, &self.pool, timings, checkpoint)?;
         let camera = Camera::guess(info.geometry.display);
-        let options = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
+        let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
+        let Observed { times, corrupt, sightings, lost, jumps } =
+            observe(job, decoder, &self.limits, &self.pool, networks, timings, checkpoint)?;
+        let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
+        let options = match own.of_people.as_ref().filter(|own| own.purpose() == Purpose::Body) {
+            Some(own) => FitOptions { smoothing: own.smoothing, refine: own.refine, ..usual },
+            None => usual,
+        };
         let LoadedBody { body, mesh, .. } = body;
         let fitted = match checkpoint.fitted()? {
             Some(pieces) => {
@@ -175,15 +189,22 @@ impl Pipeline {
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.
-    fn identity(&self, job: &Job<'_>, source: Stamp, body: &str) -> Result<String, JobError> {
+    fn identity(
+        &self,
+        job: &Job<'_>,
+        source: Stamp,
+        body: &str,
+        own: &Descriptions,
+    ) -> Result<String, JobError> {
         let identity = serde_json::json!({
             "meshreel": env!("CARGO_PKG_VERSION"),
             "source": job.source().as_os_str().as_encoded_bytes(),
             "stamp": source,
             "settings": job.settings(),
             "models": self.models,
+            "own": own.identity()?,
             "body": body,
-            "runtime": self.runtime,
+            "runtime": self.runtime.version(),
             "device": self.inference,
             "ffmpeg": media::version(),
         });
@@ -204,7 +225,7 @@ pub fn runtime_library(config: &Config, models: &Models) -> PathBuf {
 pub fn every_frame(model: Model) -> Network {
     match model {
         Model::Lite => Network::Lite,
-        Model::Full | Model::Auto => Network::Full,
+        Model::Full | Model::Auto | Model::Own(_) => Network::Full,
         Model::Heavy => Network::Heavy,
     }
 }

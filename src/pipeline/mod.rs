@@ -21,6 +21,7 @@ mod link;
 mod motion;
 mod observe;
 mod outputs;
+mod own_networks;
 mod picture;
 mod pool;
 mod recorded;
@@ -40,6 +41,7 @@ use crate::control::{Control, Stopped};
 use crate::export::ExportError;
 use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec};
 use crate::media::{ShareError, VideoInfo};
+use crate::pose::PoseError;
 use crate::render::RenderError;
 use crate::text::printable;
 use crate::thread;
@@ -85,7 +87,7 @@ pub enum JobError {
     Render(#[from] RenderError),
     /// A network failed.
     #[error(transparent)]
-    Pose(#[from] crate::pose::PoseError),
+    Pose(#[from] PoseError),
     /// A worker thread failed.
     #[error(transparent)]
     Worker(#[from] pool::WorkerLost),
@@ -114,6 +116,9 @@ pub enum JobError {
     /// The body that is asked for cannot be used.
     #[error(transparent)]
     Body(#[from] crate::body::BodyError),
+    /// A network of the user's own cannot be used.
+    #[error(transparent)]
+    Network(#[from] crate::models::DescriptionError),
     /// A motion file cannot be drawn.
     #[error(transparent)]
     Motion(#[from] recorded::RecordedError),
@@ -199,6 +204,8 @@ impl JobError {
             | Self::OverSource
             | Self::Limit { .. }
             | Self::Body(_)
+            | Self::Network(_)
+            | Self::Pose(PoseError::Misfit { .. })
             | Self::Motion(_)
             | Self::Internal(_) => true,
             Self::Render(_)

@@ -17,7 +17,8 @@ use flume::Receiver;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Asker, Reply, Request};
+use super::answer::{Asker, Reply, Request, View};
+use super::own_networks::{OwnNetworks, Said};
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
 use super::engine::every_frame;
@@ -91,12 +92,14 @@ pub fn observe(
     decoder: Decoder,
     limits: &Limits,
     pool: &DetectionPool,
+    own: OwnNetworks,
     timings: &Arc<Timings>,
     checkpoint: &Checkpoint,
 ) -> Result<Observed, JobError> {
     let info = decoder.info().clone();
     let network = every_frame(job.settings().model);
     let (replying, replies) = flume::unbounded();
+    let view = View { geometry: info.geometry, color: info.color, network, own };
     let mut observing = Observing {
         job,
         limits,
@@ -104,7 +107,7 @@ pub fn observe(
         geometry: info.geometry,
         color: info.color,
         total: info.frames,
-        asker: Asker::new(pool, timings, info.geometry, info.color, network, replying),
+        asker: Asker::new(pool, timings, view, replying),
         replies,
         in_flight: BTreeSet::new(),
         tracker: Tracker::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto),
@@ -273,7 +276,7 @@ impl Observing<'_> {
         let keyframe = self.tracker.associate(candidates);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
-        if let Some(request) = Request::heavy(frame, &keyframe) {
+        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.has_own()) {
             self.request(request)?;
         }
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
@@ -294,7 +297,7 @@ impl Observing<'_> {
             }
             regions += predicted.len();
             frames.push((frame, predicted));
-            if regions >= self.asker.batch() {
+            if regions >= self.asker.batch_between() {
                 self.request(Request::Between(std::mem::take(&mut frames)))?;
                 regions = 0;
             }
@@ -332,15 +335,26 @@ impl Observing<'_> {
     fn collect(&mut self, reply: Reply) {
         self.in_flight.remove(&reply.frame());
         match reply {
-            Reply::Between { frame, found } => {
-                let observations = resolve(self.geometry.display, frame, found);
+            Reply::Between { frame, found, estimates } => {
+                let mut observations = resolve(self.geometry.display, frame, found);
+                for (tracklet, estimate) in estimates {
+                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                        one.estimate = Some(Box::new(estimate));
+                    }
+                }
                 self.observations.insert(frame, observations);
             }
-            Reply::Heavy { frame, found } => {
+            Reply::Keyframe { frame, heavy, own } => {
                 let observations = self.observations.entry(frame).or_default();
-                for (tracklet, answer) in found {
+                for (tracklet, answer) in heavy {
                     if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
                         one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
+                    }
+                }
+                for (tracklet, Said { points, estimate }) in own {
+                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                        points.iter().for_each(|points| one.observation.landmarks.take(points));
+                        one.estimate = estimate.map(Box::new);
                     }
                 }
             }

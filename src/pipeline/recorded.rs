@@ -11,7 +11,7 @@ use super::bodies::{Bodies, LoadedBody};
 use crate::body::{Body, FittedPose, FittedTrack, Pose};
 use crate::control::Proceed;
 use crate::export::{Header, MotionReader, PersonRow};
-use crate::models::BodyName;
+use crate::models::ModelName;
 
 /// Most frames in which people are absent between others: so many for each in which somebody is there, and so many more. A hundred bytes each.
 const ABSENT: usize = 8;
@@ -40,7 +40,7 @@ pub enum RecordedError {
     #[error(
         "{}: the people have the body \"{found}\", {why}; process the video again{}",
         path.display(),
-        if found.parse::<BodyName>().is_ok() { format!(", or import it with `meshreel models import-smpl FILE -o {found}`") } else { String::new() }
+        if found.parse::<ModelName>().is_ok() { format!(", or import it with `meshreel models import-smpl FILE -o {found}`") } else { String::new() }
     )]
     OtherBody {
         /// The file.

@@ -18,7 +18,7 @@ use crate::config::{Config, Limits};
 use crate::export::{Clock, ExportError, Header};
 use crate::job::{JobContext, JobSpec, Phase, Report, Stamp};
 use crate::media;
-use crate::models::{BodyName, Models};
+use crate::models::{DescriptionError, ModelName, Models};
 use crate::pose::PoseError;
 use crate::render::{Description, RenderError, RenderThread};
 use crate::telemetry::Live;
@@ -32,6 +32,9 @@ pub enum StartError {
     /// There is no body to draw.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A network of the user's own cannot be used.
+    #[error(transparent)]
+    Network(#[from] DescriptionError),
     /// Nothing can be drawn.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -48,7 +51,7 @@ pub struct Studio {
 
 impl Studio {
     /// Loads a body, so that a missing one is told of before any video is touched, and starts the render thread.
-    pub(super) fn open(models: &Models, body: BodyName) -> Result<Self, StartError> {
+    pub(super) fn open(models: &Models, body: ModelName) -> Result<Self, StartError> {
         let render = RenderThread::start()?;
         let bodies = Bodies::new(models);
         bodies.get(body)?;
@@ -75,7 +78,7 @@ impl Redrawing {
     /// When nothing can be drawn.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
-        let studio = Studio::open(&models, BodyName::default())?;
+        let studio = Studio::open(&models, ModelName::default())?;
         let live = Arc::new(Live::new(0));
         Ok(Self { studio, limits: config.limits, live })
     }
@@ -155,6 +158,7 @@ impl Redrawing {
         })?;
         let made_by = MadeBy {
             model: "none".into(),
+            networks: Vec::new(),
             inference: "none".into(),
             renderer: self.studio.renderer().renderer.clone(),
             body: recorded.body.body.name.clone(),

@@ -227,6 +227,13 @@ impl Picture<'_> {
         self.sample_any(to_coded, [size; 2], border, emit);
     }
 
+    /// Adds what lies at each whole coordinate of a grid to `out` (rows x columns x 3, R'G'B' of 0..=1). `to_display` brings these
+    /// coordinates to displayed pixels, of which whole ones are the middles.
+    pub(super) fn sample_grid(&self, to_display: DAffine2, size: [usize; 2], border: Border, out: &mut Vec<f32>) {
+        out.reserve(size[0] * size[1] * 3);
+        self.sample_any(self.geometry.to_coded * to_display, size, border, |colour| out.extend(colour));
+    }
+
     /// Fills `out` (rows x columns x 3, R'G'B' of 0..=1) with what lies under each pixel of a grid, the mean of several places where
     /// the grid's pixels are large. `to_display` brings the corners of the grid's pixels to displayed ones; it may scale and
     /// shift.

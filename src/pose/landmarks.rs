@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
 use super::skeleton::{self, LANDMARKS, mirrored};
+use super::own::SeenPoints;
 use super::{RotatedRegion, wrap_angle};
 
 /// One of the 33 body points in the picture.
@@ -124,6 +125,28 @@ impl Landmarks {
         }
         carried.circle = carried.circle.map(carry);
         carried
+    }
+
+    /// Puts the points where another network sees them. Those that it does not know follow the point that they hang on.
+    pub fn take(&mut self, seen: &SeenPoints) {
+        let before = self.points;
+        let knows = |point: usize| seen.indices.iter().position(|&known| known == point);
+        for (n, &point) in seen.indices.iter().enumerate() {
+            if let Some(&[x, y]) = seen.pixels.get(n) {
+                let (visibility, presence) = (seen.confidence[n], self.points[point].presence.max(seen.confidence[n]));
+                self.points[point] = Landmark { x, y, z: before[point].z, visibility, presence };
+            }
+            if let Some(&place) = seen.world.get(n) {
+                self.world[point] = place;
+            }
+        }
+        if !seen.pixels.is_empty() {
+            for point in (0..LANDMARKS).filter(|&point| knows(point).is_none()) {
+                let Some(near) = skeleton::near(point).filter(|&near| knows(near).is_some()) else { continue };
+                let [x, y] = [self.points[near].x - before[near].x, self.points[near].y - before[near].y];
+                (self.points[point].x, self.points[point].y) = (before[point].x + x, before[point].y + y);
+            }
+        }
     }
 
     /// Moves the body this many displayed pixels to the right and down.

@@ -10,6 +10,7 @@ mod landmarker;
 mod landmarks;
 mod observation;
 mod optimized;
+pub mod own;
 mod person_detector;
 mod query;
 mod region;

@@ -94,7 +94,7 @@ impl Tile {
     }
 
     /// Width and height as the network is shown them.
-    fn turned_size(&self) -> [f64; 2] {
+    pub(super) fn turned_size(&self) -> [f64; 2] {
         if self.is_lying() { [self.height, self.width] } else { [self.width, self.height] }
     }
 
@@ -108,7 +108,7 @@ impl Tile {
     }
 
     /// Whether a detection reaches the edge of the tile where the picture goes on: then it may be part of a person.
-    fn cuts(&self, detection: &PersonDetection, display: [u32; 2]) -> bool {
+    pub(super) fn cuts(&self, detection: &PersonDetection, display: [u32; 2]) -> bool {
         let [width, height] = display.map(f64::from);
         let margin = EDGE * self.scale();
         let [left, top, right, bottom] = detection.bounds.map(f64::from);
@@ -148,7 +148,7 @@ impl PersonDetection {
 }
 
 /// From head to feet in the picture.
-fn down(quarter_turns: u8) -> DVec2 {
+pub(super) fn down(quarter_turns: u8) -> DVec2 {
     (0..quarter_turns).fold(DVec2::Y, |down, _| down.perp())
 }
 
@@ -235,11 +235,16 @@ fn boxes(scores: &[f32], distances: &[f32], [columns, rows]: [usize; 2]) -> Vec<
 }
 
 /// Non-maximum suppression, of one tile's detections or of several tiles'. Best first.
-pub fn best(mut found: Vec<PersonDetection>) -> Vec<PersonDetection> {
+pub fn best(found: Vec<PersonDetection>) -> Vec<PersonDetection> {
+    best_within(found, SAME)
+}
+
+/// The same for boxes that overlap by more than `same`.
+pub(super) fn best_within(mut found: Vec<PersonDetection>, same: f32) -> Vec<PersonDetection> {
     found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<PersonDetection> = Vec::new();
     for detection in found {
-        if kept.iter().all(|k| overlap(&k.bounds, &detection.bounds) <= SAME) {
+        if kept.iter().all(|k| overlap(&k.bounds, &detection.bounds) <= same) {
             kept.push(detection);
         }
     }

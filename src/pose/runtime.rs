@@ -10,11 +10,13 @@ use ort::{
     environment::Environment,
     ep,
     session::{
-        InMemorySession, Session, SessionOutputs,
+        InMemorySession, Session, SessionInputs, SessionOutputs,
         builder::{GraphOptimizationLevel, SessionBuilder},
     },
     value::TensorRef,
 };
+
+use crate::models::NetworkDescription;
 
 use super::optimized::{NotOptimized, optimized};
 
@@ -32,6 +34,8 @@ pub enum Device {
 }
 
 const GPU_BATCH: usize = 8;
+/// Bytes from which on a network of the user's own is large.
+const LARGE: u64 = 200_000_000;
 
 /// Why a network could not be opened or run.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,24 @@ pub enum PoseError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// A network of the user's own is not as its description says.
+    #[error("{} does not fit the network {}: {reason}", description.display(), file.display())]
+    Misfit {
+        /// The description.
+        description: PathBuf,
+        /// The network.
+        file: PathBuf,
+        /// What is there instead.
+        reason: String,
+    },
+    /// The file of a network of the user's own cannot be opened.
+    #[error("the network {} cannot be opened: {reason}", path.display())]
+    OwnUnusable {
+        /// The file.
+        path: PathBuf,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
     /// A network gave outputs of another shape than this program was written for.
     #[error(
         "the network's output `{name}` has {found} values instead of {expected}: delete the models and run `make setup`"
@@ -108,6 +130,8 @@ pub struct Runtime {
     device: Device,
     /// The sessions of networks that all workers share; `None` where each has its own.
     shared: Option<Arc<Mutex<BTreeMap<PathBuf, Sessions>>>>,
+    /// Those of large networks, which are shared everywhere.
+    large: Arc<Mutex<BTreeMap<PathBuf, Sessions>>>,
     missed: Option<String>,
 }
 
@@ -143,7 +167,7 @@ impl Runtime {
         }
         let environment =
             environment(library).map_err(|reason| PoseError::LibraryUnusable { path: path.clone(), reason })?;
-        let mut runtime = Self { environment, library: path, device: Device::Cpu, shared: None, missed: None };
+        let mut runtime = Self { environment, library: path, device: Device::Cpu, shared: None, large: Arc::default(), missed: None };
         if device != Device::Cpu {
             match runtime.try_cuda() {
                 // A GPU does one thing after the other anyway, and opening a network takes it seconds.
@@ -198,20 +222,57 @@ impl Runtime {
             Some(shared) => lock(shared).entry(path.clone()).or_default().clone(),
             None => Sessions::default(),
         };
-        Ok(Opened { runtime: self.clone(), model: path, sessions })
+        Ok(Opened { runtime: self.clone(), model: path, sessions, kind: Kind::BuiltIn })
     }
 
-    fn session(&self, model: &Path) -> Result<Loaded, PoseError> {
-        if self.device == Device::Cpu {
+    /// A network of the user's own for one worker, opened when it is first run or prepared. On a CPU all workers share a large one, which
+    /// then runs on all cores: memory would not do for more.
+    ///
+    /// # Errors
+    /// When the file is missing.
+    pub(super) fn open_own(&self, model: &Path) -> Result<Opened, PoseError> {
+        let path = model.to_path_buf();
+        let bytes = size(model).map_err(|e| PoseError::OwnUnusable { path: path.clone(), reason: e.to_string() })?;
+        let kind = if bytes > LARGE { Kind::Large } else { Kind::Own };
+        let of = |shared: &Arc<Mutex<BTreeMap<PathBuf, Sessions>>>| lock(shared).entry(path.clone()).or_default().clone();
+        let sessions = match &self.shared {
+            Some(shared) => of(shared),
+            None if kind == Kind::Large => of(&self.large),
+            None => Sessions::default(),
+        };
+        Ok(Opened { runtime: self.clone(), model: path, sessions, kind })
+    }
+
+    /// People that a network of the user's own is best asked about at once: on a CPU as many as its description allows only where reading the
+    /// weights takes a large part of the time.
+    pub fn own_batch(&self, description: &NetworkDescription) -> usize {
+        let is_large = size(&description.file).is_ok_and(|bytes| bytes > LARGE);
+        if self.device == Device::Cuda || is_large { description.batch } else { 1 }
+    }
+
+    /// Closes large networks that no worker holds any more.
+    pub(super) fn close_large(&self) {
+        lock(&self.large).retain(|_, sessions| Arc::strong_count(sessions) > 1);
+    }
+
+    fn session(&self, model: &Path, kind: Kind) -> Result<Loaded, PoseError> {
+        if self.device == Device::Cpu && kind != Kind::Large {
             match self.optimized(model) {
                 Ok(session) => return Ok(Loaded::Shared(session)),
                 Err(reason) => tracing::info!("{} is opened as it is: {reason}", model.display()),
             }
         }
-        let opened = self.builder().and_then(|mut builder| builder.commit_from_file(model));
-        opened
-            .map(Loaded::Own)
-            .map_err(|e| PoseError::ModelUnusable { path: model.to_path_buf(), reason: e.to_string() })
+        let threads = match kind {
+            Kind::Large => std::thread::available_parallelism().map_or(1, usize::from),
+            Kind::BuiltIn | Kind::Own => 1,
+        };
+        let builder = self.builder().and_then(|builder| Ok(builder.with_intra_threads(threads)?));
+        let opened = builder.and_then(|mut builder| builder.commit_from_file(model));
+        let path = model.to_path_buf();
+        opened.map(Loaded::Own).map_err(|error| match kind {
+            Kind::BuiltIn => PoseError::ModelUnusable { path, reason: error.to_string() },
+            Kind::Own | Kind::Large => PoseError::OwnUnusable { path, reason: sentence(&error) },
+        })
     }
 
     /// Optimised already, and with the weights that all sessions share.
@@ -239,26 +300,52 @@ impl Runtime {
     }
 }
 
-enum Loaded {
+/// An open network.
+pub(super) enum Loaded {
     Own(Session),
     Shared(InMemorySession<'static>),
 }
 
 impl Loaded {
-    fn run(&mut self, input: TensorRef<'_, f32>) -> Result<SessionOutputs<'_>, ort::Error> {
-        let inputs = ort::inputs!["input" => input];
+    /// What it says to its inputs.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub(super) fn run<'i, 'v: 'i, const N: usize>(
+        &mut self,
+        inputs: impl Into<SessionInputs<'i, 'v, N>>,
+    ) -> Result<SessionOutputs<'_>, ort::Error> {
         match self {
             Self::Own(session) => session.run(inputs),
             Self::Shared(session) => session.run(inputs),
         }
     }
+
+    fn session(&self) -> &Session {
+        match self {
+            Self::Own(session) => session,
+            Self::Shared(session) => session,
+        }
+    }
 }
 
-/// A network with one input, as one worker has it.
+/// Whose a network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It comes with the program.
+    BuiltIn,
+    /// The user's.
+    Own,
+    /// The user's, and so large that it is in memory once.
+    Large,
+}
+
+/// A network as one worker has it.
 pub(super) struct Opened {
     runtime: Runtime,
     model: PathBuf,
     sessions: Sessions,
+    kind: Kind,
 }
 
 impl Opened {
@@ -282,23 +369,61 @@ impl Opened {
     ) -> Result<T, PoseError> {
         self.with(shape, |session| {
             let tensor = TensorRef::from_array_view((shape, input))?;
-            read(&session.run(tensor)?)
+            read(&session.run(ort::inputs!["input" => tensor])?)
         })
+    }
+
+    /// Lends the session for pictures of a shape.
+    ///
+    /// # Errors
+    /// When the file is not a network, and those of `act`.
+    pub(super) fn run_named<T>(
+        &self,
+        shape: Shape,
+        act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>,
+    ) -> Result<T, PoseError> {
+        self.with(shape, act)
+    }
+
+    /// What a session says of itself.
+    ///
+    /// # Errors
+    /// When the file is not a network.
+    pub(super) fn inspect<T>(&self, read: impl FnOnce(&Session) -> T) -> Result<T, PoseError> {
+        let mut sessions = lock(&self.sessions);
+        if sessions.is_empty() {
+            sessions.push((Shape::default(), self.runtime.session(&self.model, self.kind)?));
+        }
+        Ok(read(sessions[0].1.session()))
     }
 
     /// Lends the session for a shape, opened first where there is none.
     fn with<T>(&self, shape: Shape, act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>) -> Result<T, PoseError> {
-        let is_for = |known: &Shape| self.runtime.shared.is_none() || *known == shape;
+        // A network of the user's own is always shown the same number of pictures on a GPU.
+        let is_for = |known: &Shape| {
+            self.runtime.shared.is_none() || self.kind != Kind::BuiltIn || *known == shape
+        };
         let mut sessions = lock(&self.sessions);
         let index = match sessions.iter().position(|(known, _)| is_for(known)) {
             Some(index) => index,
             None => {
-                sessions.push((shape, self.runtime.session(&self.model)?));
+                sessions.push((shape, self.runtime.session(&self.model, self.kind)?));
                 sessions.len() - 1
             }
         };
         act(&mut sessions[index].1)
     }
+}
+
+/// Bytes of a network: its file, and the file that its weights lie in where they are too many for one.
+pub(super) fn size(model: &Path) -> std::io::Result<u64> {
+    let own = model.metadata()?.len();
+    let beside = [".data", "_data"].map(|ending| {
+        let mut name = model.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name).metadata().map_or(0, |data| data.len())
+    });
+    Ok(own + beside.iter().sum::<u64>())
 }
 
 /// Whether an NVIDIA driver is at work.

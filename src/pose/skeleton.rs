@@ -137,6 +137,64 @@ pub const COCO_NAMES: [&str; 17] = [
     "right_ankle",
 ];
 
+/// The same points in BlazePose's order.
+pub const COCO: [usize; 17] = [
+    NOSE,
+    LEFT_EYE_INNER + 1,
+    RIGHT_EYE_INNER + 1,
+    LEFT_EAR,
+    RIGHT_EAR,
+    LEFT_SHOULDER,
+    RIGHT_SHOULDER,
+    LEFT_ELBOW,
+    RIGHT_ELBOW,
+    LEFT_WRIST,
+    RIGHT_WRIST,
+    LEFT_HIP,
+    RIGHT_HIP,
+    LEFT_KNEE,
+    RIGHT_KNEE,
+    LEFT_ANKLE,
+    RIGHT_ANKLE,
+];
+
+/// Names of BlazePose's points, those of COCO where they are the same.
+pub const NAMES: [&str; LANDMARKS] = [
+    "nose",
+    "left_eye_inner",
+    "left_eye",
+    "left_eye_outer",
+    "right_eye_inner",
+    "right_eye",
+    "right_eye_outer",
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_pinky",
+    "right_pinky",
+    "left_index",
+    "right_index",
+    "left_thumb",
+    "right_thumb",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_heel",
+    "right_heel",
+    "left_big_toe",
+    "right_big_toe",
+];
+
 /// The lines of torso and limbs, from joint to joint; the torso is crossed by its diagonals.
 pub const BONES: [[usize; 2]; 14] = [
     [LEFT_SHOULDER, RIGHT_SHOULDER],
@@ -217,6 +275,18 @@ pub fn parent(point: usize) -> [usize; 2] {
         LEFT_ANKLE | RIGHT_ANKLE => of_side(LEFT_KNEE, RIGHT_KNEE),
         LEFT_HEEL..=RIGHT_TOES => of_side(LEFT_ANKLE, RIGHT_ANKLE),
         _ => HIPS,
+    }
+}
+
+/// The point among COCO's 17 that one of the others moves with: that of a corner of an eye is the eye, that of the mouth the nose, that of
+/// knuckles the wrist, that of heel and toes the ankle.
+pub fn near(point: usize) -> Option<usize> {
+    match point {
+        LEFT_EYE_INNER | LEFT_EYE_OUTER => Some(LEFT_EYE_INNER + 1),
+        RIGHT_EYE_INNER | RIGHT_EYE_OUTER => Some(RIGHT_EYE_INNER + 1),
+        LEFT_MOUTH | RIGHT_MOUTH => Some(NOSE),
+        LEFT_PINKY..=RIGHT_THUMB | LEFT_HEEL..=RIGHT_TOES => Some(parent(point)[0]),
+        _ => None,
     }
 }
 

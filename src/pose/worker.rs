@@ -1,13 +1,14 @@
 //! The stateless work of detection workers: pictures and queries in, answers out, whoever does it.
 
-use crate::models::Network;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::sync::Arc;
 
+use super::own::{OwnAnswer, OwnDetector, OwnNetwork};
 use super::{
-    Answer, AppearanceHistogram, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetector, Picture,
-    PoseError, Query, RegionDetector, Runtime, optimized,
+    Answer, AppearanceHistogram, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetector,
+    Picture, PoseError, Query, RegionDetector, Runtime, optimized,
 };
-use crate::models::Models;
+use crate::models::{ModelName, Models, Network, NetworkDescription, Purpose};
 
 /// What the second of two looks at a person is better by, on the scale of [`Landmarks::quality`]: its region is placed better.
 const SECOND_LOOK_BONUS: f32 = 0.1;
@@ -19,12 +20,16 @@ pub struct Worker {
     person_detector: Option<PersonDetector>,
     region_detector: Option<RegionDetector>,
     landmarkers: BTreeMap<Network, Landmarker>,
+    /// The user's own that were asked about people.
+    own: BTreeMap<ModelName, OwnNetwork>,
+    /// The user's own person detectors that were asked.
+    own_detectors: BTreeMap<ModelName, OwnDetector>,
 }
 
 impl Worker {
     /// Networks are opened when they are first asked for.
     pub fn new(runtime: Runtime, models: Models) -> Self {
-        Self { runtime, models, person_detector: None, region_detector: None, landmarkers: BTreeMap::new() }
+        Self { runtime, models, person_detector: None, region_detector: None, landmarkers: BTreeMap::new(), own: BTreeMap::new(), own_detectors: BTreeMap::new() }
     }
 
     /// Regions that a landmark network is best shown at a time ([`Runtime::batch`]).
@@ -40,23 +45,73 @@ impl Worker {
         self.landmarker(network).map(|_| ())
     }
 
+    /// The same for a network of the user's own.
+    ///
+    /// # Errors
+    /// When its file is missing or no network, or does not fit its description.
+    pub fn open_own(&mut self, description: &Arc<NetworkDescription>) -> Result<(), PoseError> {
+        match description.purpose() {
+            Purpose::Detector => self.own_detector(description).map(|_| ()),
+            Purpose::KeyPoints | Purpose::Body => self.own_network(description).map(|_| ()),
+        }
+    }
+
     /// Whether closing would give memory back: networks are open, and not on a GPU, where they take seconds to open and hold
     /// little of this machine's memory.
     pub fn is_worth_closing(&self) -> bool {
-        let is_open = self.person_detector.is_some() || self.region_detector.is_some() || !self.landmarkers.is_empty();
+        let own = self.own.len() + self.own_detectors.len();
+        let built_in = self.person_detector.is_some() || self.region_detector.is_some() || !self.landmarkers.is_empty();
+        let is_open = built_in || own > 0;
         is_open && self.runtime.device() == Device::Cpu
+    }
+
+    /// What a network of the user's own says of people, given the landmarks that were found of each.
+    ///
+    /// # Errors
+    /// When it cannot be opened, does not fit its description, or fails.
+    pub fn look(
+        &mut self,
+        description: &Arc<NetworkDescription>,
+        people: &[(Picture<'_>, &Landmarks)],
+    ) -> Result<Vec<Option<OwnAnswer>>, PoseError> {
+        self.own_network(description)?.look(people)
+    }
+
+    fn own_network(&mut self, description: &Arc<NetworkDescription>) -> Result<&mut OwnNetwork, PoseError> {
+        self.own.retain(|name, own| *name != description.name || own.description() == &**description);
+        match self.own.entry(description.name) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(OwnNetwork::new(&self.runtime, description)?)),
+        }
+    }
+
+    fn person_detector(&mut self) -> Result<&mut PersonDetector, PoseError> {
+        match &mut self.person_detector {
+            Some(detector) => Ok(detector),
+            none => Ok(none.insert(PersonDetector::new(&self.runtime, &self.models.person_detector())?)),
+        }
+    }
+
+    fn own_detector(&mut self, description: &Arc<NetworkDescription>) -> Result<&mut OwnDetector, PoseError> {
+        self.own_detectors.retain(|name, own| *name != description.name || own.description() == &**description);
+        match self.own_detectors.entry(description.name) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(OwnDetector::new(&self.runtime, description)?)),
+        }
     }
 
     /// Closes the networks until they are needed again, and gives their memory back to the system.
     pub fn close(&mut self) {
         (self.person_detector, self.region_detector) = (None, None);
+        self.own.clear();
+        self.own_detectors.clear();
+        self.runtime.close_large();
         self.landmarkers.clear();
         optimized::forget();
         crate::memory::give_back();
     }
 
     fn landmarker(&mut self, network: Network) -> Result<&mut Landmarker, PoseError> {
-        use std::collections::btree_map::Entry;
         match self.landmarkers.entry(network) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
@@ -67,21 +122,25 @@ impl Worker {
     }
 
     /// Answers queries, in their order. Those for one landmark network that follow each other are answered in batches
-    /// ([`Runtime::batch`]).
+    /// ([`Runtime::batch`]). Persons are detected by `detector`, where there is one of the user's own.
     ///
     /// # Errors
     /// When a network cannot be opened or fails.
-    pub fn answer(&mut self, queries: &[(Picture<'_>, Query)]) -> Result<Vec<Answer>, PoseError> {
+    pub fn answer(
+        &mut self,
+        detector: Option<&Arc<NetworkDescription>>,
+        queries: &[(Picture<'_>, Query)],
+    ) -> Result<Vec<Answer>, PoseError> {
         let mut answers = Vec::with_capacity(queries.len());
         for alike in queries.chunk_by(|(_, a), (_, b)| a.is_batched_with(b)) {
             let (picture, query) = &alike[0];
             match *query {
                 Query::DetectPersons(tile) => {
-                    let detector = match &mut self.person_detector {
-                        Some(detector) => detector,
-                        none => none.insert(PersonDetector::new(&self.runtime, &self.models.person_detector())?),
+                    let found = match detector {
+                        Some(own) => self.own_detector(own)?.detect(picture, tile)?,
+                        None => self.person_detector()?.detect(picture, tile)?,
                     };
-                    answers.push(Answer::PersonDetections(detector.detect(picture, tile)?));
+                    answers.push(Answer::PersonDetections(found));
                 }
                 Query::DetectRegions(window) => {
                     let detector = match &mut self.region_detector {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::pose::skeleton::COCO_NAMES;
+use crate::pose::skeleton::{COCO_NAMES, NAMES};
 
 /// A point of the body as a mixture of others.
 pub type Mixture = Vec<(Part, f64)>;
@@ -87,43 +87,6 @@ const BODY_JOINTS: [&str; 22] = [
 ];
 /// Fingers of SMPL-H and SMPL-X, three joints each.
 const FINGERS: [&str; 5] = ["index", "middle", "pinky", "ring", "thumb"];
-
-/// BlazePose's landmarks; the body has none for the corners of eyes and mouth.
-const BLAZEPOSE: [&str; 33] = [
-    "nose",
-    "left_eye_inner",
-    "left_eye",
-    "left_eye_outer",
-    "right_eye_inner",
-    "right_eye",
-    "right_eye_outer",
-    "left_ear",
-    "right_ear",
-    "mouth_left",
-    "mouth_right",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_pinky",
-    "right_pinky",
-    "left_index",
-    "right_index",
-    "left_thumb",
-    "right_thumb",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-    "left_heel",
-    "right_heel",
-    "left_big_toe",
-    "right_big_toe",
-];
 
 /// Where pose networks see a point, as a mixture of points that lie elsewhere; those of the default body (`models/build/body.py`), as far
 /// as the points are the same ones.
@@ -228,10 +191,10 @@ pub fn key_points(joints: &[String], skin: &SkinPoints) -> Result<KeyPoints, Str
     };
     let is_dispensable = |name: &str| name.ends_with("_inner") || name.ends_with("_outer") || name.starts_with("mouth");
     let mut names: Vec<String> =
-        BLAZEPOSE.iter().filter(|name| !is_dispensable(name)).map(|&name| name.to_owned()).collect();
+        NAMES.iter().filter(|name| !is_dispensable(name)).map(|&name| name.to_owned()).collect();
     names.extend(["left_small_toe", "right_small_toe"].map(str::to_owned));
     let place = |landmark: &str| names.iter().position(|name| name == landmark);
-    let blazepose33 = BLAZEPOSE.iter().map(|name| place(name).map_or(-1, |at| at as i64)).collect();
+    let blazepose33 = NAMES.iter().map(|name| place(name).map_or(-1, |at| at as i64)).collect();
     let coco17 = COCO_NAMES.iter().filter_map(|name| place(name)).collect();
     let mixtures = names.iter().map(|name| seen(name)).collect::<Result<_, _>>()?;
     Ok(KeyPoints { names, mixtures, coco17, blazepose33 })

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::body::Body;
-use crate::models::BodyName;
+use crate::models::ModelName;
+use crate::toml_text;
 use keypoints::{SkinPoints, joint_names, key_points, needed, skin_points};
 use source::Source;
 
@@ -54,7 +55,7 @@ pub enum ImportError {
     #[error("there is a body \"{name}\" already ({}); give another name with -o, or replace it with --overwrite", path.display())]
     Taken {
         /// Its name.
-        name: BodyName,
+        name: ModelName,
         /// Its file.
         path: PathBuf,
     },
@@ -93,7 +94,7 @@ pub struct Imported {
     /// The file that was written.
     pub path: PathBuf,
     /// Name of the body.
-    pub name: BodyName,
+    pub name: ModelName,
     /// The line about its licence.
     pub licence: String,
     vertices: usize,
@@ -135,7 +136,7 @@ impl fmt::Display for Imported {
 ///
 /// # Errors
 /// When it is no body of the family, or cannot be written.
-pub fn import(file: &Path, bodies: &Path, name: BodyName, overwrite: bool) -> Result<Imported, ImportError> {
+pub fn import(file: &Path, bodies: &Path, name: ModelName, overwrite: bool) -> Result<Imported, ImportError> {
     let path = bodies.join(format!("{name}.safetensors"));
     if path.exists() && !overwrite {
         return Err(ImportError::Taken { name, path });
@@ -203,7 +204,7 @@ fn read_table(path: &Path) -> Result<Table, ImportError> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Table::default()),
         Err(error) => Err(invalid(error.to_string())),
-        Ok(text) => toml::from_str(&text).map_err(|error| invalid(error.to_string())),
+        Ok(text) => toml_text::parse(&text).map_err(|at| invalid(format!("line {}: {}", at.line, at.message))),
     }
 }
 

@@ -75,7 +75,7 @@ fn folder(archive: &[u8]) -> (tempfile::TempDir, PathBuf, PathBuf) {
     (folder, file, bodies)
 }
 
-fn name() -> BodyName {
+fn name() -> ModelName {
     "tiny".parse().unwrap()
 }
 

@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use super::INFLUENCES;
 use super::keypoints::{KeyPoints, Part};
 use super::source::Source;
-use crate::models::BodyName;
+use crate::models::ModelName;
 
 /// Where a key point's vertices are, summed up for each joint that moves them.
 struct Moments {
@@ -28,7 +28,7 @@ pub fn file(
     source: &Source,
     joint_names: &[String],
     points: &KeyPoints,
-    name: BodyName,
+    name: ModelName,
     licence: &str,
 ) -> Result<(Vec<u8>, usize), String> {
     let (vertices, joints, shapes) = (source.vertex_count(), source.joint_count(), source.shape_dirs.len());
@@ -88,6 +88,7 @@ pub fn file(
         ("keypoint_names", list(points.names.clone().into())),
         ("coco17", list(points.coco17.clone().into())),
         ("blazepose33", list(points.blazepose33.clone().into())),
+        ("file_origin", list(vec![root[0], -root[1], -root[2]].into())),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();

@@ -61,6 +61,7 @@ fn between(
         tracklet,
         observation: a.between(&b, i as f32 / frames as f32),
         heavy_landmarks: None,
+        estimate: None,
         is_detected: None,
     })
 }
@@ -87,6 +88,7 @@ mod tests {
                 tracklet: 3,
                 observation,
                 heavy_landmarks: None,
+                estimate: None,
                 is_detected: Some(true),
             }),
         )

@@ -112,7 +112,7 @@ mod tests {
             if exchanged.contains(&i) {
                 landmarks.mirror();
             }
-            Some(TrackFrame { landmarks, heavy_landmarks: None, uncertain: false })
+            Some(TrackFrame { landmarks, heavy_landmarks: None, estimate: None, uncertain: false })
         };
         Track { id: 1, first_frame: 0, frames: (0..30).map(observation).collect() }
     }

@@ -40,6 +40,7 @@ pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy
 pub use tracker::Tracker;
 
 use crate::pose::Landmarks;
+use crate::pose::own::BodyEstimate;
 
 /// One person in one frame of their track.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,8 @@ pub struct TrackFrame {
     pub landmarks: Landmarks,
     /// From the heavy network, where it was asked as well (`--model auto`).
     pub heavy_landmarks: Option<Box<Landmarks>>,
+    /// The body that a network of the user's own gives.
+    pub estimate: Option<Box<BodyEstimate>>,
     /// The identity is doubtful here: this person and another could have been exchanged.
     pub uncertain: bool,
 }

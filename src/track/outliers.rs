@@ -52,7 +52,7 @@ mod tests {
     fn track(middles: &[f32]) -> Track {
         let seen = |&x: &f32| {
             let landmarks = synthetic::person([x, 200.0], 150.0);
-            Some(TrackFrame { landmarks, heavy_landmarks: None, uncertain: false })
+            Some(TrackFrame { landmarks, heavy_landmarks: None, estimate: None, uncertain: false })
         };
         Track { id: 1, first_frame: 0, frames: middles.iter().map(seen).collect() }
     }

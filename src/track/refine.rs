@@ -15,6 +15,7 @@ use super::similarity::{
 use super::tracker::Tracker;
 use crate::models::Network;
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
+use crate::pose::own::BodyEstimate;
 use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
@@ -42,6 +43,8 @@ pub struct TrackletObservation {
     pub observation: Observation,
     /// What the heavy network says, where it was asked.
     pub heavy_landmarks: Option<Box<Landmarks>>,
+    /// The body that a network of the user's own gives.
+    pub estimate: Option<Box<BodyEstimate>>,
     /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
     pub is_detected: Option<bool>,
 }
@@ -84,6 +87,7 @@ impl Keyframe {
             frame: self.index,
             observation: person.observation.clone(),
             heavy_landmarks: None,
+            estimate: None,
             is_detected: person.is_detected,
         };
         self.people.iter().map(one).collect()
@@ -206,6 +210,7 @@ pub fn resolve(
         tracklet: predicted.tracklet,
         observation,
         heavy_landmarks: None,
+        estimate: None,
         is_detected: None,
     })
     .collect()

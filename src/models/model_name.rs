@@ -1,4 +1,4 @@
-//! Names of bodies, as settings and files have them.
+//! Names of bodies and networks, as settings and files have them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,32 +7,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest name, bytes.
 const LONGEST: usize = 40;
-/// The body that comes with the program.
+/// The one that comes with the program.
 const BUILT_IN: &str = "default";
 
-/// What a body is called: letters, digits, `-`, `_` and dots, so that it is part of a file's name as it is. Kept in place, so that settings
+/// What a body or network is called: letters, digits, `-`, `_` and dots, so that it is part of a file's name as it is. Kept in place, so that settings
 /// can be copied.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BodyName {
+pub struct ModelName {
     bytes: [u8; LONGEST],
     length: u8,
 }
 
-impl BodyName {
+impl ModelName {
     /// The name.
     pub fn as_str(&self) -> &str {
         // It was made of a text without other letters than ASCII's.
         std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or(BUILT_IN)
     }
 
-    /// Whether it is the body that comes with the program.
+    /// Whether it is the one that comes with the program.
     pub fn is_built_in(&self) -> bool {
         self.as_str() == BUILT_IN
     }
 }
 
-impl Default for BodyName {
-    /// The body that comes with the program.
+impl Default for ModelName {
+    /// The one that comes with the program.
     fn default() -> Self {
         let mut bytes = [0; LONGEST];
         bytes[..BUILT_IN.len()].copy_from_slice(BUILT_IN.as_bytes());
@@ -40,7 +40,7 @@ impl Default for BodyName {
     }
 }
 
-impl FromStr for BodyName {
+impl FromStr for ModelName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -48,7 +48,7 @@ impl FromStr for BodyName {
         let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
         if !starts_well || text.len() > LONGEST || !text.bytes().all(is_fine) {
             return Err(format!(
-                "names of bodies are 1 to {LONGEST} letters, digits, '-', '_' or '.', and begin with a letter or digit"
+                "names have 1 to {LONGEST} letters, digits, '-', '_' or '.', and begin with a letter or digit"
             ));
         }
         let mut bytes = [0; LONGEST];
@@ -57,28 +57,28 @@ impl FromStr for BodyName {
     }
 }
 
-impl fmt::Display for BodyName {
+impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl fmt::Debug for BodyName {
+impl fmt::Debug for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
-impl Serialize for BodyName {
+impl Serialize for ModelName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl<'de> Deserialize<'de> for BodyName {
+impl<'de> Deserialize<'de> for ModelName {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
-        text.parse().map_err(|rule| serde::de::Error::custom(format!("body is \"{text}\"; {rule}")))
+        text.parse().map_err(|rule| serde::de::Error::custom(format!("\"{text}\" is no name: {rule}")))
     }
 }
 
@@ -88,13 +88,13 @@ mod tests {
 
     #[test]
     fn a_name_is_part_of_a_file_name() {
-        let name: BodyName = "smpl-x_neutral.2020".parse().unwrap();
+        let name: ModelName = "smpl-x_neutral.2020".parse().unwrap();
         assert_eq!((name.to_string(), name.is_built_in()), ("smpl-x_neutral.2020".into(), false));
-        assert!(BodyName::default().is_built_in());
+        assert!(ModelName::default().is_built_in());
         for text in ["", ".", "..", "../body", "a/b", "a b", "-o", "ä", &"a".repeat(41)] {
-            assert!(text.parse::<BodyName>().is_err(), "{text}");
+            assert!(text.parse::<ModelName>().is_err(), "{text}");
         }
-        let read: BodyName = serde_json::from_str("\"smpl\"").unwrap();
+        let read: ModelName = serde_json::from_str("\"smpl\"").unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), "\"smpl\"");
     }
 }

@@ -1,0 +1,98 @@
+//! The poses of a track whose bodies a network of the user's own gives.
+
+use glam::DVec3;
+
+use super::fit::between;
+use super::kinematics::Skeleton;
+use super::levenberg_marquardt::{Context, Solver, State};
+use super::measurement::LandmarkSet;
+use super::sequence_fit::MeasuredFrame;
+use super::{Body, Camera};
+use crate::control::{Proceed, Stopped};
+use crate::pose::own::BodyEstimate;
+use crate::track::TrackFrame;
+
+/// How far a joint is from the network's estimate: standard deviation, radians.
+const ROTATION_SIGMA: f64 = 0.15;
+/// How far the body is from where the network says, across the picture and in depth, over its distance.
+const POSITION_SIGMA: DVec3 = DVec3::new(0.05, 0.05, 0.1);
+/// Steps of the solver.
+const STEPS: usize = 5;
+
+/// The bodies that a network gave in some frames of a track.
+pub struct Estimated<'a> {
+    /// One entry a frame.
+    frames: Vec<Option<&'a BodyEstimate>>,
+}
+
+impl<'a> Estimated<'a> {
+    /// Those of a track; nothing where there are none.
+    pub fn new(frames: &'a [Option<TrackFrame>]) -> Option<Self> {
+        let frames: Vec<_> = frames.iter().map(|frame| frame.as_ref()?.estimate.as_deref()).collect();
+        frames.iter().any(Option::is_some).then_some(Self { frames })
+    }
+
+    /// Whether there is one in a frame.
+    pub fn has(&self, index: usize) -> bool {
+        self.frames[index].is_some()
+    }
+
+    /// That of a frame.
+    pub fn at(&self, index: usize) -> Option<State> {
+        self.frames[index].map(|e| State { rotations: e.rotations.clone(), position: e.position })
+    }
+
+    /// The median of each coefficient: a person has one shape, and a network may be far off in a frame.
+    pub fn shape(&self) -> Vec<f64> {
+        let all: Vec<&BodyEstimate> = self.frames.iter().flatten().copied().collect();
+        let count = all.first().map_or(0, |first| first.shape.len());
+        let median = |coefficient: usize| {
+            let mut values: Vec<f64> = all.iter().filter_map(|e| e.shape.get(coefficient).copied()).collect();
+            let middle = values.len() / 2;
+            *values.select_nth_unstable_by(middle, f64::total_cmp).1
+        };
+        (0..count).map(median).collect()
+    }
+
+    /// A pose for each measured frame that lies on the points in the picture and stays near the estimate. The landmark network's depth has no
+    /// say.
+    ///
+    /// # Errors
+    /// [`Stopped`] when `proceed`, which is called for each frame, says so.
+    pub fn refined(
+        &self,
+        body: &Body,
+        camera: &Camera,
+        set: &LandmarkSet,
+        times: &[f64],
+        measured: &[MeasuredFrame],
+        proceed: Proceed<'_>,
+    ) -> Result<Vec<State>, Stopped> {
+        let flat = LandmarkSet { links: Vec::new(), ..set.clone() };
+        let mut solver = Solver::new(*camera, Skeleton::new(body, &self.shape()), &flat);
+        let mut states = Vec::with_capacity(measured.len());
+        for frame in measured {
+            proceed()?;
+            let Some(estimate) = self.guess(times, frame.index) else { continue };
+            let sigma = POSITION_SIGMA * estimate.position.z.max(0.1);
+            let context = Context {
+                neighbours: vec![(&estimate.rotations, ROTATION_SIGMA.powi(-2))],
+                position: Some((estimate.position, (sigma * sigma).recip())),
+                contacts: Vec::new(),
+            };
+            let mut state = estimate.clone();
+            solver.solve(&mut state, &frame.measurement, &context, STEPS);
+            states.push(state);
+        }
+        Ok(states)
+    }
+
+    /// The estimate of a frame, or what lies between those before and after; at the ends the nearest.
+    fn guess(&self, times: &[f64], index: usize) -> Option<State> {
+        let before = (0..=index).rev().find(|&i| self.has(i));
+        let after = (index..self.frames.len()).find(|&i| self.has(i));
+        let (Some(a), Some(b)) = (before.or(after), after.or(before)) else { return None };
+        let part = ((times[index] - times[a]) / (times[b] - times[a]).max(1e-9)).clamp(0.0, 1.0);
+        Some(between(&self.at(a)?, &self.at(b)?, part))
+    }
+}
