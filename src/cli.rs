@@ -237,6 +237,25 @@ pub enum ModelsCommand {
     List,
     /// Import a body of the SMPL family (SMPL, SMPL-H, SMPL-X) for --body, from the npz or pkl file that its licence gave you
     ImportSmpl(ImportSmpl),
+    /// Run a network of your own on a picture: what its outputs are, whether they make sense, how long it takes
+    Check(CheckNetwork),
+}
+
+/// Arguments of `meshreel models check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckNetwork {
+    /// Name of the network: that of its description in the folder of networks
+    #[arg(value_name = "NAME")]
+    pub name: ModelName,
+    /// A picture or video with people; without it only shapes and times are told
+    #[arg(value_name = "PICTURE", value_hint = ValueHint::FilePath)]
+    pub picture: Option<PathBuf>,
+    /// The picture that the answer is drawn into [default: NAME.check.png]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Overwrite a file of this name
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// Arguments of `meshreel models import-smpl`.

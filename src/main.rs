@@ -161,6 +161,13 @@ fn models(command: &ModelsCommand, config: &Config) -> ExitCode {
             models_command::list(&models).iter().for_each(|line| say(printable(line)));
             ExitCode::SUCCESS
         }
+        ModelsCommand::Check(arguments) => {
+            match models_command::check(arguments, config, &mut |line| say(printable(line))) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
+                Err(error) => fail(FAILED, &error),
+            }
+        }
         ModelsCommand::ImportSmpl(arguments) => match models_command::import(arguments, &models) {
             Ok(text) => {
                 text.lines().for_each(|line| say(printable(line)));

@@ -1,10 +1,12 @@
 //! `meshreel models`: the bodies and networks that are there, and bodies of the user's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::body::Body;
-use crate::cli::ImportSmpl;
-use crate::models::{ModelName, Models};
+use crate::cli::{CheckNetwork, ImportSmpl};
+use crate::config::Config;
+use crate::models::{ModelName, Models, NetworkDescription};
+use crate::pipeline::{self, CheckError};
 use crate::smpl::{self, ImportError};
 
 /// Imports a body; what is printed.
@@ -28,12 +30,30 @@ pub fn import(arguments: &ImportSmpl, models: &Models) -> Result<String, ImportE
     smpl::import(file, &models.bodies(), name, *overwrite).map(|imported| imported.to_string())
 }
 
+/// Checks a network of the user's own; `say` is given what is printed. Whether its answers make sense.
+///
+/// # Errors
+/// When it cannot be run, does not fit its description, or the result cannot be written.
+pub fn check(arguments: &CheckNetwork, config: &Config, say: &mut dyn FnMut(&str)) -> Result<bool, CheckError> {
+    let CheckNetwork { name, picture, output, overwrite } = arguments;
+    let output = output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.check.png")));
+    if picture.is_some() && !overwrite && output.symlink_metadata().is_ok() {
+        let reason = "it is there already; --overwrite replaces it, -o names another".to_owned();
+        return Err(CheckError::Write { path: output, reason });
+    }
+    pipeline::check(config, *name, picture.as_deref(), Some(&output), say)
+}
+
 /// Bodies, then networks: name, size and licence of each, a line each.
 pub fn list(models: &Models) -> Vec<String> {
     let mut lines: Vec<String> = bodies(models).into_iter().map(|name| body(models, name)).collect();
     lines.extend(models.networks().into_iter().map(|path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         format!("network {name:24} {:>9}  Apache-2.0", size(&path))
+    }));
+    lines.extend(networks(models).into_iter().map(|name| {
+        let about = NetworkDescription::load(models, name).map_or_else(|e| e.to_string(), |own| pipeline::about(&own));
+        format!("yours   {name:24} {about}")
     }));
     lines
 }
@@ -47,6 +67,17 @@ fn bodies(models: &Models) -> Vec<ModelName> {
     let mut own: Vec<ModelName> = own.filter(|name: &ModelName| !name.is_built_in()).collect();
     own.sort();
     std::iter::once(ModelName::default()).chain(own).collect()
+}
+
+/// The user's own networks by name.
+fn networks(models: &Models) -> Vec<ModelName> {
+    let own = models.own_networks().read_dir().into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_suffix(".toml")?.parse().ok()
+    });
+    let mut own: Vec<ModelName> = own.collect();
+    own.sort();
+    own
 }
 
 fn body(models: &Models, name: ModelName) -> String {

@@ -8,6 +8,7 @@
 
 mod answer;
 mod bodies;
+mod check;
 mod checkpoint;
 mod course;
 mod decode;
@@ -31,6 +32,7 @@ mod studio;
 use std::path::Path;
 use std::thread::{Scope, ScopedJoinHandle};
 
+pub use check::{CheckError, about, check};
 pub use checkpoint::frames_written_down;
 pub use engine::{Pipeline, runtime_library};
 pub use outputs::remove_leftovers;

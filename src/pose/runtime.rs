@@ -416,7 +416,10 @@ impl Opened {
 }
 
 /// Bytes of a network: its file, and the file that its weights lie in where they are too many for one.
-pub(super) fn size(model: &Path) -> std::io::Result<u64> {
+///
+/// # Errors
+/// When it is not there.
+pub fn size(model: &Path) -> std::io::Result<u64> {
     let own = model.metadata()?.len();
     let beside = [".data", "_data"].map(|ending| {
         let mut name = model.as_os_str().to_owned();

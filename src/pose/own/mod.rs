@@ -20,6 +20,7 @@ pub use crop::PersonCrop;
 pub use detector::OwnDetector;
 pub use points::SeenPoints;
 
+pub use super::runtime::size;
 use super::runtime::Opened;
 use super::{Device, Landmarks, Picture, PoseError, Runtime};
 use crate::models::NetworkDescription;
@@ -210,6 +211,25 @@ impl OwnNetwork {
         };
         let (points, body) = read().map_err(|reason: String| misfit(&self.description, reason))?;
         Ok((points.is_some() || body.is_some()).then_some(OwnAnswer { points, body }))
+    }
+
+    /// Has its outputs read as another description says, of the same network and names.
+    pub fn describe(&mut self, description: Arc<NetworkDescription>) {
+        self.description = description;
+    }
+
+    /// Its outputs for grey pictures.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run_blank(&mut self, count: usize) -> Result<Outputs, PoseError> {
+        let [width, height] = self.description.input.size;
+        let mut pictures = Vec::new();
+        (0..count).for_each(|_| {
+            let grey = vec![0.5; width * height * 3];
+            crop::add(&grey, [width, height], &self.description.input, &mut pictures);
+        });
+        self.run(&mut pictures, count)
     }
 
     /// Runs it on `count` pictures, filled one after the other.

@@ -1,0 +1,225 @@
+//! The people in a picture, and what a network of the user's own says of them.
+
+use std::sync::Arc;
+
+use glam::{DVec2, DVec3};
+
+use super::{CheckError, numbers};
+use crate::body::{Camera, Estimator};
+use crate::media::{Frame, VideoInfo};
+use crate::models::{Models, Network, NetworkDescription, Purpose};
+use crate::pipeline::bodies::LoadedBody;
+use crate::pose::own::{BodyEstimate, OwnDetector, OwnNetwork, PersonCrop};
+use crate::pose::skeleton::JOINTS;
+use crate::pose::{
+    Landmarks, PersonDetection, PersonDetector, Picture, PoseError, Runtime, Tile, Worker, overlap,
+};
+use crate::track::{Tracker, Trajectory};
+
+/// Visibility below which a joint is not compared.
+const VISIBLE: f32 = 0.5;
+/// Frames a second of the video that a picture is taken for.
+const FRAME_RATE: f64 = 25.0;
+
+/// A picture with the people whom meshreel finds in it.
+pub struct Scene {
+    /// The picture.
+    pub frame: Frame,
+    /// What is known of it.
+    pub info: VideoInfo,
+    /// Landmarks of each person, the largest first.
+    pub people: Vec<Landmarks>,
+    /// What meshreel's own person detector sees in the whole picture.
+    pub detections: Vec<PersonDetection>,
+    runtime: Runtime,
+}
+
+/// What a network says of a scene.
+#[derive(Default)]
+pub struct Seen {
+    /// How far it is from what meshreel sees: distance of the joints over the person's size, or for detectors one less the overlap of the
+    /// boxes; the mean. One where it sees nothing.
+    pub off: f64,
+    /// Its outputs, in lines.
+    pub numbers: Vec<String>,
+    /// What it was shown of each person.
+    pub crops: Vec<PersonCrop>,
+    /// Key points in displayed pixels, with their confidence, that it gives itself.
+    pub points: Vec<(DVec2, f32)>,
+    /// Bodies that it gives itself.
+    pub bodies: Vec<BodyEstimate>,
+    /// What a detector sees.
+    pub detections: Vec<PersonDetection>,
+    /// People of whom it says nothing.
+    pub missed: usize,
+}
+
+impl Scene {
+    /// Finds the people in a picture.
+    pub fn new(runtime: &Runtime, models: &Models, frame: Frame, info: VideoInfo) -> Result<Self, CheckError> {
+        let mut scene =
+            Self { frame, info, people: Vec::new(), detections: Vec::new(), runtime: runtime.clone() };
+        let mut worker = Worker::new(runtime.clone(), models.clone());
+        let display = scene.info.geometry.display;
+        let mut tracker = Tracker::new(FRAME_RATE, display, Network::Full, false);
+        let mut search = tracker.search(0, &Trajectory::of(vec![DVec2::ZERO]));
+        while let Some(queries) = search.queries() {
+            let asked: Vec<_> = queries.into_iter().map(|query| (scene.picture(), query)).collect();
+            search.answer(worker.answer(None, &asked)?);
+        }
+        let found = tracker_people(search.finish(), &mut tracker);
+        let mut detector = PersonDetector::new(runtime, &models.person_detector())?;
+        scene.detections = detector.detect(&scene.picture(), Tile::whole(display))?;
+        scene.people = found;
+        scene.people.sort_by(|a, b| b.extent().total_cmp(&a.extent()));
+        Ok(scene)
+    }
+
+    /// For networks.
+    pub fn picture(&self) -> Picture<'_> {
+        Picture { frame: &self.frame, geometry: &self.info.geometry, color: self.info.color }
+    }
+
+    /// How it was taken.
+    pub fn camera(&self) -> Camera {
+        Camera::guess(self.info.geometry.display)
+    }
+
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.people.is_empty() && self.detections.is_empty()
+    }
+
+    /// Its size, and how many are in it, in words.
+    pub fn found(&self) -> String {
+        let ([width, height], count) = (self.info.geometry.display, self.people.len());
+        format!("{width}x{height}, {count} {}", if count == 1 { "person" } else { "people" })
+    }
+
+    /// What a network says of it, read as a description says.
+    pub fn look(
+        &self,
+        network: &mut OwnNetwork,
+        description: &Arc<NetworkDescription>,
+        body: Option<&LoadedBody>,
+    ) -> Result<Seen, CheckError> {
+        match description.purpose() {
+            Purpose::Detector => self.detect(description),
+            Purpose::KeyPoints | Purpose::Body => self.ask(network, description, body),
+        }
+    }
+
+    fn detect(&self, description: &Arc<NetworkDescription>) -> Result<Seen, CheckError> {
+        let mut detector = OwnDetector::new(&self.runtime, description)?;
+        let tile = Tile::whole(self.info.geometry.display);
+        let (outputs, _) = detector.look(&self.picture(), tile)?;
+        let numbers = outputs.all().map(|(key, name, tensor)| numbers(key, &name, tensor)).collect();
+        let detections = detector.detect(&self.picture(), tile)?;
+        let best = |known: &PersonDetection| {
+            detections.iter().map(|found| overlap(&known.bounds, &found.bounds)).fold(0.0, f32::max)
+        };
+        let shared: f32 = self.detections.iter().map(best).sum();
+        let off = 1.0 - f64::from(shared) / self.detections.len().max(1) as f64;
+        let missed = self.detections.iter().filter(|known| best(known) < 0.5).count();
+        Ok(Seen { off, numbers, detections, missed, ..Seen::default() })
+    }
+
+    fn ask(
+        &self,
+        network: &mut OwnNetwork,
+        description: &Arc<NetworkDescription>,
+        body: Option<&LoadedBody>,
+    ) -> Result<Seen, CheckError> {
+        network.describe(description.clone());
+        let display = self.info.geometry.display;
+        let has_vertices = description.outputs.vertices.is_some();
+        let estimator = body.map(|loaded| (loaded, Estimator::new(&loaded.body, self.camera(), has_vertices)));
+        let crops: Vec<_> = self.people.iter().map(|person| PersonCrop::new(description, person, display)).collect();
+        let mut seen = Seen::default();
+        for (at, (person, crop)) in self.people.iter().zip(&crops).enumerate() {
+            let outputs = network.run_crops(&[(self.picture(), *crop)])?;
+            if at == 0 {
+                seen.numbers = outputs.all().map(|(key, name, tensor)| numbers(key, &name, tensor)).collect();
+            }
+            let answer = network.answer(&outputs, 0, crop)?;
+            let points = answer.as_ref().and_then(|answer| answer.points.as_ref());
+            let output = answer.as_ref().and_then(|answer| answer.body.as_ref());
+            let misfit = |reason| PoseError::Misfit {
+                description: description.path.clone(),
+                file: description.file.clone(),
+                reason,
+            };
+            let estimate = match (&estimator, output) {
+                (Some((loaded, estimator)), Some(output)) => {
+                    estimator.estimate(&loaded.body, output, person).map_err(misfit)?
+                }
+                _ => None,
+            };
+            // What the network says is compared where it says something.
+            let mut found = [None; crate::pose::LANDMARKS];
+            if let Some(points) = points {
+                for (n, &index) in points.indices.iter().enumerate() {
+                    if let Some(&pixel) = points.pixels.get(n) {
+                        found[index] = Some(DVec2::new(f64::from(pixel[0]), f64::from(pixel[1])));
+                        seen.points.extend(found[index].map(|at| (at, points.confidence[n])));
+                    }
+                }
+            }
+            if let (Some(estimate), Some(loaded)) = (&estimate, body) {
+                let pose = pose(estimate);
+                let placed = loaded.body.landmarks(&pose, &estimate.shape);
+                let pixel = |p: DVec3| DVec2::from(self.camera().project(p));
+                found = placed.map(|place| place.filter(|p| p.z > 0.0).map(pixel));
+            }
+            let has_said = points.is_some() || estimate.is_some();
+            let is_flat = points.is_some_and(|points| points.pixels.is_empty()) && estimate.is_none();
+            seen.missed += usize::from(!has_said);
+            seen.off += if is_flat { 0.0 } else { distance(person, &found) };
+            seen.bodies.extend(estimate);
+        }
+        seen.off /= self.people.len().max(1) as f64;
+        seen.crops = crops;
+        Ok(seen)
+    }
+}
+
+/// Landmarks of those who were found.
+fn tracker_people(candidates: crate::track::Candidates, tracker: &mut Tracker) -> Vec<Landmarks> {
+    let keyframe = tracker.associate(candidates);
+    keyframe.observations().into_iter().map(|one| one.observation.landmarks).collect()
+}
+
+/// For drawing.
+pub fn pose(estimate: &BodyEstimate) -> crate::body::Pose {
+    crate::body::Pose {
+        position: estimate.position,
+        rotations: estimate.rotations.clone(),
+        confidence: vec![1.0; estimate.rotations.len()],
+    }
+}
+
+/// Mean distance of the visible joints over the person's size, at most 1; 1 where there are none.
+fn distance(person: &Landmarks, found: &[Option<DVec2>]) -> f64 {
+    let visible = JOINTS.iter().filter(|&&joint| person.points[joint].visibility >= VISIBLE);
+    let off: Vec<f64> = visible
+        .filter_map(|&joint| Some(found[joint]?.distance(person.at(joint)) / f64::from(person.extent())))
+        .collect();
+    if off.is_empty() { 1.0 } else { (off.iter().sum::<f64>() / off.len() as f64).min(1.0) }
+}
+
+impl Seen {
+    /// How near it is, in words.
+    pub fn verdict(&self, purpose: Purpose) -> String {
+        let percent = 100.0 * self.off;
+        let missed = if self.missed > 0 { format!("; it says nothing of {}", self.missed) } else { String::new() };
+        match purpose {
+            Purpose::Detector => format!(
+                "it sees {}; boxes differ from those of meshreel's own detector by {percent:.1} %{missed}",
+                self.detections.len()
+            ),
+            Purpose::KeyPoints | Purpose::Body => format!(
+                "its joints are {percent:.1} % of a person's size from those that meshreel's own network sees (up to 5 % is usual){missed}"
+            ),
+        }
+    }
+}
