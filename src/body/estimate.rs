@@ -47,7 +47,9 @@ impl Estimator {
         landmarks: &Landmarks,
     ) -> Result<Option<BodyEstimate>, String> {
         let found = match &self.surface {
-            Some(surface) => surface.pose(body, &output.vertices)?.map(|fitted| (fitted.rotations, fitted.shape, fitted.root)),
+            Some(surface) => {
+                surface.pose(body, &output.vertices)?.map(|fitted| (fitted.rotations, fitted.shape, fitted.root))
+            }
             None => {
                 let rotations = in_own_axes(body, output)?;
                 let mut shape = output.betas.clone();

@@ -11,13 +11,13 @@
 //! 5. `foot_contacts`: feet that rest are held where they are;
 //! 6. `confidence`: how well each part of the body was seen.
 
+use super::estimated_sequence::Estimated;
 use super::foot_contacts::{self, FootFrame};
 use super::initial;
 use super::kinematics::Skeleton;
 use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
-use super::estimated_sequence::Estimated;
 use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
 use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, smooth};
 use crate::control::{Proceed, Stopped};

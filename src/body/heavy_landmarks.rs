@@ -205,7 +205,10 @@ mod tests {
 
     #[test]
     fn without_heavy_landmarks_nothing_changes() {
-        let frames = vec![None, Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, estimate: None, uncertain: false })];
+        let frames = vec![
+            None,
+            Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, estimate: None, uncertain: false }),
+        ];
         let corrected = correct(&[0.0, 0.1], &frames, &never_stopped).unwrap();
         assert!(corrected[0].is_none());
         assert!((corrected[1].as_ref().map(|c| c.world[3].z).unwrap_or_default() - 0.1).abs() < 1e-6);

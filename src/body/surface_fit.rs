@@ -99,8 +99,8 @@ impl SurfaceFit {
         Skeleton::new(&self.body, &shape).pose(&rotations, &mut posed);
         let mean = |points: &mut dyn Iterator<Item = DVec3>| points.sum::<DVec3>() / target.len().max(1) as f64;
         let skeleton = Skeleton::new(&self.body, &shape);
-        let mut root = mean(&mut target.iter().copied())
-            - mean(&mut (0..target.len()).map(|k| skeleton.keypoint(&posed, k)));
+        let mut root =
+            mean(&mut target.iter().copied()) - mean(&mut (0..target.len()).map(|k| skeleton.keypoint(&posed, k)));
         for _ in 0..STEPS {
             let Some(step) = self.step(&rotations, &shape, root, &target) else { return Ok(None) };
             let joints = rotations.len();

@@ -29,6 +29,9 @@ pub enum ConfigError {
 
 /// Parses the text of a configuration; `path` is for messages alone.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
-    toml_text::parse(text)
-        .map_err(|Mistake { line, message }| ConfigError::Wrong { path: path.to_owned(), line, message })
+    toml_text::parse(text).map_err(|Mistake { line, message }| ConfigError::Wrong {
+        path: path.to_owned(),
+        line,
+        message,
+    })
 }

@@ -64,7 +64,9 @@ pub enum DescriptionError {
         instead: &'static str,
     },
     /// Another body is asked for than the network drives.
-    #[error("the network \"{name}\" drives the body \"{body}\", and the body \"{asked}\" is asked for; leave out one of them")]
+    #[error(
+        "the network \"{name}\" drives the body \"{body}\", and the body \"{asked}\" is asked for; leave out one of them"
+    )]
     OtherBody {
         /// The network's name.
         name: ModelName,
@@ -673,7 +675,10 @@ impl NetworkDescription {
             boxes.is_none() && !of_person,
             "nothing it gives is used: it needs one of [outputs.boxes], [outputs.keypoints2d], [outputs.joints], [outputs.pose] and [outputs.vertices]",
         )?;
-        wrong(boxes.is_some() && of_person, "[outputs.boxes] is of a person detector, which has no outputs of one person")?;
+        wrong(
+            boxes.is_some() && of_person,
+            "[outputs.boxes] is of a person detector, which has no outputs of one person",
+        )?;
         wrong(
             boxes.is_none() && (scores.is_some() || labels.is_some() || self.input.sizes.is_some()),
             "[outputs.scores], [outputs.labels] and `input.sizes` are of person detectors, which have [outputs.boxes]",
@@ -689,9 +694,15 @@ impl NetworkDescription {
             )?;
         }
         let is_body = pose.is_some() || vertices.is_some();
-        wrong(is_body && self.body.is_none(), "a network with `pose` or `vertices` needs `body`, the name of the body that they are of")?;
+        wrong(
+            is_body && self.body.is_none(),
+            "a network with `pose` or `vertices` needs `body`, the name of the body that they are of",
+        )?;
         wrong(!is_body && self.body.is_some(), "`body` is of networks with [outputs.pose] or [outputs.vertices]")?;
-        wrong(pose.is_some() && vertices.is_some(), "where there is [outputs.pose], [outputs.vertices] is not used: leave one of them out")?;
+        wrong(
+            pose.is_some() && vertices.is_some(),
+            "where there is [outputs.pose], [outputs.vertices] is not used: leave one of them out",
+        )?;
         wrong(pose.is_none() && betas.is_some(), "[outputs.betas] needs [outputs.pose]")?;
         wrong(!is_body && cam.is_some(), "[outputs.cam] needs [outputs.pose] or [outputs.vertices]")?;
         wrong(!is_body && self.refine, "`refine` is of networks with [outputs.pose] or [outputs.vertices]")?;
@@ -700,7 +711,10 @@ impl NetworkDescription {
         }
         if let Some(points) = keypoints2d {
             let (count, is_simcc) = (points.names().len(), points.format == KeyPointFormat::SimCC);
-            wrong(is_simcc && count != 2, "[outputs.keypoints2d] of the format \"simcc\" needs `names`, those of the outputs for x and for y")?;
+            wrong(
+                is_simcc && count != 2,
+                "[outputs.keypoints2d] of the format \"simcc\" needs `names`, those of the outputs for x and for y",
+            )?;
             wrong(!is_simcc && count != 1, "[outputs.keypoints2d] needs `name`, that of the output")?;
             wrong(!(points.split > 0.0 && points.split < 100.0), "`split` is above 0 and below 100")?;
         }

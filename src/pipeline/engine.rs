@@ -189,13 +189,7 @@ impl Pipeline {
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.
-    fn identity(
-        &self,
-        job: &Job<'_>,
-        source: Stamp,
-        body: &str,
-        own: &Descriptions,
-    ) -> Result<String, JobError> {
+    fn identity(&self, job: &Job<'_>, source: Stamp, body: &str, own: &Descriptions) -> Result<String, JobError> {
         let identity = serde_json::json!({
             "meshreel": env!("CARGO_PKG_VERSION"),
             "source": job.source().as_os_str().as_encoded_bytes(),

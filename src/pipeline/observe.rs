@@ -18,10 +18,10 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Asker, Reply, Request, View};
-use super::own_networks::{OwnNetworks, Said};
 use super::checkpoint::Checkpoint;
 use super::decode::decode;
 use super::engine::every_frame;
+use super::own_networks::{OwnNetworks, Said};
 use super::pool::{DetectionPool, WorkerLost};
 use super::{Job, JobError, check_length, join, spawn};
 use crate::config::Limits;

@@ -130,7 +130,8 @@ impl Descriptions {
                     Some(name) => {
                         let loaded = bodies.get(name)?;
                         if loaded.body.file_origin.is_none() && !name.is_built_in() {
-                            let (path, reason) = (bodies.path(name), "it was imported by an earlier meshreel; import it again");
+                            let (path, reason) =
+                                (bodies.path(name), "it was imported by an earlier meshreel; import it again");
                             return Err(BodyError::Invalid { path, reason: reason.to_owned() }.into());
                         }
                         let estimator = Estimator::new(&loaded.body, camera, own.outputs.vertices.is_some());
@@ -145,7 +146,8 @@ impl Descriptions {
 
     /// For the report.
     pub fn used(&self) -> Vec<OwnNetwork> {
-        let used = |own: &Arc<NetworkDescription>| OwnNetwork { name: own.name.to_string(), licence: own.licence.clone() };
+        let used =
+            |own: &Arc<NetworkDescription>| OwnNetwork { name: own.name.to_string(), licence: own.licence.clone() };
         self.of_people.iter().chain(&self.detector).map(used).collect()
     }
 

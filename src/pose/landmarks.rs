@@ -7,8 +7,8 @@ use glam::{DMat2, DVec2};
 use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
-use super::skeleton::{self, LANDMARKS, mirrored};
 use super::own::SeenPoints;
+use super::skeleton::{self, LANDMARKS, mirrored};
 use super::{RotatedRegion, wrap_angle};
 
 /// One of the 33 body points in the picture.

@@ -167,7 +167,8 @@ impl Runtime {
         }
         let environment =
             environment(library).map_err(|reason| PoseError::LibraryUnusable { path: path.clone(), reason })?;
-        let mut runtime = Self { environment, library: path, device: Device::Cpu, shared: None, large: Arc::default(), missed: None };
+        let mut runtime =
+            Self { environment, library: path, device: Device::Cpu, shared: None, large: Arc::default(), missed: None };
         if device != Device::Cpu {
             match runtime.try_cuda() {
                 // A GPU does one thing after the other anyway, and opening a network takes it seconds.
@@ -234,7 +235,8 @@ impl Runtime {
         let path = model.to_path_buf();
         let bytes = size(model).map_err(|e| PoseError::OwnUnusable { path: path.clone(), reason: e.to_string() })?;
         let kind = if bytes > LARGE { Kind::Large } else { Kind::Own };
-        let of = |shared: &Arc<Mutex<BTreeMap<PathBuf, Sessions>>>| lock(shared).entry(path.clone()).or_default().clone();
+        let of =
+            |shared: &Arc<Mutex<BTreeMap<PathBuf, Sessions>>>| lock(shared).entry(path.clone()).or_default().clone();
         let sessions = match &self.shared {
             Some(shared) => of(shared),
             None if kind == Kind::Large => of(&self.large),
@@ -251,7 +253,7 @@ impl Runtime {
     }
 
     /// Closes large networks that no worker holds any more.
-    pub(super) fn close_large(&self) {
+    pub fn close_large(&self) {
         lock(&self.large).retain(|_, sessions| Arc::strong_count(sessions) > 1);
     }
 
@@ -400,9 +402,7 @@ impl Opened {
     /// Lends the session for a shape, opened first where there is none.
     fn with<T>(&self, shape: Shape, act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>) -> Result<T, PoseError> {
         // A network of the user's own is always shown the same number of pictures on a GPU.
-        let is_for = |known: &Shape| {
-            self.runtime.shared.is_none() || self.kind != Kind::BuiltIn || *known == shape
-        };
+        let is_for = |known: &Shape| self.runtime.shared.is_none() || self.kind != Kind::BuiltIn || *known == shape;
         let mut sessions = lock(&self.sessions);
         let index = match sessions.iter().position(|(known, _)| is_for(known)) {
             Some(index) => index,

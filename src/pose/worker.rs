@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::own::{OwnAnswer, OwnDetector, OwnNetwork};
 use super::{
-    Answer, AppearanceHistogram, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetector,
-    Picture, PoseError, Query, RegionDetector, Runtime, optimized,
+    Answer, AppearanceHistogram, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetector, Picture,
+    PoseError, Query, RegionDetector, Runtime, optimized,
 };
 use crate::models::{ModelName, Models, Network, NetworkDescription, Purpose};
 
@@ -29,7 +29,15 @@ pub struct Worker {
 impl Worker {
     /// Networks are opened when they are first asked for.
     pub fn new(runtime: Runtime, models: Models) -> Self {
-        Self { runtime, models, person_detector: None, region_detector: None, landmarkers: BTreeMap::new(), own: BTreeMap::new(), own_detectors: BTreeMap::new() }
+        Self {
+            runtime,
+            models,
+            person_detector: None,
+            region_detector: None,
+            landmarkers: BTreeMap::new(),
+            own: BTreeMap::new(),
+            own_detectors: BTreeMap::new(),
+        }
     }
 
     /// Regions that a landmark network is best shown at a time ([`Runtime::batch`]).

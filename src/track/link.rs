@@ -563,7 +563,14 @@ mod tests {
             observations.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
                 let observation = Observation { landmarks, appearance: AppearanceHistogram::of_colour(RED) };
-                TrackletObservation { frame: f, tracklet: 1, observation, heavy_landmarks: None, estimate: None, is_detected: None }
+                TrackletObservation {
+                    frame: f,
+                    tracklet: 1,
+                    observation,
+                    heavy_landmarks: None,
+                    estimate: None,
+                    is_detected: None,
+                }
             }));
             for one in observations.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;

@@ -209,7 +209,14 @@ mod tests {
                 let appearance = AppearanceHistogram::of_colour(colour);
                 let observation = Observation { landmarks: synthetic::person(place, 150.0), appearance };
                 let (tracklet, heavy_landmarks) = (n as u32, None);
-                Box::new(TrackletObservation { frame, tracklet, observation, heavy_landmarks, estimate: None, is_detected: None })
+                Box::new(TrackletObservation {
+                    frame,
+                    tracklet,
+                    observation,
+                    heavy_landmarks,
+                    estimate: None,
+                    is_detected: None,
+                })
             };
             (first..first + frames).map(|frame| (frame, one(frame))).collect()
         };

@@ -14,8 +14,8 @@ use super::similarity::{
 };
 use super::tracker::Tracker;
 use crate::models::Network;
-use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::own::BodyEstimate;
+use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.

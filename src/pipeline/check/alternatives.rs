@@ -5,8 +5,8 @@ use crate::models::description::{
     BoxFormat, CamFormat, Colors, Fit, KeyPointFormat, Lengths, PointSet, Points, RotationFormat, ScoreFormat, Units,
 };
 
-/// The same description with one thing changed, and what that is, as the user would write it.
-pub fn of(description: &NetworkDescription) -> Vec<(String, NetworkDescription)> {
+/// The same description with one thing changed, and what that is, as the user would write it. `are_probabilities`: all scores are from 0 to 1.
+pub fn of(description: &NetworkDescription, are_probabilities: bool) -> Vec<(String, NetworkDescription)> {
     let mut all = Vec::new();
     let mut add = |said: &str, change: &dyn Fn(&mut NetworkDescription)| {
         let mut other = description.clone();
@@ -15,12 +15,9 @@ pub fn of(description: &NetworkDescription) -> Vec<(String, NetworkDescription)>
             all.push((format!("`{said}`"), other));
         }
     };
-    for (said, units) in [
-        ("pixels", Units::Pixels),
-        ("unit", Units::Unit),
-        ("centered", Units::Centered),
-        ("half", Units::Half),
-    ] {
+    for (said, units) in
+        [("pixels", Units::Pixels), ("unit", Units::Unit), ("centered", Units::Centered), ("half", Units::Half)]
+    {
         let said = format!("units = \"{said}\"");
         add(&said, &|other| {
             let coordinates = other.outputs.keypoints2d.as_mut();
@@ -64,9 +61,16 @@ pub fn of(description: &NetworkDescription) -> Vec<(String, NetworkDescription)>
             other.outputs.boxes.iter_mut().for_each(|boxes| boxes.format = format);
         });
     }
-    for (said, format) in [("probability", ScoreFormat::Probability), ("logits", ScoreFormat::Logits)] {
-        add(&format!("[outputs.scores] format = \"{said}\""), &|other| {
-            other.outputs.scores.iter_mut().for_each(|scores| scores.format = format);
+    let scores = match are_probabilities {
+        true => ("probability", ScoreFormat::Probability),
+        false => ("logits", ScoreFormat::Logits),
+    };
+    let (said, format) = scores;
+    for key in ["scores", "confidence"] {
+        add(&format!("[outputs.{key}] format = \"{said}\""), &|other| {
+            let outputs = &mut other.outputs;
+            let scores = if key == "scores" { &mut outputs.scores } else { &mut outputs.confidence };
+            scores.iter_mut().for_each(|scores| scores.format = format);
         });
     }
     for (said, fit) in [("letterbox", Fit::Letterbox), ("stretch", Fit::Stretch)] {

@@ -9,11 +9,9 @@ use crate::body::{Camera, Estimator};
 use crate::media::{Frame, VideoInfo};
 use crate::models::{Models, Network, NetworkDescription, Purpose};
 use crate::pipeline::bodies::LoadedBody;
-use crate::pose::own::{BodyEstimate, OwnDetector, OwnNetwork, PersonCrop};
+use crate::pose::own::{BodyEstimate, Outputs, OwnDetector, OwnNetwork, PersonCrop};
 use crate::pose::skeleton::JOINTS;
-use crate::pose::{
-    Landmarks, PersonDetection, PersonDetector, Picture, PoseError, Runtime, Tile, Worker, overlap,
-};
+use crate::pose::{Landmarks, PersonDetection, PersonDetector, Picture, PoseError, Runtime, Tile, Worker, overlap};
 use crate::track::{Tracker, Trajectory};
 
 /// Visibility below which a joint is not compared.
@@ -42,6 +40,8 @@ pub struct Seen {
     pub off: f64,
     /// Its outputs, in lines.
     pub numbers: Vec<String>,
+    /// Whether all scores are from 0 to 1.
+    pub are_probabilities: bool,
     /// What it was shown of each person.
     pub crops: Vec<PersonCrop>,
     /// Key points in displayed pixels, with their confidence, that it gives itself.
@@ -57,8 +57,7 @@ pub struct Seen {
 impl Scene {
     /// Finds the people in a picture.
     pub fn new(runtime: &Runtime, models: &Models, frame: Frame, info: VideoInfo) -> Result<Self, CheckError> {
-        let mut scene =
-            Self { frame, info, people: Vec::new(), detections: Vec::new(), runtime: runtime.clone() };
+        let mut scene = Self { frame, info, people: Vec::new(), detections: Vec::new(), runtime: runtime.clone() };
         let mut worker = Worker::new(runtime.clone(), models.clone());
         let display = scene.info.geometry.display;
         let mut tracker = Tracker::new(FRAME_RATE, display, Network::Full, false);
@@ -113,7 +112,7 @@ impl Scene {
         let mut detector = OwnDetector::new(&self.runtime, description)?;
         let tile = Tile::whole(self.info.geometry.display);
         let (outputs, _) = detector.look(&self.picture(), tile)?;
-        let numbers = outputs.all().map(|(key, name, tensor)| numbers(key, &name, tensor)).collect();
+        let (numbers, are_probabilities) = described(&outputs);
         let detections = detector.detect(&self.picture(), tile)?;
         let best = |known: &PersonDetection| {
             detections.iter().map(|found| overlap(&known.bounds, &found.bounds)).fold(0.0, f32::max)
@@ -121,7 +120,7 @@ impl Scene {
         let shared: f32 = self.detections.iter().map(best).sum();
         let off = 1.0 - f64::from(shared) / self.detections.len().max(1) as f64;
         let missed = self.detections.iter().filter(|known| best(known) < 0.5).count();
-        Ok(Seen { off, numbers, detections, missed, ..Seen::default() })
+        Ok(Seen { off, numbers, are_probabilities, detections, missed, ..Seen::default() })
     }
 
     fn ask(
@@ -139,7 +138,7 @@ impl Scene {
         for (at, (person, crop)) in self.people.iter().zip(&crops).enumerate() {
             let outputs = network.run_crops(&[(self.picture(), *crop)])?;
             if at == 0 {
-                seen.numbers = outputs.all().map(|(key, name, tensor)| numbers(key, &name, tensor)).collect();
+                (seen.numbers, seen.are_probabilities) = described(&outputs);
             }
             let answer = network.answer(&outputs, 0, crop)?;
             let points = answer.as_ref().and_then(|answer| answer.points.as_ref());
@@ -183,6 +182,13 @@ impl Scene {
     }
 }
 
+/// Outputs in lines, and whether all scores are from 0 to 1.
+fn described(outputs: &Outputs) -> (Vec<String>, bool) {
+    let lines = outputs.all().map(|(key, name, tensor)| numbers(key, &name, tensor)).collect();
+    let mut scores = outputs.all().filter(|(key, ..)| ["scores", "confidence"].contains(key));
+    (lines, scores.all(|(_, _, tensor)| tensor.values.iter().all(|v| (0.0..=1.0).contains(v))))
+}
+
 /// Landmarks of those who were found.
 fn tracker_people(candidates: crate::track::Candidates, tracker: &mut Tracker) -> Vec<Landmarks> {
     let keyframe = tracker.associate(candidates);
@@ -213,10 +219,14 @@ impl Seen {
         let percent = 100.0 * self.off;
         let missed = if self.missed > 0 { format!("; it says nothing of {}", self.missed) } else { String::new() };
         match purpose {
-            Purpose::Detector => format!(
-                "it sees {}; boxes differ from those of meshreel's own detector by {percent:.1} %{missed}",
-                self.detections.len()
-            ),
+            Purpose::Detector => {
+                let best = self.detections.iter().map(|found| found.score).fold(0.0, f32::max);
+                let scores = if best > 0.0 { format!(" (best score {best:.2})") } else { String::new() };
+                let seen = self.detections.len();
+                format!(
+                    "it sees {seen}{scores}; boxes differ from those of meshreel's own detector by {percent:.1} %{missed}"
+                )
+            }
             Purpose::KeyPoints | Purpose::Body => format!(
                 "its joints are {percent:.1} % of a person's size from those that meshreel's own network sees (up to 5 % is usual){missed}"
             ),

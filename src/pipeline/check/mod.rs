@@ -107,13 +107,14 @@ pub fn check(
             }
         }
     }
-    let cpu = Runtime::load(&runtime_library(config, &models), Device::Cpu)?;
-    let both = [Some(&runtime).filter(|runtime| runtime.device() != Device::Cpu), Some(&cpu)];
-    // Each provider holds the weights; one at a time.
+    // Each provider holds the weights: one at a time.
     drop(network);
-    for runtime in both.into_iter().flatten() {
-        let mut network = OwnNetwork::new(runtime, &description)?;
-        times(&mut network, &description, &format!("{:?}", runtime.device()).to_lowercase(), say)?;
+    let provider = |runtime: &Runtime| format!("{:?}", runtime.device()).to_lowercase();
+    times(&runtime, &description, &provider(&runtime), say)?;
+    runtime.close_large();
+    if runtime.device() != Device::Cpu {
+        let cpu = Runtime::load(&runtime_library(config, &models), Device::Cpu)?;
+        times(&cpu, &description, &provider(&cpu), say)?;
     }
     Ok(is_right)
 }
@@ -162,7 +163,7 @@ fn judge(
         return Ok(true);
     }
     let mut best: Option<(String, f64)> = None;
-    for (change, other) in alternatives::of(description) {
+    for (change, other) in alternatives::of(description, seen.are_probabilities) {
         let other = Arc::new(other);
         // A reading that does not fit is no alternative.
         let Ok(seen) = scene.look(network, &other, body) else { continue };
@@ -186,11 +187,12 @@ fn judge(
 
 /// Says how long the network takes by batch size.
 fn times(
-    network: &mut OwnNetwork,
-    description: &NetworkDescription,
+    runtime: &Runtime,
+    description: &Arc<NetworkDescription>,
     provider: &str,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), CheckError> {
+    let mut network = OwnNetwork::new(runtime, description)?;
     let most = if description.purpose() == Purpose::Detector { 1 } else { description.batch };
     let sizes = std::iter::successors(Some(1), |size| Some(size * 2)).take_while(|&size| size < most).chain([most]);
     let mut parts = Vec::new();

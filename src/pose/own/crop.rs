@@ -108,9 +108,8 @@ pub(super) fn add(pixels: &[f32], [width, height]: [usize; 2], input: &Input, fi
         Colors::Rgb => [0, 1, 2],
         Colors::Bgr => [2, 1, 0],
     };
-    let value = |pixel: &[f32], channel: usize| {
-        (pixel[from[channel]] * input.scale - input.mean[channel]) / input.std[channel]
-    };
+    let value =
+        |pixel: &[f32], channel: usize| (pixel[from[channel]] * input.scale - input.mean[channel]) / input.std[channel];
     filled.reserve(width * height * 3);
     match input.layout {
         Layout::Nhwc => filled.extend(pixels.chunks_exact(3).flat_map(|pixel| [0, 1, 2].map(|c| value(pixel, c)))),
@@ -138,8 +137,7 @@ fn person_box(landmarks: &Landmarks, rotation: f64, display: [u32; 2]) -> (DVec2
     let points = (0..LANDMARKS).map(|i| upright * landmarks.at(i).clamp(DVec2::ZERO, last));
     let [low, high] = points.fold([DVec2::INFINITY, DVec2::NEG_INFINITY], |[low, high], p| [low.min(p), high.max(p)]);
     let height = (high - low).y.max((high - low).x / 2.0);
-    let (low, high) =
-        (low - DVec2::new(BESIDE, ABOVE) * height, high + DVec2::new(BESIDE, BELOW) * height);
+    let (low, high) = (low - DVec2::new(BESIDE, ABOVE) * height, high + DVec2::new(BESIDE, BELOW) * height);
     let size = (high - low).max(DVec2::splat(SMALLEST));
     (DMat2::from_angle(rotation) * low.midpoint(high), size.to_array())
 }

@@ -20,8 +20,8 @@ pub use crop::PersonCrop;
 pub use detector::OwnDetector;
 pub use points::SeenPoints;
 
-pub use super::runtime::size;
 use super::runtime::Opened;
+pub use super::runtime::size;
 use super::{Device, Landmarks, Picture, PoseError, Runtime};
 use crate::models::NetworkDescription;
 use crate::models::description::Layout;
@@ -130,7 +130,10 @@ impl OwnNetwork {
         let fixed = input.shape.first().copied().flatten();
         for (key, name) in description.output_names() {
             if !outputs.iter().any(|port| port.name == name) {
-                return Err(misfit(format!("there is no output `{name}` ([outputs.{key}]); it has {}", list(&outputs))));
+                return Err(misfit(format!(
+                    "there is no output `{name}` ([outputs.{key}]); it has {}",
+                    list(&outputs)
+                )));
             }
         }
         // A GPU prepares itself anew for each number of crops, so that it is always shown the same.
@@ -245,13 +248,16 @@ impl OwnNetwork {
         let tensors = self.network.run_named(shape, |session| {
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             let (name, is_half) = &self.input;
-            inputs.push((Cow::from(name.as_str()), match is_half {
-                true => {
-                    let halves: Vec<f16> = pictures.iter().map(|&v| f16::from_f32(v)).collect();
-                    OrtTensor::from_array((shape, halves))?.into()
-                }
-                false => TensorRef::from_array_view((shape, &pictures[..]))?.into(),
-            }));
+            inputs.push((
+                Cow::from(name.as_str()),
+                match is_half {
+                    true => {
+                        let halves: Vec<f16> = pictures.iter().map(|&v| f16::from_f32(v)).collect();
+                        OrtTensor::from_array((shape, halves))?.into()
+                    }
+                    false => TensorRef::from_array_view((shape, &pictures[..]))?.into(),
+                },
+            ));
             if let Some(sizes) = &self.description.input.sizes {
                 let each = [width as i64, height as i64].repeat(shown);
                 inputs.push((Cow::from(sizes.as_str()), OrtTensor::from_array(([shown, 2], each))?.into()));
@@ -299,9 +305,10 @@ fn input<'a>(description: &NetworkDescription, inputs: &'a [Port]) -> Result<&'a
         return Err(format!("there is no input `{sizes}` (`input.sizes`); it has {there}"));
     }
     let found = match (&description.input.name, &of_pictures[..]) {
-        (Some(name), all) => {
-            *all.iter().find(|p| p.name == *name).ok_or_else(|| format!("there is no input `{name}`; it has {there}"))?
-        }
+        (Some(name), all) => *all
+            .iter()
+            .find(|p| p.name == *name)
+            .ok_or_else(|| format!("there is no input `{name}`; it has {there}"))?,
         (None, [one]) => one,
         (None, _) => return Err(format!("`input.name` must say which of its inputs takes the picture: {there}")),
     };

@@ -44,7 +44,8 @@ pub(super) fn landmarks_of(points: &Points) -> Vec<Option<usize>> {
             let mouth = [(48, RIGHT_MOUTH), (54, LEFT_MOUTH)];
             let face = eyes.into_iter().chain(mouth).map(|(point, landmark)| (FACE + point, landmark));
             // Knuckles of thumb, index and little finger.
-            let hand = |first: usize, knuckles: [usize; 3]| [2, 5, 17].map(|point| first + point).into_iter().zip(knuckles);
+            let hand =
+                |first: usize, knuckles: [usize; 3]| [2, 5, 17].map(|point| first + point).into_iter().zip(knuckles);
             let left = hand(LEFT_HAND, [LEFT_THUMB, LEFT_INDEX, LEFT_PINKY]);
             let right = hand(RIGHT_HAND, [RIGHT_THUMB, RIGHT_INDEX, RIGHT_PINKY]);
             let body = COCO.into_iter().enumerate();
