@@ -172,10 +172,10 @@ impl SurfaceFit {
         for i in 0..3 * joints {
             normal[(i, i)] += ROTATION_PRECISION;
         }
-        for s in 0..shapes {
+        for (s, amount) in shape.iter().enumerate() {
             let i = 3 * joints + 3 + s;
             normal[(i, i)] += SHAPE_PRECISION;
-            right[i] -= SHAPE_PRECISION * shape[s];
+            right[i] -= SHAPE_PRECISION * amount;
         }
         Some(normal.cholesky()?.solve(&right))
     }

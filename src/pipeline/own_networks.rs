@@ -94,11 +94,11 @@ impl Descriptions {
         let purpose = |own: &Option<Arc<NetworkDescription>>| own.as_ref().map(|own| (own.name, own.purpose()));
         if let Some((name, is @ Purpose::Detector)) = purpose(&of_people) {
             let instead = "name it with --detector, or `detector = ...`";
-            return Err(DescriptionError::Purpose { name, is: is.noun(), instead });
+            return Err(DescriptionError::Purpose { name: name.to_string(), is: is.noun(), instead });
         }
         if let Some((name, is @ (Purpose::KeyPoints | Purpose::Body))) = purpose(&detector) {
             let instead = "name it with --model, or `model = ...`";
-            return Err(DescriptionError::Purpose { name, is: is.noun(), instead });
+            return Err(DescriptionError::Purpose { name: name.to_string(), is: is.noun(), instead });
         }
         Ok(Self { of_people, detector })
     }
@@ -113,7 +113,11 @@ impl Descriptions {
         };
         match settings.body {
             asked if asked.is_built_in() || asked == body => Ok(body),
-            asked => Err(DescriptionError::OtherBody { name: own.name, body, asked }),
+            asked => Err(DescriptionError::OtherBody {
+                name: own.name.to_string(),
+                body: body.to_string(),
+                asked: asked.to_string(),
+            }),
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) fn read(
         let numbers: Vec<f64> =
             outputs.parts("pose", index).flat_map(|part| part.values).map(|&v| f64::from(v)).collect();
         let each = pose.format.numbers();
-        if numbers.is_empty() || numbers.len() % each != 0 {
+        if numbers.is_empty() || !numbers.len().is_multiple_of(each) {
             return Err(shape_of(outputs, "pose", &format!("joints times {each} numbers")));
         }
         let read: Option<Vec<DQuat>> = numbers.chunks_exact(each).map(|joint| rotation(pose.format, joint)).collect();

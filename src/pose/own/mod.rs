@@ -1,6 +1,6 @@
 //! Networks of the user's own: what they are shown, how they are run, and what they say.
 //!
-//! `crop` fills the input, [`OwnNetwork::run`] asks ONNX Runtime, and `points`, `body` and `detector` read the outputs as the description
+//! `crop` fills the input, ONNX Runtime runs it, and `points`, `body` and `detector` read the outputs as the description
 //! says. A description that does not fit its network is found out here, in terms of what the network has instead.
 
 mod body;
