@@ -77,7 +77,7 @@ fn manual_pages_are_clean_and_there_is_one_for_each_command() {
     printed(folder.path(), &["man", "pages"]);
     let mut expected: Vec<String> = commands().iter().map(|command| format!("meshreel-{command}.1")).collect();
     // One command has commands of its own.
-    expected.extend(["import-smpl", "list"].map(|command| format!("meshreel-models-{command}.1")));
+    expected.extend(["check", "import-smpl", "list"].map(|command| format!("meshreel-models-{command}.1")));
     expected.push("meshreel.1".into());
     expected.sort();
     let pages = folder.path().join("pages");
