@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::media::Packet;
 
 /// Version of what is in the file, what the tracker remembers included; a file of another version is replaced.
-const FORMAT: u32 = 10;
+const FORMAT: u32 = 11;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL, is_fitted INTEGER NOT NULL DEFAULT 0) STRICT;
