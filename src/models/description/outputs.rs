@@ -1,6 +1,6 @@
 //! What the outputs of a network of the user's own mean.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// The outputs that are used, by what they mean.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -170,13 +170,30 @@ pub enum Align {
 }
 
 /// Key points by name, in the order of an output.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Points {
     /// A known set.
     Set(PointSet),
     /// Any; those that are not known are left out.
     Names(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Points {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Said {
+            Set(PointSet),
+            Names(Vec<String>),
+        }
+        match Said::deserialize(input) {
+            Ok(Said::Set(set)) => Ok(Self::Set(set)),
+            Ok(Said::Names(names)) if !names.is_empty() => Ok(Self::Names(names)),
+            _ => Err(D::Error::custom(
+                "`points` is \"coco17\", \"coco133\", \"blazepose33\", or a list with a name for each point",
+            )),
+        }
+    }
 }
 
 /// A known set of key points.
