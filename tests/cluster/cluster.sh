@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# A Slurm cluster of three nodes on this machine, for tests: tests/cluster/cluster.sh start|stop|node NAME|controller DIR
+#
+# Everything that it writes is in DIR. As root, without systemd; needs the packages slurm-wlm and munge (`make setup-cluster`).
+set -euo pipefail
+
+usage() {
+    echo "usage: $0 start|stop|controller DIR, or $0 node DIR NAME" >&2
+    exit 2
+}
+
+[ $# -ge 2 ] || usage
+command=$1
+mkdir -p "$2"
+dir=$(realpath "$2")
+export SLURM_CONF=$dir/slurm.conf
+host=$(hostname)
+
+configure() {
+    mkdir -p "$dir/state" "$dir/spool" "$dir/log"
+    if [ ! -e "$dir/munge.key" ]; then
+        dd if=/dev/urandom of="$dir/munge.key" bs=1 count=1024 status=none
+        chmod 400 "$dir/munge.key"
+    fi
+    cat > "$SLURM_CONF" <<CONF
+ClusterName=meshreel
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort=17817
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge.sock
+CredType=cred/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool/%n
+SlurmctldPidFile=$dir/ctld.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
+SlurmctldLogFile=$dir/log/ctld.log
+SlurmdLogFile=$dir/log/slurmd-%n.log
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+ReturnToService=2
+SlurmdTimeout=6
+KillWait=2
+SchedulerParameters=sched_interval=1,bf_interval=1
+NodeName=n[1-3] NodeHostname=$host NodeAddr=127.0.0.1 Port=[17818-17820] CPUs=1 RealMemory=6000 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+}
+
+node() {
+    slurmd -f "$SLURM_CONF" -N "$1"
+}
+
+# Ends the process that a file names, and waits for it.
+end() {
+    [ -e "$1" ] || return 0
+    local pid
+    pid=$(cat "$1")
+    kill "$pid" 2> /dev/null || true
+    for _ in $(seq 100); do
+        kill -0 "$pid" 2> /dev/null || return 0
+        sleep 0.05
+    done
+    kill -9 "$pid" 2> /dev/null || true
+}
+
+case $command in
+start)
+    configure
+    munged --force --key-file="$dir/munge.key" --socket="$dir/munge.sock" --pid-file="$dir/munge.pid" \
+        --log-file="$dir/munge.log" --seed-file="$dir/munge.seed"
+    slurmctld -f "$SLURM_CONF"
+    for name in n1 n2 n3; do node $name; done
+    for _ in $(seq 200); do
+        [ "$(sinfo -h -t idle -o %D 2> /dev/null)" = 3 ] && exit 0
+        sleep 0.1
+    done
+    echo "the nodes did not come up: see $dir/log" >&2
+    exit 1
+    ;;
+stop)
+    scancel -u root 2> /dev/null || true
+    for name in n1 n2 n3; do end "$dir/slurmd-$name.pid"; done
+    end "$dir/ctld.pid"
+    end "$dir/munge.pid"
+    ;;
+node) [ $# -eq 3 ] && node "$3" || usage ;;
+controller) slurmctld -f "$SLURM_CONF" ;;
+*) usage ;;
+esac
