@@ -15,6 +15,7 @@ use glam::{DQuat, DVec2, DVec3};
 
 use super::initial::{self, Points};
 use super::kinematics::{Posed, Skeleton};
+use super::measurement::to_camera;
 use super::surface_fit::SurfaceFit;
 use super::{Body, Camera};
 use crate::pose::Landmarks;
@@ -71,7 +72,8 @@ impl Estimator {
                 line_of_sight(middle.extend(1.0)) * turn * rotations[0]
             }
             (false, _) => {
-                let world: Points = std::array::from_fn(|i| DVec3::from(landmarks.world[i].map(f64::from)));
+                let to_camera = to_camera(&self.camera, &std::array::from_fn(|i| landmarks.at(i)));
+                let world: Points = landmarks.world.map(|p| to_camera * DVec3::from(p.map(f64::from)));
                 initial::pose_from_world(body, &initial::rest_points(&skeleton), &world)[0]
             }
         };
