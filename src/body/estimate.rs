@@ -74,7 +74,8 @@ impl Estimator {
             (false, _) => {
                 let to_camera = to_camera(&self.camera, &std::array::from_fn(|i| landmarks.at(i)));
                 let world: Points = landmarks.world.map(|p| to_camera * DVec3::from(p.map(f64::from)));
-                initial::pose_from_world(body, &initial::rest_points(&skeleton), &world)[0]
+                // The trunk is turned as it is bent.
+                initial::pose_from_world(body, &initial::points(&skeleton, &rotations), &world)[0]
             }
         };
         let position = match in_crop {
