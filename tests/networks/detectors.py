@@ -55,7 +55,7 @@ class Detector:
             row = row if isinstance(row, str) else g("Mul", self.one, np.float32(row).reshape(1, width))
             parts += [blank(index - at)] * (index > at) + [g("Unsqueeze", row, g.ints(1))]
             at = index + 1
-        return g("Concat", *parts, blank(count - at), axis=1)
+        return g("Concat", *parts, *[blank(count - at)] * (count > at), axis=1)
 
     def column(self, count, rows):
         """[B,count] of the same."""
