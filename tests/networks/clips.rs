@@ -14,24 +14,27 @@ struct Found {
     pixels: Vec<[f64; 2]>,
 }
 
-/// Processes a clip, and gives its motion and its report.
-fn process(clip: &str, network: &str) -> (Vec<Found>, Value) {
+/// Processes a clip with networks (`--model`, and what follows); the people in each frame, and the report.
+fn process(clip: &str, networks: &[&str]) -> (Vec<Vec<Found>>, Value) {
     let place = &*PLACE;
-    let folder = format!("{clip}-{network}");
-    succeed(meshreel_with(place).args(["process", &format!("{clip}.mp4"), "-o", &folder, "--model", network]));
-    let frame = |row: &Value| {
-        let [person] = &row["people"].as_array().unwrap()[..] else { panic!("{folder}: {row}") };
+    let folder = format!("{clip}-{}", networks.join(""));
+    succeed(meshreel_with(place).args(["process", &format!("{clip}.mp4"), "-o", &folder, "--model"]).args(networks));
+    let person = |person: &Value| {
         let (joints, points): (Vec<[f64; 3]>, Vec<[f64; 3]>) = (read(person, "joints3d"), read(person, "keypoints2d"));
         let pixels = points[5..].iter().map(|&[x, y, _]| [x, y]).collect();
-        Found {
-            is_seen: read::<f64>(person, "score") > 0.0,
-            root: read(&person["root"], "position"),
-            metres: joints[5..].to_vec(),
-            pixels,
-        }
+        let (root, is_seen) = (read(&person["root"], "position"), read::<f64>(person, "score") > 0.0);
+        Found { is_seen, root, metres: joints[5..].to_vec(), pixels }
     };
-    let found = motion(&place.join(&folder).join(format!("{clip}.motion.jsonl")))[1..].iter().map(frame).collect();
-    (found, json(&place.join(&folder).join(format!("{clip}.report.json"))))
+    let frame = |row: &Value| row["people"].as_array().unwrap().iter().map(person).collect();
+    let frames = motion(&place.join(&folder).join(format!("{clip}.motion.jsonl")))[1..].iter().map(frame).collect();
+    (frames, json(&place.join(&folder).join(format!("{clip}.report.json"))))
+}
+
+/// The same where there is one person in every frame.
+fn process_one(clip: &str, networks: &[&str]) -> (Vec<Found>, Value) {
+    let (frames, report) = process(clip, networks);
+    let one = |mut people: Vec<Found>| people.pop().filter(|_| people.is_empty()).unwrap();
+    (frames.into_iter().map(one).collect(), report)
 }
 
 fn distance<const N: usize>(a: [f64; N], b: [f64; N]) -> f64 {
@@ -76,7 +79,7 @@ fn a_known_pose_comes_out_of_the_clip_whatever_the_crop() {
         ("lying", "clip"),
         ("lying", "clip-upright"),
     ] {
-        let (found, report) = process(clip, network);
+        let (found, report) = process_one(clip, &[network]);
         let off = off(clip, &found);
         let (seen, between): (Vec<_>, Vec<_>) = found.iter().zip(&off).partition(|(found, _)| found.is_seen);
         let largest = |of: &[(&Found, &[f64; 2])], axis: usize| of.iter().map(|(_, off)| off[axis]).fold(0.0, f64::max);
@@ -97,7 +100,7 @@ fn a_known_pose_comes_out_of_the_clip_whatever_the_crop() {
 
 #[test]
 fn between_keyframes_the_body_is_interpolated() {
-    let (found, _) = process("standing", "clip-keyframes");
+    let (found, _) = process_one("standing", &["clip-keyframes"]);
     let off = off("standing", &found);
     let exact = off.iter().filter(|[metres, pixels]| *metres < 2e-3 && *pixels < 1.0).count();
     println!("{exact} of {}, at most {:.1} mm, {:.1} px", off.len(), largest(&off, 0) * 1e3, largest(&off, 1));
@@ -107,8 +110,8 @@ fn between_keyframes_the_body_is_interpolated() {
 
 #[test]
 fn a_refined_body_stays_near_and_is_nearer_to_the_person() {
-    let (plain, _) = process("standing", "clip");
-    let (refined, _) = process("standing", "clip-refine");
+    let (plain, _) = process_one("standing", &["clip"]);
+    let (refined, _) = process_one("standing", &["clip-refine"]);
     // Where MediaPipe's own programs see shoulders, elbows, wrists, hips, knees and ankles in the first frame; the clip begins 440 pixels
     // further to the right.
     let reference = json(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/pose_reference.json")));
@@ -125,6 +128,28 @@ fn a_refined_body_stays_near_and_is_nearer_to_the_person() {
         let (moved, away) = (distance(a.root, b.root), apart(a, &b.pixels));
         assert!(moved < 0.12 * a.root[2] && (1.0..80.0).contains(&away), "{moved} m, {away} px");
     }
+}
+
+#[test]
+fn detectors_and_key_points_of_ones_own_lead_to_the_body() {
+    let (found, report) = process_one("standing", &["clip-points", "--detector", "clip-detector"]);
+    let used: Vec<[String; 2]> = report["networks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|own| ["name", "licence"].map(|key| own[key].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(used, [["clip-points", "made up too"], ["clip-detector", "seen by nobody"]]);
+    assert_ne!(report["body"], "made-up");
+    // The network says that the person stands with hanging arms, which they do in the first frame alone.
+    let points: Vec<Vec<[f64; 2]>> = read(&json(&PLACE.join("clip.json")), "points");
+    for (n, (found, points)) in found.iter().zip(&points).enumerate() {
+        let points = [0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17].map(|k: usize| points[k]);
+        let away = found.pixels.iter().zip(points).map(|(&a, b)| distance(a, b)).sum::<f64>() / 12.0;
+        assert!(away < 8.0, "frame {n}: {away} px");
+    }
+    let (found, report) = process("standing", &["clip-points", "--detector", "clip-blind"]);
+    assert!(report["people"] == 0 && found.iter().all(Vec::is_empty), "{report}");
 }
 
 #[test]

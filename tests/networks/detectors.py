@@ -5,10 +5,11 @@ from onnx import TensorProto
 
 from graph import A, B, Graph, Shown, excess, grids, mean_of
 
-# What a test draws: left, top, right and bottom.
-DISPLAY = [900, 600]
-PERSON, OTHER = [310, 170, 420, 440], [560, 200, 700, 420]
+# What a test draws: left, top, right and bottom. The picture is smaller than all inputs, so that edges are not lost between pixels.
+DISPLAY = [400, 240]
+PERSON, OTHER = [140, 70, 190, 190], [250, 80, 310, 170]
 SCORE = 0.8
+FAINT = 0.03
 STRIDES = (8, 16, 32)
 
 
@@ -17,7 +18,8 @@ class Rectangle:
 
     def __init__(self, g, colours, mark, size):
         self.g = g
-        there = excess(g, colours, mark)
+        # Grey is not quite without colour once it has been through YUV.
+        there = g("Relu", g("Sub", g("Mul", excess(g, colours, mark), 1 / (1 - FAINT)), FAINT / (1 - FAINT)))
         across, down = grids(size)
         self.x = g("Add", mean_of(g, g.constant(across), there), 0.5)
         self.y = g("Add", mean_of(g, g.constant(down), there), 0.5)
@@ -87,37 +89,38 @@ def make_detectors(maker):
 
     for name, shown, settings in [
         ("dets", Shown(square, **bytes_), ""),
-        ("dets-low", Shown((416, 256), **bytes_), "threshold = 0.75"),
-        ("dets-high", Shown((416, 256), **bytes_), "threshold = 0.85"),
-        ("dets-tall", Shown((256, 448), layout="nhwc", batch=1), "beyond = 0.0"),
+        ("dets-low", Shown((416, 416), **bytes_), "threshold = 0.75"),
+        ("dets-high", Shown((416, 416), **bytes_), "threshold = 0.85"),
+        ("dets-tall", Shown((416, 640), layout="nhwc", batch=1), "beyond = 0.0"),
     ]:
         d = Detector(shown)
         dets(d)
         made(name, d, boxes("dets", "xyxy") + labels, settings=settings, boxes=0 if name == "dets-high" else 1)
-    d = Detector(Shown((416, 256)))
+    d = Detector(Shown((416, 416)))
     dets(d, person=2, other=0, kind=TensorProto.INT32)
     made("dets-class", d, boxes("dets", "xyxy") + labels, settings="person = 2")
 
     # The same with as many rows as there are boxes, be it none.
-    d = Detector(Shown((416, 256)))
+    d = Detector(Shown((416, 416)))
     found = d.g("Reshape", d.g("Greater", d.person.there, 0.5), d.g.ints(-1))
     row = d.g("Compress", d.scored(d.person.box("xyxy"), SCORE), found, axis=0)
     d.g.output("dets", d.g("Unsqueeze", row, d.g.ints(0)), ["boxes", 5])
     made("dets-varying", d, boxes("dets", "xyxy"))
 
     # RT-DETR: the picture is squeezed, and boxes are in the pixels of the size that a second input says.
-    d = Detector(Shown(square, name="images"))
-    sizes = d.g("Cast", "orig_target_sizes", to=TensorProto.FLOAT)
-    sizes = d.g("Concat", sizes, sizes, axis=1)
-    unit = (1 / 640, 1 / 640)
-    rows = {7: d.g("Mul", d.person.box("xyxy", unit), sizes), 299: d.g("Mul", d.other.box("xyxy", unit), sizes)}
-    d.g.output("boxes", d.table(300, 4, rows), [300, 4])
-    d.g.output("scores", d.column(300, {7: SCORE, 299: 0.9}), [300])
-    d.g.output("labels", d.g("Cast", d.column(300, {299: 2}), to=TensorProto.INT64), [300], TensorProto.INT64)
-    made(
-        "rtdetr", d, boxes("boxes", "xyxy") + scores() + labels, settings='fit = "stretch"',
-        inputs=[("orig_target_sizes", [2], TensorProto.INT64)], sizes='name = "images"\nsizes = "orig_target_sizes"\n',
-    )  # fmt: skip
+    for name, size in [("rtdetr", square), ("rtdetr-wide", (640, 480))]:
+        d = Detector(Shown(size, name="images"))
+        sizes = d.g("Cast", "orig_target_sizes", to=TensorProto.FLOAT)
+        sizes = d.g("Concat", sizes, sizes, axis=1)
+        unit = (1 / size[0], 1 / size[1])
+        rows = {7: d.g("Mul", d.person.box("xyxy", unit), sizes), 299: d.g("Mul", d.other.box("xyxy", unit), sizes)}
+        d.g.output("boxes", d.table(300, 4, rows), [300, 4])
+        d.g.output("scores", d.column(300, {7: SCORE, 299: 0.9}), [300])
+        d.g.output("labels", d.g("Cast", d.column(300, {299: 2}), to=TensorProto.INT64), [300], TensorProto.INT64)
+        made(
+            name, d, boxes("boxes", "xyxy") + scores() + labels, settings='fit = "stretch"',
+            inputs=[("orig_target_sizes", [2], TensorProto.INT64)], sizes='name = "images"\nsizes = "orig_target_sizes"\n',
+        )  # fmt: skip
 
     # DETR as others export it: scores of all classes before the sigmoid, boxes by their middle, of 0 to 1.
     size = (480, 352)
@@ -138,7 +141,7 @@ def make_detectors(maker):
 
     # Two boxes that share half of what they cover are two people, unless the description says otherwise.
     for name, settings, count in [("near-two", "", 2), ("near-one", "nms = 0.4", 1)]:
-        d = Detector(Shown((416, 256)))
+        d = Detector(Shown((416, 416)))
         near = d.person.box("xyxy", shift=0.35)
         d.g.output("dets", d.table(100, 5, {3: d.scored(near, 0.6), 4: d.scored(d.person.box("xyxy"), SCORE)}), [100, 5])
         made(name, d, boxes("dets", "xyxy"), settings=settings, boxes=count)
@@ -159,3 +162,26 @@ def make_detectors(maker):
     columns.append(g("Add", g("Mul", columns[4], 0.0), classes[None, None]))
     g.output("output", g("Concat", *columns, axis=2), [len(cells), 85])
     made("yolox", d, boxes("output", "yolox"), settings="nms = 0.65", tolerance=0.05)
+
+    # Two boxes that are as sure as the first and the last pixel are green.
+    shown = Shown((256, 256))
+    g = Graph()
+    _, green, _ = shown.colours(g)
+    rows = []
+    for at, left in ((0, 10), (255, 100)):
+        pixel = green
+        for axis in (2, 3):
+            pixel = g("Slice", pixel, g.ints(at), g.ints(at + 1), g.ints(axis))
+        pixel = g.flat(pixel)
+        place = g("Add", g("Mul", pixel, 0.0), np.float32([[left, 10, left + 50, 90]]))
+        rows.append(g("Unsqueeze", g("Concat", place, pixel, axis=1), g.ints(1)))
+    g.output("dets", g("Concat", *rows, axis=1), [2, 5])
+    g.save(maker.folder / "corners.onnx", [shown.input()], None)
+    for name, settings, last in [
+        ("corners-usual", "", 114 / 255),
+        ("corners-white", "beyond = 1.0", 1.0),
+        ("corners-edge", 'beyond = "edge"', None),
+        ("corners-stretch", 'fit = "stretch"', None),
+    ]:
+        maker.describe(name, 'file = "corners.onnx"\n' + shown.description() + f"[detect]\n{settings}\n" + boxes("dets", "xyxy"))
+        maker.case("corners", name, {"last": last})

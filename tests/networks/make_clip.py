@@ -3,7 +3,7 @@
     make_clip.py CLIP.mp4 MADE-UP.npz FOLDER
 
 FOLDER gets `standing.mp4` and `lying.mp4`, which is the same turned clockwise, without loss, and `clip.json`: for each of them its size, and the
-24 joints in every frame, in metres and in the picture.
+24 joints in every frame, in metres and in the picture; and where the points of `standing.py` from the shoulders to the ankles are in the first.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from smpl import COCO_JOINTS, Body
+from standing import places
 
 FRAMES = 24
 # The part of the picture that is kept: the person is far left of its middle.
@@ -79,6 +80,7 @@ def main():
     for name, display, each in [("standing", (WIDTH, HEIGHT), all_marks), ("lying", (HEIGHT, WIDTH), map(turned, all_marks))]:
         joints, pixels = zip(*(body.expected(at, display) for at in each))
         about[name] = {"joints": np.array(joints).tolist(), "pixels": np.array(pixels).tolist()}
+    about["points"] = [places(at["a"], at["b"])[11:29].tolist() for at in all_marks]
     (folder / "clip.json").write_text(json.dumps(about))
 
 

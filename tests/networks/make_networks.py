@@ -16,6 +16,7 @@ from onnx import TensorProto
 from detectors import make_detectors
 from graph import A, B, Graph, Marks, Seen, Shown
 from smpl import COCO_JOINTS, Body
+from standing import NECK, PELVIS, STANDING, along_and_across
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 # The same for colours of 0 to 255, as RTMPose has it.
@@ -31,13 +32,6 @@ SETS = {
     "blazepose33": (33, {k: k for k in range(33)}),
     '["left_knee", "tail", "nose", "right_big_toe"]': (4, {0: 25, 2: 0, 3: 32}),
 }
-# Somebody who stands and lets the arms hang: BlazePose's points relative to the middle of the hips, metres, y down.
-STANDING = [
-    (0, -0.68), (0.03, -0.71), (0.04, -0.71), (0.05, -0.71), (-0.03, -0.71), (-0.04, -0.71), (-0.05, -0.71), (0.08, -0.69), (-0.08, -0.69),
-    (0.03, -0.64), (-0.03, -0.64), (0.19, -0.5), (-0.19, -0.5), (0.25, -0.22), (-0.25, -0.22), (0.27, 0.03), (-0.27, 0.03), (0.29, 0.12),
-    (-0.29, 0.12), (0.27, 0.13), (-0.27, 0.13), (0.25, 0.09), (-0.25, 0.09), (0.11, 0), (-0.11, 0), (0.12, 0.42), (-0.12, 0.42), (0.13, 0.82),
-    (-0.13, 0.82), (0.12, 0.87), (-0.12, 0.87), (0.17, 0.92), (-0.17, 0.92),
-]  # fmt: skip
 
 
 def person(x, y, pixels, degrees, ratio, green, side=1):
@@ -45,7 +39,7 @@ def person(x, y, pixels, degrees, ratio, green, side=1):
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     at = lambda p: (matrix @ np.array(p) * pixels + (x, y)).round(4).tolist()
-    marks = {"a": at((0.03, 0.05)), "b": at((-0.02, -0.53)), "c": at((0.58 * ratio * side, 0.05))}
+    marks = {"a": at(PELVIS), "b": at(NECK), "c": at((0.58 * ratio * side, 0.05))}
     points = [at(p) for p in STANDING]
     world = [[*(matrix @ np.array(p)).tolist(), 0.02 * k] for k, p in enumerate(STANDING)]
     return {**marks, "green": green, "radius": 0.06 * pixels, "landmarks": points, "world": world}
@@ -248,6 +242,32 @@ def key_points(maker):
         made(name, usual, "coco17", coordinates(1, None), f"[crop]\n{crop}\n" + one)
 
 
+def of_clips(maker):
+    """Somebody who stands, whatever the person in the clip does: as a key point network and as a detector see it."""
+    along, across = along_and_across()
+    shown = Shown((192, 256), **BYTES)
+    g, set_ = Graph(), Points(17)
+    marks = Marks(g, shown)
+    coco = list(COCO17.values())
+    set_.along, set_.across = np.float32(along[coco]), np.float32(across[coco])
+    g.output("points", stacked(g, *set_.places(g, marks), g("Mul", marks.there, np.full((1, 17), 0.9))), [17, 3])
+    maker.save("clip-points", g, shown)
+    lines = '[crop]\nscale = 1.5\n[outputs.keypoints2d]\nname = "points"\nformat = "coordinates"\npoints = "coco17"\n'
+    maker.describe("clip-points", 'licence = "made up too"\n' + shown.description() + lines)
+    shown = Shown((512, 512), scale=255)
+    g = Graph()
+    marks = Marks(g, shown)
+    set_.along, set_.across = np.float32(along), np.float32(across)
+    x, y = set_.places(g, marks)
+    ends = [g(kind, at, g.ints(1), keepdims=1) for kind in ("ReduceMin", "ReduceMax") for at in (x, y)]
+    box = g("Concat", *ends, g("Mul", marks.there, 0.9), axis=1)
+    g.output("dets", g("Unsqueeze", box, g.ints(1)), [1, 5])
+    maker.save("clip-detector", g, shown)
+    for name, threshold in [("clip-detector", 0.5), ("clip-blind", 0.95)]:
+        lines = f'[detect]\nthreshold = {threshold}\n[outputs.boxes]\nname = "dets"\nformat = "xyxy"\n'
+        maker.describe(name, 'file = "clip-detector.onnx"\nlicence = "seen by nobody"\n' + shown.description() + lines)
+
+
 def inputs(maker):
     """Networks that say what the mean of each channel is, as it is given."""
     for name, shown in {
@@ -263,6 +283,10 @@ def inputs(maker):
         maker.save(name, g, shown)
         maker.describe(name, shown.description() + '[outputs.joints]\nname = "mean"\npoints = ["nose"]\n')
         order = (0, 1, 2) if shown.colors == "rgb" else (2, 1, 0)
+        if name == "mean-plain":
+            for beyond, said in [("edge", '"edge"'), ("white", 1.0), ("black", 0.0)]:
+                lines = f'file = "{name}.onnx"\n' + shown.description() + f"[crop]\nbeyond = {said}\nupright = true\n"
+                maker.describe(f"beyond-{beyond}", lines + '[outputs.joints]\nname = "mean"\npoints = ["nose"]\n')
         maker.case("inputs", name, {"order": order, "scale": shown.scale, "mean": shown.mean, "std": shown.std})
 
 
@@ -373,6 +397,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     maker = Maker(folder, body)
     key_points(maker)
+    of_clips(maker)
     inputs(maker)
     bodies(maker)
     make_detectors(maker)

@@ -90,3 +90,24 @@ fn inputs_are_filled_as_the_description_says() {
     }
     assert!(CASES["inputs"].as_array().unwrap().len() >= 5);
 }
+
+#[test]
+fn beyond_the_picture_is_what_the_description_says() {
+    let colour = [0.8, 0.5, 0.1];
+    let (frame, geometry) = (Canvas::new([720, 640], colour).frame(), geometry([720, 640]));
+    let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
+    // Somebody of whom the picture ends near the middle.
+    let mut landmarks = Person::all()[0].landmarks.clone();
+    landmarks.shift(DVec2::new(-180.0, 0.0));
+    let mut worker = worker();
+    let [edge, white, black] = ["beyond-edge", "beyond-white", "beyond-black"].map(|name| {
+        let answers = worker.look(&described(name), &[(picture, &landmarks)]).unwrap();
+        answers[0].as_ref().unwrap().points.as_ref().unwrap().world[0]
+    });
+    for channel in 0..3 {
+        assert!((edge[channel] - colour[channel]).abs() < 0.005, "{edge:?}");
+        let outside = white[channel] - black[channel];
+        assert!((0.2..0.6).contains(&outside), "{white:?} {black:?}");
+        assert!((black[channel] - (1.0 - outside) * colour[channel]).abs() < 0.01, "{white:?} {black:?}");
+    }
+}
