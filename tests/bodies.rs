@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use common::{ffmpeg, meshreel, motion, names, run, sample};
+use common::{ffmpeg, meshreel_with, motion, names, run, sample, succeed, with_models};
 use glam::{DQuat, DVec3};
 use meshreel::body::{Body, Pose};
 
@@ -22,35 +22,20 @@ fn text(bytes: &[u8]) -> String {
 /// configuration that names it. One for all tests.
 static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bodies");
-    let _ = std::fs::remove_dir_all(&place);
-    let models = place.join("models");
-    std::fs::create_dir_all(&models).unwrap();
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    for name in names(&built).iter().filter(|name| name.contains('.') && !name.starts_with('.') || *name == "optimized")
-    {
-        std::os::unix::fs::symlink(built.join(name), models.join(name)).unwrap();
-    }
-    std::fs::write(place.join("config.toml"), format!("[models]\nfolder = \"{}\"\n", models.display())).unwrap();
+    with_models(&place);
     // The package smplx takes the place of the formula where somebody names a Python that has it.
+    let built = Path::new(env!("CARGO_MANIFEST_DIR"));
     let smplx = std::env::var_os("MESHREEL_SMPLX_PYTHON");
-    let mut python = Command::new(smplx.clone().unwrap_or_else(|| built.join(".venv/bin/python").into()));
-    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bodies/make_smpl.py"));
-    python.arg(built.join("body.safetensors")).arg(&place).args(smplx.map(|_| "--smplx"));
-    let output = run(&mut python);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut python = Command::new(smplx.clone().unwrap_or_else(|| built.join("models/.venv/bin/python").into()));
+    python.arg(built.join("tests/bodies/make_smpl.py")).arg(built.join("models/body.safetensors")).arg(&place);
+    succeed(python.args(smplx.map(|_| "--smplx")));
     let output = import(&place, "made-up.npz", "made-up");
     assert!(output.status.success(), "{}", text(&output.stderr));
     place
 });
 
-fn with_config(place: &Path) -> Command {
-    let mut command = meshreel(place);
-    command.arg("--config").arg(place.join("config.toml"));
-    command
-}
-
 fn import(place: &Path, file: &str, name: &str) -> Output {
-    run(with_config(place).args(["models", "import-smpl", file, "-o", name, "--overwrite"]))
+    run(meshreel_with(place).args(["models", "import-smpl", file, "-o", name, "--overwrite"]))
 }
 
 fn floats(path: &Path) -> Vec<f64> {
@@ -142,7 +127,7 @@ fn bodies_with_fingers_are_fitted_and_exported() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         let output = import(place, &format!("{like}.npz"), like);
         assert!(output.status.success() && text(&output.stdout).contains(&format!("{joints} joints")));
-        let output = run(with_config(place)
+        let output = run(meshreel_with(place)
             .args(["process", "fingers.mp4", "-o", like, "--body", like, "--model", "lite"])
             .args(["--formats", "glb,bvh,trc,mot,c3d,npz,csv"]));
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -156,10 +141,10 @@ fn an_imported_body_goes_all_the_way_to_the_video() {
     let place = &*PLACE;
     let clip = place.join("short.mp4");
     ffmpeg("-i {} -t 1 -c:v libx264 -preset ultrafast -an {}", &[&sample(), &clip]);
-    let missing = run(with_config(place).args(["process", "short.mp4", "--body", "nobody"]));
+    let missing = run(meshreel_with(place).args(["process", "short.mp4", "--body", "nobody"]));
     let said = text(&missing.stderr);
     assert!(!missing.status.success() && said.contains("\"nobody\"") && said.contains("import-smpl"), "{said}");
-    let output = run(with_config(place)
+    let output = run(meshreel_with(place)
         .args(["process", "short.mp4", "-o", "out", "--body", "made-up", "--workers", "2"])
         .args(["--formats", "glb,bvh,trc,mot,c3d,npz,csv,coco,openpose", "--report"]));
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -177,7 +162,7 @@ fn an_imported_body_goes_all_the_way_to_the_video() {
     let csv = std::fs::read_to_string(place.join("out/short.csv")).unwrap();
     assert!(csv.lines().next().unwrap().contains("made-up"), "{}", csv.lines().next().unwrap());
     // Drawn again it is the same body, be another one in the configuration or not.
-    let again = run(with_config(place)
+    let again = run(meshreel_with(place)
         .args(["render", "short.mp4", "--motion", "out/short.motion.jsonl", "-o", "again"])
         .args(["--style", "mask"]));
     assert!(again.status.success(), "{}", text(&again.stderr));
@@ -185,10 +170,10 @@ fn an_imported_body_goes_all_the_way_to_the_video() {
     let (there, away) = (place.join("models/bodies/gone.safetensors"), place.join("gone.safetensors"));
     std::fs::copy(place.join("models/bodies/made-up.safetensors"), &there).unwrap();
     let output =
-        run(with_config(place).args(["process", "short.mp4", "-o", "gone", "--body", "gone", "--model", "lite"]));
+        run(meshreel_with(place).args(["process", "short.mp4", "-o", "gone", "--body", "gone", "--model", "lite"]));
     assert!(output.status.success(), "{}", text(&output.stderr));
     std::fs::rename(&there, &away).unwrap();
-    let output = run(with_config(place).args([
+    let output = run(meshreel_with(place).args([
         "render",
         "short.mp4",
         "--motion",
@@ -198,8 +183,8 @@ fn an_imported_body_goes_all_the_way_to_the_video() {
     ]));
     let said = text(&output.stderr);
     assert!(!output.status.success() && said.contains("import-smpl FILE -o gone"), "{said}");
-    let note = run(with_config(place).args(["export", "out/short.motion.jsonl", "-f", "glb", "-o", "noted"]));
+    let note = run(meshreel_with(place).args(["export", "out/short.motion.jsonl", "-f", "glb", "-o", "noted"]));
     assert!(text(&note.stdout).contains("linear skinning"), "{}{}", text(&note.stdout), text(&note.stderr));
-    let list = text(&run(with_config(place).args(["models", "list"])).stdout);
+    let list = text(&run(meshreel_with(place).args(["models", "list"])).stdout);
     assert!(list.contains("made-up") && list.contains("6890 vertices") && list.contains("CC0-1.0"), "{list}");
 }

@@ -1,10 +1,11 @@
 //! From what a network of the user's own says of a body (`pose::own`) to a pose in the clip's camera.
 //!
-//! The network sees a crop as if a camera looked straight at it, with a focal length of its own. In the clip's camera the body is turned by the
-//! direction to the crop's middle, stands where its origin is seen, and is as far away as makes it as large as in the crop:
-//! `z = Z f / (F k)`, for the depth `Z` and the focal length `F` (pixels of the input) of the crop's camera, the clip's focal length `f`, and `k`
-//! displayed pixels to a pixel of the input. (HMR and its successors place bodies by the same rule, in a camera with so long a focal length that
-//! the direction does not matter: Kolotouros et al., *SPIN*, 2019; Goel et al., *Humans in 4D*, 2023.)
+//! The network sees a crop as if a camera looked straight at it, with a focal length of its own. In the clip's camera the root joint is where it is
+//! seen, as far away as makes the body as large as in the crop: `z = Z f / (F k)`, for the depth `Z` and the focal length `F` (pixels of the input)
+//! of the crop's camera, the clip's focal length `f`, and `k` displayed pixels to a pixel of the input. There it is turned so that it is seen from
+//! the same side: the rotation against the line of sight to the root joint is the same in both cameras, so that the crop leaves no trace. Where the
+//! network does not say where the body is, the line to the crop's middle takes its place. (HMR and its successors place bodies by the same rule, in
+//! a camera with so long a focal length that the direction does not matter: Kolotouros et al., *SPIN*, 2019; Goel et al., *Humans in 4D*, 2023.)
 //!
 //! SMPL's files have y up and the body facing z; those of this program y down and the body facing -z: half a turn about x.
 
@@ -14,6 +15,7 @@ use glam::{DQuat, DVec2, DVec3};
 
 use super::initial::{self, Points};
 use super::kinematics::{Posed, Skeleton};
+use super::measurement::to_camera;
 use super::surface_fit::SurfaceFit;
 use super::{Body, Camera};
 use crate::pose::Landmarks;
@@ -60,21 +62,26 @@ impl Estimator {
             }
         };
         let Some((mut rotations, shape, root)) = found else { return Ok(None) };
-        let focal = DVec2::from(self.camera.focal);
-        let middle = (output.crop.center - DVec2::from(self.camera.center)) / focal;
-        let view = DQuat::from_rotation_arc(DVec3::Z, middle.extend(1.0).normalize());
-        let in_picture = view * DQuat::from_rotation_z(output.crop.rotation);
+        let turn = DQuat::from_rotation_z(output.crop.rotation);
         let has_root = output.has_root || self.surface.is_some();
         let skeleton = Skeleton::new(body, &shape);
-        rotations[0] = match has_root {
-            true => in_picture * rotations[0],
-            false => {
-                let world: Points = std::array::from_fn(|i| DVec3::from(landmarks.world[i].map(f64::from)));
-                initial::pose_from_world(body, &initial::rest_points(&skeleton), &world)[0]
+        let in_crop = output.translation.map(|translation| root + translation);
+        let placed = in_crop.and_then(|in_crop| Some((in_crop, self.placed(output, in_crop)?)));
+        rotations[0] = match (has_root, placed) {
+            (true, Some((in_crop, position))) => line_of_sight(position) * turn * line_of_sight(in_crop).inverse() * rotations[0],
+            (true, None) => {
+                let middle = (output.crop.center - DVec2::from(self.camera.center)) / DVec2::from(self.camera.focal);
+                line_of_sight(middle.extend(1.0)) * turn * rotations[0]
+            }
+            (false, _) => {
+                let to_camera = to_camera(&self.camera, &std::array::from_fn(|i| landmarks.at(i)));
+                let world: Points = landmarks.world.map(|p| to_camera * DVec3::from(p.map(f64::from)));
+                // The trunk is turned as it is bent.
+                initial::pose_from_world(body, &initial::points(&skeleton, &rotations), &world)[0]
             }
         };
-        let position = match output.translation {
-            Some(translation) => self.placed(output, root + translation),
+        let position = match in_crop {
+            Some(_) => placed.map(|(_, position)| position),
             None => self.seen(&skeleton, &rotations, landmarks),
         };
         let is_usable = rotations.iter().all(|q| q.is_finite()) && shape.iter().all(|v| v.is_finite());
@@ -104,6 +111,11 @@ impl Estimator {
         let weights: Vec<f64> = indices.iter().map(|&i| f64::from(landmarks.points[i].visibility)).collect();
         initial::position(&self.camera, &points, &pixels, &weights)
     }
+}
+
+/// The least rotation that brings the camera's axis to the direction of a point.
+fn line_of_sight(to: DVec3) -> DQuat {
+    DQuat::from_rotation_arc(DVec3::Z, to.normalize_or(DVec3::Z))
 }
 
 /// Half a turn about x, from the axes of SMPL's files and back.

@@ -27,8 +27,13 @@ pub type Points = [DVec3; LANDMARKS];
 
 /// The body's own landmarks at rest; those it lacks are at the origin.
 pub fn rest_points(skeleton: &Skeleton) -> Points {
+    points(skeleton, &vec![DQuat::IDENTITY; skeleton.body().joint_count()])
+}
+
+/// The same in a pose, relative to the root joint.
+pub fn points(skeleton: &Skeleton, rotations: &[DQuat]) -> Points {
     let mut posed = Posed::default();
-    skeleton.pose(&vec![DQuat::IDENTITY; skeleton.body().joint_count()], &mut posed);
+    skeleton.pose(rotations, &mut posed);
     skeleton.body().blazepose33.map(|k| k.map_or(DVec3::ZERO, |k| skeleton.keypoint(&posed, k)))
 }
 

@@ -103,6 +103,17 @@ pub struct Measurement {
     pub visibility: [f64; LANDMARKS],
 }
 
+/// From the axes of world landmarks to the camera's, for somebody who is seen there.
+///
+/// The network sees a crop as if a camera looked straight at it, so its axes are turned from the camera's towards the viewing ray. Only sideways: up
+/// and down it assumes people upright (on clips with people above the camera, turning that way as well raises the residuals and makes standing
+/// people lean).
+pub fn to_camera(camera: &Camera, pixels: &[DVec2; LANDMARKS]) -> DQuat {
+    let torso = TORSO.map(|i| pixels[i]).into_iter().sum::<DVec2>() / TORSO.len() as f64;
+    let aside = (torso.x - camera.center[0]) / camera.focal[0];
+    DQuat::from_rotation_y(aside.atan())
+}
+
 impl Measurement {
     /// Nothing seen at all.
     pub fn none(set: &LandmarkSet) -> Self {
@@ -120,12 +131,7 @@ impl Measurement {
     /// None when the numbers are not usable.
     pub fn new(set: &LandmarkSet, camera: &Camera, seen: &Corrected) -> Option<Self> {
         let Corrected { pixels, world, visibility } = seen.clone();
-        // The network sees a crop as if a camera looked straight at it, so its axes are turned from the camera's towards the viewing
-        // ray. Only sideways: up and down it assumes people upright (on clips with people above the camera, turning that way as
-        // well raises the residuals and makes standing people lean).
-        let torso = TORSO.map(|i| pixels[i]).into_iter().sum::<DVec2>() / TORSO.len() as f64;
-        let aside = (torso.x - camera.center[0]) / camera.focal[0];
-        let to_camera = DQuat::from_rotation_y(aside.atan());
+        let to_camera = to_camera(camera, &pixels);
         let points = world.map(|p| to_camera * p);
         let usable = pixels.iter().all(|p| p.is_finite() && p.length() < FARTHEST_PIXEL)
             && points.iter().all(|p| p.is_finite() && p.length() < FARTHEST_METRE)

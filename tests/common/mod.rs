@@ -70,6 +70,42 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A folder in which the models that set-up built are, with a place for more: an empty `place` with `models` in it, and `config.toml`, which
+/// names it.
+pub fn with_models(place: &Path) {
+    let _ = std::fs::remove_dir_all(place);
+    let models = place.join("models");
+    std::fs::create_dir_all(&models).unwrap();
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    for name in names(&built).iter().filter(|name| name.contains('.') && !name.starts_with('.') || *name == "optimized")
+    {
+        std::os::unix::fs::symlink(built.join(name), models.join(name)).unwrap();
+    }
+    std::fs::write(place.join("config.toml"), format!("[models]\nfolder = \"{}\"\n", models.display())).unwrap();
+}
+
+/// The program with the configuration of such a folder.
+pub fn meshreel_with(place: &Path) -> Command {
+    let mut command = meshreel(place);
+    command.arg("--config").arg(place.join("config.toml"));
+    command
+}
+
+/// A script of the tests, run by the Python that set-up made for the models.
+pub fn script(name: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join("models/.venv/bin/python"));
+    command.arg(root.join("tests").join(name)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs what must succeed, and gives what it printed.
+pub fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Checksum of one stream's decoded frames or copied packets.
 pub fn stream_md5(path: &Path, stream: &str, copy: bool) -> String {
     let codec = if copy { "-c copy" } else { "" };

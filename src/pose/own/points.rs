@@ -124,17 +124,17 @@ pub(super) fn read(
         let Some(landmark) = *landmark else { continue };
         let at = places.as_ref().map(|places| places[point].0);
         let metres = world.as_ref().map(|world| world[landmark]);
-        if metres == Some(None) || !is_usable(&at.unwrap_or_default()) || !confidence[point].is_finite() {
+        let is_known = metres.is_none_or(|place| place.is_some_and(|place| is_usable(&place)));
+        if !is_known || !is_usable(&at.unwrap_or_default()) || !confidence[point].is_finite() {
             continue;
         }
         seen.indices.push(landmark);
         seen.pixels.extend(at);
         seen.confidence.push(confidence[point].clamp(0.0, 1.0));
-        seen.world.extend(metres.flatten().filter(|place| is_usable(place)));
+        seen.world.extend(metres.flatten());
     }
     let mean = seen.confidence.iter().sum::<f32>() / seen.confidence.len().max(1) as f32;
-    let is_whole = seen.world.is_empty() || seen.world.len() == seen.indices.len();
-    Ok((mean >= SEEN && is_whole).then_some(seen))
+    Ok((mean >= SEEN).then_some(seen))
 }
 
 /// Where each point of the network's is, displayed pixels, and how sure it is.
