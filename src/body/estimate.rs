@@ -68,7 +68,9 @@ impl Estimator {
         let in_crop = output.translation.map(|translation| root + translation);
         let placed = in_crop.and_then(|in_crop| Some((in_crop, self.placed(output, in_crop)?)));
         rotations[0] = match (has_root, placed) {
-            (true, Some((in_crop, position))) => line_of_sight(position) * turn * line_of_sight(in_crop).inverse() * rotations[0],
+            (true, Some((in_crop, position))) => {
+                line_of_sight(position) * turn * line_of_sight(in_crop).inverse() * rotations[0]
+            }
             (true, None) => {
                 let middle = (output.crop.center - DVec2::from(self.camera.center)) / DVec2::from(self.camera.focal);
                 line_of_sight(middle.extend(1.0)) * turn * rotations[0]

@@ -18,40 +18,58 @@ const ROTATION_SIGMA: f64 = 0.15;
 const POSITION_SIGMA: DVec3 = DVec3::new(0.05, 0.05, 0.1);
 /// Steps of the solver.
 const STEPS: usize = 5;
+/// Height in metres that a body is taken to have at least.
+const LEAST_HEIGHT: f64 = 0.3;
 
-/// The bodies that a network gave in some frames of a track.
-pub struct Estimated<'a> {
+/// The bodies that a network gave in some frames of a track, made those of one person: of one shape.
+pub struct Estimated {
+    /// Coefficients.
+    shape: Vec<f64>,
     /// One entry a frame.
-    frames: Vec<Option<&'a BodyEstimate>>,
+    states: Vec<Option<State>>,
 }
 
-impl<'a> Estimated<'a> {
+impl Estimated {
     /// Those of a track; nothing where there are none.
-    pub fn new(frames: &'a [Option<TrackFrame>]) -> Option<Self> {
-        let frames: Vec<_> = frames.iter().map(|frame| frame.as_ref()?.estimate.as_deref()).collect();
-        frames.iter().any(Option::is_some).then_some(Self { frames })
+    ///
+    /// Each coefficient of the shape is the median of all frames': a person has one shape, and a network may be far off in a frame. Where a frame's own
+    /// shape is taller or smaller, the body is moved along the line of sight, so that it is as large in the picture as before.
+    pub fn new(body: &Body, frames: &[Option<TrackFrame>]) -> Option<Self> {
+        let estimates: Vec<Option<&BodyEstimate>> =
+            frames.iter().map(|frame| frame.as_ref()?.estimate.as_deref()).collect();
+        let all: Vec<&BodyEstimate> = estimates.iter().flatten().copied().collect();
+        if all.is_empty() {
+            return None;
+        }
+        let median = |coefficient: usize| {
+            let mut values: Vec<f64> = all.iter().filter_map(|e| e.shape.get(coefficient).copied()).collect();
+            let middle = values.len() / 2;
+            if values.is_empty() { 0.0 } else { *values.select_nth_unstable_by(middle, f64::total_cmp).1 }
+        };
+        let shape: Vec<f64> = (0..body.shapes).map(median).collect();
+        let (plain, added) = body.stature();
+        let height = |shape: &[f64]| plain + added.iter().zip(shape).map(|(added, amount)| added * amount).sum::<f64>();
+        let state = |estimate: &BodyEstimate| {
+            let taller = height(&shape) / height(&estimate.shape).max(LEAST_HEIGHT);
+            State { rotations: estimate.rotations.clone(), position: estimate.position * taller }
+        };
+        let states = estimates.into_iter().map(|estimate| estimate.map(state)).collect();
+        Some(Self { shape, states })
     }
 
     /// Whether there is one in a frame.
     pub fn has(&self, index: usize) -> bool {
-        self.frames[index].is_some()
+        self.states[index].is_some()
     }
 
     /// That of a frame.
     pub fn at(&self, index: usize) -> Option<State> {
-        self.frames[index].map(|e| State { rotations: e.rotations.clone(), position: e.position })
+        self.states[index].clone()
     }
 
-    /// The median of each coefficient: a person has one shape, and a network may be far off in a frame.
-    pub fn shape(&self) -> Vec<f64> {
-        let all: Vec<&BodyEstimate> = self.frames.iter().flatten().copied().collect();
-        let count = all.first().map_or(0, |first| first.shape.len());
-        let median = |coefficient: usize| {
-            let mut values: Vec<f64> = all.iter().filter_map(|e| e.shape.get(coefficient).copied()).collect();
-            let middle = values.len() / 2;
-            *values.select_nth_unstable_by(middle, f64::total_cmp).1
-        };
-        (0..count).map(median).collect()
+    /// The person's shape.
+    pub fn shape(&self) -> &[f64] {
+        &self.shape
     }
 
     /// A pose for each measured frame that lies on the points in the picture and stays near the estimate. The landmark network's depth has no
@@ -69,7 +87,7 @@ impl<'a> Estimated<'a> {
         proceed: Proceed<'_>,
     ) -> Result<Vec<State>, Stopped> {
         let flat = LandmarkSet { links: Vec::new(), ..set.clone() };
-        let mut solver = Solver::new(*camera, Skeleton::new(body, &self.shape()), &flat);
+        let mut solver = Solver::new(*camera, Skeleton::new(body, &self.shape), &flat);
         let mut states = Vec::with_capacity(measured.len());
         for frame in measured {
             proceed()?;
@@ -90,7 +108,7 @@ impl<'a> Estimated<'a> {
     /// The estimate of a frame, or what lies between those before and after; at the ends the nearest.
     fn guess(&self, times: &[f64], index: usize) -> Option<State> {
         let before = (0..=index).rev().find(|&i| self.has(i));
-        let after = (index..self.frames.len()).find(|&i| self.has(i));
+        let after = (index..self.states.len()).find(|&i| self.has(i));
         let (Some(a), Some(b)) = (before.or(after), after.or(before)) else { return None };
         let part = ((times[index] - times[a]) / (times[b] - times[a]).max(1e-9)).clamp(0.0, 1.0);
         Some(between(&self.at(a)?, &self.at(b)?, part))

@@ -86,12 +86,12 @@ pub fn fit_track(
         let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
         measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
     }
-    let estimated = Estimated::new(&track.frames);
+    let estimated = Estimated::new(body, &track.frames);
     if let Some(estimated) = estimated.as_ref().filter(|_| !options.refine) {
         measured.retain(|frame| estimated.has(frame.index));
     }
     let shape = match &estimated {
-        Some(estimated) => estimated.shape(),
+        Some(estimated) => estimated.shape().to_vec(),
         None => estimate_shape(body, camera, &set, &measured, options.stature, proceed)?,
     };
     if measured.is_empty() {
