@@ -119,6 +119,8 @@ def made_up(path, like):
     keypoints = {n: p.sum(0) * TURN for n, p in zip(json.loads(meta["keypoint_names"]), tensors["keypoint_points"].astype(float))}
     points, weights = points[kept], weights[kept]
     shapes = tensors["shape_dirs"].astype(float)[:, kept] * TURN
+    # In SMPL's files the root joint moves with the shape.
+    shapes = shapes + np.random.default_rng(2).normal(0, 0.02, (len(shapes), 1, 3))
 
     joints, skin = np.zeros((24, 3)), np.zeros((count, 24))
     for k, name in enumerate(JOINTS):

@@ -227,11 +227,11 @@ def key_points(maker):
         "input-bgr": Shown(**small, **BYTES, colors="bgr"),
         "input-nhwc-bgr-half": Shown(**small, **IMAGENET, layout="nhwc", colors="bgr", half=True),
         "input-half": Shown(**small, half=True),
-        "fixed-batch": Shown(**small, **BYTES, batch=3),
+        "fixed-batch": Shown(**small, **BYTES, batch=4),
         "fixed-one": Shown(**small, **BYTES, batch=1),
     }
     for name, shown in shapes.items():
-        made(name, shown, "coco17", coordinates(1, None), one, head="batch = 3\n" if shown.batch == 3 else "")
+        made(name, shown, "coco17", coordinates(1, None), one, head="batch = 4\n" if shown.batch == 4 else "")
     crops = {
         "crop-tight": "scale = 1.0",
         "crop-wide": 'scale = 1.9\nbeyond = "edge"',

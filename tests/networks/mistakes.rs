@@ -3,6 +3,7 @@
 use meshreel::body::Estimator;
 use meshreel::models::NetworkDescription;
 use meshreel::pose::own::OwnAnswer;
+use meshreel::pose::{Query, Tile};
 
 use crate::bodies::{body, camera};
 use crate::canvas::Person;
@@ -48,6 +49,19 @@ format = "xyxy"
 name = "labels"
 "#;
 
+const SCORES: &str = r#"
+file = "detr.onnx"
+[input]
+size = [480, 352]
+[detect]
+person = 5
+[outputs.boxes]
+name = "boxes"
+format = "cxcywh"
+[outputs.scores]
+name = "scores"
+"#;
+
 /// What is said of a description, when it is read or when its network is shown somebody.
 fn said(text: &str) -> Result<(), String> {
     let name = "mistaken";
@@ -57,7 +71,11 @@ fn said(text: &str) -> Result<(), String> {
     let mut worker = worker();
     worker.open_own(&description).map_err(|error| error.to_string())?;
     if description.outputs.boxes.is_some() {
-        return Ok(());
+        let tile = Query::DetectPersons(Tile::whole(person.picture().geometry.display));
+        return worker
+            .answer(Some(&description), &[(person.picture(), tile)])
+            .map(|_| ())
+            .map_err(|error| error.to_string());
     }
     let mut answers = worker.look(&description, &[person.shown()]).map_err(|error| error.to_string())?;
     let Some(OwnAnswer { body: Some(output), .. }) = answers.remove(0) else { return Ok(()) };
@@ -66,7 +84,7 @@ fn said(text: &str) -> Result<(), String> {
 
 #[test]
 fn mistakes_are_named() {
-    for right in [KEY_POINTS, BODY, DETECTOR] {
+    for right in [KEY_POINTS, BODY, DETECTOR, SCORES] {
         said(right).unwrap();
     }
     // What is replaced, by what, and what must be said of it.
@@ -128,6 +146,12 @@ fn mistakes_are_named() {
             &["person detector"],
         ),
         (DETECTOR, "\"xyxy\"", "\"xywh\"", &["xywh", "xyxy", "cxcywh", "yolox"]),
+        (DETECTOR, "dets.onnx", "detr.onnx", &["no output `dets`", "boxes [?, 300, 4]"]),
+        (DETECTOR, "\"dets\"", "\"labels\"", &["`labels` [1, 100]", "boxes, numbers of each"]),
+        (DETECTOR, "\"labels\"", "\"dets\"", &["[outputs.labels]", "`dets` [1, 100, 5]", "[B, 100]"]),
+        (DETECTOR, "\"xyxy\"", "\"yolox\"", &["`dets` [1, 100, 5]", "[B, 8400, 5 and the classes]"]),
+        (SCORES, "person = 5", "person = 80", &["[outputs.scores]", "`scores` [1, 300, 80]"]),
+        (SCORES, "[outputs.scores]\nname = \"scores\"\n", "", &["boxes, 4 (and the score"]),
         (DETECTOR, "[input]", "[detect]\nthreshold = 3\n[input]", &["`detect.threshold`"]),
         (DETECTOR, "size = [640, 640]", "size = [640, 640]\nsizes = \"size\"", &["no input `size`", "img"]),
     ];

@@ -1,10 +1,10 @@
 //! What networks are shown, and where key points are that they see.
 
 use glam::DVec2;
-use meshreel::pose::own::SeenPoints;
+use meshreel::pose::own::{PersonCrop, SeenPoints};
 
 use crate::canvas::{COLOR, Canvas, Person, geometry};
-use crate::{CASES, cases, described, read, worker};
+use crate::{CASES, cases, described, models, read, worker};
 use meshreel::pose::Picture;
 
 /// Metres from mark A to B (`METRES` in `smpl.py`).
@@ -109,5 +109,49 @@ fn beyond_the_picture_is_what_the_description_says() {
         let outside = white[channel] - black[channel];
         assert!((0.2..0.6).contains(&outside), "{white:?} {black:?}");
         assert!((black[channel] - (1.0 - outside) * colour[channel]).abs() < 0.01, "{white:?} {black:?}");
+    }
+}
+
+#[test]
+fn crops_have_the_size_and_turn_that_the_description_says() {
+    let people = Person::all();
+    let text = std::fs::read_to_string(models().own_networks().join("mean-plain.toml")).unwrap();
+    let crop = |person: usize, size: [usize; 2], lines: &str| {
+        let text = text.replace("[64, 96]", &format!("{size:?}")) + &format!("[crop]\n{lines}\n");
+        std::fs::write(models().own_networks().join("cropped.toml"), text).unwrap();
+        PersonCrop::new(&described("cropped"), &people[person].landmarks, [720, 640])
+    };
+    let sides = |crop: PersonCrop| crop.size.map(|side| side as f64 * crop.scale);
+    // The person's own box is the crop of an input of about its shape.
+    let landmarks = &people[0].landmarks;
+    let [left, top, right, bottom] = landmarks.bounds().map(f64::from);
+    let [_, height] = sides(crop(0, [128, 256], "scale = 1.0"));
+    assert!((1.0..1.2).contains(&(height / (bottom - top))), "{height}");
+    assert!(height / 2.0 > right - left, "somebody who stands");
+    // Scale, then width over height, then the shape of the input.
+    for (size, lines, expected) in [
+        ([256, 256], "scale = 1.0", [1.0, 1.0]),
+        ([256, 256], "", [1.25, 1.25]),
+        ([256, 256], "scale = 1.0\naspect = 0.75", [1.0, 1.0]),
+        ([256, 256], "scale = 1.6\naspect = 0.75", [1.6, 1.6]),
+        ([256, 256], "scale = 1.0\naspect = 1.5", [1.5, 1.5]),
+        ([192, 256], "scale = 1.25", [0.75 * 1.25, 1.25]),
+        ([192, 256], "scale = 1.0\naspect = 1.0", [1.0, 4.0 / 3.0]),
+        ([288, 384], "scale = 1.0\naspect = 0.5", [0.75, 1.0]),
+    ] {
+        let found = sides(crop(0, size, lines)).map(|side| side / height);
+        let off = (found[0] - expected[0]).abs().max((found[1] - expected[1]).abs());
+        assert!(off < 1e-6, "{size:?} {lines}: {found:?}, and not {expected:?}");
+    }
+    for (person, degrees) in [(0, 0.0), (1, 0.0), (2, 90.0), (3, -90.0), (4, 180.0)] {
+        let turned = crop(person, [192, 256], "scale = 1.0");
+        assert!((turned.rotation.to_degrees().abs() - f64::abs(degrees)).abs() < 1e-6, "{turned:?}");
+        assert!(degrees.abs() == 180.0 || turned.rotation.to_degrees() * degrees >= 0.0, "{turned:?}");
+        // All of the person is in it, and head up.
+        let [width, height] = turned.size.map(|side| side as f64);
+        let inside = |k: usize| turned.to_display().inverse().transform_point2(people[person].landmarks.at(k));
+        assert!((0..33).map(inside).all(|p| (0.0..width).contains(&p.x) && (0.0..height).contains(&p.y)));
+        assert!(inside(0).y < 0.2 * height && inside(27).y > 0.8 * height);
+        assert_eq!(crop(person, [192, 256], "upright = true").rotation, 0.0);
     }
 }
