@@ -6,7 +6,7 @@ use super::fit::between;
 use super::kinematics::Skeleton;
 use super::levenberg_marquardt::{Context, Solver, State};
 use super::measurement::LandmarkSet;
-use super::sequence_fit::MeasuredFrame;
+use super::sequence_fit::{MeasuredFrame, fit_sequence};
 use super::{Body, Camera};
 use crate::control::{Proceed, Stopped};
 use crate::pose::own::BodyEstimate;
@@ -16,6 +16,8 @@ use crate::track::TrackFrame;
 const ROTATION_SIGMA: f64 = 0.15;
 /// How far the body is from where the network says, across the picture and in depth, over its distance.
 const POSITION_SIGMA: DVec3 = DVec3::new(0.05, 0.05, 0.1);
+/// Seconds from the nearest estimate beyond which a frame is fitted without one.
+const FAR: f64 = 0.5;
 /// Steps of the solver.
 const STEPS: usize = 5;
 /// Height in metres that a body is taken to have at least.
@@ -50,7 +52,7 @@ impl Estimated {
         let (plain, added) = body.stature();
         let height = |shape: &[f64]| plain + added.iter().zip(shape).map(|(added, amount)| added * amount).sum::<f64>();
         let state = |estimate: &BodyEstimate| {
-            let taller = height(&shape) / height(&estimate.shape).max(LEAST_HEIGHT);
+            let taller = height(&shape).max(LEAST_HEIGHT) / height(&estimate.shape).max(LEAST_HEIGHT);
             State { rotations: estimate.rotations.clone(), position: estimate.position * taller }
         };
         let states = estimates.into_iter().map(|estimate| estimate.map(state)).collect();
@@ -72,45 +74,81 @@ impl Estimated {
         &self.shape
     }
 
-    /// A pose for each measured frame that lies on the points in the picture and stays near the estimate. The landmark network's depth has no
-    /// say.
+    /// A pose for the measured frames that one is known for, and these frames. Those far from any estimate are fitted as without a network, in the
+    /// person's shape; those between estimates are left out, to be interpolated.
+    ///
+    /// Given `refined`, the points to be fitted to, there is a pose for all of them: it lies on the points in the picture and stays near the
+    /// estimate. The landmark network's depth has no say.
     ///
     /// # Errors
     /// [`Stopped`] when `proceed`, which is called for each frame, says so.
-    pub fn refined(
+    pub fn fit(
         &self,
-        body: &Body,
+        solver: &mut Solver,
         camera: &Camera,
-        set: &LandmarkSet,
+        refined: Option<&LandmarkSet>,
         times: &[f64],
-        measured: &[MeasuredFrame],
+        measured: Vec<MeasuredFrame>,
         proceed: Proceed<'_>,
-    ) -> Result<Vec<State>, Stopped> {
-        let flat = LandmarkSet { links: Vec::new(), ..set.clone() };
-        let mut solver = Solver::new(*camera, Skeleton::new(body, &self.shape), &flat);
-        let mut states = Vec::with_capacity(measured.len());
-        for frame in measured {
+    ) -> Result<(Vec<MeasuredFrame>, Vec<State>), Stopped> {
+        let around = self.around();
+        let seconds = |index: usize| {
+            let [before, after] = around[index].map(|other| other.map(|other| (times[index] - times[other]).abs()));
+            before.unwrap_or(f64::INFINITY).min(after.unwrap_or(f64::INFINITY))
+        };
+        let (near, far): (Vec<_>, Vec<_>) = measured.into_iter().partition(|frame| seconds(frame.index) <= FAR);
+        let unaided = match far.is_empty() {
+            true => Vec::new(),
+            false => fit_sequence(solver, camera, &far, proceed)?,
+        };
+        let mut all: Vec<(MeasuredFrame, State)> = far.into_iter().zip(unaided).collect();
+        let flat = refined.map(|set| LandmarkSet { links: Vec::new(), ..set.clone() });
+        let mut flat_solver =
+            flat.as_ref().map(|flat| Solver::new(*camera, Skeleton::new(solver.skeleton().body(), &self.shape), flat));
+        for frame in near {
             proceed()?;
-            let Some(estimate) = self.guess(times, frame.index) else { continue };
-            let sigma = POSITION_SIGMA * estimate.position.z.max(0.1);
-            let context = Context {
-                neighbours: vec![(&estimate.rotations, ROTATION_SIGMA.powi(-2))],
-                position: Some((estimate.position, (sigma * sigma).recip())),
-                contacts: Vec::new(),
+            let state = match &mut flat_solver {
+                Some(solver) => self.guess(&around, times, frame.index).map(|guess| refine(solver, guess, &frame)),
+                None => self.at(frame.index),
             };
-            let mut state = estimate.clone();
-            solver.solve(&mut state, &frame.measurement, &context, STEPS);
-            states.push(state);
+            all.extend(state.map(|state| (frame, state)));
         }
-        Ok(states)
+        all.sort_by_key(|(frame, _)| frame.index);
+        Ok(all.into_iter().unzip())
+    }
+
+    /// For each frame the nearest before and after it that have an estimate: itself, where it has one.
+    fn around(&self) -> Vec<[Option<usize>; 2]> {
+        let mut around = vec![[None; 2]; self.states.len()];
+        let (mut before, mut after) = (None, None);
+        for index in 0..around.len() {
+            before = if self.has(index) { Some(index) } else { before };
+            around[index][0] = before;
+            let from_end = around.len() - 1 - index;
+            after = if self.has(from_end) { Some(from_end) } else { after };
+            around[from_end][1] = after;
+        }
+        around
     }
 
     /// The estimate of a frame, or what lies between those before and after; at the ends the nearest.
-    fn guess(&self, times: &[f64], index: usize) -> Option<State> {
-        let before = (0..=index).rev().find(|&i| self.has(i));
-        let after = (index..self.states.len()).find(|&i| self.has(i));
+    fn guess(&self, around: &[[Option<usize>; 2]], times: &[f64], index: usize) -> Option<State> {
+        let [before, after] = around[index];
         let (Some(a), Some(b)) = (before.or(after), after.or(before)) else { return None };
         let part = ((times[index] - times[a]) / (times[b] - times[a]).max(1e-9)).clamp(0.0, 1.0);
         Some(between(&self.at(a)?, &self.at(b)?, part))
     }
+}
+
+/// A body moved onto the points in the picture, and kept near to where it is.
+fn refine(solver: &mut Solver, estimate: State, frame: &MeasuredFrame) -> State {
+    let sigma = POSITION_SIGMA * estimate.position.z.max(0.1);
+    let context = Context {
+        neighbours: vec![(&estimate.rotations, ROTATION_SIGMA.powi(-2))],
+        position: Some((estimate.position, (sigma * sigma).recip())),
+        contacts: Vec::new(),
+    };
+    let mut state = estimate.clone();
+    solver.solve(&mut state, &frame.measurement, &context, STEPS);
+    state
 }

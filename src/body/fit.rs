@@ -86,10 +86,11 @@ pub fn fit_track(
         let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
         measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
     }
-    let estimated = Estimated::new(body, &track.frames);
-    if let Some(estimated) = estimated.as_ref().filter(|_| !options.refine) {
-        measured.retain(|frame| estimated.has(frame.index));
+    let mut visibility = vec![None; all_times.len()];
+    for s in &measured {
+        visibility[s.index] = Some(s.measurement.visibility);
     }
+    let estimated = Estimated::new(body, &track.frames);
     let shape = match &estimated {
         Some(estimated) => estimated.shape().to_vec(),
         None => estimate_shape(body, camera, &set, &measured, options.stature, proceed)?,
@@ -99,22 +100,25 @@ pub fn fit_track(
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
     let states = match &estimated {
-        Some(estimated) if options.refine => estimated.refined(body, camera, &set, &all_times, &measured, proceed)?,
-        Some(estimated) => measured.iter().filter_map(|frame| estimated.at(frame.index)).collect(),
+        Some(estimated) => {
+            let refined = options.refine.then_some(&set);
+            let (followed, states) = estimated.fit(&mut solver, camera, refined, &all_times, measured, proceed)?;
+            measured = followed;
+            states
+        }
         None => fit_sequence(&mut solver, camera, &measured, proceed)?,
     };
     let bridged = bridge(&all_times, &measured, &states);
     let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
-    let contacts = find_contacts(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
-    for (state, contacts) in smoothed.iter_mut().zip(contacts) {
-        proceed()?;
-        hold(&mut solver, &set, state, contacts);
+    // Whoever wants a network's poses as they are wants them so.
+    if estimated.is_none() || options.smoothing > 0.0 {
+        let contacts = find_contacts(&mut solver, camera, &set, &all_times, &smoothed, proceed)?;
+        for (state, contacts) in smoothed.iter_mut().zip(contacts) {
+            proceed()?;
+            hold(&mut solver, &set, state, contacts);
+        }
     }
 
-    let mut visibility = vec![None; all_times.len()];
-    for s in &measured {
-        visibility[s.index] = Some(s.measurement.visibility);
-    }
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()

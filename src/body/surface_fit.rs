@@ -10,9 +10,10 @@ use super::Body;
 use super::kinematics::{Posed, Skeleton};
 use super::model::{Moment, ancestors};
 use super::rotation::exp;
+use crate::pose::own::MOST_SHAPE;
 
 /// Vertices that are used for each joint, at most.
-const EACH: usize = 24;
+const EACH: usize = 16;
 /// Steps.
 const STEPS: usize = 6;
 /// One over the variances that keep apart what the vertices do not tell: of a rotation (radians) in a step, and of a coefficient of the shape.
@@ -96,9 +97,9 @@ impl SurfaceFit {
         let mut rotations = self.start(body, &target);
         let mut shape = vec![0.0; body.shapes];
         let mut posed = Posed::default();
-        Skeleton::new(&self.body, &shape).pose(&rotations, &mut posed);
-        let mean = |points: &mut dyn Iterator<Item = DVec3>| points.sum::<DVec3>() / target.len().max(1) as f64;
         let skeleton = Skeleton::new(&self.body, &shape);
+        skeleton.pose(&rotations, &mut posed);
+        let mean = |points: &mut dyn Iterator<Item = DVec3>| points.sum::<DVec3>() / target.len().max(1) as f64;
         let mut root =
             mean(&mut target.iter().copied()) - mean(&mut (0..target.len()).map(|k| skeleton.keypoint(&posed, k)));
         for _ in 0..STEPS {
@@ -107,7 +108,8 @@ impl SurfaceFit {
             let part = |i: usize| DVec3::new(step[3 * i], step[3 * i + 1], step[3 * i + 2]);
             rotations.iter_mut().enumerate().for_each(|(j, q)| *q = (*q * exp(part(j))).normalize());
             root += part(joints);
-            shape.iter_mut().enumerate().for_each(|(s, amount)| *amount += step[3 * joints + 3 + s]);
+            let moved = |s: usize, amount: f64| (amount + step[3 * joints + 3 + s]).clamp(-MOST_SHAPE, MOST_SHAPE);
+            shape.iter_mut().enumerate().for_each(|(s, amount)| *amount = moved(s, *amount));
             if step.amax() < DONE {
                 break;
             }

@@ -15,7 +15,6 @@ use super::pool::{DetectionPool, Lane};
 use crate::geometry::Geometry;
 use crate::media::{Color, Frame};
 use crate::models::Network;
-use crate::pose::own::BodyEstimate;
 use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, Worker};
 use crate::telemetry::{Stage, Timings};
 use crate::track::{Keyframe, PredictedRegion};
@@ -43,8 +42,8 @@ pub enum Reply {
         frame: u64,
         /// In the order of the request.
         found: Vec<(PredictedRegion, Option<Observation>)>,
-        /// Bodies by tracklet, where a network of the user's own gives them.
-        estimates: Vec<(u32, BodyEstimate)>,
+        /// What the network of the user's own says, by tracklet.
+        own: Vec<(u32, Said)>,
     },
     /// What was asked about those on a keyframe.
     Keyframe {
@@ -131,17 +130,16 @@ impl View {
                 for (frame, regions) in &frames {
                     queries.extend(regions.iter().map(|region| (&**frame, region.query(self.network))));
                 }
-                let mut found: Vec<Option<Observation>> =
-                    observations(self.answer(worker, &queries, timings)?).collect();
-                let said = self.ask_own_between(worker, &queries, &mut found, timings)?;
+                let found: Vec<Option<Observation>> = observations(self.answer(worker, &queries, timings)?).collect();
+                let said = self.ask_own_between(worker, &queries, &found, timings)?;
                 let mut found = found.into_iter().zip(said);
                 let reply = |(frame, regions): (Arc<Frame>, Vec<PredictedRegion>)| {
-                    let (mut all, mut estimates) = (Vec::with_capacity(regions.len()), Vec::new());
-                    for (region, (observation, estimate)) in regions.into_iter().zip(&mut found) {
-                        estimates.extend(estimate.map(|estimate| (region.tracklet, estimate)));
+                    let (mut all, mut own) = (Vec::with_capacity(regions.len()), Vec::new());
+                    for (region, (observation, said)) in regions.into_iter().zip(&mut found) {
+                        own.extend(said.map(|said| (region.tracklet, said)));
                         all.push((region, observation));
                     }
-                    Reply::Between { frame: frame.index, found: all, estimates }
+                    Reply::Between { frame: frame.index, found: all, own }
                 };
                 Ok(frames.into_iter().map(reply).collect())
             }
@@ -157,34 +155,24 @@ impl View {
         }
     }
 
-    /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`), and
-    /// puts their key points where it sees them. The bodies that it gives.
+    /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`).
     fn ask_own_between(
         &self,
         worker: &mut Worker,
         queries: &[(&Frame, Query)],
-        found: &mut [Option<Observation>],
+        found: &[Option<Observation>],
         timings: &Timings,
-    ) -> Result<Vec<Option<BodyEstimate>>, PoseError> {
-        let mut estimates: Vec<Option<BodyEstimate>> = found.iter().map(|_| None).collect();
+    ) -> Result<Vec<Option<Said>>, PoseError> {
         if !self.own.looks_between() {
-            return Ok(estimates);
+            return Ok(found.iter().map(|_| None).collect());
         }
-        let is_there = |(_, found): &(usize, &Option<Observation>)| found.is_some();
-        let indices: Vec<usize> = found.iter().enumerate().filter(is_there).map(|(index, _)| index).collect();
         let people: Vec<_> = queries
             .iter()
-            .zip(&*found)
+            .zip(found)
             .filter_map(|((frame, _), found)| Some((*frame, &found.as_ref()?.landmarks)))
             .collect();
-        let said = self.ask_own(worker, &people, timings)?;
-        for (index, said) in indices.into_iter().zip(said) {
-            if let (Some(points), Some(found)) = (&said.points, &mut found[index]) {
-                found.landmarks.take(points);
-            }
-            estimates[index] = said.estimate;
-        }
-        Ok(estimates)
+        let mut said = self.ask_own(worker, &people, timings)?.into_iter();
+        Ok(found.iter().map(|found| found.as_ref().and_then(|_| said.next())).collect())
     }
 
     /// What the network of the user's own says of people, and records the time that it took.

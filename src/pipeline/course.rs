@@ -42,6 +42,8 @@ pub struct Outcome {
     pub people: usize,
     /// What could not be decoded, in sentences.
     pub lost: Vec<String>,
+    /// What else the user should know.
+    pub warnings: Vec<String>,
     /// Views in files of their own.
     pub views: Vec<Made>,
 }
@@ -158,7 +160,8 @@ impl<'j> Course<'j> {
     /// Puts the results in place, and tells what the user should know.
     pub fn finish(self, outcome: Outcome, made_by: MadeBy) -> Result<Report, JobError> {
         let Self { job, started, info, partial, .. } = self;
-        let Outcome { assembled: Assembled { written, verified }, counts, people, mut lost, views } = outcome;
+        let Outcome { assembled: Assembled { written, verified }, counts, people, mut lost, warnings: more, views } =
+            outcome;
         if stamp(job.source())? != self.stamp {
             return Err(JobError::Changed);
         }
@@ -168,6 +171,7 @@ impl<'j> Course<'j> {
         }
         let Counts { bodies, uncertain_frames } = counts;
         warnings.extend(written.warnings);
+        warnings.extend(more);
         warnings.extend(verified.lost);
         if uncertain_frames > 0 {
             warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));

@@ -132,7 +132,8 @@ impl Pipeline {
         let camera = Camera::guess(info.geometry.display);
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
         let Observed { times, corrupt, sightings, lost, jumps } =
-            observe(job, decoder, &self.limits, &self.pool, networks, timings, checkpoint)?;
+            observe(job, decoder, &self.limits, &self.pool, networks.clone(), timings, checkpoint)?;
+        let warnings = networks.of_people.iter().filter_map(|own| own.warning()).collect();
         let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let options = match own.of_people.as_ref().filter(|own| own.purpose() == Purpose::Body) {
             Some(own) => FitOptions { smoothing: own.smoothing, refine: own.refine, ..usual },
@@ -185,7 +186,7 @@ impl Pipeline {
         header.clock = Clock::new(assembled.verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };
         header.rewrite(partial.motion()).map_err(unwritable)?;
-        Ok(Outcome { assembled, counts, people: fitted.len(), lost, views })
+        Ok(Outcome { assembled, counts, people: fitted.len(), lost, warnings, views })
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.

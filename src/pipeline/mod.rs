@@ -207,7 +207,7 @@ impl JobError {
             | Self::Limit { .. }
             | Self::Body(_)
             | Self::Network(_)
-            | Self::Pose(PoseError::Misfit { .. })
+            | Self::Pose(PoseError::Misfit { .. } | PoseError::OwnUnusable { .. })
             | Self::Motion(_)
             | Self::Internal(_) => true,
             Self::Render(_)

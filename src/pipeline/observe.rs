@@ -135,6 +135,15 @@ pub fn observe(
     Ok(Observed { times, corrupt, sightings: Sightings { observations, trajectory }, lost, jumps })
 }
 
+/// Notes what the network of the user's own says of people, by their tracklets.
+fn said_of(observations: &mut [TrackletObservation], own: Vec<(u32, Said)>) {
+    for (tracklet, Said { points, estimate }) in own {
+        if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+            (one.seen_points, one.estimate) = (points.map(Box::new), estimate.map(Box::new));
+        }
+    }
+}
+
 /// What could not be decoded, and where the clock of the file jumped.
 type End = (Vec<String>, Vec<ClockJump>);
 
@@ -335,13 +344,9 @@ impl Observing<'_> {
     fn collect(&mut self, reply: Reply) {
         self.in_flight.remove(&reply.frame());
         match reply {
-            Reply::Between { frame, found, estimates } => {
+            Reply::Between { frame, found, own } => {
                 let mut observations = resolve(self.geometry.display, frame, found);
-                for (tracklet, estimate) in estimates {
-                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
-                        one.estimate = Some(Box::new(estimate));
-                    }
-                }
+                said_of(&mut observations, own);
                 self.observations.insert(frame, observations);
             }
             Reply::Keyframe { frame, heavy, own } => {
@@ -351,12 +356,7 @@ impl Observing<'_> {
                         one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
                     }
                 }
-                for (tracklet, Said { points, estimate }) in own {
-                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
-                        points.iter().for_each(|points| one.observation.landmarks.take(points));
-                        one.estimate = estimate.map(Box::new);
-                    }
-                }
+                said_of(observations, own);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The networks of the user's own that a job asks, with the body that one of them drives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::JobError;
 use super::bodies::{Bodies, LoadedBody};
@@ -8,6 +9,7 @@ use crate::body::{BodyError, Camera, Estimator};
 use crate::job::{JobSettings, Model, OwnNetwork};
 use crate::models::description::Frames;
 use crate::models::{DescriptionError, ModelName, Models, NetworkDescription, Purpose};
+use crate::pose;
 use crate::pose::own::{BodyEstimate, OwnAnswer, SeenPoints};
 use crate::pose::{Landmarks, PoseError, Runtime};
 
@@ -27,6 +29,9 @@ pub struct OfPeople {
     batch: usize,
     /// The body that it drives.
     body: Option<(Arc<LoadedBody>, Estimator)>,
+    /// People whom it was shown, and those of whom it said something usable.
+    shown: AtomicUsize,
+    answered: AtomicUsize,
 }
 
 impl OfPeople {
@@ -35,7 +40,7 @@ impl OfPeople {
     /// # Errors
     /// When it is of another body than the description says.
     pub fn said(&self, answer: Option<OwnAnswer>, landmarks: &Landmarks) -> Result<Said, PoseError> {
-        let Some(OwnAnswer { points, body }) = answer else { return Ok(Said { points: None, estimate: None }) };
+        let OwnAnswer { points, body } = answer.unwrap_or_default();
         let estimate = match (&self.body, body) {
             (Some((loaded, estimator)), Some(output)) => {
                 estimator.estimate(&loaded.body, &output, landmarks).map_err(|reason| PoseError::Misfit {
@@ -46,7 +51,20 @@ impl OfPeople {
             }
             _ => None,
         };
+        self.shown.fetch_add(1, Ordering::Relaxed);
+        self.answered.fetch_add(usize::from(points.is_some() || estimate.is_some()), Ordering::Relaxed);
         Ok(Said { points, estimate })
+    }
+
+    /// What the user should know of its answers: that there were few.
+    pub fn warning(&self) -> Option<String> {
+        let [shown, answered] = [&self.shown, &self.answered].map(|count| count.load(Ordering::Relaxed));
+        let name = self.description.name;
+        (2 * answered < shown).then(|| {
+            format!(
+                "the network \"{name}\" said something usable of {answered} of the {shown} people whom it was shown; the others are as without it (`meshreel models check {name} PICTURE` looks closer)"
+            )
+        })
     }
 }
 
@@ -142,7 +160,13 @@ impl Descriptions {
                         Some((loaded, estimator))
                     }
                 };
-                Some(Arc::new(OfPeople { description: own.clone(), batch: runtime.own_batch(own), body }))
+                Some(Arc::new(OfPeople {
+                    description: own.clone(),
+                    batch: runtime.own_batch(own),
+                    body,
+                    shown: AtomicUsize::new(0),
+                    answered: AtomicUsize::new(0),
+                }))
             }
         };
         Ok(OwnNetworks { detector: self.detector.clone(), of_people })
@@ -163,9 +187,7 @@ impl Descriptions {
         let all = self.of_people.iter().chain(&self.detector);
         let stamp = |own: &Arc<NetworkDescription>| {
             let unusable = |e: std::io::Error| PoseError::OwnUnusable { path: own.file.clone(), reason: e.to_string() };
-            let data = own.file.metadata().map_err(unusable)?;
-            let changed = data.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            Ok(format!("{own:?} {} {:?}", data.len(), changed))
+            Ok(format!("{own:?} {}", pose::own::stamp(&own.file).map_err(unusable)?))
         };
         all.map(stamp).collect()
     }

@@ -154,7 +154,14 @@ impl Redrawing {
             if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
-            Ok(Outcome { assembled, counts: Counts { bodies, uncertain_frames }, people: people.len(), lost, views })
+            Ok(Outcome {
+                assembled,
+                counts: Counts { bodies, uncertain_frames },
+                people: people.len(),
+                lost,
+                warnings: Vec::new(),
+                views,
+            })
         })?;
         let made_by = MadeBy {
             model: "none".into(),

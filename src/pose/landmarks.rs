@@ -7,7 +7,7 @@ use glam::{DMat2, DVec2};
 use serde::{Deserialize, Serialize};
 use serde_big_array::BigArray;
 
-use super::own::SeenPoints;
+use super::own::{SeenPixel, SeenPoints};
 use super::skeleton::{self, LANDMARKS, mirrored};
 use super::{RotatedRegion, wrap_angle};
 
@@ -129,23 +129,39 @@ impl Landmarks {
 
     /// Puts the points where another network sees them. Those that it does not know follow the point that they hang on.
     pub fn take(&mut self, seen: &SeenPoints) {
-        let before = self.points;
-        let knows = |point: usize| seen.indices.iter().position(|&known| known == point);
-        for (n, &point) in seen.indices.iter().enumerate() {
-            if let Some(&[x, y]) = seen.pixels.get(n) {
-                let (visibility, presence) = (seen.confidence[n], self.points[point].presence.max(seen.confidence[n]));
-                self.points[point] = Landmark { x, y, z: before[point].z, visibility, presence };
-            }
-            if let Some(&place) = seen.world.get(n) {
-                self.world[point] = place;
-            }
+        let (points, world) = (self.points, self.world);
+        let mut is_known = [false; LANDMARKS];
+        for &SeenPixel { landmark, at: [x, y], confidence } in &seen.pixels {
+            is_known[landmark] = true;
+            let presence = points[landmark].presence.max(confidence);
+            self.points[landmark] = Landmark { x, y, z: points[landmark].z, visibility: confidence, presence };
         }
-        if !seen.pixels.is_empty() {
-            for point in (0..LANDMARKS).filter(|&point| knows(point).is_none()) {
-                let Some(near) = skeleton::near(point).filter(|&near| knows(near).is_some()) else { continue };
-                let [x, y] = [self.points[near].x - before[near].x, self.points[near].y - before[near].y];
-                (self.points[point].x, self.points[point].y) = (before[point].x + x, before[point].y + y);
-            }
+        let follow = |is_known: &[bool; LANDMARKS]| {
+            let known = *is_known;
+            (0..LANDMARKS).filter_map(move |point| {
+                let near = skeleton::near(point).filter(|&near| !known[point] && known[near])?;
+                Some((point, near))
+            })
+        };
+        for (point, near) in follow(&is_known) {
+            let [x, y] = [self.points[near].x - points[near].x, self.points[near].y - points[near].y];
+            (self.points[point].x, self.points[point].y) = (points[point].x + x, points[point].y + y);
+        }
+        // Metres from an origin of the network's own: its points are put where the same points are here, the hips if it knows them.
+        let hips: Vec<_> = seen.world.iter().filter(|(landmark, _)| skeleton::HIPS.contains(landmark)).collect();
+        let shared: Vec<_> = if hips.len() == 2 { hips } else { seen.world.iter().collect() };
+        let origin: [f32; 3] = std::array::from_fn(|axis| {
+            let off = |(landmark, place): &&(usize, [f32; 3])| world[*landmark][axis] - place[axis];
+            shared.iter().map(off).sum::<f32>() / shared.len().max(1) as f32
+        });
+        let mut is_known = [false; LANDMARKS];
+        for &(landmark, place) in &seen.world {
+            is_known[landmark] = true;
+            self.world[landmark] = std::array::from_fn(|axis| place[axis] + origin[axis]);
+        }
+        for (point, near) in follow(&is_known) {
+            let moved = std::array::from_fn(|axis| world[point][axis] + self.world[near][axis] - world[near][axis]);
+            self.world[point] = moved;
         }
     }
 

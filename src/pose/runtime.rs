@@ -34,6 +34,8 @@ pub enum Device {
 }
 
 const GPU_BATCH: usize = 8;
+/// Bytes from which on the file of a network holds its weights itself.
+const MOST_WITHOUT_WEIGHTS: u64 = 20_000_000;
 /// Bytes from which on a network of the user's own is large.
 const LARGE: u64 = 200_000_000;
 
@@ -102,6 +104,14 @@ pub enum PoseError {
         /// What ONNX Runtime said.
         reason: String,
     },
+    /// A network of the user's own failed while running.
+    #[error("the network {} failed: {reason}", path.display())]
+    OwnFailed {
+        /// The file.
+        path: PathBuf,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
     /// A network gave outputs of another shape than this program was written for.
     #[error(
         "the network's output `{name}` has {found} values instead of {expected}: delete the models and run `make setup`"
@@ -129,9 +139,9 @@ pub struct Runtime {
     library: PathBuf,
     device: Device,
     /// The sessions of networks that all workers share; `None` where each has its own.
-    shared: Option<Arc<Mutex<BTreeMap<PathBuf, Sessions>>>>,
+    shared: Option<Shared>,
     /// Those of large networks, which are shared everywhere.
-    large: Arc<Mutex<BTreeMap<PathBuf, Sessions>>>,
+    large: Shared,
     missed: Option<String>,
 }
 
@@ -142,6 +152,9 @@ pub const GPU_MEND: &str =
 /// Of one network. On a GPU one for each shape of input: whenever the shape changes, all convolutions are planned anew (0.4 s for
 /// the full landmark network on an H200).
 type Sessions = Arc<Mutex<Vec<(Shape, Loaded)>>>;
+
+/// Sessions by the network's file, and what it was when it was opened ([`stamp`]; nothing for networks that come with the program).
+type Shared = Arc<Mutex<BTreeMap<(PathBuf, String), Sessions>>>;
 
 /// Pictures, rows, columns, channels.
 pub(super) type Shape = [usize; 4];
@@ -220,10 +233,10 @@ impl Runtime {
             return Err(PoseError::ModelMissing { path });
         }
         let sessions = match &self.shared {
-            Some(shared) => lock(shared).entry(path.clone()).or_default().clone(),
+            Some(shared) => lock(shared).entry((path.clone(), String::new())).or_default().clone(),
             None => Sessions::default(),
         };
-        Ok(Opened { runtime: self.clone(), model: path, sessions, kind: Kind::BuiltIn })
+        Ok(Opened { runtime: self.clone(), model: path, stamp: String::new(), sessions, kind: Kind::BuiltIn })
     }
 
     /// A network of the user's own for one worker, opened when it is first run or prepared. On a CPU all workers share a large one, which
@@ -233,16 +246,21 @@ impl Runtime {
     /// When the file is missing.
     pub(super) fn open_own(&self, model: &Path) -> Result<Opened, PoseError> {
         let path = model.to_path_buf();
-        let bytes = size(model).map_err(|e| PoseError::OwnUnusable { path: path.clone(), reason: e.to_string() })?;
+        let unusable = |e: std::io::Error| PoseError::OwnUnusable { path: path.clone(), reason: e.to_string() };
+        let (bytes, stamp) = (size(model).map_err(unusable)?, stamp(model).map_err(unusable)?);
         let kind = if bytes > LARGE { Kind::Large } else { Kind::Own };
-        let of =
-            |shared: &Arc<Mutex<BTreeMap<PathBuf, Sessions>>>| lock(shared).entry(path.clone()).or_default().clone();
+        let of = |shared: &Shared| {
+            let mut shared = lock(shared);
+            // What the file was before is not asked again.
+            shared.retain(|(known, then), _| *known != path || *then == stamp);
+            shared.entry((path.clone(), stamp.clone())).or_default().clone()
+        };
         let sessions = match &self.shared {
             Some(shared) => of(shared),
             None if kind == Kind::Large => of(&self.large),
             None => Sessions::default(),
         };
-        Ok(Opened { runtime: self.clone(), model: path, sessions, kind })
+        Ok(Opened { runtime: self.clone(), model: path, stamp, sessions, kind })
     }
 
     /// People that a network of the user's own is best asked about at once: on a CPU as many as its description allows only where reading the
@@ -346,6 +364,8 @@ enum Kind {
 pub(super) struct Opened {
     runtime: Runtime,
     model: PathBuf,
+    /// What the file was ([`stamp`]).
+    stamp: String,
     sessions: Sessions,
     kind: Kind,
 }
@@ -375,16 +395,9 @@ impl Opened {
         })
     }
 
-    /// Lends the session for pictures of a shape.
-    ///
-    /// # Errors
-    /// When the file is not a network, and those of `act`.
-    pub(super) fn run_named<T>(
-        &self,
-        shape: Shape,
-        act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>,
-    ) -> Result<T, PoseError> {
-        self.with(shape, act)
+    /// Whether the network's files are what they were.
+    pub(super) fn is_current(&self) -> bool {
+        stamp(&self.model).is_ok_and(|now| now == self.stamp)
     }
 
     /// What a session says of itself.
@@ -400,7 +413,14 @@ impl Opened {
     }
 
     /// Lends the session for a shape, opened first where there is none.
-    fn with<T>(&self, shape: Shape, act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>) -> Result<T, PoseError> {
+    ///
+    /// # Errors
+    /// When the file is not a network, and those of `act`.
+    pub(super) fn with<T>(
+        &self,
+        shape: Shape,
+        act: impl FnOnce(&mut Loaded) -> Result<T, PoseError>,
+    ) -> Result<T, PoseError> {
         // A network of the user's own is always shown the same number of pictures on a GPU.
         let is_for = |known: &Shape| self.runtime.shared.is_none() || self.kind != Kind::BuiltIn || *known == shape;
         let mut sessions = lock(&self.sessions);
@@ -415,18 +435,48 @@ impl Opened {
     }
 }
 
-/// Bytes of a network: its file, and the file that its weights lie in where they are too many for one.
+/// The files of a network: its own, and those that hold its weights where they are too many for one.
+fn files(model: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut all = vec![model.to_path_buf()];
+    // A file with weights elsewhere is small.
+    if model.metadata()?.len() < MOST_WITHOUT_WEIGHTS {
+        let beside = locations(&std::fs::read(model)?).into_iter().map(|name| model.with_file_name(name));
+        all.extend(beside.filter(|path| path.is_file()));
+    }
+    Ok(all)
+}
+
+/// Names of the files with weights in the bytes of an ONNX file. There they are values of the key `location`, as protocol buffers write them: a
+/// tag, the length, and the text.
+fn locations(bytes: &[u8]) -> std::collections::BTreeSet<String> {
+    const KEY: &[u8] = b"\x0a\x08location\x12";
+    let value = |at: usize| {
+        let (&length, rest) = bytes.get(at..)?.split_first()?;
+        std::str::from_utf8(rest.get(..usize::from(length & 0x7f))?).ok()
+    };
+    let places = bytes.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY);
+    places.filter_map(|(at, _)| value(at + KEY.len())).map(str::to_owned).collect()
+}
+
+/// Bytes of a network, with the weights that lie beside its file.
 ///
 /// # Errors
 /// When it is not there.
 pub fn size(model: &Path) -> std::io::Result<u64> {
-    let own = model.metadata()?.len();
-    let beside = [".data", "_data"].map(|ending| {
-        let mut name = model.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name).metadata().map_or(0, |data| data.len())
-    });
-    Ok(own + beside.iter().sum::<u64>())
+    files(model)?.iter().map(|path| Ok(path.metadata()?.len())).sum()
+}
+
+/// What tells the files of a network now from what they were: their sizes and when they were written.
+///
+/// # Errors
+/// When one is not there.
+pub fn stamp(model: &Path) -> std::io::Result<String> {
+    let one = |path: &PathBuf| {
+        let data = path.metadata()?;
+        let written = data.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Ok(format!("{} {};", data.len(), written.as_nanos()))
+    };
+    files(model)?.iter().map(one).collect()
 }
 
 /// Whether an NVIDIA driver is at work.

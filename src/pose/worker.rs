@@ -86,7 +86,7 @@ impl Worker {
     }
 
     fn own_network(&mut self, description: &Arc<NetworkDescription>) -> Result<&mut OwnNetwork, PoseError> {
-        self.own.retain(|name, own| *name != description.name || own.description() == &**description);
+        self.own.retain(|name, own| *name != description.name || own.is_of(description));
         match self.own.entry(description.name) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => Ok(entry.insert(OwnNetwork::new(&self.runtime, description)?)),
@@ -101,7 +101,7 @@ impl Worker {
     }
 
     fn own_detector(&mut self, description: &Arc<NetworkDescription>) -> Result<&mut OwnDetector, PoseError> {
-        self.own_detectors.retain(|name, own| *name != description.name || own.description() == &**description);
+        self.own_detectors.retain(|name, own| *name != description.name || own.is_of(description));
         match self.own_detectors.entry(description.name) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => Ok(entry.insert(OwnDetector::new(&self.runtime, description)?)),

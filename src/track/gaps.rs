@@ -61,6 +61,7 @@ fn between(
         tracklet,
         observation: a.between(&b, i as f32 / frames as f32),
         heavy_landmarks: None,
+        seen_points: None,
         estimate: None,
         is_detected: None,
     })
@@ -88,6 +89,7 @@ mod tests {
                 tracklet: 3,
                 observation,
                 heavy_landmarks: None,
+                seen_points: None,
                 estimate: None,
                 is_detected: Some(true),
             }),

@@ -424,6 +424,10 @@ fn into_track(
             proceed()?;
         }
         shift(&mut one, trajectory.moved(0, frame));
+        // Who is a person, and who is who, was told by what was found; where the points are is told by who sees them best.
+        if let Some(seen) = &one.seen_points {
+            one.observation.landmarks.take(seen);
+        }
         frames[(frame - first) as usize] = Some(TrackFrame {
             landmarks: one.observation.landmarks,
             heavy_landmarks: one.heavy_landmarks,
@@ -460,7 +464,15 @@ mod tests {
             landmarks: synthetic::person([x, 200.0], 150.0),
             appearance: AppearanceHistogram::of_colour(colour),
         };
-        TrackletObservation { frame, tracklet, observation, heavy_landmarks: None, estimate: None, is_detected: None }
+        TrackletObservation {
+            frame,
+            tracklet,
+            observation,
+            heavy_landmarks: None,
+            seen_points: None,
+            estimate: None,
+            is_detected: None,
+        }
     }
 
     fn walk(
@@ -568,6 +580,7 @@ mod tests {
                     tracklet: 1,
                     observation,
                     heavy_landmarks: None,
+                    seen_points: None,
                     estimate: None,
                     is_detected: None,
                 }

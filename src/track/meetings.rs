@@ -214,6 +214,7 @@ mod tests {
                     tracklet,
                     observation,
                     heavy_landmarks,
+                    seen_points: None,
                     estimate: None,
                     is_detected: None,
                 })

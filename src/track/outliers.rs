@@ -26,7 +26,9 @@ pub fn drop_outliers(track: &mut Track) -> usize {
                     off > FAR && off > SUDDEN * moved
                 })
             };
-            if (first..first + length).all(is_outlier) {
+            // A body that a network gives does not follow from these landmarks.
+            let is_body = |i: usize| track.frames[i].as_ref().is_some_and(|frame| frame.estimate.is_some());
+            if (first..first + length).all(|i| is_outlier(i) && !is_body(i)) {
                 track.frames[first..first + length].fill(None);
                 dropped += length;
             }

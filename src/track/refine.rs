@@ -14,7 +14,7 @@ use super::similarity::{
 };
 use super::tracker::Tracker;
 use crate::models::Network;
-use crate::pose::own::BodyEstimate;
+use crate::pose::own::{BodyEstimate, SeenPoints};
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
 
@@ -43,6 +43,8 @@ pub struct TrackletObservation {
     pub observation: Observation,
     /// What the heavy network says, where it was asked.
     pub heavy_landmarks: Option<Box<Landmarks>>,
+    /// Where a network of the user's own sees the key points, in the frame's own pixels.
+    pub seen_points: Option<Box<SeenPoints>>,
     /// The body that a network of the user's own gives.
     pub estimate: Option<Box<BodyEstimate>>,
     /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
@@ -87,6 +89,7 @@ impl Keyframe {
             frame: self.index,
             observation: person.observation.clone(),
             heavy_landmarks: None,
+            seen_points: None,
             estimate: None,
             is_detected: person.is_detected,
         };
@@ -210,6 +213,7 @@ pub fn resolve(
         tracklet: predicted.tracklet,
         observation,
         heavy_landmarks: None,
+        seen_points: None,
         estimate: None,
         is_detected: None,
     })

@@ -46,24 +46,28 @@ fn off(person: &Person, points: &SeenPoints, case: &serde_json::Value) -> [f64; 
     let indices: Vec<usize> = read(case, "indices");
     let [is_flat, is_metric] =
         [("flat", true), ("metric", false)].map(|(key, usual)| case[key].as_bool().unwrap_or(usual));
-    assert_eq!(points.indices, indices);
-    assert_eq!(points.pixels.len(), if is_flat { indices.len() } else { 0 });
-    assert_eq!(points.world.len(), if is_metric { indices.len() } else { 0 });
+    let none = Vec::new();
+    let [in_picture, in_metres]: [Vec<usize>; 2] = [
+        points.pixels.iter().map(|pixel| pixel.landmark).collect(),
+        points.world.iter().map(|(landmark, _)| *landmark).collect(),
+    ];
+    assert_eq!(&in_picture, if is_flat { &indices } else { &none });
+    assert_eq!(&in_metres, if is_metric { &indices } else { &none });
     let (a, b) = (DVec2::from(person.a), DVec2::from(person.b));
     let mut worst = [0.0_f64; 3];
     for k in 0..indices.len() {
         let way = along[k] * (b - a) + across[k] * (b - a).perp();
         if is_flat {
-            let [x, y] = points.pixels[k].map(f64::from);
+            let [x, y] = points.pixels[k].at.map(f64::from);
             worst[0] = worst[0].max((a + way).distance(DVec2::new(x, y)));
+            let expected = case["same_confidence"].as_f64().unwrap_or(confidence[k]);
+            worst[2] = worst[2].max((f64::from(points.pixels[k].confidence) - expected).abs());
         }
         if is_metric {
-            let [x, y, z] = points.world[k].map(f64::from);
+            let [x, y, z] = points.world[k].1.map(f64::from);
             let metres = way * METRES / a.distance(b);
             worst[1] = worst[1].max(metres.distance(DVec2::new(x, y)).max((depth[k] - z).abs()));
         }
-        let expected = case["same_confidence"].as_f64().unwrap_or(confidence[k]);
-        worst[2] = worst[2].max((f64::from(points.confidence[k]) - expected).abs());
     }
     worst
 }
@@ -79,7 +83,7 @@ fn inputs_are_filled_as_the_description_says() {
     let mut worker = worker();
     for (name, case) in cases("inputs") {
         let answers = worker.look(&described(name), &[(picture, &landmarks)]).unwrap();
-        let found = answers[0].as_ref().unwrap().points.as_ref().unwrap().world[0];
+        let found = answers[0].as_ref().unwrap().points.as_ref().unwrap().world[0].1;
         let (order, scale): ([usize; 3], f32) = (read(case, "order"), read(case, "scale"));
         let (mean, std): ([f32; 3], [f32; 3]) = (read(case, "mean"), read(case, "std"));
         for channel in 0..3 {
@@ -102,7 +106,7 @@ fn beyond_the_picture_is_what_the_description_says() {
     let mut worker = worker();
     let [edge, white, black] = ["beyond-edge", "beyond-white", "beyond-black"].map(|name| {
         let answers = worker.look(&described(name), &[(picture, &landmarks)]).unwrap();
-        answers[0].as_ref().unwrap().points.as_ref().unwrap().world[0]
+        answers[0].as_ref().unwrap().points.as_ref().unwrap().world[0].1
     });
     for channel in 0..3 {
         assert!((edge[channel] - colour[channel]).abs() < 0.005, "{edge:?}");

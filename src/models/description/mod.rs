@@ -19,8 +19,11 @@ use crate::toml_text;
 
 /// Largest side of an input, pixels.
 const LARGEST: usize = 4096;
-/// Largest batch.
+/// Largest batch, and most pixels of all its pictures.
 const LARGEST_BATCH: usize = 256;
+const MOST_PIXELS: usize = 64_000_000;
+/// Names that mean something else.
+const RESERVED: [&str; 5] = ["lite", "full", "heavy", "auto", "default"];
 
 /// Why a description cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -172,15 +175,20 @@ impl NetworkDescription {
             line: at.line,
             message: at.message,
         })?;
+        let invalid = |reason: String| DescriptionError::Invalid { path: path.to_owned(), reason };
+        if RESERVED.contains(&name.as_str()) {
+            return Err(invalid(format!(
+                "\"{name}\" is a name of meshreel's own; call the description something else"
+            )));
+        }
+        let said: toml::Table = toml_text::parse(text).unwrap_or_default();
         let file = match read.file.as_os_str().is_empty() {
             true => PathBuf::from(format!("{name}.onnx")),
             false => std::mem::take(&mut read.file),
         };
         (read.name, read.path, read.file) = (name, path.to_owned(), path.with_file_name("").join(file));
-        match read.check() {
-            Ok(()) => Ok(read),
-            Err(reason) => Err(DescriptionError::Invalid { path: path.to_owned(), reason }),
-        }
+        read.check().and_then(|()| read.check_needed(&said)).map_err(invalid)?;
+        Ok(read)
     }
 
     /// What the network is for.
@@ -211,6 +219,46 @@ impl NetworkDescription {
         all
     }
 
+    /// Whether all that is `said` is used, by the keys that are there.
+    fn check_needed(&self, said: &toml::Table) -> Result<(), String> {
+        let (is_detector, is_body) = (self.purpose() == Purpose::Detector, self.purpose() == Purpose::Body);
+        let of_outputs = |output: &str, key: &str| {
+            let output = said.get("outputs").and_then(|outputs| outputs.get(output));
+            output.is_some_and(|output| output.get(key).is_some())
+        };
+        let format = self.outputs.keypoints2d.as_ref().map(|points| points.format);
+        let has_confidence = self.outputs.confidence.is_some();
+        let needless = [
+            (!is_detector && said.contains_key("detect"), "[detect] is of person detectors"),
+            (is_detector && said.contains_key("crop"), "[crop] is of networks that see one person"),
+            (is_detector && said.contains_key("batch"), "`batch` is of networks that see one person"),
+            (
+                is_detector && has_confidence,
+                "[outputs.confidence] is of networks that see one person; boxes have [outputs.scores]",
+            ),
+            (
+                !is_body && said.contains_key("smoothing"),
+                "`smoothing` is of networks with [outputs.pose] or [outputs.vertices]",
+            ),
+            (
+                format != Some(KeyPointFormat::SimCC) && of_outputs("keypoints2d", "split"),
+                "`split` is of the format \"simcc\"",
+            ),
+            (
+                format != Some(KeyPointFormat::Heatmaps) && of_outputs("keypoints2d", "align"),
+                "`align` is of the format \"heatmaps\"",
+            ),
+            (
+                format != Some(KeyPointFormat::Coordinates) && of_outputs("keypoints2d", "units"),
+                "`units` of key points is of the format \"coordinates\"",
+            ),
+        ];
+        match needless.into_iter().find(|(is_needless, _)| *is_needless) {
+            Some((_, reason)) => Err(format!("{reason}; leave it out")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether its parts go together.
     fn check(&self) -> Result<(), String> {
         let Outputs { boxes, scores, labels, keypoints2d, joints, pose, betas, vertices, cam, .. } = &self.outputs;
@@ -224,6 +272,8 @@ impl NetworkDescription {
         wrong(!is_usable, "`input.scale`, `mean` and `std` are numbers, and those of `std` above 0")?;
         let batch = format!("`batch` is 1 to {LARGEST_BATCH}");
         wrong(!(1..=LARGEST_BATCH).contains(&self.batch), &batch)?;
+        let most = format!("`batch` times `input.size` is more than {MOST_PIXELS} pixels");
+        wrong(self.batch * width * height > MOST_PIXELS, &most)?;
         wrong(!(0.0..=10.0).contains(&self.smoothing), "`smoothing` is 0 to 10")?;
         wrong(!(0.2..=10.0).contains(&self.crop.scale), "`crop.scale` is 0.2 to 10")?;
         wrong(self.crop.aspect.is_some_and(|a| !(0.1..=10.0).contains(&a)), "`crop.aspect` is 0.1 to 10")?;

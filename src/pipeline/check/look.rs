@@ -5,17 +5,19 @@ use std::sync::Arc;
 use glam::{DVec2, DVec3};
 
 use super::{CheckError, numbers};
-use crate::body::{Camera, Estimator};
+use crate::body::{Camera, Estimator, STATURE};
 use crate::media::{Frame, VideoInfo};
 use crate::models::{Models, Network, NetworkDescription, Purpose};
 use crate::pipeline::bodies::LoadedBody;
-use crate::pose::own::{BodyEstimate, Outputs, OwnDetector, OwnNetwork, PersonCrop};
+use crate::pose::own::{BodyEstimate, Outputs, OwnDetector, OwnNetwork, PersonCrop, SeenPoints};
 use crate::pose::skeleton::JOINTS;
 use crate::pose::{Landmarks, PersonDetection, PersonDetector, Picture, PoseError, Runtime, Tile, Worker, overlap};
 use crate::track::{Tracker, Trajectory};
 
 /// Visibility below which a joint is not compared.
 const VISIBLE: f32 = 0.5;
+/// People who are looked at, the largest.
+const MOST: usize = 3;
 /// Frames a second of the video that a picture is taken for.
 const FRAME_RATE: f64 = 25.0;
 
@@ -71,6 +73,7 @@ impl Scene {
         scene.detections = detector.detect(&scene.picture(), Tile::whole(display))?;
         scene.people = found;
         scene.people.sort_by(|a, b| b.extent().total_cmp(&a.extent()));
+        scene.people.truncate(MOST);
         Ok(scene)
     }
 
@@ -156,13 +159,10 @@ impl Scene {
             };
             // What the network says is compared where it says something.
             let mut found = [None; crate::pose::LANDMARKS];
-            if let Some(points) = points {
-                for (n, &index) in points.indices.iter().enumerate() {
-                    if let Some(&pixel) = points.pixels.get(n) {
-                        found[index] = Some(DVec2::new(f64::from(pixel[0]), f64::from(pixel[1])));
-                        seen.points.extend(found[index].map(|at| (at, points.confidence[n])));
-                    }
-                }
+            for point in points.iter().flat_map(|points| &points.pixels) {
+                let at = DVec2::new(f64::from(point.at[0]), f64::from(point.at[1]));
+                found[point.landmark] = Some(at);
+                seen.points.push((at, point.confidence));
             }
             if let (Some(estimate), Some(loaded)) = (&estimate, body) {
                 let pose = pose(estimate);
@@ -171,9 +171,11 @@ impl Scene {
                 found = placed.map(|place| place.filter(|p| p.z > 0.0).map(pixel));
             }
             let has_said = points.is_some() || estimate.is_some();
-            let is_flat = points.is_some_and(|points| points.pixels.is_empty()) && estimate.is_none();
             seen.missed += usize::from(!has_said);
-            seen.off += if is_flat { 0.0 } else { distance(person, &found) };
+            seen.off += match points.filter(|points| points.pixels.is_empty() && estimate.is_none()) {
+                Some(points) => distance_in_metres(person, points),
+                None => distance(person, &found),
+            };
             seen.bodies.extend(estimate);
         }
         seen.off /= self.people.len().max(1) as f64;
@@ -211,6 +213,17 @@ fn distance(person: &Landmarks, found: &[Option<DVec2>]) -> f64 {
         .filter_map(|&joint| Some(found[joint]?.distance(person.at(joint)) / f64::from(person.extent())))
         .collect();
     if off.is_empty() { 1.0 } else { (off.iter().sum::<f64>() / off.len() as f64).min(1.0) }
+}
+
+/// The same in metres, over a person's height.
+fn distance_in_metres(person: &Landmarks, points: &SeenPoints) -> f64 {
+    let mut moved = person.clone();
+    moved.take(points);
+    let off = points.world.iter().map(|&(landmark, _)| {
+        let [a, b] = [&moved, person].map(|landmarks| DVec3::from(landmarks.world[landmark].map(f64::from)));
+        a.distance(b) / STATURE
+    });
+    (off.sum::<f64>() / points.world.len().max(1) as f64).min(1.0)
 }
 
 impl Seen {

@@ -107,7 +107,7 @@ pub fn check(
             }
         }
     }
-    // Each provider holds the weights: one at a time.
+    // Two copies of the weights may be more than there is memory for.
     drop(network);
     let provider = |runtime: &Runtime| format!("{:?}", runtime.device()).to_lowercase();
     times(&runtime, &description, &provider(&runtime), say)?;
@@ -162,6 +162,7 @@ fn judge(
     if seen.off < WRONG {
         return Ok(true);
     }
+    say("  trying other readings ...");
     let mut best: Option<(String, f64)> = None;
     for (change, other) in alternatives::of(description, seen.are_probabilities) {
         let other = Arc::new(other);
@@ -194,7 +195,11 @@ fn times(
 ) -> Result<(), CheckError> {
     let mut network = OwnNetwork::new(runtime, description)?;
     let most = if description.purpose() == Purpose::Detector { 1 } else { description.batch };
-    let sizes = std::iter::successors(Some(1), |size| Some(size * 2)).take_while(|&size| size < most).chain([most]);
+    let doubled = std::iter::successors(Some(1), |size| Some(size * 2)).take_while(|&size| size < most);
+    let sizes: Vec<usize> = match network.shown() {
+        Some(only) => vec![only],
+        None => doubled.chain([most]).collect(),
+    };
     let mut parts = Vec::new();
     for size in sizes {
         let mut shortest = Duration::MAX;

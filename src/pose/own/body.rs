@@ -11,6 +11,8 @@ use crate::models::description::{CamFormat, RotationFormat};
 
 /// How far a row of a matrix may be from length 1, or two of them from a right angle, for it to be a rotation.
 const SKEWED: f64 = 0.2;
+/// Coefficients of a shape stay within this, either way: beyond it a body is none.
+pub const MOST_SHAPE: f64 = 10.0;
 /// Confidence below which a network did not see the person.
 const SEEN: f32 = 0.15;
 
@@ -59,9 +61,8 @@ pub(super) fn read(
     if said.pose.is_none() && said.vertices.is_none() {
         return Ok(None);
     }
-    if let (Some(scores), None, Some(part)) =
-        (&said.confidence, &said.keypoints2d, outputs.part("confidence", index).filter(|part| part.values.len() == 1))
-    {
+    let of_person = outputs.part("confidence", index).filter(|part| part.values.len() == 1);
+    if let (Some(scores), Some(part)) = (&said.confidence, of_person) {
         let confidence = probability(scores.format, part.values[0]);
         if confidence.is_nan() || confidence < SEEN {
             return Ok(None);
@@ -88,8 +89,9 @@ pub(super) fn read(
         let metres = said.units.metres() as f32;
         vertices = all.iter().map(|vertex| vertex.map(|v| v * metres)).collect();
     }
-    let betas: Vec<f64> =
-        outputs.part("betas", index).map_or(Vec::new(), |part| part.values.iter().map(|&v| f64::from(v)).collect());
+    let betas: Vec<f64> = outputs
+        .part("betas", index)
+        .map_or(Vec::new(), |part| part.values.iter().map(|&v| f64::from(v).clamp(-MOST_SHAPE, MOST_SHAPE)).collect());
     let mut translation = None;
     if let (Some(cam), Some(part)) = (&said.cam, outputs.part("cam", index)) {
         let &[a, b, c] = part.values else { return Err(shape_of(outputs, "cam", "3")) };

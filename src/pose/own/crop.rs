@@ -133,11 +133,17 @@ fn turned(landmarks: &Landmarks) -> f64 {
 /// pixels, and width and height.
 fn person_box(landmarks: &Landmarks, rotation: f64, display: [u32; 2]) -> (DVec2, [f64; 2]) {
     let upright = DMat2::from_angle(-rotation);
-    let last = DVec2::new(f64::from(display[0]), f64::from(display[1])) - DVec2::ONE;
-    let points = (0..LANDMARKS).map(|i| upright * landmarks.at(i).clamp(DVec2::ZERO, last));
-    let [low, high] = points.fold([DVec2::INFINITY, DVec2::NEG_INFINITY], |[low, high], p| [low.min(p), high.max(p)]);
+    let around = |points: &mut dyn Iterator<Item = DVec2>| {
+        let start = [DVec2::INFINITY, DVec2::NEG_INFINITY];
+        points.map(|point| upright * point).fold(start, |[low, high], p| [low.min(p), high.max(p)])
+    };
+    let [low, high] = around(&mut (0..LANDMARKS).map(|i| landmarks.at(i)));
     let height = (high - low).y.max((high - low).x / 2.0);
     let (low, high) = (low - DVec2::new(BESIDE, ABOVE) * height, high + DVec2::new(BESIDE, BELOW) * height);
+    // What is outside the picture was not seen, and a person detector would not see it either.
+    let last = DVec2::new(f64::from(display[0]), f64::from(display[1])) - DVec2::ONE;
+    let [first, last] = around(&mut [DVec2::ZERO, last].into_iter());
+    let (low, high) = (low.clamp(first, last), high.clamp(first, last));
     let size = (high - low).max(DVec2::splat(SMALLEST));
     (DMat2::from_angle(rotation) * low.midpoint(high), size.to_array())
 }

@@ -30,9 +30,9 @@ impl OwnDetector {
         Ok(Self { network: OwnNetwork::new(runtime, description)?, pixels: Vec::new() })
     }
 
-    /// Its description.
-    pub fn description(&self) -> &NetworkDescription {
-        self.network.description()
+    /// Whether it is the detector of a description as its files are now.
+    pub fn is_of(&self, description: &NetworkDescription) -> bool {
+        self.network.is_of(description)
     }
 
     /// People in a tile, best first.
@@ -51,8 +51,10 @@ impl OwnDetector {
         let mut found: Vec<PersonDetection> = found.collect();
         found.retain(|detection| !tile.cuts(detection, picture.geometry.display));
         // Boxes of one person that overlap much would be two people to the tracker, whatever the network did about them.
-        let found = description.detect.nms.map_or(found.clone(), |overlap| best_within(found, overlap));
-        Ok(best(found))
+        Ok(best(match description.detect.nms {
+            Some(overlap) => best_within(found, overlap),
+            None => found,
+        }))
     }
 
     /// Its outputs for a tile, and the way from its input's pixels to displayed ones (corners to corners).
@@ -90,6 +92,9 @@ fn boxes(description: &NetworkDescription, outputs: &Outputs) -> Result<Vec<([f3
     let (said, detect) = (&description.outputs, &description.detect);
     let (Some(boxes), Some(part)) = (&said.boxes, outputs.part("boxes", 0)) else { return Ok(Vec::new()) };
     let &[count, each] = part.shape else { return Err(shape_of(outputs, "boxes", "boxes, numbers of each")) };
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let size = description.input.size;
     let is_yolox = boxes.format == BoxFormat::Yolox;
     let cells: Vec<[f32; 3]> = if is_yolox { cells(size) } else { Vec::new() };
@@ -102,7 +107,7 @@ fn boxes(description: &NetworkDescription, outputs: &Outputs) -> Result<Vec<([f3
     let scores = outputs.part("scores", 0);
     let labels = outputs.part("labels", 0);
     // Of a score for each class that of people counts; of a score for each box its class says whose it is.
-    let classes = scores.map_or(1, |scores| scores.values.len() / count.max(1));
+    let classes = scores.map_or(1, |scores| scores.values.len() / count);
     if scores.is_some_and(|scores| scores.values.len() != count * classes || classes == 0)
         || (classes > 1 && classes <= detect.person)
     {
@@ -113,7 +118,7 @@ fn boxes(description: &NetworkDescription, outputs: &Outputs) -> Result<Vec<([f3
     }
     let format = said.scores.as_ref().map_or(ScoreFormat::Probability, |scores| scores.format);
     let mut found = Vec::new();
-    for (index, numbers) in part.values.chunks_exact(each.max(1)).enumerate() {
+    for (index, numbers) in part.values.chunks_exact(each).enumerate() {
         let score = match &scores {
             _ if is_yolox => numbers[4] * numbers[5 + detect.person],
             Some(scores) if classes > 1 => probability(format, scores.values[index * classes + detect.person]),

@@ -15,19 +15,19 @@ use half::f16;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Tensor as OrtTensor, TensorElementType, TensorRef, ValueType};
 
-pub use body::{BodyEstimate, BodyOutput};
+pub use body::{BodyEstimate, BodyOutput, MOST_SHAPE};
 pub use crop::PersonCrop;
 pub use detector::OwnDetector;
-pub use points::SeenPoints;
+pub use points::{SeenPixel, SeenPoints};
 
 use super::runtime::Opened;
-pub use super::runtime::size;
+pub use super::runtime::{size, stamp};
 use super::{Device, Landmarks, Picture, PoseError, Runtime};
-use crate::models::NetworkDescription;
 use crate::models::description::Layout;
+use crate::models::{NetworkDescription, Purpose};
 
 /// What a network says of one person.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct OwnAnswer {
     /// Where the person's key points are, for networks that say so.
     pub points: Option<SeenPoints>,
@@ -128,6 +128,7 @@ impl OwnNetwork {
         let misfit = |reason: String| misfit(description, reason);
         let input = input(description, &inputs).map_err(misfit)?;
         let fixed = input.shape.first().copied().flatten();
+        points::known(description).map_err(misfit)?;
         for (key, name) in description.output_names() {
             if !outputs.iter().any(|port| port.name == name) {
                 return Err(misfit(format!(
@@ -136,8 +137,9 @@ impl OwnNetwork {
                 )));
             }
         }
-        // A GPU prepares itself anew for each number of crops, so that it is always shown the same.
-        let batch = fixed.unwrap_or_else(|| runtime.own_batch(description));
+        // A GPU prepares itself anew for each number of crops, so that it is always shown the same. Detectors are shown one picture at a time.
+        let is_detector = description.purpose() == Purpose::Detector;
+        let batch = fixed.unwrap_or_else(|| if is_detector { 1 } else { runtime.own_batch(description) });
         let is_padded = runtime.device() == Device::Cuda;
         Ok(Self {
             input: (input.name.clone(), input.element == HALF),
@@ -162,9 +164,14 @@ impl OwnNetwork {
         &self.description
     }
 
-    /// Crops that it takes at a time.
-    pub fn batch(&self) -> usize {
-        self.batch
+    /// Crops that it is always shown, however few are asked for.
+    pub fn shown(&self) -> Option<usize> {
+        self.fixed
+    }
+
+    /// Whether it is the network of a description as its files are now.
+    pub fn is_of(&self, description: &NetworkDescription) -> bool {
+        *self.description == *description && self.network.is_current()
     }
 
     /// What it says of people, given the landmarks that were found of each; nothing where its numbers are not usable.
@@ -245,7 +252,11 @@ impl OwnNetwork {
             Layout::Nhwc => [shown, height, width, 3],
         };
         let names = self.description.output_names();
-        let tensors = self.network.run_named(shape, |session| {
+        let failed = |error: PoseError| match error {
+            PoseError::Inference { reason } => PoseError::OwnFailed { path: self.description.file.clone(), reason },
+            other => other,
+        };
+        let tensors = self.network.with(shape, |session| {
             let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             let (name, is_half) = &self.input;
             inputs.push((
@@ -264,7 +275,8 @@ impl OwnNetwork {
             }
             let outputs = session.run(inputs)?;
             names.iter().map(|(_, name)| tensor(&outputs, name)).collect::<Result<Vec<Tensor>, PoseError>>()
-        })?;
+        });
+        let tensors = tensors.map_err(failed)?;
         for ((key, name), tensor) in names.iter().zip(&tensors) {
             let is_batch = tensor.shape.first().is_some_and(|&first| first == shown);
             if !is_batch || tensor.values.len() != tensor.shape.iter().product::<usize>() {
@@ -304,6 +316,13 @@ fn input<'a>(description: &NetworkDescription, inputs: &'a [Port]) -> Result<&'a
     if let Some(sizes) = description.input.sizes.as_ref().filter(|name| !inputs.iter().any(|p| p.name == **name)) {
         return Err(format!("there is no input `{sizes}` (`input.sizes`); it has {there}"));
     }
+    let sizes = inputs.iter().find(|port| Some(&port.name) == description.input.sizes.as_ref());
+    let takes_sizes = |port: &Port| {
+        port.element == "Int64" && port.shape.len() == 2 && port.shape[1].is_none_or(|length| length == 2)
+    };
+    if let Some(port) = sizes.filter(|port| !takes_sizes(port)) {
+        return Err(format!("its input {port} (`input.sizes`) should be [B, 2] Int64, width and height"));
+    }
     let found = match (&description.input.name, &of_pictures[..]) {
         (Some(name), all) => *all
             .iter()
@@ -327,6 +346,9 @@ fn input<'a>(description: &NetworkDescription, inputs: &'a [Port]) -> Result<&'a
         return Err(format!(
             "its input is {found}, and the description says {expected:?} after the first axis (`input.size` is width, height; `input.layout` says where the colours are)"
         ));
+    }
+    if found.shape[0] == Some(0) {
+        return Err(format!("its input is {found}: it takes no pictures at all"));
     }
     if !["Float32", HALF].contains(&found.element.as_str()) {
         return Err(format!("its input is {found}; numbers must be Float32 or Float16"));

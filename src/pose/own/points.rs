@@ -17,17 +17,24 @@ const FACE: usize = 23;
 const LEFT_HAND: usize = 91;
 const RIGHT_HAND: usize = 112;
 
-/// Key points in BlazePose's order, those that the network knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Key points as a network sees them, those that it knows, as BlazePose's landmarks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SeenPoints {
-    /// Index of each.
-    pub indices: Vec<usize>,
-    /// Displayed pixels; empty where the network gives none.
-    pub pixels: Vec<[f32; 2]>,
-    /// Probability that the point is where it is said to be, 0..=1.
-    pub confidence: Vec<f32>,
-    /// Metres, camera axes; empty where the network gives none.
-    pub world: Vec<[f32; 3]>,
+    /// In the picture.
+    pub pixels: Vec<SeenPixel>,
+    /// In metres: index of the landmark, and its place along the camera axes, whatever the origin.
+    pub world: Vec<(usize, [f32; 3])>,
+}
+
+/// A key point in the picture.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SeenPixel {
+    /// Index of the landmark.
+    pub landmark: usize,
+    /// Displayed pixels.
+    pub at: [f32; 2],
+    /// Probability that it is there, 0..=1.
+    pub confidence: f32,
 }
 
 /// For each point of a network's the BlazePose landmark that it is.
@@ -61,6 +68,21 @@ pub(super) fn landmarks_of(points: &Points) -> Vec<Option<usize>> {
     }
 }
 
+/// Whether points of networks are named by names that are known; names that are not are left out.
+///
+/// # Errors
+/// When none is.
+pub(super) fn known(description: &NetworkDescription) -> Result<(), String> {
+    let outputs = &description.outputs;
+    let all = outputs.keypoints2d.iter().map(|o| &o.points).chain(outputs.joints.iter().map(|o| &o.points));
+    for points in all {
+        if landmarks_of(points).iter().all(Option::is_none) {
+            return Err(format!("none of the names in `points` is known; known are {}", NAMES.join(", ")));
+        }
+    }
+    Ok(())
+}
+
 /// What the outputs say of one crop's key points; nothing where the network gives none, or did not see the person.
 ///
 /// # Errors
@@ -72,69 +94,57 @@ pub(super) fn read(
     crop: &PersonCrop,
 ) -> Result<Option<SeenPoints>, String> {
     let said = &description.outputs;
-    let places = match &said.keypoints2d {
-        None => None,
-        Some(points) => Some(places(points, outputs, index, crop)?),
-    };
-    let set = match (&said.keypoints2d, &said.joints) {
-        (Some(points), _) => &points.points,
-        (None, Some(joints)) => &joints.points,
-        (None, None) => return Ok(None),
-    };
-    let landmarks = landmarks_of(set);
-    let mut confidence: Vec<f32> = match &places {
-        Some(places) => places.iter().map(|(_, confidence)| *confidence).collect(),
-        None => vec![1.0; landmarks.len()],
-    };
-    if let (Some(scores), Some(part)) = (&said.confidence, outputs.part("confidence", index)) {
-        let all = part.values.iter().map(|&v| probability(scores.format, v));
-        match part.values.len() {
-            1 => all.for_each(|one| confidence.fill(one)),
-            count if count == landmarks.len() => confidence = all.collect(),
-            count => {
-                return Err(format!(
-                    "its output `{}` has {count} numbers for a person; expected one, or one for each of the {} points",
-                    scores.name,
-                    landmarks.len()
-                ));
+    if said.keypoints2d.is_none() && said.joints.is_none() {
+        return Ok(None);
+    }
+    let mut seen = SeenPoints::default();
+    let mut certain: Vec<f32> = Vec::new();
+    let scores = said.confidence.as_ref().zip(outputs.part("confidence", index));
+    if let Some(points) = &said.keypoints2d {
+        let landmarks = landmarks_of(&points.points);
+        let places = places(points, outputs, index, crop)?;
+        let mut confidence: Vec<f32> = places.iter().map(|(_, confidence)| *confidence).collect();
+        if let Some((scores, part)) = scores {
+            let all = part.values.iter().map(|&v| probability(scores.format, v));
+            match part.values.len() {
+                1 => all.for_each(|one| confidence.fill(one)),
+                count if count == landmarks.len() => confidence = all.collect(),
+                count => {
+                    return Err(format!(
+                        "its output `{}` has {count} numbers for a person; expected one, or one for each of the {} points",
+                        scores.name,
+                        landmarks.len()
+                    ));
+                }
+            }
+        }
+        for ((landmark, (at, _)), confidence) in landmarks.into_iter().zip(places).zip(confidence) {
+            let is_usable = at.iter().all(|v| v.is_finite()) && confidence.is_finite();
+            if let Some(landmark) = landmark.filter(|_| is_usable) {
+                seen.pixels.push(SeenPixel { landmark, at, confidence: confidence.clamp(0.0, 1.0) });
+            }
+        }
+        certain.extend(seen.pixels.iter().map(|pixel| pixel.confidence));
+    } else if let Some((scores, part)) = scores {
+        certain.extend(part.values.iter().map(|&v| probability(scores.format, v)).filter(|v| v.is_finite()));
+    }
+    if let Some(joints) = &said.joints {
+        let landmarks = landmarks_of(&joints.points);
+        let part = outputs.part("joints", index).filter(|part| part.values.len() == 3 * landmarks.len());
+        let part = part.ok_or_else(|| shape_of(outputs, "joints", &format!("{}, 3", landmarks.len())))?;
+        let turn = DMat2::from_angle(crop.rotation) * joints.units.metres();
+        for (landmark, p) in landmarks.into_iter().zip(part.values.as_chunks::<3>().0) {
+            let xy = turn * DVec2::new(f64::from(p[0]), f64::from(p[1]));
+            let place = [xy.x as f32, xy.y as f32, p[2] * joints.units.metres() as f32];
+            if let Some(landmark) = landmark.filter(|_| place.iter().all(|v| v.is_finite())) {
+                seen.world.push((landmark, place));
             }
         }
     }
-    let world = match &said.joints {
-        None => None,
-        Some(joints) => {
-            let named = landmarks_of(&joints.points);
-            let part = outputs.part("joints", index).filter(|part| part.values.len() == 3 * named.len());
-            let part = part.ok_or_else(|| shape_of(outputs, "joints", &format!("{}, 3", named.len())))?;
-            let turn = DMat2::from_angle(crop.rotation) * joints.units.metres();
-            let place = |p: &[f32; 3]| {
-                let xy = turn * DVec2::new(f64::from(p[0]), f64::from(p[1]));
-                [xy.x as f32, xy.y as f32, p[2] * joints.units.metres() as f32]
-            };
-            let mut world = [None; LANDMARKS];
-            for (landmark, place) in named.iter().zip(part.values.as_chunks::<3>().0.iter().map(place)) {
-                landmark.map(|l| world[l] = Some(place));
-            }
-            Some(world)
-        }
-    };
-    let is_usable = |values: &[f32]| values.iter().all(|v| v.is_finite());
-    let mut seen = SeenPoints { indices: vec![], pixels: vec![], confidence: vec![], world: vec![] };
-    for (point, landmark) in landmarks.iter().enumerate() {
-        let Some(landmark) = *landmark else { continue };
-        let at = places.as_ref().map(|places| places[point].0);
-        let metres = world.as_ref().map(|world| world[landmark]);
-        let is_known = metres.is_none_or(|place| place.is_some_and(|place| is_usable(&place)));
-        if !is_known || !is_usable(&at.unwrap_or_default()) || !confidence[point].is_finite() {
-            continue;
-        }
-        seen.indices.push(landmark);
-        seen.pixels.extend(at);
-        seen.confidence.push(confidence[point].clamp(0.0, 1.0));
-        seen.world.extend(metres.flatten());
-    }
-    let mean = seen.confidence.iter().sum::<f32>() / seen.confidence.len().max(1) as f32;
-    Ok((mean >= SEEN).then_some(seen))
+    let mean = certain.iter().sum::<f32>() / certain.len().max(1) as f32;
+    let is_seen = (certain.is_empty() && said.keypoints2d.is_none()) || mean >= SEEN;
+    let is_there = !seen.pixels.is_empty() || !seen.world.is_empty();
+    Ok((is_seen && is_there).then_some(seen))
 }
 
 /// Where each point of the network's is, displayed pixels, and how sure it is.
@@ -151,16 +161,14 @@ fn places(
         (KeyPointFormat::SimCC, [x, y]) => {
             let sizes = crop.size.map(|side| (side as f32 * points.split).round() as usize);
             for (part, bins) in [(x, sizes[0]), (y, sizes[1])] {
-                if part.values.len() != count * bins {
+                if bins == 0 || part.values.len() != count * bins {
                     return Err(wrong(&format!(
                         "{count}, {} and {count}, {} (points, and `split` times the input's sides)",
                         sizes[0], sizes[1]
                     )));
                 }
             }
-            let axis = |part: &Part<'_>, bins: usize| {
-                part.values.chunks_exact(bins).map(|row| peak(row, |v| v)).collect::<Vec<_>>()
-            };
+            let axis = |part: &Part<'_>, bins: usize| part.values.chunks_exact(bins).map(peak).collect::<Vec<_>>();
             let place = |((x, certain_x), (y, certain_y)): ((f32, f32), (f32, f32))| {
                 ([x / points.split, y / points.split], certain_x.min(certain_y))
             };
@@ -177,7 +185,7 @@ fn places(
                     let (input, map) = (crop.size[axis] as f32, map_sides[axis] as f32);
                     match points.align {
                         Align::Edges => place[axis] * input / map,
-                        Align::Centers => (place[axis] + 0.5) * input / map,
+                        Align::Centers => (place[axis] + 0.5) * input / map - 0.5,
                         Align::Corners => place[axis] * (input - 1.0) / (map - 1.0).max(1.0),
                     }
                 })
@@ -209,13 +217,13 @@ fn places(
     Ok(in_input.into_iter().map(placed).collect())
 }
 
-/// Where a row of numbers is largest, between its entries by the parabola through the neighbours of `of` it; and the largest.
-fn peak(row: &[f32], of: impl Fn(f32) -> f32) -> (f32, f32) {
+/// Where a row of numbers is largest, between its entries by the parabola through the neighbours; and the largest. (SimCC's networks are trained
+/// so that the exponential of the row is a bell.)
+fn peak(row: &[f32]) -> (f32, f32) {
     let largest = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
     let value = row.get(largest).copied().unwrap_or(f32::NAN);
-    let beside = |i: usize| row.get(i).copied().map(&of);
-    let shift = match (largest.checked_sub(1).and_then(beside), beside(largest + 1)) {
-        (Some(before), Some(after)) => vertex(before, of(value), after),
+    let shift = match (largest.checked_sub(1).and_then(|before| row.get(before)), row.get(largest + 1)) {
+        (Some(&before), Some(&after)) => vertex(before, value, after),
         _ => 0.0,
     };
     (largest as f32 + shift, value)
@@ -272,13 +280,13 @@ mod tests {
     #[test]
     fn peaks_lie_between_the_entries() {
         let bell = |at: f32| move |i: usize| (-(i as f32 - at).powi(2) / 8.0).exp();
-        let row: Vec<f32> = (0..20).map(bell(7.3)).collect();
-        let (at, height) = peak(&row, f32::ln);
-        assert!((at - 7.3).abs() < 1e-3 && (height - bell(7.3)(7)).abs() < 1e-6);
+        let row: Vec<f32> = (0..20).map(|i| bell(7.3)(i).ln()).collect();
+        let (at, height) = peak(&row);
+        assert!((at - 7.3).abs() < 1e-3 && (height - bell(7.3)(7).ln()).abs() < 1e-6);
         let map: Vec<f32> = (0..12 * 20).map(|i| bell(4.6)(i / 20) * bell(11.2)(i % 20)).collect();
         let ([x, y], _) = hottest(&map, 20);
         assert!((x - 11.2).abs() < 1e-3 && (y - 4.6).abs() < 1e-3);
-        assert_eq!(peak(&[3.0, 1.0], |v| v), (0.0, 3.0), "at the edge");
+        assert_eq!(peak(&[3.0, 1.0]), (0.0, 3.0), "at the edge");
         assert_eq!(hottest(&[0.0; 6], 3).0, [2.0, 1.0], "a flat map has no middle");
     }
 
