@@ -191,7 +191,7 @@ def key_points(maker):
             # Where a point belongs in a map is how the projects' own training has it.
             place = {
                 "edges": lambda at, pixels, cells: g("Mul", at, cells / pixels),
-                "centers": lambda at, pixels, cells: g("Sub", g("Mul", at, cells / pixels), 0.5),
+                "centers": lambda at, pixels, cells: g("Sub", g("Mul", g("Add", at, 0.5), cells / pixels), 0.5),
                 "corners": lambda at, pixels, cells: g("Mul", at, (cells - 1) / (pixels - 1)),
             }[align]
             x, y = set_.places(g, marks)

@@ -146,7 +146,7 @@ fn mistakes_are_named() {
             &["person detector"],
         ),
         (DETECTOR, "\"xyxy\"", "\"xywh\"", &["xywh", "xyxy", "cxcywh", "yolox"]),
-        (DETECTOR, "dets.onnx", "detr.onnx", &["no output `dets`", "boxes [?, 300, 4]"]),
+        (DETECTOR, "dets.onnx", "detr.onnx", &["[?, 3, 352, 480]", "[3, 640, 640]"]),
         (DETECTOR, "\"dets\"", "\"labels\"", &["`labels` [1, 100]", "boxes, numbers of each"]),
         (DETECTOR, "\"labels\"", "\"dets\"", &["[outputs.labels]", "`dets` [1, 100, 5]", "[B, 100]"]),
         (DETECTOR, "\"xyxy\"", "\"yolox\"", &["`dets` [1, 100, 5]", "[B, 8400, 5 and the classes]"]),
