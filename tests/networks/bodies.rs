@@ -62,10 +62,11 @@ fn estimates(worker: &mut Worker, name: &str, people: &[Person], landmarks: &[La
     let description = described(name);
     let shown: Vec<_> = people.iter().map(Person::picture).zip(landmarks).collect();
     let answers = worker.look(&description, &shown).unwrap();
-    let estimator = Estimator::new(&body(), camera(), description.outputs.vertices.is_some());
+    let body = body();
+    let estimator = Estimator::new(&body, camera(), description.outputs.vertices.is_some());
     let estimate = |(answer, landmarks): (Option<meshreel::pose::own::OwnAnswer>, &Landmarks)| {
         let output: BodyOutput = answer.unwrap().body.unwrap_or_else(|| panic!("{name}: nobody"));
-        estimator.estimate(&body(), &output, landmarks).unwrap().unwrap()
+        estimator.estimate(&body, &output, landmarks).unwrap().unwrap()
     };
     answers.into_iter().zip(landmarks).map(estimate).collect()
 }

@@ -84,7 +84,8 @@ def make_detectors(maker):
 
     # As MMDeploy exports detectors with their NMS inside: the picture in the top left corner, rows that are none at the end.
     def dets(d, person=0, other=1, kind=TensorProto.INT64):
-        d.g.output("dets", d.table(100, 5, {0: d.scored(d.other.box("xyxy"), 0.95), 2: d.scored(d.person.box("xyxy"), SCORE)}), [100, 5], kind=TensorProto.FLOAT)
+        rows = {0: d.scored(d.other.box("xyxy"), 0.95), 2: d.scored(d.person.box("xyxy"), SCORE)}
+        d.g.output("dets", d.table(100, 5, rows), [100, 5])
         d.g.output("labels", d.g("Cast", d.column(100, {0: other, 2: person, 3: -1, 4: -1}), to=kind), [100], kind)
 
     for name, shown, settings in [

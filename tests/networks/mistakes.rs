@@ -3,7 +3,7 @@
 use meshreel::body::Estimator;
 use meshreel::models::NetworkDescription;
 use meshreel::pose::own::OwnAnswer;
-use meshreel::pose::{Query, Tile};
+use meshreel::pose::{Query, Tile, Worker};
 
 use crate::bodies::{body, camera};
 use crate::canvas::Person;
@@ -63,12 +63,11 @@ name = "scores"
 "#;
 
 /// What is said of a description, when it is read or when its network is shown somebody.
-fn said(text: &str) -> Result<(), String> {
+fn said(text: &str, worker: &mut Worker, person: &Person) -> Result<(), String> {
     let name = "mistaken";
     std::fs::write(models().own_networks().join(format!("{name}.toml")), text).unwrap();
     let description = NetworkDescription::load(&models(), name.parse().unwrap()).map_err(|error| error.to_string())?;
-    let (description, person) = (description.into(), Person::all().swap_remove(0));
-    let mut worker = worker();
+    let description = description.into();
     worker.open_own(&description).map_err(|error| error.to_string())?;
     if description.outputs.boxes.is_some() {
         let tile = Query::DetectPersons(Tile::whole(person.picture().geometry.display));
@@ -79,13 +78,15 @@ fn said(text: &str) -> Result<(), String> {
     }
     let mut answers = worker.look(&description, &[person.shown()]).map_err(|error| error.to_string())?;
     let Some(OwnAnswer { body: Some(output), .. }) = answers.remove(0) else { return Ok(()) };
-    Estimator::new(&body(), camera(), false).estimate(&body(), &output, &person.landmarks).map(|_| ())
+    let body = body();
+    Estimator::new(&body, camera(), false).estimate(&body, &output, &person.landmarks).map(|_| ())
 }
 
 #[test]
 fn mistakes_are_named() {
+    let (mut worker, person) = (worker(), Person::all().swap_remove(0));
     for right in [KEY_POINTS, BODY, DETECTOR, SCORES] {
-        said(right).unwrap();
+        said(right, &mut worker, &person).unwrap();
     }
     // What is replaced, by what, and what must be said of it.
     let wrong: &[(&str, &str, &str, &[&str])] = &[
@@ -146,7 +147,7 @@ fn mistakes_are_named() {
             &["person detector"],
         ),
         (DETECTOR, "\"xyxy\"", "\"xywh\"", &["xywh", "xyxy", "cxcywh", "yolox"]),
-        (DETECTOR, "dets.onnx", "detr.onnx", &["[?, 3, 352, 480]", "[3, 640, 640]"]),
+        (DETECTOR, "\"dets\"", "\"det\"", &["no output `det`", "[outputs.boxes]", "dets [?, 100, 5]"]),
         (DETECTOR, "\"dets\"", "\"labels\"", &["`labels` [1, 100]", "boxes, numbers of each"]),
         (DETECTOR, "\"labels\"", "\"dets\"", &["[outputs.labels]", "`dets` [1, 100, 5]", "[B, 100]"]),
         (DETECTOR, "\"xyxy\"", "\"yolox\"", &["`dets` [1, 100, 5]", "[B, 8400, 5 and the classes]"]),
@@ -158,7 +159,7 @@ fn mistakes_are_named() {
     let mut unsaid = Vec::new();
     for (right, from, to, words) in wrong {
         assert!(right.contains(from), "{from}");
-        let said = said(&right.replacen(from, to, 1)).err().unwrap_or_default();
+        let said = said(&right.replacen(from, to, 1), &mut worker, &person).err().unwrap_or_default();
         if !words.iter().all(|word| said.contains(word)) {
             unsaid.push(format!("{from} -> {to}: {said:?}"));
         }
