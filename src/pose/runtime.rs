@@ -266,7 +266,9 @@ impl Runtime {
             Kind::Large => std::thread::available_parallelism().map_or(1, usize::from),
             Kind::BuiltIn | Kind::Own => 1,
         };
-        let builder = self.builder().and_then(|builder| Ok(builder.with_intra_threads(threads)?));
+        // Threads that wait for each other's part sleep: the other workers' threads want the cores.
+        let builder =
+            self.builder().and_then(|builder| Ok(builder.with_intra_threads(threads)?.with_intra_op_spinning(false)?));
         let opened = builder.and_then(|mut builder| builder.commit_from_file(model));
         let path = model.to_path_buf();
         opened.map(Loaded::Own).map_err(|error| match kind {
