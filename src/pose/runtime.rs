@@ -1,7 +1,7 @@
 //! ONNX Runtime: loading the library, choosing where networks run, and opening them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -417,15 +417,35 @@ impl Opened {
     }
 }
 
-/// Bytes of a network: its file, and the file that its weights lie in where they are too many for one.
+/// Bytes of a network: its file, and the files that its weights lie in where they are too many for one.
 pub(super) fn size(model: &Path) -> std::io::Result<u64> {
     let own = model.metadata()?.len();
-    let beside = [".data", "_data"].map(|ending| {
-        let mut name = model.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name).metadata().map_or(0, |data| data.len())
-    });
-    Ok(own + beside.iter().sum::<u64>())
+    if own > LARGE {
+        return Ok(own);
+    }
+    let weights = weight_files(&std::fs::read(model)?);
+    let bytes = |name: &String| model.with_file_name(name).metadata().map_or(0, |data| data.len());
+    Ok(own + weights.iter().map(bytes).sum::<u64>())
+}
+
+/// Names of the files that an ONNX file (`network`) says weights lie in: one for all, or, as PyTorch's older exporter writes them, one for
+/// each tensor.
+fn weight_files(network: &[u8]) -> BTreeSet<String> {
+    // The protobuf message with the key `location`, up to the length of its value.
+    const LOCATION: &[u8] = b"\x0a\x08location\x12";
+    let mut names = BTreeSet::new();
+    let mut rest = network;
+    while let Some(start) = memchr::memmem::find(rest, LOCATION) {
+        rest = &rest[start + LOCATION.len()..];
+        // Names of 128 bytes and more have a length of two bytes, the lower seven bits first.
+        let (length, value) = match *rest {
+            [low, high, ref value @ ..] if low >= 128 => (usize::from(low & 127) | usize::from(high) << 7, value),
+            [length, ref value @ ..] => (usize::from(length), value),
+            [] => break,
+        };
+        names.extend(value.get(..length).and_then(|name| String::from_utf8(name.to_vec()).ok()));
+    }
+    names
 }
 
 /// Whether an NVIDIA driver is at work.
@@ -529,6 +549,25 @@ mod tests {
         assert_eq!(all, [(2, 3), (2, 2)], "two shapes; two workers and the runtime hold them");
         assert_eq!(found, expected);
         assert!(expected[0] == expected[2] && expected[0] == expected[3] && expected[0] != expected[1]);
+    }
+
+    #[test]
+    fn the_files_with_weights_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("network.onnx");
+        let long = "w".repeat(200);
+        let mut network = b"before".to_vec();
+        for name in ["network.onnx.data", &long, "network.onnx.data", "gone"] {
+            network.extend(b"\x0a\x08location\x12");
+            let bytes = name.len() as u8;
+            network.extend(if bytes < 128 { vec![bytes] } else { vec![bytes, 1] });
+            network.extend(name.as_bytes());
+        }
+        network.extend(b"\x0a\x08location\x12\x7fcut off");
+        std::fs::write(&model, &network).unwrap();
+        std::fs::write(folder.path().join("network.onnx.data"), [0; 1000]).unwrap();
+        std::fs::write(folder.path().join(long), [0; 500]).unwrap();
+        assert_eq!(size(&model).unwrap(), network.len() as u64 + 1500);
     }
 
     #[test]
