@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results corpus accuracy gallery clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results bench-networks corpus accuracy gallery clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -51,6 +51,9 @@ bench: build     ## measure beside FFmpeg alone (about 5 minutes)
 
 bench-results: build setup-tests ## measure drawing again, and exporting an hour of ten people (about 20 minutes, 8 GB of disk)
 	@python3 scripts/bench_results.py
+
+bench-networks: build ## measure a stand-in for HMR2, a network of one's own, at its real size (about 10 minutes, 2.7 GB of disk)
+	@models/.venv/bin/python scripts/bench_networks.py
 
 corpus: build    ## process more than 200 odd files, made from the sample clip, and check what comes out (a minute or two)
 	@python3 scripts/corpus.py --meshreel target/release/meshreel

@@ -19,6 +19,9 @@ use crate::thread;
 
 /// How soon an idle worker notices that its networks are not needed.
 const IDLE: Duration = Duration::from_millis(100);
+/// The same of a worker that has had no work yet: its networks were opened a moment ago to see whether they can be, and the first video is
+/// on its way. A large one takes seconds to open.
+const IDLE_AT_FIRST: Duration = Duration::from_secs(10);
 
 type Work = (i64, Box<dyn FnOnce(&mut Worker) + Send>);
 
@@ -142,10 +145,11 @@ impl Drop for DetectionPool {
     }
 }
 
-/// Waits for a ticket; while nobody watches a video, a worker lets go of its networks. Whether there will be another.
-fn wait(tickets: &Receiver<()>, worker: &mut Worker, users: &AtomicUsize) -> bool {
+/// Waits for a ticket; a worker that was `idle` for so long while nobody watches a video lets go of its networks. Whether there will be
+/// another ticket.
+fn wait(tickets: &Receiver<()>, worker: &mut Worker, users: &AtomicUsize, idle: Duration) -> bool {
     while worker.is_worth_closing() {
-        match tickets.recv_timeout(IDLE) {
+        match tickets.recv_timeout(idle) {
             Ok(()) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) if users.load(Ordering::Relaxed) == 0 => worker.close(),
@@ -163,7 +167,9 @@ fn serve(
     index: usize,
     live: &Live,
 ) {
-    while wait(tickets, &mut worker, users) {
+    let mut idle = IDLE_AT_FIRST;
+    while wait(tickets, &mut worker, users, idle) {
+        idle = IDLE;
         // There is work for each ticket; which one it was drawn for does not matter, urgent work goes first.
         let Some((job, work)) = lanes.iter().find_map(|lane| lane.try_recv().ok()) else { continue };
         live.begin_work(index, job);

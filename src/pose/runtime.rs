@@ -1,7 +1,7 @@
 //! ONNX Runtime: loading the library, choosing where networks run, and opening them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -34,8 +34,6 @@ pub enum Device {
 }
 
 const GPU_BATCH: usize = 8;
-/// Bytes from which on the file of a network holds its weights itself.
-const MOST_WITHOUT_WEIGHTS: u64 = 20_000_000;
 /// Bytes from which on a network of the user's own is large.
 const LARGE: u64 = 200_000_000;
 
@@ -236,7 +234,14 @@ impl Runtime {
             Some(shared) => lock(shared).entry((path.clone(), String::new())).or_default().clone(),
             None => Sessions::default(),
         };
-        Ok(Opened { runtime: self.clone(), model: path, stamp: String::new(), sessions, kind: Kind::BuiltIn })
+        Ok(Opened {
+            runtime: self.clone(),
+            model: path,
+            files: Vec::new(),
+            stamp: String::new(),
+            sessions,
+            kind: Kind::BuiltIn,
+        })
     }
 
     /// A network of the user's own for one worker, opened when it is first run or prepared. On a CPU all workers share a large one, which
@@ -247,7 +252,9 @@ impl Runtime {
     pub(super) fn open_own(&self, model: &Path) -> Result<Opened, PoseError> {
         let path = model.to_path_buf();
         let unusable = |e: std::io::Error| PoseError::OwnUnusable { path: path.clone(), reason: e.to_string() };
-        let (bytes, stamp) = (size(model).map_err(unusable)?, stamp(model).map_err(unusable)?);
+        let files = files(model).map_err(unusable)?;
+        let stamp = stamp_of(&files).map_err(unusable)?;
+        let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
         let kind = if bytes > LARGE { Kind::Large } else { Kind::Own };
         let of = |shared: &Shared| {
             let mut shared = lock(shared);
@@ -260,7 +267,7 @@ impl Runtime {
             None if kind == Kind::Large => of(&self.large),
             None => Sessions::default(),
         };
-        Ok(Opened { runtime: self.clone(), model: path, stamp, sessions, kind })
+        Ok(Opened { runtime: self.clone(), model: path, files, stamp, sessions, kind })
     }
 
     /// People that a network of the user's own is best asked about at once: on a CPU as many as its description allows only where reading the
@@ -286,7 +293,10 @@ impl Runtime {
             Kind::Large => std::thread::available_parallelism().map_or(1, usize::from),
             Kind::BuiltIn | Kind::Own => 1,
         };
-        let builder = self.builder().and_then(|builder| Ok(builder.with_intra_threads(threads)?));
+        // Threads that wait for each other's part sleep: the other workers' threads want the cores.
+        let builder = self
+            .builder()
+            .and_then(|builder| Ok(builder.with_intra_threads(threads)?.with_intra_op_spinning(false)?));
         let opened = builder.and_then(|mut builder| builder.commit_from_file(model));
         let path = model.to_path_buf();
         opened.map(Loaded::Own).map_err(|error| match kind {
@@ -364,7 +374,8 @@ enum Kind {
 pub(super) struct Opened {
     runtime: Runtime,
     model: PathBuf,
-    /// What the file was ([`stamp`]).
+    /// Its files, of a network of the user's own, and what they were ([`stamp`]).
+    files: Vec<PathBuf>,
     stamp: String,
     sessions: Sessions,
     kind: Kind,
@@ -397,7 +408,7 @@ impl Opened {
 
     /// Whether the network's files are what they were.
     pub(super) fn is_current(&self) -> bool {
-        stamp(&self.model).is_ok_and(|now| now == self.stamp)
+        stamp_of(&self.files).is_ok_and(|now| now == self.stamp)
     }
 
     /// What a session says of itself.
@@ -435,27 +446,14 @@ impl Opened {
     }
 }
 
-/// The files of a network: its own, and those that hold its weights where they are too many for one.
+/// The files of a network: its own, and those that its weights lie in where they are too many for one.
 fn files(model: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut all = vec![model.to_path_buf()];
-    // A file with weights elsewhere is small.
-    if model.metadata()?.len() < MOST_WITHOUT_WEIGHTS {
-        let beside = locations(&std::fs::read(model)?).into_iter().map(|name| model.with_file_name(name));
+    if model.metadata()?.len() <= LARGE {
+        let beside = weight_files(&std::fs::read(model)?).into_iter().map(|name| model.with_file_name(name));
         all.extend(beside.filter(|path| path.is_file()));
     }
     Ok(all)
-}
-
-/// Names of the files with weights in the bytes of an ONNX file. There they are values of the key `location`, as protocol buffers write them: a
-/// tag, the length, and the text.
-fn locations(bytes: &[u8]) -> std::collections::BTreeSet<String> {
-    const KEY: &[u8] = b"\x0a\x08location\x12";
-    let value = |at: usize| {
-        let (&length, rest) = bytes.get(at..)?.split_first()?;
-        std::str::from_utf8(rest.get(..usize::from(length & 0x7f))?).ok()
-    };
-    let places = bytes.windows(KEY.len()).enumerate().filter(|(_, window)| *window == KEY);
-    places.filter_map(|(at, _)| value(at + KEY.len())).map(str::to_owned).collect()
 }
 
 /// Bytes of a network, with the weights that lie beside its file.
@@ -471,12 +469,36 @@ pub fn size(model: &Path) -> std::io::Result<u64> {
 /// # Errors
 /// When one is not there.
 pub fn stamp(model: &Path) -> std::io::Result<String> {
+    stamp_of(&files(model)?)
+}
+
+fn stamp_of(files: &[PathBuf]) -> std::io::Result<String> {
     let one = |path: &PathBuf| {
         let data = path.metadata()?;
         let written = data.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Ok(format!("{} {};", data.len(), written.as_nanos()))
     };
-    files(model)?.iter().map(one).collect()
+    files.iter().map(one).collect()
+}
+
+/// Names of the files that an ONNX file (`network`) says weights lie in: one for all, or, as PyTorch's older exporter writes them, one for
+/// each tensor.
+fn weight_files(network: &[u8]) -> BTreeSet<String> {
+    // The protobuf message with the key `location`, up to the length of its value.
+    const LOCATION: &[u8] = b"\x0a\x08location\x12";
+    let mut names = BTreeSet::new();
+    let mut rest = network;
+    while let Some(start) = memchr::memmem::find(rest, LOCATION) {
+        rest = &rest[start + LOCATION.len()..];
+        // Names of 128 bytes and more have a length of two bytes, the lower seven bits first.
+        let (length, value) = match *rest {
+            [low, high, ref value @ ..] if low >= 128 => (usize::from(low & 127) | usize::from(high) << 7, value),
+            [length, ref value @ ..] => (usize::from(length), value),
+            [] => break,
+        };
+        names.extend(value.get(..length).and_then(|name| String::from_utf8(name.to_vec()).ok()));
+    }
+    names
 }
 
 /// Whether an NVIDIA driver is at work.
@@ -580,6 +602,25 @@ mod tests {
         assert_eq!(all, [(2, 3), (2, 2)], "two shapes; two workers and the runtime hold them");
         assert_eq!(found, expected);
         assert!(expected[0] == expected[2] && expected[0] == expected[3] && expected[0] != expected[1]);
+    }
+
+    #[test]
+    fn the_files_with_weights_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("network.onnx");
+        let long = "w".repeat(200);
+        let mut network = b"before".to_vec();
+        for name in ["network.onnx.data", &long, "network.onnx.data", "gone"] {
+            network.extend(b"\x0a\x08location\x12");
+            let bytes = name.len() as u8;
+            network.extend(if bytes < 128 { vec![bytes] } else { vec![bytes, 1] });
+            network.extend(name.as_bytes());
+        }
+        network.extend(b"\x0a\x08location\x12\x7fcut off");
+        std::fs::write(&model, &network).unwrap();
+        std::fs::write(folder.path().join("network.onnx.data"), [0; 1000]).unwrap();
+        std::fs::write(folder.path().join(long), [0; 500]).unwrap();
+        assert_eq!(size(&model).unwrap(), network.len() as u64 + 1500);
     }
 
     #[test]
