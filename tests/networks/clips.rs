@@ -48,8 +48,8 @@ fn less(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
 /// For each frame how far the joints are from where they should be, relative to the root joint (metres), and in the picture (pixels).
 fn off(clip: &str, found: &[Found]) -> Vec<[f64; 2]> {
     let about = json(&PLACE.join("clip.json"));
-    let (joints, pixels): (Vec<Vec<[f64; 3]>>, Vec<Vec<[f64; 2]>>) =
-        (read(&about[clip], "joints"), read(&about[clip], "pixels"));
+    let joints: Vec<Vec<[f64; 3]>> = read(&about[clip], "joints");
+    let pixels: Vec<Vec<[f64; 2]>> = read(&about[clip], "pixels");
     let chosen: Vec<usize> = read(&about, "coco_joints");
     assert_eq!((found.len(), chosen.len()), (joints.len(), 12));
     let frame = |(n, found): (usize, &Found)| {
