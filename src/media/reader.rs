@@ -93,11 +93,11 @@ impl Reader {
         let Some(stream) = self.input.stream(self.stream) else { return Ok(false) };
         self.context = open_codec(&self.path, &stream, self.threads)?;
         (self.corrupt_packets, self.begins_whole, self.stopped, self.drained) = (0, Some(true), None, false);
-        // By when packets are decoded: that is how containers list them, or it is earlier. Then the packets between are passed by.
+        // A list of packets may have gaps: then those before it are passed by.
         // SAFETY: an open input.
         let code = unsafe {
             let stream = i32::try_from(self.stream).unwrap_or(-1);
-            ffi::av_seek_frame(self.input.as_mut_ptr(), stream, begin.decoded, ffi::AVSEEK_FLAG_BACKWARD)
+            ffi::av_seek_frame(self.input.as_mut_ptr(), stream, begin.listed, ffi::AVSEEK_FLAG_BACKWARD)
         };
         if code < 0 {
             return Ok(false);
@@ -113,7 +113,7 @@ impl Reader {
                 return Ok(false);
             }
             if self.packet.stream() == self.stream && mark.stamp >= begin.stamp {
-                self.is_waiting = self.packet.is_key() && Mark { decoded: begin.decoded, ..mark } == begin;
+                self.is_waiting = self.packet.is_key() && Mark { listed: begin.listed, ..mark } == begin;
                 return Ok(self.is_waiting);
             }
         }
@@ -121,7 +121,19 @@ impl Reader {
 
     /// The next picture of the decoder, which is fed as it asks for packets; `None` at the end.
     pub fn receive(&mut self) -> Result<Option<Video>, MediaError> {
-        let Self { path, input, context, stream, corrupt_packets, begins_whole, stopped, packet, is_waiting, drained, .. } = self;
+        let Self {
+            path,
+            input,
+            context,
+            stream,
+            corrupt_packets,
+            begins_whole,
+            stopped,
+            packet,
+            is_waiting,
+            drained,
+            ..
+        } = self;
         let again = ffi::AVERROR(ffi::EAGAIN);
         loop {
             let mut picture = Video::empty();

@@ -46,10 +46,11 @@ pub struct Begin {
 /// By what a packet is known again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// When it is shown and decoded, and how long it lasts, in the stream's time base.
+    /// When it is shown, and how long it lasts, in the stream's time base.
     pub stamp: i64,
-    pub decoded: i64,
     pub duration: i64,
+    /// By which time the container lists it: when it is decoded in MP4, when it is shown in Matroska.
+    pub listed: i64,
     /// Bytes.
     pub size: i32,
 }
@@ -59,7 +60,9 @@ impl Mark {
     /// `packet` must be alive.
     pub unsafe fn of(packet: *const ffi::AVPacket) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { Self { stamp: (*packet).pts, decoded: (*packet).dts, duration: (*packet).duration, size: (*packet).size } }
+        unsafe {
+            Self { stamp: (*packet).pts, duration: (*packet).duration, listed: (*packet).dts, size: (*packet).size }
+        }
     }
 }
 
@@ -164,7 +167,8 @@ impl Packets {
         let (description, listed, held_back) = unsafe {
             let parameters = (*stream.as_ptr()).codecpar;
             let (bytes, size) = ((*parameters).extradata, usize::try_from((*parameters).extradata_size).unwrap_or(0));
-            let description = if bytes.is_null() { Vec::new() } else { std::slice::from_raw_parts(bytes, size).to_vec() };
+            let description =
+                if bytes.is_null() { Vec::new() } else { std::slice::from_raw_parts(bytes, size).to_vec() };
             let listed = ffi::avformat_index_get_entries_count(stream.as_ptr());
             (description, usize::try_from(listed).unwrap_or(0), usize::try_from((*parameters).video_delay).unwrap_or(0))
         };
@@ -204,9 +208,10 @@ impl Packets {
                 _ => {}
             }
             // SAFETY: the packet was just read.
-            let (mark, flags, changes) = unsafe {
+            let (mut mark, flags, changes) = unsafe {
                 let p = packet.as_ptr();
-                let sides = (0..usize::try_from((*p).side_data_elems).unwrap_or(0)).map(|at| (*(*p).side_data.add(at)).type_);
+                let sides =
+                    (0..usize::try_from((*p).side_data_elems).unwrap_or(0)).map(|at| (*(*p).side_data.add(at)).type_);
                 use ffi::AVPacketSideDataType::{AV_PKT_DATA_NEW_EXTRADATA, AV_PKT_DATA_PARAM_CHANGE};
                 let changes = |kind| kind == AV_PKT_DATA_NEW_EXTRADATA || kind == AV_PKT_DATA_PARAM_CHANGE;
                 (Mark::of(p), (*p).flags, sides.map(changes).any(|changes| changes))
@@ -217,7 +222,10 @@ impl Packets {
             if changes {
                 return Ok(Err("the parameters of the video change"));
             }
-            if [mark.stamp, mark.decoded].iter().any(|&stamp| !is_sane(stamp, self.per_second)) || mark.size < 1 {
+            if self.listed.is_none() {
+                mark.listed = mark.stamp;
+            }
+            if [mark.stamp, mark.listed].iter().any(|&stamp| !is_sane(stamp, self.per_second)) || mark.size < 1 {
                 return Ok(Err("some of its packets have no usable time stamps"));
             }
             let Some(opening) = self.syntax.open(packet.data().unwrap_or_default()) else {
@@ -249,7 +257,7 @@ impl Packets {
         if stamps.windows(2).any(|two| (two[1] - two[0]) as f64 > LONGEST_PAUSE * self.per_second) {
             return Err("its clock leaps");
         }
-        if self.all.windows(2).any(|two| two[0].mark.decoded >= two[1].mark.decoded) {
+        if self.listed.is_some() && self.all.windows(2).any(|two| two[0].mark.listed >= two[1].mark.listed) {
             return Err("its packets are not in the order of their time");
         }
         if !self.all.first().is_some_and(|packet| packet.is_begin && packet.mark.stamp == first) {
@@ -284,5 +292,122 @@ impl Packets {
             }
         }
         most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checksum;
+    use crate::media::Decoder;
+
+    /// Made files: name, what FFmpeg's program is told, and how many places to begin they have at least, or a part of the sentence why
+    /// there is one only. All have 100 frames.
+    const FILES: [(&str, &str, Result<usize, &str>); 25] = [
+        ("h264.mp4", "-c:v libx264 -g 20", Ok(5)),
+        ("h264-deep.mp4", "-c:v libx264 -g 20 -bf 5 -x264-params b-pyramid=normal:ref=4:bframes=5:b-adapt=0", Ok(5)),
+        ("h264-fast.mp4", "-c:v libx264 -g 10 -tune zerolatency", Ok(10)),
+        ("h264.mkv", "-c:v libx264 -g 20 -bf 3", Ok(5)),
+        ("h264-10.mov", "-c:v libx264 -g 20 -pix_fmt yuv422p10le", Ok(5)),
+        ("h264-fields.mp4", "-c:v libx264 -g 20 -flags +ildct+ilme -x264-params tff=1", Ok(5)),
+        ("h264-open.mp4", "-c:v libx264 -g 20 -x264-params open-gop=1:b-adapt=0:bframes=3", Ok(1)),
+        ("h264-refresh.mp4", "-c:v libx264 -g 20 -x264-params intra-refresh=1", Ok(1)),
+        ("h264-uneven.mp4", "-vf setpts=(N+mod(N\\,3)*0.3)/25/TB -fps_mode vfr -c:v libx264 -g 20", Ok(5)),
+        ("h264-late.mp4", "-output_ts_offset 3 -c:v libx264 -g 20", Ok(5)),
+        ("h264-sound.mp4", "-f lavfi -i sine=d=4 -shortest -c:v libx264 -g 20", Ok(5)),
+        ("hevc.mp4", "-c:v libx265 -x265-params log-level=none:keyint=20:min-keyint=20:open-gop=0", Ok(5)),
+        (
+            "hevc-open.mp4",
+            "-c:v libx265 -x265-params log-level=none:keyint=20:min-keyint=20:bframes=4:b-adapt=0",
+            Ok(5),
+        ),
+        (
+            "hevc-open-10.mkv",
+            "-c:v libx265 -pix_fmt yuv420p10le -x265-params log-level=none:keyint=20:bframes=4",
+            Ok(5),
+        ),
+        (
+            "hevc-radl.mp4",
+            "-c:v libx265 -x265-params log-level=none:keyint=20:open-gop=0:radl=2:b-adapt=0:bframes=3",
+            Ok(5),
+        ),
+        ("vp9.webm", "-c:v libvpx-vp9 -g 20 -auto-alt-ref 1 -lag-in-frames 16 -cpu-used 8", Ok(5)),
+        ("vp9.mp4", "-c:v libvpx-vp9 -g 20 -cpu-used 8", Ok(5)),
+        ("av1.mkv", "-c:v libsvtav1 -g 20 -preset 12", Ok(5)),
+        ("av1.mp4", "-c:v libaom-av1 -g 20 -cpu-used 8 -usage realtime", Ok(5)),
+        ("prores.mov", "-c:v prores_ks", Ok(100)),
+        ("mpeg4.mp4", "-c:v mpeg4 -g 20", Err("codec")),
+        ("h264.ts", "-c:v libx264 -g 20", Err("container")),
+        ("h264.avi", "-c:v libx264 -g 20 -bf 0", Err("container")),
+        ("pieces.mp4", "-c:v libx264 -g 20 -movflags frag_keyframe+empty_moov", Ok(5)),
+        ("cut.mp4", "-ss 0.3 -i H264 -c copy", Err("not shown")),
+    ];
+
+    /// Number, time, samples, stamp, duration and whether it is corrupt: all of a frame.
+    type All = (u64, u64, u32, Option<i64>, i64, bool);
+
+    fn all_of(decoder: &mut Decoder) -> Vec<All> {
+        let mut frames = Vec::new();
+        while let Some(frame) = decoder.next().unwrap() {
+            let planes = (0..3).flat_map(|plane| {
+                let plane = frame.plane(plane);
+                let bytes = plane.width * frame.layout().bytes_per_sample();
+                (0..plane.height).flat_map(move |row| plane.data[row * plane.stride..][..bytes].to_vec())
+            });
+            let sum = checksum::hex(&checksum::of(&planes.collect::<Vec<u8>>()));
+            let sum = u32::from_str_radix(&sum[..8], 16).unwrap();
+            frames.push((
+                frame.index,
+                frame.time.to_bits(),
+                sum,
+                frame.picture.pts(),
+                frame.duration,
+                frame.is_corrupt,
+            ));
+        }
+        frames
+    }
+
+    fn find(path: &Path) -> Stretches {
+        let info = Decoder::open(path, 1).unwrap().info().clone();
+        Stretches::find(&info, &|| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn who_begins_in_between_gets_what_who_came_by_gets() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = folder.path().join("h264.mp4").to_string_lossy().into_owned();
+        for (name, arguments, expected) in FILES {
+            let path = folder.path().join(name);
+            let mut command = std::process::Command::new("ffmpeg");
+            command.args(["-v", "error", "-y"]);
+            if !arguments.contains("H264") {
+                command.args(["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=4"]);
+            }
+            let arguments = arguments.replace("H264", &whole);
+            assert!(command.args(arguments.split(' ')).arg(&path).status().unwrap().success(), "{name}");
+            let stretches = find(&path);
+            println!(
+                "{name}: {:?} {:?}",
+                stretches.why_one,
+                stretches.begins.iter().map(|b| b.frame).collect::<Vec<_>>()
+            );
+            match expected {
+                Ok(count) => assert!(stretches.begins.len() >= count, "{name}: {stretches:?}"),
+                Err(why) => {
+                    assert!(stretches.why_one.is_some_and(|found| found.contains(why)), "{name}: {stretches:?}")
+                }
+            }
+            let mut decoder = Decoder::open(&path, 2).unwrap();
+            let frames = all_of(&mut decoder);
+            assert!(decoder.is_sound() || expected.is_err(), "{name}");
+            for begin in &stretches.begins {
+                let mut decoder = Decoder::open(&path, 2).unwrap().begin_at(begin).unwrap();
+                assert!(decoder.is_inside(), "{name}: {begin:?}");
+                assert!(all_of(&mut decoder) == frames[begin.frame as usize..], "{name}: {begin:?}");
+                assert!(decoder.is_sound(), "{name}: {begin:?}");
+                assert_eq!(begin.time.to_bits(), frames[begin.frame as usize].1, "{name}: {begin:?}");
+            }
+        }
     }
 }
