@@ -387,11 +387,6 @@ mod tests {
             let arguments = arguments.replace("H264", &whole);
             assert!(command.args(arguments.split(' ')).arg(&path).status().unwrap().success(), "{name}");
             let stretches = find(&path);
-            println!(
-                "{name}: {:?} {:?}",
-                stretches.why_one,
-                stretches.begins.iter().map(|b| b.frame).collect::<Vec<_>>()
-            );
             match expected {
                 Ok(count) => assert!(stretches.begins.len() >= count, "{name}: {stretches:?}"),
                 Err(why) => {
