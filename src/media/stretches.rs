@@ -193,7 +193,7 @@ impl Packets {
         let mut packet = ffmpeg::Packet::empty();
         let mut parameters: Option<Vec<u8>> = None;
         loop {
-            if self.all.len() % BATCH == 0 {
+            if self.all.len().is_multiple_of(BATCH) {
                 go_on()?;
             }
             // SAFETY: an open input, and a packet of our own that reading fills anew.
@@ -210,13 +210,13 @@ impl Packets {
             // SAFETY: the packet was just read.
             let (mut mark, flags, changes) = unsafe {
                 let p = packet.as_ptr();
-                let sides =
+                let mut sides =
                     (0..usize::try_from((*p).side_data_elems).unwrap_or(0)).map(|at| (*(*p).side_data.add(at)).type_);
                 use ffi::AVPacketSideDataType::{AV_PKT_DATA_NEW_EXTRADATA, AV_PKT_DATA_PARAM_CHANGE};
                 let changes = |kind| kind == AV_PKT_DATA_NEW_EXTRADATA || kind == AV_PKT_DATA_PARAM_CHANGE;
-                (Mark::of(p), (*p).flags, sides.map(changes).any(|changes| changes))
+                (Mark::of(p), (*p).flags, sides.any(changes))
             };
-            if flags & (ffi::AV_PKT_FLAG_CORRUPT | ffi::AV_PKT_FLAG_DISCARD) as i32 != 0 {
+            if flags & (ffi::AV_PKT_FLAG_CORRUPT | ffi::AV_PKT_FLAG_DISCARD) != 0 {
                 return Ok(Err("some of its packets are damaged or not shown"));
             }
             if changes {

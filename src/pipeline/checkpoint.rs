@@ -342,6 +342,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // ranges are what is meant
     fn segments_may_be_drawn_at_the_same_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.checkpoint");

@@ -412,6 +412,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // ranges are what is meant
     fn what_is_left_is_cut_into_whole_segments() {
         assert_eq!(pieces(&[], 23, &[], 5), [0..23]);
         assert_eq!(pieces(&[], 23, &[7, 9, 12, 22], 5), [0..10, 10..15, 15..23]);
