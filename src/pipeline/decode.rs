@@ -24,7 +24,7 @@ pub struct Passage<'a> {
 pub fn stretches(job: &Job<'_>, info: &VideoInfo) -> Result<Stretches, JobError> {
     let stretches = Stretches::find(info, &|| job.context.proceed())?;
     if let Some(why) = stretches.why_one() {
-        tracing::info!("{}: it is decoded from the beginning: {why}", job.name());
+        tracing::info!("{}: the clip is one stretch: {why}", job.name());
     }
     Ok(stretches)
 }
