@@ -97,6 +97,9 @@ pub struct Jobs {
     /// Videos at a time; 0 is as many as the machine is good for ([`Config::concurrent_jobs`]).
     #[serde(deserialize_with = "concurrent")]
     pub concurrent: usize,
+    /// Stretches of one video that are drawn at a time; 0 is as many as the machine is good for.
+    #[serde(deserialize_with = "stretches")]
+    pub stretches: usize,
     /// Seconds for which a dropped file's size and time must not change before it is taken.
     #[serde(deserialize_with = "settle")]
     pub settle: f64,
@@ -248,7 +251,7 @@ impl Default for Config {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { concurrent: 0, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
+        Self { concurrent: 0, stretches: 0, settle: 5.0, attempts: 4, room: 200, hours: None, history_days: 0 }
     }
 }
 
@@ -325,6 +328,7 @@ impl Config {
 ranged! {
     workers: usize = 0..=256;
     concurrent: usize = 0..=64;
+    stretches: usize = 0..=64;
     settle: f64 = 0.0..=86_400.0;
     attempts: u32 = 1..=1000;
     seconds: f64 = 0.0..=1e9;

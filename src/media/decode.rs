@@ -17,12 +17,15 @@ use super::pictures::{check_second, still_result};
 use super::probe::VideoInfo;
 use super::reader::Reader;
 use super::stamps::{ClockJump, SANE_SECONDS, Stamps, date_back, usable};
+use super::stretches::Begin;
 use super::{Frame, MediaError, version};
 
 /// Seconds of missing picture at the end from which a file counts as cut off.
 const CUT_OFF: f64 = 0.5;
 /// Frames without a time stamp that a file may begin with for those to be known from the first that has one.
 const MOST_UNDATED: usize = 16;
+/// Frames that may come after one at which a decoder begins, and are shown before it.
+const MOST_LEADING: usize = 64;
 
 /// Reads a video file.
 pub struct Decoder {
@@ -38,6 +41,8 @@ pub struct Decoder {
     index: u64,
     /// Whether there is one frame only, whatever else is in the file.
     is_still: bool,
+    /// Whether it began elsewhere than at the first frame.
+    is_inside: bool,
     losses: Losses,
     /// End of the last delivered frame, in seconds of the file's clock.
     end: f64,
@@ -97,6 +102,7 @@ impl Decoder {
             start: None,
             index: 0,
             is_still,
+            is_inside: false,
             losses: Losses::default(),
             end: 0.0,
         })
@@ -117,9 +123,54 @@ impl Decoder {
         &self.stamps.jumps
     }
 
-    /// Frames given so far.
+    /// Number of the next frame.
     pub fn frames(&self) -> u64 {
         self.index
+    }
+
+    /// Whether it began elsewhere than at the first frame.
+    pub fn is_inside(&self) -> bool {
+        self.is_inside
+    }
+
+    /// Whether all that was read so far is whole and in order. Then the frames that are still to come are the same for who began to
+    /// decode at a [`Begin`] in between. A file may be cut off at its end all the same.
+    pub fn is_sound(&self) -> bool {
+        let corrupt_packets = self.reader.corrupt_packets;
+        Losses { truncated: None, corrupt_packets, ..self.losses.clone() }.is_empty()
+    }
+
+    /// Begins anew at another place of the file, of which it then gives the frames as if it had given those before it. Where that turns out
+    /// not to be possible, at the first frame.
+    pub fn begin_at(mut self, begin: &Begin) -> Result<Self, MediaError> {
+        if self.go_to(begin)? { Ok(self) } else { self.begin_again() }
+    }
+
+    /// Begins anew at the first frame.
+    pub fn begin_again(self) -> Result<Self, MediaError> {
+        Self::open_also_pictures(&self.path, self.reader.threads, self.info.source.pictures)
+    }
+
+    fn go_to(&mut self, begin: &Begin) -> Result<bool, MediaError> {
+        let is_at_first = self.index == 0 && !self.is_still;
+        let first = self.ready.front().and_then(|frame| frame.timestamp());
+        if !is_at_first || first != Some(begin.first) || !self.reader.begin_at(begin.packet)? {
+            return Ok(false);
+        }
+        self.ready.clear();
+        for _ in 0..MOST_LEADING {
+            let Some(frame) = self.reader.receive()? else { return Ok(false) };
+            match frame.timestamp() {
+                Some(stamp) if stamp < begin.packet.stamp => {}
+                stamp => {
+                    self.damage = Damage::new(&self.path, &self.reader, self.info.frame_rate);
+                    self.ready.push_back(frame);
+                    (self.start, self.index, self.is_inside) = (Some(begin.first), begin.frame, true);
+                    return Ok(stamp == Some(begin.packet.stamp) && self.reader.corrupt_packets == 0);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The next frame, or `None` at the end. Damage is counted in [`Decoder::losses`], it is not an error.

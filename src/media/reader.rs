@@ -12,6 +12,7 @@ use ffmpeg_next as ffmpeg;
 use super::MediaError;
 use super::av::{self, MAX_SIDE, check};
 use super::pictures::{self, Links};
+use super::stretches::Mark;
 use super::version;
 
 /// Reads packets of a file's video and decodes them.
@@ -29,7 +30,10 @@ pub(super) struct Reader {
     pub begins_whole: Option<bool>,
     /// Why reading ended before the end, if it did.
     pub stopped: Option<String>,
+    pub threads: usize,
     packet: ffmpeg::Packet,
+    /// Whether the packet was read and the decoder does not have it yet.
+    is_waiting: bool,
     /// Whether no packets are left.
     drained: bool,
 }
@@ -51,7 +55,9 @@ impl Reader {
             corrupt_packets: 0,
             begins_whole: None,
             stopped: None,
+            threads,
             packet,
+            is_waiting: false,
             drained: false,
         })
     }
@@ -82,9 +88,52 @@ impl Reader {
         is_there
     }
 
+    /// Goes to a packet at which a decoder can begin, with a new one; gives whether it was found.
+    pub fn begin_at(&mut self, begin: Mark) -> Result<bool, MediaError> {
+        let Some(stream) = self.input.stream(self.stream) else { return Ok(false) };
+        self.context = open_codec(&self.path, &stream, self.threads)?;
+        (self.corrupt_packets, self.begins_whole, self.stopped, self.drained) = (0, Some(true), None, false);
+        // A list of packets may have gaps: then those before it are passed by.
+        // SAFETY: an open input.
+        let code = unsafe {
+            let stream = i32::try_from(self.stream).unwrap_or(-1);
+            ffi::av_seek_frame(self.input.as_mut_ptr(), stream, begin.listed, ffi::AVSEEK_FLAG_BACKWARD)
+        };
+        if code < 0 {
+            return Ok(false);
+        }
+        loop {
+            // SAFETY: the packet is ours; reading fills it anew.
+            let (code, mark) = unsafe {
+                ffi::av_packet_unref(self.packet.as_mut_ptr());
+                let code = ffi::av_read_frame(self.input.as_mut_ptr(), self.packet.as_mut_ptr());
+                (code, Mark::of(self.packet.as_ptr()))
+            };
+            if code < 0 {
+                return Ok(false);
+            }
+            if self.packet.stream() == self.stream && mark.stamp >= begin.stamp {
+                self.is_waiting = self.packet.is_key() && Mark { listed: begin.listed, ..mark } == begin;
+                return Ok(self.is_waiting);
+            }
+        }
+    }
+
     /// The next picture of the decoder, which is fed as it asks for packets; `None` at the end.
     pub fn receive(&mut self) -> Result<Option<Video>, MediaError> {
-        let Self { path, input, context, stream, corrupt_packets, begins_whole, stopped, packet, drained, .. } = self;
+        let Self {
+            path,
+            input,
+            context,
+            stream,
+            corrupt_packets,
+            begins_whole,
+            stopped,
+            packet,
+            is_waiting,
+            drained,
+            ..
+        } = self;
         let again = ffi::AVERROR(ffi::EAGAIN);
         loop {
             let mut picture = Video::empty();
@@ -110,26 +159,28 @@ impl Reader {
             if *drained {
                 continue;
             }
-            // SAFETY: the packet is ours; reading fills it anew.
-            let code = unsafe {
-                ffi::av_packet_unref(packet.as_mut_ptr());
-                ffi::av_read_frame(input.as_mut_ptr(), packet.as_mut_ptr())
-            };
-            if code == again {
-                continue;
-            }
-            if code < 0 {
-                av::check_reads(path, input)?;
-                if code != ffi::AVERROR_EOF && stopped.is_none() {
-                    *stopped = Some(format!("reading stopped before the end: {}", ffmpeg::Error::from(code)));
+            if !std::mem::take(is_waiting) {
+                // SAFETY: the packet is ours; reading fills it anew.
+                let code = unsafe {
+                    ffi::av_packet_unref(packet.as_mut_ptr());
+                    ffi::av_read_frame(input.as_mut_ptr(), packet.as_mut_ptr())
+                };
+                if code == again {
+                    continue;
                 }
-                *drained = true;
-                // SAFETY: a null packet asks for the frames that are held back.
-                unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), std::ptr::null()) };
-                continue;
-            }
-            if packet.stream() != *stream {
-                continue;
+                if code < 0 {
+                    av::check_reads(path, input)?;
+                    if code != ffi::AVERROR_EOF && stopped.is_none() {
+                        *stopped = Some(format!("reading stopped before the end: {}", ffmpeg::Error::from(code)));
+                    }
+                    *drained = true;
+                    // SAFETY: a null packet asks for the frames that are held back.
+                    unsafe { ffi::avcodec_send_packet(context.as_mut_ptr(), std::ptr::null()) };
+                    continue;
+                }
+                if packet.stream() != *stream {
+                    continue;
+                }
             }
             begins_whole.get_or_insert(packet.is_key());
             // SAFETY: an open decoder that has just said that it takes a packet, which is ours.
@@ -145,7 +196,7 @@ impl Reader {
 }
 
 /// The main video stream; cover art is none.
-fn best_video(input: &Input) -> Option<ffmpeg::Stream<'_>> {
+pub(super) fn best_video(input: &Input) -> Option<ffmpeg::Stream<'_>> {
     let is_video = |s: &ffmpeg::Stream<'_>| {
         s.parameters().medium() == ffmpeg::media::Type::Video
             // SAFETY: reads a number of a live stream.

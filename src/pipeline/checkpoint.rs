@@ -1,8 +1,9 @@
 //! What is done of a job, on disk segment by segment: a process that dies loses a few seconds of work.
 //!
-//! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. What
-//! follows from it is made again: whoever goes on from a checkpoint gets the same results, byte for byte, as who never stopped.
+//! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. Those of the drawing
+//! pass may come in any order. What follows from a segment is made again: whoever goes on from a checkpoint gets the same results, byte for byte, as who never stopped.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -12,13 +13,15 @@ use serde::de::DeserializeOwned;
 use crate::media::Packet;
 
 /// Version of what is in the file, what the tracker remembers included; a file of another version is replaced.
-const FORMAT: u32 = 11;
+const FORMAT: u32 = 12;
+/// Packets of a segment are numbered from its first frame, shifted left by so many bits.
+const NUMBERING: u32 = 24;
 
 const SCHEMA: &str = "
     CREATE TABLE about (job TEXT NOT NULL, is_fitted INTEGER NOT NULL DEFAULT 0) STRICT;
     CREATE TABLE fitted (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
     CREATE TABLE observed (number INTEGER PRIMARY KEY, frames INTEGER NOT NULL, segment BLOB NOT NULL) STRICT;
-    CREATE TABLE drawn (frames INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE drawn (first INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
     CREATE TABLE packets (
         number INTEGER PRIMARY KEY,
         stamp INTEGER NOT NULL,
@@ -65,7 +68,7 @@ fn at<T>(path: &Path, result: Result<T, Cause>) -> Result<T, CheckpointError> {
 pub struct Checkpoint {
     path: PathBuf,
     db: Connection,
-    /// Whether packets were stored since the last complete segment.
+    /// Whether packets were stored since a segment was completed.
     is_open: bool,
 }
 
@@ -152,21 +155,35 @@ impl Checkpoint {
         at(&self.path, write())
     }
 
-    /// Frames in the segments of the drawing pass so far.
+    /// Frames from the first one on that are in the segments of the drawing pass, without a gap.
     pub fn drawn(&self) -> Result<u64, CheckpointError> {
-        let frames = self.db.query_row("SELECT COALESCE(MAX(frames), 0) FROM drawn", [], |row| row.get::<_, i64>(0));
-        at(&self.path, frames.map(i64::unsigned_abs).map_err(Cause::from))
+        let drawn = self.drawn_segments()?;
+        Ok(drawn.into_iter().fold(0, |end, segment| if segment.start == end { segment.end } else { end }))
     }
 
-    /// Adds packets to the segment that is being drawn.
-    pub fn add_packets(&mut self, packets: &[Packet]) -> Result<(), CheckpointError> {
+    /// The segments of the drawing pass so far: their frames, in order.
+    pub fn drawn_segments(&self) -> Result<Vec<Range<u64>>, CheckpointError> {
+        let read = || {
+            let mut all = self.db.prepare("SELECT first, next FROM drawn ORDER BY first")?;
+            let segments = all
+                .query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()..row.get::<_, i64>(1)?.unsigned_abs()))?;
+            Ok(segments.collect::<rusqlite::Result<_>>()?)
+        };
+        at(&self.path, read())
+    }
+
+    /// Adds packets to the segment that is being drawn from this frame on. Several may be at the same time.
+    pub fn add_packets(&mut self, first: u64, packets: &[Packet]) -> Result<(), CheckpointError> {
         let mut write = || {
+            let number = (first as i64) << NUMBERING;
             for packet in packets {
                 if !std::mem::replace(&mut self.is_open, true) {
                     self.db.execute_batch("BEGIN IMMEDIATE")?;
                 }
-                let sql = "INSERT INTO packets (stamp, duration, flags, data) VALUES (?1, ?2, ?3, ?4)";
-                let values = params![packet.stamp, packet.duration, packet.flags, packet.data];
+                let sql = "INSERT INTO packets (number, stamp, duration, flags, data)
+                    SELECT COALESCE(MAX(number) + 1, ?1), ?3, ?4, ?5, ?6 FROM packets WHERE number BETWEEN ?1 AND ?2";
+                let last = number + (1 << NUMBERING) - 1;
+                let values = params![number, last, packet.stamp, packet.duration, packet.flags, packet.data];
                 self.db.prepare_cached(sql)?.execute(values)?;
             }
             Ok(())
@@ -174,13 +191,14 @@ impl Checkpoint {
         at(&self.path, write())
     }
 
-    /// Completes the segment that is being drawn: `frames` are drawn now.
-    pub fn complete_drawn(&mut self, frames: u64) -> Result<(), CheckpointError> {
+    /// Completes the segment that was drawn from frame `first` on: the next one begins at frame `next`.
+    pub fn complete_drawn(&mut self, first: u64, next: u64) -> Result<(), CheckpointError> {
         let mut write = || {
             if !std::mem::replace(&mut self.is_open, false) {
                 self.db.execute_batch("BEGIN IMMEDIATE")?;
             }
-            self.db.execute("INSERT OR REPLACE INTO drawn VALUES (?1)", [frames as i64])?;
+            self.db.execute("INSERT OR REPLACE INTO drawn VALUES (?1, ?2)", params![first as i64, next as i64])?;
+            // What there is of other segments goes with it, and is taken away again where they are not completed.
             Ok(self.db.execute_batch("COMMIT")?)
         };
         at(&self.path, write())
@@ -218,7 +236,7 @@ pub fn frames_written_down(path: &Path) -> u64 {
     let count = || {
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         db.query_row(
-            "SELECT (SELECT COALESCE(MAX(frames), 0) FROM observed) + (SELECT COALESCE(MAX(frames), 0) FROM drawn)",
+            "SELECT (SELECT COALESCE(MAX(frames), 0) FROM observed) + (SELECT COALESCE(SUM(next - first), 0) FROM drawn)",
             [],
             |row| row.get::<_, i64>(0),
         )
@@ -249,7 +267,12 @@ fn continued(path: &Path, job: &str) -> rusqlite::Result<Option<Connection>> {
         return Ok(None);
     }
     let known: Option<String> = db.query_row("SELECT job FROM about", [], |row| row.get(0)).optional()?;
-    Ok((known.as_deref() == Some(job)).then_some(db))
+    if known.as_deref() != Some(job) {
+        return Ok(None);
+    }
+    // What is left of segments that were not completed.
+    db.execute("DELETE FROM packets WHERE number >> ?1 NOT IN (SELECT first FROM drawn)", [NUMBERING])?;
+    Ok(Some(db))
 }
 
 fn begun(path: &Path, job: &str) -> Result<Connection, Cause> {
@@ -319,14 +342,37 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // ranges are what is meant
+    fn segments_may_be_drawn_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.checkpoint");
+        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        // The second of three is completed while the first has a packet; of the third there is one as well.
+        checkpoint.add_packets(5, &[packet(5)]).unwrap();
+        checkpoint.add_packets(0, &[packet(0)]).unwrap();
+        checkpoint.add_packets(10, &[packet(10)]).unwrap();
+        checkpoint.add_packets(5, &[packet(6)]).unwrap();
+        checkpoint.complete_drawn(5, 10).unwrap();
+        assert_eq!((checkpoint.drawn().unwrap(), checkpoint.drawn_segments().unwrap()), (0, vec![5..10]));
+        drop(checkpoint);
+        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        assert_eq!(checkpoint.stamps().unwrap(), [5, 6]);
+        checkpoint.add_packets(0, &[packet(0), packet(1)]).unwrap();
+        checkpoint.complete_drawn(0, 5).unwrap();
+        assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (10, vec![0, 1, 5, 6]));
+        drop(checkpoint);
+        assert_eq!(frames_written_down(&path), 10);
+    }
+
+    #[test]
     fn only_whole_segments_of_the_same_job_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("1.checkpoint");
         let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
         checkpoint.add_observed(2, &("first", 1.5f32)).unwrap();
-        checkpoint.add_packets(&[packet(0), packet(2)]).unwrap();
-        checkpoint.complete_drawn(2).unwrap();
-        checkpoint.add_packets(&[packet(3)]).unwrap();
+        checkpoint.add_packets(0, &[packet(0), packet(2)]).unwrap();
+        checkpoint.complete_drawn(0, 2).unwrap();
+        checkpoint.add_packets(2, &[packet(3)]).unwrap();
         drop(checkpoint);
 
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
@@ -347,7 +393,7 @@ mod tests {
         assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (0, Vec::new()));
         checkpoint.add_observed(2, &1).unwrap();
         // In the middle of a segment.
-        checkpoint.add_packets(&[packet(0)]).unwrap();
+        checkpoint.add_packets(0, &[packet(0)]).unwrap();
         checkpoint.forget().unwrap();
         assert!(checkpoint.stamps().unwrap().is_empty());
         drop(checkpoint);

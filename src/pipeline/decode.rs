@@ -1,28 +1,80 @@
 //! The decode thread of either pass.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use flume::Sender;
 
 use super::{Job, JobError};
-use crate::media::{Decoder, Frame};
+use crate::media::{Decoder, Frame, Stretches, VideoInfo};
 use crate::telemetry::{Buffer, Stage, Timings};
 
-/// Sends every frame from number `from` on in order until the end, an error, a stop, or the receiver is gone; gives the
+/// What is decoded for a pass.
+pub struct Passage<'a> {
+    /// Frames that are wanted, by number; the decoder begins at or before the first of them.
+    pub frames: Range<u64>,
+    /// Seconds of the clip's first frames, as far as they are known.
+    pub times: &'a [f64],
+    /// Set as soon as something is found that is not whole or not in order, before the frame in which it is.
+    pub is_damaged: &'a AtomicBool,
+}
+
+/// Where in a job's video a decoder may begin.
+pub fn stretches(job: &Job<'_>, info: &VideoInfo) -> Result<Stretches, JobError> {
+    let stretches = Stretches::find(info, &|| job.context.proceed())?;
+    if let Some(why) = stretches.why_one() {
+        tracing::info!("{}: the clip is one stretch: {why}", job.name());
+    }
+    Ok(stretches)
+}
+
+/// Takes a decoder that has given nothing yet to the last place before a frame from which on it gives the same frames as from the
+/// beginning. `times`: of the clip's first frames, seconds.
+pub fn forward(decoder: Decoder, stretches: &Stretches, frame: u64, times: &[f64]) -> Result<Decoder, JobError> {
+    let known = (times.len() as u64).saturating_sub(1);
+    match stretches.before(frame.min(known)) {
+        Some(begin) if begin.frame > 0 && times.get(begin.frame as usize) == Some(&begin.time) => {
+            Ok(decoder.begin_at(begin)?)
+        }
+        _ => Ok(decoder),
+    }
+}
+
+/// Sends the frames that are wanted in order until the last of them, the end, an error, a stop, or the receiver is gone; gives the
 /// decoder back for what it knows of losses. Dropping the sender tells the receiver that this was all.
 ///
-/// The frames before are decoded as well: what a damaged file or an odd clock makes of a frame depends on all before it.
+/// What a damaged file or an odd clock makes of a frame depends on all before it. So a decoder that began in the middle is used only as
+/// long as all is in order; as soon as it is not, the frames from there on are decoded from the beginning.
 pub fn decode(
     mut decoder: Decoder,
-    from: u64,
+    passage: Passage<'_>,
     frames: Sender<Frame>,
     job: &Job<'_>,
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
+    let Passage { frames: Range { start: mut from, end }, times, is_damaged } = passage;
     loop {
         job.context.proceed()?;
         let start = Instant::now();
-        let Some(frame) = decoder.next()? else { return Ok(decoder) };
+        let at = decoder.frames();
+        if at >= end {
+            return Ok(decoder);
+        }
+        let frame = decoder.next()?;
+        let is_as_known = match &frame {
+            Some(frame) => times.get(frame.index as usize).is_none_or(|time| *time == frame.time),
+            None => at >= times.len() as u64,
+        };
+        if decoder.is_inside() && !(decoder.is_sound() && is_as_known) {
+            tracing::info!("{}: not all is in order at frame {at}; decoded from the beginning", job.name());
+            (decoder, from) = (decoder.begin_again()?, from.max(at));
+            continue;
+        }
+        let Some(frame) = frame else { return Ok(decoder) };
+        if !decoder.is_sound() {
+            is_damaged.store(true, Ordering::Release);
+        }
         timings.record(Stage::Decode, frame.index, start.elapsed());
         timings.live().fill(Buffer::Decoded, frames.len(), frames.capacity().unwrap_or(0));
         if frame.index >= from && frames.send(frame).is_err() {

@@ -1,21 +1,27 @@
 //! Pass 2: decode again, draw the bodies, blend them in, compress; in the end put all into a file.
 //!
-//! Threads at work on one job: decode -> this one (poses the bodies, asks for drawings) -> render (of the process) ->
-//! encode (blends first). Each segment has an encoder of its own, and is in the checkpoint as a whole or not at all.
+//! Threads at work on one job: decode -> draw (poses the bodies, asks for drawings) -> render (of the process) ->
+//! encode (blends first). Each segment has an encoder of its own, and is in the checkpoint as a whole or not at all. So several stretches of a
+//! clip may be drawn at the same time, each with its own three threads, and the result is the same.
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
 use super::checkpoint::Checkpoint;
-use super::decode::decode;
+use super::decode::{Passage, decode, forward, stretches};
 use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
 use crate::body::World;
 use crate::job::{Event, Phase};
-use crate::media::{ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Thumbnail, VideoInfo, Written};
+use crate::media::{
+    ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Stretches, Thumbnail, VideoInfo, Written,
+};
 use crate::render::Renderer;
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
 
@@ -42,6 +48,10 @@ pub struct Clip<'a> {
     pub composition: &'a Composition<'a>,
     /// Frames of the video.
     pub frames: u64,
+    /// Seconds of all frames, where all of them are known to be whole and in order: then a decoder may begin elsewhere than at the first.
+    pub times: Option<&'a [f64]>,
+    /// Stretches that may be drawn at the same time.
+    pub at_once: usize,
     /// What the drawing is called.
     pub phase: Phase,
 }
@@ -56,7 +66,7 @@ pub struct Seen {
     pub lost: Vec<String>,
 }
 
-/// Draws a clip's people into its frames, from where the checkpoint ends, and compresses them. `path`: where the video will be. Gives what
+/// Draws a clip's people into its frames, but for what the checkpoint has, and compresses them. `path`: where the video will be. Gives what
 /// was seen, unless all was drawn before.
 pub fn draw(
     job: &Job,
@@ -66,46 +76,145 @@ pub fn draw(
     checkpoint: &mut Checkpoint,
     path: &Path,
 ) -> Result<Option<Seen>, JobError> {
-    let Clip { people, composition, frames, phase, .. } = *clip;
-    let from = checkpoint.drawn()?;
-    if from > 0 {
-        tracing::info!("{}: {from} frames were drawn before", job.name());
+    let known = checkpoint.drawn_segments()?;
+    let before = known.iter().map(|segment| segment.end - segment.start).sum();
+    if before > 0 {
+        tracing::info!("{}: {before} frames were drawn before", job.name());
     }
-    if from == frames {
+    let end = clip.times.and_then(|times| times.last()).copied().unwrap_or(0.0);
+    let at_once = if Stretches::is_one(end) { 1 } else { clip.at_once.max(1) };
+    let segment = job.settings().encode.segment_frames(clip.composition.info().frame_rate);
+    if pieces(&known, clip.frames, &[], segment).is_empty() {
         return Ok(None);
     }
-    let decoder = Decoder::open_also_pictures(job.source(), 0, job.settings().pictures)?;
-    let info = decoder.info().clone();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if at_once > 1 { cores.div_ceil(at_once) } else { 0 };
+    let first = Decoder::open_also_pictures(job.source(), threads, job.settings().pictures)?;
+    let info = first.info().clone();
+    let stretches = match clip.times.is_some() && (before > 0 || at_once > 1) {
+        true => Some(stretches(job, &info)?),
+        false => None,
+    };
+    let cuts = stretches.as_ref().filter(|_| at_once > 1).map_or(Vec::new(), |stretches| stretches.cuts(end));
+    let drawing = Drawing {
+        job,
+        clip,
+        renderer,
+        timings,
+        path,
+        info,
+        threads,
+        stretches,
+        segment,
+        pieces: pieces(&known, clip.frames, &cuts, segment),
+        begun: AtomicUsize::new(0),
+        has_failed: AtomicBool::new(false),
+        done: AtomicU64::new(before),
+        checkpoint: Mutex::new(checkpoint),
+    };
     std::thread::scope(|scope| {
-        let (decoded, to_draw) = flume::bounded(DECODED);
-        let (asked, to_encode) = flume::bounded(DRAWN);
-        let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
-        let encoding = spawn(scope, "encode", move || {
-            Encoding {
-                job,
-                composition,
-                timings,
-                phase,
-                total: frames,
-                people: people.len(),
-                path,
-                checkpoint,
-                renderer,
-            }
-            .run(from, &to_encode)
-        })?;
-        let pictures = Pictures::new(composition, people, &clip.world, &info);
-        let asking = ask(pictures, renderer, timings, &to_draw, asked);
-        // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
-        drop(to_draw);
-        let decoded = join(decoding);
-        let encoded = join(encoding);
-        asking?;
-        let decoder = decoded?;
-        encoded?;
-        let (jumps, lost) = (decoder.clock_jumps().to_vec(), decoder.losses().sentences());
-        Ok(Some(Seen { frames: decoder.frames(), jumps, lost }))
+        let others = (1..at_once.min(drawing.pieces.len()))
+            .map(|_| spawn(scope, "draw", || drawing.take_pieces(None)))
+            .collect::<Result<Vec<_>, _>>();
+        let mut seen = drawing.take_pieces(Some(first));
+        for other in others? {
+            let further = join(other);
+            seen = seen.and_then(|seen| Ok(further?.or(seen)));
+        }
+        seen
     })
+}
+
+/// What is left to draw of a clip of so many frames, in pieces of whole segments: frames that follow each other, cut where `cuts` says, or at
+/// the next segment.
+fn pieces(drawn: &[Range<u64>], frames: u64, cuts: &[u64], segment: u64) -> Vec<Range<u64>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    for gap_end in drawn.iter().map(|segment| segment.start).chain([frames]) {
+        let cuts = cuts.iter().map(|cut| cut.next_multiple_of(segment)).filter(|&cut| cut < gap_end).chain([gap_end]);
+        for cut in cuts {
+            if cut > from {
+                pieces.push(from..cut);
+                from = cut;
+            }
+        }
+        from = drawn.iter().find(|segment| segment.start == gap_end).map_or(from, |segment| segment.end);
+    }
+    pieces
+}
+
+/// A clip that is being drawn, for all threads that take part.
+struct Drawing<'a> {
+    job: &'a Job<'a>,
+    clip: &'a Clip<'a>,
+    renderer: &'a Renderer,
+    timings: &'a Timings,
+    path: &'a Path,
+    info: VideoInfo,
+    /// Of each decoder.
+    threads: usize,
+    /// Where decoders may begin, where that is of use.
+    stretches: Option<Stretches>,
+    /// Frames in a segment.
+    segment: u64,
+    /// What is to be drawn, and how many of them were begun.
+    pieces: Vec<Range<u64>>,
+    begun: AtomicUsize,
+    has_failed: AtomicBool,
+    /// Frames that are drawn.
+    done: AtomicU64,
+    checkpoint: Mutex<&'a mut Checkpoint>,
+}
+
+impl Drawing<'_> {
+    /// Draws one piece after the other until none is left. Gives what was seen of the video if its end was reached.
+    fn take_pieces(&self, mut decoder: Option<Decoder>) -> Result<Option<Seen>, JobError> {
+        let mut seen = None;
+        while !self.has_failed.load(Ordering::Acquire) {
+            let Some(piece) = self.pieces.get(self.begun.fetch_add(1, Ordering::AcqRel)) else { break };
+            let drawn = match decoder.take() {
+                Some(decoder) => self.draw(piece, decoder),
+                None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)
+                    .map_err(JobError::from)
+                    .and_then(|decoder| self.draw(piece, decoder)),
+            };
+            let is_last = piece.end == self.clip.frames;
+            self.has_failed.fetch_or(drawn.is_err(), Ordering::AcqRel);
+            let drawn = drawn?;
+            seen = if is_last { Some(drawn) } else { seen };
+        }
+        Ok(seen)
+    }
+
+    /// Draws a piece. The one at the clip's end goes on to the end of the file.
+    fn draw(&self, piece: &Range<u64>, decoder: Decoder) -> Result<Seen, JobError> {
+        let Self { job, clip, renderer, timings, .. } = *self;
+        let times = clip.times.unwrap_or_default();
+        let decoder = match &self.stretches {
+            Some(stretches) => forward(decoder, stretches, piece.start, times)?,
+            None => decoder,
+        };
+        let end = if piece.end == clip.frames { u64::MAX } else { piece.end };
+        let is_damaged = AtomicBool::new(false);
+        let passage = Passage { frames: piece.start..end, times, is_damaged: &is_damaged };
+        std::thread::scope(|scope| {
+            let (decoded, to_draw) = flume::bounded(DECODED);
+            let (asked, to_encode) = flume::bounded(DRAWN);
+            let decoding = spawn(scope, "decode", move || decode(decoder, passage, decoded, job, timings))?;
+            let encoding = spawn(scope, "encode", move || self.encode(&to_encode))?;
+            let pictures = Pictures::new(clip.composition, clip.people, &clip.world, &self.info);
+            let asking = ask(pictures, renderer, timings, &to_draw, asked);
+            // Let go of the decoder's channel: if this stage ended early the decoder must not wait for it.
+            drop(to_draw);
+            let decoded = join(decoding);
+            let encoded = join(encoding);
+            asking?;
+            let decoder = decoded?;
+            encoded?;
+            let (jumps, lost) = (decoder.clock_jumps().to_vec(), decoder.losses().sentences());
+            Ok(Seen { frames: decoder.frames(), jumps, lost })
+        })
+    }
 }
 
 /// Makes a file of what was drawn. Sound and the like that turns out not to go into it is left out: it is no reason to lose
@@ -172,70 +281,74 @@ fn ask(
     Ok(())
 }
 
-/// The encode thread's surroundings.
-struct Encoding<'a> {
-    job: &'a Job<'a>,
-    composition: &'a Composition<'a>,
-    timings: &'a Timings,
-    phase: Phase,
-    total: u64,
-    people: usize,
-    path: &'a Path,
-    checkpoint: &'a mut Checkpoint,
-    renderer: &'a Renderer,
+/// A segment that is being compressed.
+struct Segment {
+    /// Its first frame.
+    first: u64,
+    encoder: Encoder,
 }
 
-impl Encoding<'_> {
-    /// Takes the frames from number `from` on.
-    fn run(mut self, from: u64, frames: &Receiver<Asked>) -> Result<(), JobError> {
-        let segment = self.job.settings().encode.segment_frames(self.composition.info().frame_rate);
-        let mut done = from;
-        let mut begun: Option<Encoder> = None;
+/// What the encode thread of a piece does.
+impl<'a> Drawing<'a> {
+    fn encode(&self, frames: &Receiver<Asked>) -> Result<(), JobError> {
+        let Self { job, clip, timings, segment, .. } = *self;
+        let (phase, total, people) = (clip.phase, clip.frames, clip.people.len());
+        let mut next = 0;
+        let mut begun: Option<Segment> = None;
         let mut batch = Batch::default();
         for Asked { frame, picture } in frames {
             let index = frame.index;
             let drawn = picture.wait()?;
             if let Some(cost) = drawn.cost() {
-                self.timings.record(Stage::RenderWait, index, cost.waited);
-                self.timings.record(Stage::Render, index, cost.rendering);
+                timings.record(Stage::RenderWait, index, cost.waited);
+                timings.record(Stage::Render, index, cost.rendering);
                 batch.add(index, cost);
             }
-            let frame = self.timings.time(Stage::Blend, index, || self.composition.compose(frame, &drawn))?;
+            let frame = timings.time(Stage::Blend, index, || clip.composition.compose(frame, &drawn))?;
             drawn.take_back(self.renderer);
             self.show(&frame);
-            let mut encoder = match begun.take() {
-                Some(encoder) => encoder,
-                None => Encoder::open(self.path, self.composition.info(), &self.job.settings().encode.settings())?,
+            let mut current = match begun.take() {
+                Some(current) => current,
+                None => {
+                    let settings = job.settings().encode.settings();
+                    Segment { first: index, encoder: Encoder::open(self.path, clip.composition.info(), &settings)? }
+                }
             };
-            let packets = self.timings.time(Stage::Encode, index, || encoder.write(frame))?;
-            self.checkpoint.add_packets(&packets)?;
-            done = index + 1;
-            match done % segment {
-                0 => self.complete(encoder, done)?,
-                _ => begun = Some(encoder),
+            let packets = timings.time(Stage::Encode, index, || current.encoder.write(frame))?;
+            self.checkpoint().add_packets(current.first, &packets)?;
+            next = index + 1;
+            match next % segment {
+                0 => self.complete(current, next)?,
+                _ => begun = Some(current),
             }
-            self.timings.live().frame(self.timings.job());
-            self.job.tell(Event::Progress { phase: self.phase, done, total: Some(self.total), people: self.people });
+            timings.live().frame(timings.job());
+            let done = self.done.fetch_add(1, Ordering::AcqRel) + 1;
+            job.tell(Event::Progress { phase, done, total: Some(total), people });
         }
         batch.tell();
-        if self.job.is_stopped() {
+        if job.is_stopped() {
             return Err(JobError::Stopped);
         }
         // If frames stop early, the decode thread tells why. If there are more than in pass 1, the caller sees from their number that
         // the video changed.
         match begun {
-            Some(encoder) if done >= self.total => self.complete(encoder, done),
+            Some(current) if next >= total => self.complete(current, next),
             _ => Ok(()),
         }
     }
 
-    /// Records a segment that ends after `done` frames of the video.
-    fn complete(&mut self, encoder: Encoder, done: u64) -> Result<(), JobError> {
-        let packets = self.timings.time(Stage::Encode, done.saturating_sub(1), || encoder.finish())?;
-        self.checkpoint.add_packets(&packets)?;
-        self.checkpoint.complete_drawn(done)?;
-        tracing::debug!("frames to {done}: drawn and written down");
+    /// Records a segment; the next one begins at frame `next`.
+    fn complete(&self, Segment { first, encoder }: Segment, next: u64) -> Result<(), JobError> {
+        let packets = self.timings.time(Stage::Encode, next.saturating_sub(1), || encoder.finish())?;
+        let mut checkpoint = self.checkpoint();
+        checkpoint.add_packets(first, &packets)?;
+        checkpoint.complete_drawn(first, next)?;
+        tracing::debug!("frames {first} to {next}: drawn and written down");
         Ok(())
+    }
+
+    fn checkpoint(&self) -> MutexGuard<'_, &'a mut Checkpoint> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For who looks at the job just now.
@@ -244,7 +357,7 @@ impl Encoding<'_> {
         if !preview.is_due(job) {
             return;
         }
-        match Thumbnail::new(frame, self.composition.info(), Preview::LONGEST) {
+        match Thumbnail::new(frame, self.clip.composition.info(), Preview::LONGEST) {
             Ok(picture) => preview.make(job, frame.index, picture),
             Err(error) => tracing::debug!("no preview: {error}"),
         }
@@ -292,4 +405,20 @@ impl Batch {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init)] // ranges are what is meant
+    fn what_is_left_is_cut_into_whole_segments() {
+        assert_eq!(pieces(&[], 23, &[], 5), [0..23]);
+        assert_eq!(pieces(&[], 23, &[7, 9, 12, 22], 5), [0..10, 10..15, 15..23]);
+        // Some was drawn before.
+        assert_eq!(pieces(&[0..5, 5..10, 15..20], 23, &[7, 12], 5), [10..15, 20..23]);
+        assert_eq!(pieces(&[5..10], 23, &[17], 5), [0..5, 10..20, 20..23]);
+        assert_eq!(pieces(&[0..5, 5..8], 8, &[6], 5), [0..0; 0]);
+    }
 }

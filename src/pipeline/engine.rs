@@ -15,6 +15,7 @@ use super::motion::{header, write_motion};
 use super::observe::{Observed, observe};
 use super::own_networks::Descriptions;
 use super::pool::DetectionPool;
+use super::room::Room;
 use super::studio::{StartError, Studio, sums};
 use super::{Job, JobError, join, spawn};
 use crate::body::{Camera, FitOptions};
@@ -32,6 +33,7 @@ use crate::thread;
 pub struct Pipeline {
     pool: DetectionPool,
     studio: Studio,
+    room: Room,
     limits: Limits,
     inference: String,
     /// SHA-256 of each network, by the file's name.
@@ -70,6 +72,7 @@ impl Pipeline {
         Ok(Self {
             pool,
             studio,
+            room: Room::new(config.jobs.stretches),
             limits: config.limits,
             inference: format!("{:?}", runtime.device()).to_lowercase(),
             models: sums,
@@ -131,7 +134,7 @@ impl Pipeline {
         let (info, partial) = (&course.info, &course.partial);
         let camera = Camera::guess(info.geometry.display);
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
-        let Observed { times, corrupt, sightings, lost, jumps } =
+        let Observed { times, corrupt, sightings, is_sound, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, networks.clone(), timings, checkpoint)?;
         let warnings = networks.of_people.iter().filter_map(|own| own.warning()).collect();
         let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
@@ -166,8 +169,16 @@ impl Pipeline {
             true => people,
             false => people.on_the_floor(&header.world, &times),
         };
-        let clip =
-            Clip { people: &people, world: header.world, composition: &course.composition, frames, phase: Phase::Draw };
+        let room = self.room.take(info);
+        let clip = Clip {
+            people: &people,
+            world: header.world,
+            composition: &course.composition,
+            frames,
+            times: is_sound.then_some(&times),
+            at_once: room.at_once(),
+            phase: Phase::Draw,
+        };
         let renderer = self.studio.render.renderer();
         let counts = std::thread::scope(|scope| {
             let motion = spawn(scope, "motion", || write_motion(job, &header, &people, &times, partial.motion()))?;
@@ -182,6 +193,7 @@ impl Pipeline {
         }
         let assembled = course.assemble(checkpoint, &jumps)?;
         let views = course.draw_views(&clip, &renderer, &jumps)?;
+        drop(room);
         // Some containers move the whole clock, since their time cannot be negative.
         header.clock = Clock::new(assembled.verified.start, info.source_start);
         let unwritable = |source| JobError::Output { path: job.spec.outputs.motion(), source };

@@ -26,6 +26,7 @@ mod own_networks;
 mod picture;
 mod pool;
 mod recorded;
+mod room;
 mod shot;
 mod studio;
 

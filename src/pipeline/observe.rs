@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flume::Receiver;
 use glam::DVec2;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{Asker, Reply, Request, View};
 use super::checkpoint::Checkpoint;
-use super::decode::decode;
+use super::decode::{Passage, decode, forward, stretches};
 use super::engine::every_frame;
 use super::own_networks::{OwnNetworks, Said};
 use super::pool::{DetectionPool, WorkerLost};
@@ -47,6 +48,8 @@ pub struct Sightings {
 
 /// What pass 1 knows of a clip.
 pub struct Observed {
+    /// Whether all of it is whole and in order.
+    pub is_sound: bool,
     /// Seconds of every frame.
     pub times: Vec<f64>,
     /// Frames that are corrupt, since frames they build on are missing.
@@ -66,6 +69,8 @@ struct Segment {
     places: Vec<DVec2>,
     observations: Vec<(u64, Vec<TrackletObservation>)>,
     corrupt: Vec<u64>,
+    /// Whether something was found by then that is not whole or not in order.
+    is_damaged: bool,
     after: After,
 }
 
@@ -118,6 +123,7 @@ pub fn observe(
         trajectory: Trajectory::default(),
         observations: BTreeMap::new(),
         corrupt: BTreeSet::new(),
+        is_damaged: Arc::default(),
         checkpoint,
         recorded: 0,
         segment: job.settings().encode.segment_frames(info.frame_rate),
@@ -132,7 +138,14 @@ pub fn observe(
         }
     };
     let Observing { times, trajectory, observations, corrupt, .. } = observing;
-    Ok(Observed { times, corrupt, sightings: Sightings { observations, trajectory }, lost, jumps })
+    Ok(Observed {
+        is_sound: lost.is_empty() && jumps.is_empty(),
+        times,
+        corrupt,
+        sightings: Sightings { observations, trajectory },
+        lost,
+        jumps,
+    })
 }
 
 /// Notes what the network of the user's own says of people, by their tracklets.
@@ -172,6 +185,8 @@ struct Observing<'a> {
     observations: BTreeMap<u64, Vec<TrackletObservation>>,
     /// Frames in which nobody is looked for, since they are corrupt.
     corrupt: BTreeSet<u64>,
+    /// Whether something was found that is not whole or not in order.
+    is_damaged: Arc<AtomicBool>,
     checkpoint: &'a Checkpoint,
     /// Frames that are in the checkpoint.
     recorded: u64,
@@ -190,6 +205,7 @@ impl Observing<'_> {
             segment.places.into_iter().for_each(|place| self.trajectory.push(place));
             self.observations.extend(segment.observations);
             self.corrupt.extend(segment.corrupt);
+            self.is_damaged.store(segment.is_damaged, Ordering::Release);
             match segment.after {
                 After::Frames(state) => {
                     let TrackingState { tracker, keyframe, stabilizer } = *state;
@@ -208,10 +224,19 @@ impl Observing<'_> {
 
     /// Observes everything from the end of what is known on.
     fn observe_rest(&mut self, decoder: Decoder) -> Result<End, JobError> {
-        let (job, timings, from) = (self.job, self.timings, self.recorded);
+        let (job, timings, known) = (self.job, self.timings, self.times.clone());
+        let is_damaged = self.is_damaged.clone();
+        let decoder = match known.is_empty() || is_damaged.load(Ordering::Acquire) {
+            true => decoder,
+            false => {
+                let stretches = stretches(job, decoder.info())?;
+                forward(decoder, &stretches, known.len() as u64, &known)?
+            }
+        };
         let decoder = std::thread::scope(|scope| {
             let (decoded, frames) = flume::bounded(DECODED);
-            let decoding = spawn(scope, "decode", move || decode(decoder, from, decoded, job, timings))?;
+            let passage = Passage { frames: known.len() as u64..u64::MAX, times: &known, is_damaged: &is_damaged };
+            let decoding = spawn(scope, "decode", move || decode(decoder, passage, decoded, job, timings))?;
             let result = self.take_frames(frames);
             let decoder = join(decoding);
             result?;
@@ -393,7 +418,8 @@ impl Observing<'_> {
         let places = self.trajectory.places()[start as usize..end as usize].to_vec();
         let observations = self.observations.range(start..end).map(|(&frame, all)| (frame, all.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
-        self.checkpoint.add_observed(end, &Segment { times, places, observations, corrupt, after })?;
+        let is_damaged = self.is_damaged.load(Ordering::Acquire);
+        self.checkpoint.add_observed(end, &Segment { times, places, observations, corrupt, is_damaged, after })?;
         tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }

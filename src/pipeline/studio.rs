@@ -134,7 +134,16 @@ impl Redrawing {
                 true => people,
                 false => people.on_the_floor(&world, &recorded.times),
             };
-            let clip = Clip { people: &people, world, composition: &course.composition, frames, phase: Phase::Redraw };
+            // Whether the video is whole and in order is not known before it is decoded: one stretch.
+            let clip = Clip {
+                people: &people,
+                world,
+                composition: &course.composition,
+                frames,
+                times: None,
+                at_once: 1,
+                phase: Phase::Redraw,
+            };
             let (timings, path) = (&context.timings, course.partial.video());
             let Some(Seen { jumps, lost, frames: found }) =
                 draw(job, &clip, &render.renderer(), timings, checkpoint, path)?

@@ -1,0 +1,136 @@
+//! A clip in stretches: a job goes on near the place where it was, and draws several stretches at a time, with the same results.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::{ffmpeg, ffprobe, sample};
+use meshreel::config::Config;
+use meshreel::control::Control;
+use meshreel::executor::{Executor as _, Local};
+use meshreel::job::{Event, Failure, JobContext, JobSpec, OutputNames, Phase, Report};
+use meshreel::telemetry::{Stage, Timings};
+
+/// Frames of the clips, two a second: fifty seconds, which are three stretches.
+const FRAMES: u64 = 100;
+const ENCODED: &str = "-r 2 -frames:v 100 -an -c:v libx264 -preset ultrafast -bf 2 -g 10 -threads 1";
+
+struct Place {
+    folder: tempfile::TempDir,
+    clip: PathBuf,
+}
+
+/// What is left of a finished job: its video and motion, and the report.
+type Results = (Vec<u8>, Vec<u8>, Report);
+
+impl Place {
+    fn new(input: &str, paths: &[&Path]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = folder.path().join("clip.mp4");
+        let paths: Vec<&Path> = paths.iter().copied().chain([&*clip]).collect();
+        ffmpeg(&format!("{input} {ENCODED} {{}}"), &paths);
+        Self { folder, clip }
+    }
+
+    /// Works on the clip until so many frames are through a pass, or to the end; with a checkpoint of this name. `stretches`: drawn at
+    /// a time.
+    fn work(&self, checkpoint: &str, stretches: usize, until: Option<(Phase, u64)>) -> Result<Results, Failure> {
+        let mut config = Config::default();
+        config.models.folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        config.jobs.stretches = stretches;
+        let executor = Local::start(&config).unwrap();
+        let out = self.folder.path().join("out");
+        let outputs = OutputNames::for_sources(std::slice::from_ref(&self.clip), &out, "mp4").remove(0);
+        let settings = config.job_settings();
+        let spec = JobSpec { source: self.clip.clone(), outputs, overwrite: true, settings };
+        let stop = AtomicBool::new(false);
+        let timings = Arc::new(Timings::new(0, executor.live().clone()));
+        let context = JobContext {
+            checkpoint: Some(&self.folder.path().join(checkpoint)),
+            timings,
+            control: &|| if stop.load(Ordering::Acquire) { Control::Stop } else { Control::Go },
+            events: &|event| {
+                if let (Event::Progress { phase, done, .. }, Some((last, frames))) = (event, until)
+                    && phase == last
+                    && done >= frames
+                {
+                    stop.store(true, Ordering::Release);
+                }
+            },
+        };
+        let report = executor.work(&spec, &context)?;
+        let read = |path: PathBuf| std::fs::read(path).unwrap();
+        Ok((read(spec.outputs.video()), read(spec.outputs.motion()), report))
+    }
+
+    fn stopped(&self, checkpoint: &str, stretches: usize, at: (Phase, u64)) {
+        let failure = self.work(checkpoint, stretches, Some(at)).unwrap_err();
+        assert_eq!(failure.reason, "stopped");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        std::fs::copy(self.folder.path().join(from), self.folder.path().join(to)).unwrap();
+    }
+}
+
+fn decoded(report: &Report) -> u64 {
+    report.stages[&Stage::Decode].count
+}
+
+fn assert_same(one: &Results, other: &Results) {
+    assert_eq!((&one.2.lost, one.2.frames), (&other.2.lost, other.2.frames));
+    assert!(one.1 == other.1, "the motion is another");
+    assert!(one.0 == other.0, "the video is another");
+}
+
+#[test]
+fn what_was_stopped_goes_on_near_the_place_and_stretches_are_drawn_at_a_time() {
+    let place = Place::new("-i {} -vf setpts=N/2/TB,scale=480:-2", &[&sample()]);
+    let undisturbed = place.work("whole", 1, None).unwrap();
+    assert_eq!((undisturbed.2.frames, decoded(&undisturbed.2)), (FRAMES, 2 * FRAMES));
+    assert!(undisturbed.2.people > 0 && undisturbed.2.lost.is_empty(), "{:?}", undisturbed.2);
+
+    // Stopped while it observes: about 80 frames are written down, and none of the first 65 is decoded again.
+    place.stopped("a", 1, (Phase::Observe, 90));
+    place.copy("a", "b");
+    let went_on = place.work("a", 1, None).unwrap();
+    assert_same(&undisturbed, &went_on);
+    assert!(decoded(&went_on.2) <= FRAMES + 35, "{}", decoded(&went_on.2));
+
+    // Nothing is drawn yet; then three stretches at a time.
+    place.stopped("b", 1, (Phase::Draw, 1));
+    place.copy("b", "c");
+    let at_a_time = place.work("b", 3, None).unwrap();
+    assert_same(&undisturbed, &at_a_time);
+    // Stopped in the middle of three: what is whole is kept, and the rest is drawn by one.
+    place.stopped("c", 3, (Phase::Draw, 75));
+    let went_on = place.work("c", 1, None).unwrap();
+    assert_same(&undisturbed, &went_on);
+    assert!(decoded(&went_on.2) <= 85, "{}", decoded(&went_on.2));
+}
+
+#[test]
+fn damage_that_shows_only_when_it_is_decoded_changes_nothing() {
+    let place = Place::new("-f lavfi -i testsrc2=s=160x120:r=2:d=50", &[]);
+    // All but the beginnings of the packets of frames 88 to 92.
+    let packets = ffprobe("-select_streams v -show_entries packet=pos,size -of csv=p=0", &place.clip);
+    let mut bytes = std::fs::read(&place.clip).unwrap();
+    for line in packets.lines().skip(88).take(5) {
+        let mut numbers = line.split(',').map(|number| number.trim().parse::<usize>().unwrap());
+        let (size, at) = (numbers.next().unwrap(), numbers.next().unwrap());
+        bytes[at + 8..at + size].fill(0x5a);
+    }
+    std::fs::write(&place.clip, bytes).unwrap();
+    let undisturbed = place.work("whole", 1, None).unwrap();
+    assert!(!undisturbed.2.lost.is_empty(), "{:?}", undisturbed.2);
+    assert_eq!(decoded(&undisturbed.2), 2 * undisturbed.2.frames);
+    // Goes on before the damage, meets it, and goes back to the beginning.
+    place.stopped("a", 3, (Phase::Observe, 75));
+    let went_on = place.work("a", 3, None).unwrap();
+    // What the decoder puts in the place of what is damaged is not always the same: the videos are not compared.
+    assert_eq!((&undisturbed.1, &undisturbed.2.lost), (&went_on.1, &went_on.2.lost));
+    assert!(decoded(&went_on.2) > 2 * FRAMES + 10, "{}", decoded(&went_on.2));
+}
