@@ -298,6 +298,10 @@ fn say(line: impl std::fmt::Display) {
 }
 
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    tell(format_args!("meshreel: {error}"));
+    // Files, descriptions and networks may have names that would drive the terminal.
+    error.to_string().lines().enumerate().for_each(|(at, line)| {
+        let name = if at == 0 { "meshreel: " } else { "" };
+        tell(format_args!("{name}{}", printable(line)));
+    });
     ExitCode::from(code)
 }

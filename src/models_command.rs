@@ -37,6 +37,11 @@ pub fn import(arguments: &ImportSmpl, models: &Models) -> Result<String, ImportE
 pub fn check(arguments: &CheckNetwork, config: &Config, say: &mut dyn FnMut(&str)) -> Result<bool, CheckError> {
     let CheckNetwork { name, picture, output, overwrite } = arguments;
     let output = output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.check.png")));
+    let same = |a: &Path, b: &Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    if picture.as_ref().is_some_and(|picture| same(picture, &output)) {
+        let reason = "it is the picture itself; -o names another file".to_owned();
+        return Err(CheckError::Write { path: output, reason });
+    }
     if picture.is_some() && !overwrite && output.symlink_metadata().is_ok() {
         let reason = "it is there already; --overwrite replaces it, -o names another".to_owned();
         return Err(CheckError::Write { path: output, reason });
@@ -52,7 +57,14 @@ pub fn list(models: &Models) -> Vec<String> {
         format!("network {name:24} {:>9}  Apache-2.0", size(&path))
     }));
     lines.extend(networks(models).into_iter().map(|name| {
-        let about = NetworkDescription::load(models, name).map_or_else(|e| e.to_string(), |own| pipeline::about(&own));
+        let about = NetworkDescription::load(models, name).map_or_else(
+            |error| error.to_string(),
+            |own| {
+                let lacks = own.body.filter(|&body| !models.body_named(body).exists());
+                let lacks = lacks.map_or(String::new(), |body| format!("; the body \"{body}\" is missing"));
+                pipeline::about(&own) + &lacks
+            },
+        );
         format!("yours   {name:24} {about}")
     }));
     lines

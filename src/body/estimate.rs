@@ -24,6 +24,8 @@ use crate::pose::skeleton::LANDMARKS;
 
 /// Joints of a network that leaves out the fingers, jaw and eyes of a body that has them.
 const WITHOUT_HANDS: usize = 22;
+/// Nearest and farthest that a body may be, metres.
+const DEPTHS: [f64; 2] = [0.2, 1000.0];
 
 /// Makes poses of one body, in one clip's camera.
 pub struct Estimator {
@@ -87,6 +89,7 @@ impl Estimator {
             None => self.seen(&skeleton, &rotations, landmarks),
         };
         let is_usable = rotations.iter().all(|q| q.is_finite()) && shape.iter().all(|v| v.is_finite());
+        let position = position.filter(|p| (DEPTHS[0]..DEPTHS[1]).contains(&p.z));
         Ok(position.filter(|p| p.is_finite() && is_usable).map(|position| BodyEstimate { rotations, position, shape }))
     }
 

@@ -11,6 +11,9 @@ use super::own::{SeenPixel, SeenPoints};
 use super::skeleton::{self, LANDMARKS, mirrored};
 use super::{RotatedRegion, wrap_angle};
 
+/// Points of another network change sides where that makes their distance from those found here this much smaller.
+const EXCHANGED: f64 = 0.6;
+
 /// One of the 33 body points in the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Landmark {
@@ -128,8 +131,12 @@ impl Landmarks {
     }
 
     /// Puts the points where another network sees them. Those that it does not know follow the point that they hang on.
+    ///
+    /// Networks of single pictures exchange left and right from time to time. Where the points lie much nearer to those that were found here
+    /// when arms or legs change sides, they do: who is tracked has sides that agree over time.
     pub fn take(&mut self, seen: &SeenPoints) {
         let (points, world) = (self.points, self.world);
+        let seen = &self.sided(seen);
         let mut is_known = [false; LANDMARKS];
         for &SeenPixel { landmark, at: [x, y], confidence } in &seen.pixels {
             is_known[landmark] = true;
@@ -163,6 +170,32 @@ impl Landmarks {
             let moved = std::array::from_fn(|axis| world[point][axis] + self.world[near][axis] - world[near][axis]);
             self.world[point] = moved;
         }
+    }
+
+    /// The points with their sides as here.
+    fn sided(&self, seen: &SeenPoints) -> SeenPoints {
+        let mut sided = seen.clone();
+        for half in [skeleton::ARMS, skeleton::LOWER_BODY] {
+            let off = |is_exchanged: bool| {
+                let of_half = seen.pixels.iter().filter(|pixel| half.contains(&pixel.landmark));
+                let distance = |pixel: &SeenPixel| {
+                    let here = if is_exchanged { mirrored(pixel.landmark) } else { pixel.landmark };
+                    let [x, y] = pixel.at.map(f64::from);
+                    self.at(here).distance(DVec2::new(x, y)) * f64::from(pixel.confidence)
+                };
+                of_half.map(distance).sum::<f64>()
+            };
+            // The head goes with the arms, as everywhere.
+            let belongs = |landmark: usize| (landmark >= skeleton::LOWER_BODY.start) == (half == skeleton::LOWER_BODY);
+            if off(true) < EXCHANGED * off(false) {
+                let side = |landmark: &mut usize| {
+                    *landmark = if belongs(*landmark) { mirrored(*landmark) } else { *landmark };
+                };
+                sided.pixels.iter_mut().for_each(|pixel| side(&mut pixel.landmark));
+                sided.world.iter_mut().for_each(|(landmark, _)| side(landmark));
+            }
+        }
+        sided
     }
 
     /// Moves the body this many displayed pixels to the right and down.

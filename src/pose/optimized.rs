@@ -79,7 +79,6 @@ fn name(library: &Path, model: &Path) -> io::Result<String> {
         let changed = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         key += &format!("\n{} {} {}", path.canonicalize()?.display(), data.len(), changed.as_nanos());
     }
-    key += &super::runtime::stamp(model)?;
     let stem = model.file_stem().unwrap_or_default().to_string_lossy();
     Ok(format!("{stem}-{}.ort", checksum::hex(&checksum::of(key.as_bytes())[..8])))
 }

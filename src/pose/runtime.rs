@@ -283,7 +283,8 @@ impl Runtime {
     }
 
     fn session(&self, model: &Path, kind: Kind) -> Result<Loaded, PoseError> {
-        if self.device == Device::Cpu && kind != Kind::Large {
+        // Networks of the user's own are opened as they are: they change, and what is kept of them would pile up.
+        if self.device == Device::Cpu && kind == Kind::BuiltIn {
             match self.optimized(model) {
                 Ok(session) => return Ok(Loaded::Shared(session)),
                 Err(reason) => tracing::info!("{} is opened as it is: {reason}", model.display()),

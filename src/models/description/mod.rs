@@ -30,7 +30,7 @@ const RESERVED: [&str; 5] = ["lite", "full", "heavy", "auto", "default"];
 pub enum DescriptionError {
     /// There is none of this name.
     #[error(
-        "there is no network \"{name}\" ({}): meshreel's own models are lite, full, heavy and auto, and `meshreel models list` shows yours",
+        "there is no network \"{name}\" ({}): meshreel's own models are lite, full, heavy and auto, its own detector is default, and `meshreel models list` shows yours",
         path.display()
     )]
     Missing {

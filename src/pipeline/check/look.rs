@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use glam::{DVec2, DVec3};
 
-use super::{CheckError, numbers};
+use super::{CheckError, WRONG, numbers};
 use crate::body::{Camera, Estimator, STATURE};
 use crate::media::{Frame, VideoInfo};
 use crate::models::{Models, Network, NetworkDescription, Purpose};
@@ -16,8 +16,14 @@ use crate::track::{Tracker, Trajectory};
 
 /// Visibility below which a joint is not compared.
 const VISIBLE: f32 = 0.5;
+/// Distance of an answer from what meshreel sees, over a person's size, that is more than usual.
+const UNUSUAL: f64 = 0.08;
 /// People who are looked at, the largest.
 const MOST: usize = 3;
+/// Size over that of the largest person below which people are not looked at.
+const LARGE: f32 = 0.4;
+/// Overlap from which on two boxes are of the same person.
+const SAME: f32 = 0.45;
 /// Frames a second of the video that a picture is taken for.
 const FRAME_RATE: f64 = 25.0;
 
@@ -54,6 +60,8 @@ pub struct Seen {
     pub detections: Vec<PersonDetection>,
     /// People of whom it says nothing.
     pub missed: usize,
+    /// People whom meshreel sees.
+    pub known: usize,
 }
 
 impl Scene {
@@ -74,6 +82,8 @@ impl Scene {
         scene.people = found;
         scene.people.sort_by(|a, b| b.extent().total_cmp(&a.extent()));
         scene.people.truncate(MOST);
+        let largest = scene.people.first().map_or(0.0, Landmarks::extent);
+        scene.people.retain(|person| person.extent() >= LARGE * largest);
         Ok(scene)
     }
 
@@ -122,8 +132,9 @@ impl Scene {
         };
         let shared: f32 = self.detections.iter().map(best).sum();
         let off = 1.0 - f64::from(shared) / self.detections.len().max(1) as f64;
-        let missed = self.detections.iter().filter(|known| best(known) < 0.5).count();
-        Ok(Seen { off, numbers, are_probabilities, detections, missed, ..Seen::default() })
+        let missed = self.detections.iter().filter(|known| best(known) < SAME).count();
+        let known = self.detections.len();
+        Ok(Seen { off, numbers, are_probabilities, detections, missed, known, ..Seen::default() })
     }
 
     fn ask(
@@ -180,6 +191,7 @@ impl Scene {
         }
         seen.off /= self.people.len().max(1) as f64;
         seen.crops = crops;
+        seen.known = self.people.len();
         Ok(seen)
     }
 }
@@ -227,22 +239,35 @@ fn distance_in_metres(person: &Landmarks, points: &SeenPoints) -> f64 {
 }
 
 impl Seen {
+    /// Whether it is so far from what meshreel sees that something must be wrong.
+    pub fn is_wrong(&self, purpose: Purpose) -> bool {
+        match purpose {
+            // Detectors differ in how sure they are; most people should be seen.
+            Purpose::Detector => 2 * self.missed > self.known,
+            Purpose::KeyPoints | Purpose::Body => self.off >= WRONG,
+        }
+    }
+
     /// How near it is, in words.
     pub fn verdict(&self, purpose: Purpose) -> String {
-        let percent = 100.0 * self.off;
-        let missed = if self.missed > 0 { format!("; it says nothing of {}", self.missed) } else { String::new() };
+        let Self { missed, known, .. } = *self;
         match purpose {
             Purpose::Detector => {
                 let best = self.detections.iter().map(|found| found.score).fold(0.0, f32::max);
-                let scores = if best > 0.0 { format!(" (best score {best:.2})") } else { String::new() };
-                let seen = self.detections.len();
+                let scores = if best > 0.0 { format!("; its best score is {best:.2}") } else { String::new() };
+                format!("it sees {} of the {known} people whom meshreel's own detector sees{scores}", known - missed)
+            }
+            Purpose::KeyPoints | Purpose::Body if missed == known => {
+                format!("it says nothing usable of the {known} people whom it was shown")
+            }
+            Purpose::KeyPoints | Purpose::Body => {
+                let percent = 100.0 * self.off;
+                let silent = if missed > 0 { format!("; it says nothing usable of {missed}") } else { String::new() };
+                let more = if self.off >= UNUSUAL { ": look at the picture that is drawn" } else { "" };
                 format!(
-                    "it sees {seen}{scores}; boxes differ from those of meshreel's own detector by {percent:.1} %{missed}"
+                    "its joints are {percent:.1} % of a person's size from those that meshreel's own network sees (up to 5 % is usual{more}){silent}"
                 )
             }
-            Purpose::KeyPoints | Purpose::Body => format!(
-                "its joints are {percent:.1} % of a person's size from those that meshreel's own network sees (up to 5 % is usual){missed}"
-            ),
         }
     }
 }

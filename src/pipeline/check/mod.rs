@@ -17,7 +17,7 @@ use super::bodies::Bodies;
 use super::engine::runtime_library;
 use crate::body::BodyError;
 use crate::config::Config;
-use crate::media::{Decoder, MediaError};
+use crate::media::{Decoder, Frame, MediaError, VideoInfo};
 use crate::models::{DescriptionError, ModelName, Models, NetworkDescription, Purpose};
 use crate::pose::own::{OwnNetwork, Tensor};
 use crate::pose::{Device, PoseError, Runtime};
@@ -25,8 +25,6 @@ use crate::render::RenderError;
 
 /// Distance of an answer from what meshreel's own networks see, over a person's size, from which on something is wrong.
 const WRONG: f64 = 0.15;
-/// Another reading is worth a word where it is nearer by this factor.
-const BETTER: f64 = 0.6;
 /// Times that a batch is run, of which the shortest counts.
 const RUNS: usize = 3;
 /// Larger batches are not tried once one took so long.
@@ -45,6 +43,14 @@ pub enum CheckError {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// The picture cannot be read.
+    #[error("{}: {source}", path.display())]
+    Picture {
+        /// The picture.
+        path: PathBuf,
+        /// Why not.
+        source: MediaError,
+    },
+    /// A picture cannot be made.
     #[error(transparent)]
     Media(#[from] MediaError),
     /// There is nothing to draw with.
@@ -78,25 +84,24 @@ pub fn check(
     let models = Models::find(&config.models.folder);
     let description = Arc::new(NetworkDescription::load(&models, name)?);
     say(&format!("{name}: {}", about(&description)));
+    let opened = picture.map(|path| first_frame(path).map(|opened| (path, opened))).transpose()?;
+    let bodies = Bodies::new(&models);
+    let body = description.body.map(|body| bodies.get(body)).transpose()?;
     let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
     let (inputs, outputs) = OwnNetwork::ports(&runtime, &description)?;
     inputs.iter().for_each(|port| say(&format!("  input   {port}")));
     outputs.iter().for_each(|port| say(&format!("  output  {port}")));
     // What does not fit is told before anything else is loaded.
     let mut network = OwnNetwork::new(&runtime, &description)?;
-    let bodies = Bodies::new(&models);
-    let body = description.body.map(|body| bodies.get(body)).transpose()?;
     let mut is_right = true;
-    match picture {
+    match opened {
         None => {
             let outputs = network.run_blank(1)?;
             outputs.all().for_each(|(key, name, tensor)| say(&numbers(key, &name, tensor)));
             say("  on a grey picture; give it a picture with people to see whether what it says is right");
         }
-        Some(path) => {
-            let mut decoder = Decoder::open_also_pictures(path, 0, Some(1.0))?;
-            let frame = decoder.next()?.ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
-            let scene = Scene::new(&runtime, &models, frame, decoder.info().clone())?;
+        Some((path, (frame, info))) => {
+            let scene = Scene::new(&runtime, &models, frame, info)?;
             say(&format!("  {}: {}", path.display(), scene.found()));
             let seen = scene.look(&mut network, &description, body.as_deref())?;
             seen.numbers.iter().for_each(|line| say(line));
@@ -117,6 +122,16 @@ pub fn check(
         times(&cpu, &description, &provider(&cpu), say)?;
     }
     Ok(is_right)
+}
+
+/// The first frame of a picture or video, and what is known of it.
+fn first_frame(path: &Path) -> Result<(Frame, VideoInfo), CheckError> {
+    let read = || {
+        let mut decoder = Decoder::open_also_pictures(path, 0, Some(1.0))?;
+        let frame = decoder.next()?.ok_or_else(|| MediaError::NoFrames { path: path.to_owned() })?;
+        Ok((frame, decoder.info().clone()))
+    };
+    read().map_err(|source| CheckError::Picture { path: path.to_owned(), source })
 }
 
 /// What a network is, in a line.
@@ -158,30 +173,27 @@ fn judge(
         say("  meshreel finds nobody in the picture, so that there is nothing to compare with");
         return Ok(true);
     }
-    say(&format!("  {}", seen.verdict(description.purpose())));
-    if seen.off < WRONG {
+    let purpose = description.purpose();
+    say(&format!("  {}", seen.verdict(purpose)));
+    if !seen.is_wrong(purpose) {
         return Ok(true);
     }
-    say("  trying other readings ...");
-    let mut best: Option<(String, f64)> = None;
+    say("  that is wrong; trying other readings ...");
+    let mut best: Option<(String, Seen)> = None;
     for (change, other) in alternatives::of(description, seen.are_probabilities) {
         let other = Arc::new(other);
         // A reading that does not fit is no alternative.
-        let Ok(seen) = scene.look(network, &other, body) else { continue };
-        if best.as_ref().is_none_or(|(_, off)| seen.off < *off) {
-            best = Some((change, seen.off));
+        let Ok(other) = scene.look(network, &other, body) else { continue };
+        if !other.is_wrong(purpose) && best.as_ref().is_none_or(|(_, best)| other.off < best.off) {
+            best = Some((change, other));
         }
     }
     network.describe(description.clone());
-    let wrong = match description.purpose() {
-        Purpose::Detector => "it does not see the people whom meshreel sees",
-        Purpose::KeyPoints | Purpose::Body => "that is too far for the same person",
-    };
-    match best.filter(|(_, off)| *off < BETTER * seen.off && *off < 2.0 * WRONG) {
-        Some((change, off)) => say(&format!("  {wrong}; with {change} it would be {:.1} %", 100.0 * off)),
-        None => say(&format!(
-            "  {wrong}, and no other reading of its outputs is near either: look at `input` (colors, scale, mean, std), `crop` and at the picture that was drawn"
-        )),
+    match best {
+        Some((change, best)) => say(&format!("  with {change}: {}", best.verdict(purpose))),
+        None => say(
+            "  no other reading of its outputs is near either: look at their ranges above, at `input` (colors, scale, mean, std), and at the picture that is drawn",
+        ),
     }
     Ok(false)
 }

@@ -15,6 +15,9 @@ use crate::pose::{PersonDetection, Picture, PoseError, Runtime, Tile};
 /// Sides of the cells of YOLOX's three heads, in its input's pixels.
 const STRIDES: [usize; 3] = [8, 16, 32];
 
+/// Boxes of a tile that are looked at, the best: more are no people.
+const MOST: usize = 300;
+
 /// A person detector of one worker.
 pub struct OwnDetector {
     network: OwnNetwork,
@@ -150,6 +153,8 @@ fn boxes(description: &NetworkDescription, outputs: &Outputs) -> Result<Vec<([f3
             found.push((sides, score.min(1.0)));
         }
     }
+    found.sort_by(|a: &([f32; 4], f32), b| b.1.total_cmp(&a.1));
+    found.truncate(MOST);
     Ok(found)
 }
 
