@@ -134,7 +134,7 @@ fn what_is_unknown_about_a_body_is_asked_for() {
     assert!(message.contains("left_eye = 0") && !message.contains("nose = 0"), "{message}");
     std::fs::write(bodies.join("tiny.toml"), "point = 1\n").unwrap();
     let message = import(&file, &bodies, name(), false).unwrap_err().to_string();
-    assert!(message.contains("unknown field `point`"), "{message}");
+    assert!(message.contains("unknown setting `point`; did you mean `points`?"), "{message}");
 }
 
 #[test]
