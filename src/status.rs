@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::clock;
 use crate::clock::now;
 use crate::config::Config;
+use crate::executor::slurm;
 use crate::job::JobState;
 use crate::job::Phase;
 use crate::queue::{self, Entry, Queue, QueueError, QueueMode, Row};
@@ -82,6 +83,19 @@ pub fn log(config: &Config, job: Option<i64>, limit: usize, is_json: bool) -> Re
         (false, None) => format!("{}  job {of}: {}", clock::local(*time), printable(text)),
     };
     told(lines.iter().try_for_each(|entry| writeln!(out, "{}", line(entry))))
+}
+
+/// The batch script of a job.
+///
+/// # Errors
+/// When the queue cannot be read, or there is no such job.
+pub fn batch_script(config: &Config, job: i64) -> Result<String, StatusError> {
+    let row = match queue::file(&config.state).exists() {
+        true => Queue::open_to_look(&config.state)?.row(job)?,
+        false => None,
+    };
+    let row = row.ok_or(StatusError::NoJob { id: job })?;
+    Ok(slurm::batch_script(config, job, row.priority))
 }
 
 /// `meshreel status | head` is no failure.

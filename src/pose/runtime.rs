@@ -21,7 +21,7 @@ use crate::models::NetworkDescription;
 use super::optimized::{NotOptimized, optimized};
 
 /// Where networks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// A CUDA GPU when it works, else the CPU.
@@ -265,7 +265,7 @@ impl Runtime {
             }
         }
         let threads = match kind {
-            Kind::Large => std::thread::available_parallelism().map_or(1, usize::from),
+            Kind::Large => crate::thread::cores(),
             Kind::BuiltIn | Kind::Own => 1,
         };
         let builder = self.builder().and_then(|builder| Ok(builder.with_intra_threads(threads)?));
