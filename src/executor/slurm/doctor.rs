@@ -15,15 +15,16 @@ pub enum Health {
 /// Looks at commands, controller, partition, program and folder.
 pub fn examine(config: &Config) -> Vec<Health> {
     let mut all = Vec::new();
-    for name in ["sbatch", "squeue", "scancel", "scontrol", "sinfo"] {
-        match commands::version(name) {
-            Ok(version) if name == "sbatch" => all.push(Health::Good(version)),
-            Ok(_) => {}
-            Err(error) => {
-                let fix = "run meshreel where Slurm's commands are: on the login node".to_owned();
-                all.push(Health::Bad(format!("{name}: {error}"), fix));
-            }
-        }
+    let folders: Vec<_> = std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect();
+    let needed = ["sbatch", "squeue", "scancel", "scontrol", "sinfo"];
+    let missing: Vec<&str> =
+        needed.into_iter().filter(|name| !folders.iter().any(|folder| is_program(&folder.join(name)))).collect();
+    if !missing.is_empty() {
+        let fix = "run meshreel where Slurm's commands are: on the login node".to_owned();
+        return vec![Health::Bad(format!("not found: {}", missing.join(", ")), fix)];
+    }
+    if let Ok(version) = commands::version("sbatch") {
+        all.push(Health::Good(version));
     }
     let wanted = &config.slurm.partition;
     all.push(match commands::partitions() {
@@ -36,7 +37,7 @@ pub fn examine(config: &Config) -> Vec<Health> {
             ),
         },
         Err(error @ Trouble::Away(_)) => Health::Bad(error.to_string(), "jobs wait until it does".into()),
-        Err(error) => Health::Bad(error.to_string(), "look at the cluster's configuration".into()),
+        Err(error) => Health::Bad(error.to_string(), "see what `sinfo` says here; SLURM_CONF names the cluster's configuration where it is not in the usual place".into()),
     });
     let (program, folder) = (program(config), root(config));
     all.push(match is_program(&program) {

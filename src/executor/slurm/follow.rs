@@ -256,7 +256,7 @@ impl<'a> Following<'a> {
         if self.told_to_end.is_none() {
             let (state, what) = match commands::ended(id) {
                 Ok(Some(said)) => state_of(&said),
-                Ok(None) => (String::new(), "Slurm has forgotten it".to_owned()),
+                Ok(None) => ("REVOKED".to_owned(), "Slurm has forgotten it".to_owned()),
                 // The controller went away in this moment.
                 Err(_) => return Ok(()),
             };
