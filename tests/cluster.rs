@@ -119,6 +119,15 @@ impl Cluster {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// The process of the worker that a job belongs to.
+    fn worker(&self, job: usize) -> u32 {
+        let owner = std::fs::read_to_string(self.file(job, "owner")).unwrap();
+        let events = self.file(job, &format!("events.{}.jsonl", owner.trim().trim_matches('"')));
+        let text = std::fs::read_to_string(events).unwrap_or_default();
+        let began = |line: &str| serde_json::from_str::<Value>(line).ok()?["began"]["process"].as_u64();
+        text.lines().find_map(began).unwrap_or(0).try_into().unwrap()
+    }
+
     /// Frames that a job's workers say are through the first pass.
     fn observed(&self, job: usize) -> u64 {
         let done = |line: &Value| line["event"]["progress"]["done"].as_u64();
@@ -281,40 +290,66 @@ fn orders_reach_the_nodes() {
 #[test]
 #[ignore = "starts a Slurm cluster: make test-cluster"]
 fn whoever_is_killed_everything_is_done_once_with_the_same_results() {
-    let cluster = Cluster::start(4, 4.0, "");
+    let cluster = Cluster::start(4, 5.0, "");
     let engine = cluster.engine();
-    cluster.until("three at work", |cluster| (1..=3).all(|job| cluster.observed(job) > 20));
-
-    // A worker.
-    let began = |line: &Value| line["began"]["process"].as_u64();
-    let worker = cluster.lines(1).iter().find_map(began).unwrap();
-    assert!(signal("-KILL", worker.try_into().unwrap()));
-    cluster.until("its end is told", |cluster| cluster.says(&["log", "1"]).contains("signal 9"));
-
-    // A node's daemon: the job goes on elsewhere, whatever its first worker still does.
-    cluster.until("something at work", |cluster| cluster.running().iter().any(|(_, job)| cluster.observed(*job) > 0));
-    let (node, _) = cluster.running()[0].clone();
-    assert!(signal("-KILL", process(&cluster.at(&format!("slurm/slurmd-{node}.pid")))));
-    cluster.until("its node is given up", |cluster| {
-        cluster.slurm(&format!("sinfo -h -n {node} -o %T")).trim().trim_end_matches('*') == "down"
+    cluster.until("three at work", |cluster| {
+        let running = cluster.running();
+        running.len() == 3 && running.iter().all(|(_, job)| cluster.observed(*job) > 20)
     });
-    cluster.script(&["node"], &[&node]);
+    let hit = cluster.running()[0].1;
 
-    // The controller.
+    // The controller, while three are at work and one waits.
     assert!(signal("-KILL", process(&cluster.at("slurm/ctld.pid"))));
-    let away = |cluster: &Cluster| {
-        cluster.engine_log().contains("does not answer") || cluster.jobs().iter().all(|job| job.0 == "done")
-    };
-    cluster.until("the engine says so", away);
-
-    // The engine, while there is no controller.
+    // A worker, of whose end nobody can say anything now.
+    assert!(signal("-KILL", cluster.worker(hit)));
+    cluster.until("the engine says so", |cluster| cluster.engine_log().contains("does not answer"));
+    // The engine.
     engine.kill();
     cluster.script(&["controller"], &[]);
     let _engine = cluster.engine();
+    let hit = hit.to_string();
+    cluster.until("the worker's end is told", |cluster| cluster.says(&["log", &hit]).contains("signal 9"));
     cluster.until_all_done(4);
     for job in ["1", "2", "3", "4"] {
         let log = cluster.says(&["log", job]);
         assert_eq!(log.lines().filter(|line| line.ends_with("  done")).count(), 1, "{log}");
     }
     cluster.assert_as_local();
+    // For who runs it by hand and wants to see how it went.
+    println!("{}", cluster.engine_log());
+}
+
+#[test]
+#[ignore = "starts a Slurm cluster: make test-cluster"]
+fn a_lost_node_that_comes_back_publishes_nothing() {
+    let cluster = Cluster::start(1, 3.0, "");
+    let _engine = cluster.engine();
+    cluster.until("at work", |cluster| cluster.observed(1) > 10);
+    let (node, _) = cluster.running()[0].clone();
+    // The machine hangs: its worker stands still, and its daemon is dead.
+    let lost = cluster.worker(1);
+    assert!(signal("-STOP", lost));
+    assert!(signal("-KILL", process(&cluster.at(&format!("slurm/slurmd-{node}.pid")))));
+    cluster
+        .until("Slurm gives the node up", |cluster| cluster.slurm("squeue -h -t pending -o %r").contains("BeginTime"));
+    // It would wait for two minutes.
+    cluster.slurm("scontrol update JobId=1 StartTime=now");
+    cluster.until("another node takes it up", |cluster| {
+        cluster.running().iter().any(|(other, _)| *other != node) && cluster.worker(1) != lost
+    });
+    // It is awake again while the other one works.
+    assert!(signal("-CONT", lost));
+    let events = |cluster: &Cluster| cluster.lines(1);
+    cluster.until("it ends, or the other one is done", |cluster| {
+        cluster.state(1) == "done"
+            || events(cluster).iter().any(|line| line["left"]["why"].to_string().contains("another worker"))
+    });
+    cluster.until_all_done(1);
+    let log = cluster.says(&["log", "1"]);
+    assert!(log.contains("begun 2 times") && log.contains("belongs to another worker"), "{log}");
+    assert_eq!(cluster.jobs(), [("done".to_owned(), 1)]);
+    cluster.assert_as_local();
+    cluster.until("the lost worker is gone", |_| !signal("-0", lost));
+    assert_eq!(names(&cluster.at("out")), ["0.motion.jsonl", "0.mp4", "0.report.json"]);
+    println!("{}", cluster.engine_log());
 }

@@ -72,6 +72,8 @@ pub struct Relay {
     passed_on: BTreeMap<String, u64>,
     /// Files that were there when it began: what is in them may be long ago.
     old: Vec<String>,
+    /// The node of each file's worker.
+    nodes: BTreeMap<String, String>,
     /// Of the latest worker.
     pub latest: Latest,
     /// The last progress of the latest worker.
@@ -81,8 +83,8 @@ pub struct Relay {
 /// What is known of the latest worker.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Latest {
-    /// Its node; empty: nobody began yet.
-    pub node: String,
+    /// Its file; empty: nobody began yet.
+    file: String,
     /// Frames that are done, half of one in each pass.
     pub frames: f64,
     /// Why it left, if it did.
@@ -98,6 +100,7 @@ impl Relay {
             read: BTreeMap::new(),
             passed_on,
             old: folder.names(),
+            nodes: BTreeMap::new(),
             latest: Latest::default(),
             progress: None,
         })
@@ -117,7 +120,7 @@ impl Relay {
                 let is_known = at <= self.passed_on.get(&name).copied().unwrap_or(0);
                 // A line that a machine's end has damaged is left out.
                 let Ok(said) = serde_json::from_slice(line) else { continue };
-                is_told |= self.take(said, context, depths, is_past, is_known);
+                is_told |= self.take(&name, said, context, depths, is_past, is_known);
             }
             self.read.insert(name, at);
         }
@@ -131,6 +134,7 @@ impl Relay {
     /// `is_past`: it may be long ago; `is_known`: it was passed on by an engine before. Whether it went into the job's log.
     fn take(
         &mut self,
+        name: &str,
         said: Said,
         context: &JobContext<'_>,
         depths: &dyn Fn([Depth; Buffer::ALL.len()]),
@@ -149,12 +153,13 @@ impl Relay {
                 let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
                 let gpus = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
                 let told = tell(format!("on node {node}{task}{again}: {cores} cores{gpus}"));
-                self.latest = Latest { node, frames: self.latest.frames, left: None };
+                self.nodes.insert(name.to_owned(), node);
+                self.latest = Latest { file: name.to_owned(), frames: self.latest.frames, left: None };
                 self.progress = None;
                 told
             }
             Said::Ready { inference, renderer } => {
-                tell(format!("on node {}: networks on {inference}, drawn by {renderer}", self.latest.node))
+                tell(format!("on node {}: networks on {inference}, drawn by {renderer}", self.node(name)))
             }
             Said::Event(event @ Event::Progress { phase, done, total, .. }) => {
                 if let Some((before, count)) = self.progress
@@ -190,11 +195,18 @@ impl Relay {
                 false
             }
             Said::Left { why } => {
-                let told = tell(format!("node {} is given back: {why}", self.latest.node));
-                self.latest.left = Some(why);
+                let told = tell(format!("node {} is given back: {why}", self.node(name)));
+                // One that came too late says nothing of the one that the job belongs to.
+                if self.latest.file == name {
+                    self.latest.left = Some(why);
+                }
                 told
             }
         }
+    }
+
+    fn node(&self, name: &str) -> &str {
+        self.nodes.get(name).map_or("", String::as_str)
     }
 
     fn text(&self, name: &str, from: u64) -> io::Result<Vec<u8>> {
@@ -248,7 +260,7 @@ mod tests {
         file.write_all(b"{\"event\":{\"warning\":\"half").unwrap();
         let mut relay = Relay::open(&folder).unwrap();
         relay.pass_on(&context, &|_| ());
-        assert_eq!((count(), relay.latest.node.as_str()), (1, "n1"));
+        assert_eq!((count(), relay.node(&file_of("a"))), (1, "n1"));
         file.write_all(b"\"}}\n").unwrap();
         let progress = |done| Said::Event(Event::Progress { phase: Phase::Observe, done, total: Some(10), people: 1 });
         line(&mut file, &progress(2));
