@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A command that takes longer is ended; Slurm's own patience is mostly shorter.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether a command has ended.
 const NAP: Duration = Duration::from_millis(10);
 
@@ -45,6 +45,11 @@ impl Listed {
         self.state == "PENDING"
     }
 
+    /// Whether Slurm could not begin it on the node that it had chosen, and holds it.
+    pub fn is_stranded(&self) -> bool {
+        self.is_waiting() && self.reason.starts_with("launch failed")
+    }
+
     /// Whether it waits because we said so.
     pub fn is_held(&self) -> bool {
         self.is_waiting() && self.reason == "JobHeldUser"
@@ -69,15 +74,15 @@ pub fn hold(id: u64) -> Result<(), Trouble> {
     run(Command::new("scontrol").args(["uhold", &id.to_string()])).map(drop)
 }
 
-/// Ends tasks, whatever they are at.
-pub fn cancel(ids: &[u64]) -> Result<(), Trouble> {
-    run(Command::new("scancel").args(ids.iter().map(u64::to_string))).map(drop)
+/// Ends the task of this number and name, whatever it is at. A controller that has lost its state gives numbers again.
+pub fn cancel(id: u64, name: &str) -> Result<(), Trouble> {
+    run(Command::new("scancel").args(["--name", name, &id.to_string()])).map(drop)
 }
 
 /// What Slurm says of a task that it may list no more; `None`: nothing any more.
-pub fn ended(id: u64) -> Result<Option<String>, Trouble> {
+pub fn ended(id: u64, name: &str) -> Result<Option<String>, Trouble> {
     match run(Command::new("scontrol").args(["show", "job", "--oneliner", &id.to_string()])) {
-        Ok(said) => Ok(Some(said)),
+        Ok(said) => Ok(Some(said).filter(|said| field(said, "JobName") == Some(name))),
         Err(Trouble::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -259,6 +264,8 @@ mod tests {
         let (_, task) = listed("13|RUNNING|None|n[1-2]|a|b").unwrap();
         assert!(!task.is_waiting() && task.nodes == "n[1-2]" && task.name == "a|b");
         assert_eq!(listed("squeue: error"), None);
+        let (_, task) = listed("14|PENDING|launch failed requeued held||a").unwrap();
+        assert!(task.is_stranded() && !task.is_held());
         let said =
             "JobId=5 JobName=x JobState=OUT_OF_MEMORY Reason=OutOfMemory Dependency=(null) ExitCode=0:125 NodeList=n1";
         assert_eq!(field(said, "JobState"), Some("OUT_OF_MEMORY"));

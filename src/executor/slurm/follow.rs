@@ -1,10 +1,11 @@
 //! One job on the cluster, followed from here: submitted, waited for, held, given up; found again when this program was away.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::Slurm;
-use super::commands::{self, Trouble};
-use super::folder::{CONTROL, Folder, FolderError, OUTPUT, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work};
+use super::commands::{self, Listed, Trouble};
+use super::folder::{CONTROL, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work};
 use super::relay::Relay;
 use super::script::script;
 use crate::control::Control;
@@ -41,6 +42,8 @@ pub struct Following<'a> {
     told_to_end: Option<Instant>,
     rounds: u32,
     frames: f64,
+    /// How often Slurm could not begin it.
+    stranded: u32,
     /// What was said of waiting, so that it is said once.
     waits_for: String,
 }
@@ -74,7 +77,7 @@ impl<'a> Following<'a> {
             Some(work) if work.spec != *spec => {
                 if let Some(Task { id }) = folder.read(TASK)? {
                     // A task whose folder is gone ends by itself.
-                    drop(commands::cancel(&[id]));
+                    drop(commands::cancel(id, &work.name));
                 }
                 folder.remove()?;
                 None
@@ -102,6 +105,7 @@ impl<'a> Following<'a> {
             since: now,
             told_to_end: is_told_to_end.then_some(now),
             rounds: 0,
+            stranded: 0,
             frames: 0.0,
             waits_for: String::new(),
         })
@@ -223,16 +227,33 @@ impl<'a> Following<'a> {
         }
     }
 
+    /// Its task in a list. One of another name has got its number since the controller lost its state.
+    fn listed<'l>(&self, list: &'l BTreeMap<u64, Listed>, task: Followed) -> Option<&'l Listed> {
+        list.get(&task.id).filter(|listed| listed.name == self.name)
+    }
+
+    /// Something was done with its task: only a later list tells what has come of it.
+    fn acted(&mut self, task: Followed) {
+        self.task = Some(Followed { since: Instant::now(), gone: None, ..task });
+    }
+
     /// Sees what has become of its task.
     fn watch(&mut self, task: Followed) -> Result<(), Failure> {
         let Some(list) = self.slurm.tasks.after(task.gone.unwrap_or(task.since)) else { return Ok(()) };
-        match list.get(&task.id) {
+        match self.listed(&list, task) {
+            Some(listed) if listed.is_stranded() && self.stranded < ROUNDS => {
+                self.stranded += 1;
+                self.note(format!("Slurm could not begin task {} on a node, and held it; it is released", task.id));
+                drop(commands::release(task.id));
+                self.acted(task);
+            }
             Some(listed) if listed.is_held() => {
                 // Submitted, or found, or held for a pause that is over.
                 if self.told_to_end.take().is_some() {
                     self.folder.write(CONTROL, &Wish::Go)?;
                 }
                 drop(commands::release(task.id));
+                self.acted(task);
                 self.waits("JobHeldUser");
             }
             Some(listed) if listed.is_waiting() => {
@@ -254,7 +275,7 @@ impl<'a> Following<'a> {
     /// Its task is gone, and there is no result.
     fn ended(&mut self, id: u64) -> Result<(), Failure> {
         if self.told_to_end.is_none() {
-            let (state, what) = match commands::ended(id) {
+            let (state, what) = match commands::ended(id, &self.name) {
                 Ok(Some(said)) => state_of(&said),
                 Ok(None) => ("REVOKED".to_owned(), "Slurm has forgotten it".to_owned()),
                 // The controller went away in this moment.
@@ -271,11 +292,7 @@ impl<'a> Following<'a> {
             if !is_innocent || self.rounds >= ROUNDS {
                 self.folder.forget(TASK)?;
                 let said = self.folder.last_output().map_or(String::new(), |line| format!("; it said last: {line}"));
-                let output = self.folder.file(OUTPUT);
-                return Err(passing(format!(
-                    "its Slurm task {id} ended without a result: {what}{said} ({})",
-                    output.display()
-                )));
+                return Err(passing(format!("its Slurm task {id} ended without a result: {what}{said}")));
             }
             self.note(format!("Slurm task {id} ended ({what}); the job goes on in another"));
         }
@@ -301,11 +318,17 @@ impl<'a> Following<'a> {
             return Ok(());
         };
         let Some(list) = self.slurm.tasks.after(task.gone.unwrap_or(task.since)) else { return Ok(()) };
-        match list.get(&task.id) {
+        match self.listed(&list, task) {
             Some(listed) if listed.is_held() => {}
             // One that has begun meanwhile sees that it is to end.
-            Some(listed) if listed.is_waiting() => drop(commands::hold(task.id)),
-            Some(_) if since.elapsed() > PATIENCE => drop(commands::cancel(&[task.id])),
+            Some(listed) if listed.is_waiting() => {
+                drop(commands::hold(task.id));
+                self.acted(task);
+            }
+            Some(_) if since.elapsed() > PATIENCE => {
+                drop(commands::cancel(task.id, &self.name));
+                self.acted(task);
+            }
             Some(_) => {}
             None if task.gone.is_none() => self.task = Some(Followed { gone: Some(Instant::now()), ..task }),
             None => return self.ended(task.id),
@@ -327,10 +350,10 @@ impl<'a> Following<'a> {
                 }
             }
             match (self.task, cancelled) {
-                (Some(task), None) => cancelled = commands::cancel(&[task.id]).is_ok().then(Instant::now),
+                (Some(task), None) => cancelled = commands::cancel(task.id, &self.name).is_ok().then(Instant::now),
                 // The worker removes what it has begun before it ends.
                 (Some(task), Some(since)) => {
-                    if self.slurm.tasks.after(since).is_some_and(|list| !list.contains_key(&task.id)) {
+                    if self.slurm.tasks.after(since).is_some_and(|list| self.listed(&list, task).is_none()) {
                         break;
                     }
                 }

@@ -180,9 +180,11 @@ impl Slurm {
         if folder.file(RESULT).exists() {
             return true;
         }
+        // Without one nothing was submitted.
+        let Ok(Some(Work { name, .. })) = folder.read(SPEC) else { return true };
         drop(folder.write(CONTROL, &Wish::Stop));
         match folder.read::<Task>(TASK) {
-            Ok(Some(Task { id })) => match commands::cancel(&[id]) {
+            Ok(Some(Task { id })) => match commands::cancel(id, &name) {
                 // What Slurm does not know of any more has ended.
                 Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(TASK).is_ok(),
                 Err(_) => false,
