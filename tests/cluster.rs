@@ -183,6 +183,14 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             eprintln!("{}", self.engine_log());
         }
+        // A worker that stands still outlives its cluster.
+        let began = |line: &Value| line["began"]["process"].as_u64();
+        for process in (1..=6).flat_map(|job| self.lines(job)).filter_map(|line| began(&line)) {
+            let words = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&words).contains(&*self.folder.path().to_string_lossy()) {
+                signal("-KILL", process.try_into().unwrap());
+            }
+        }
         self.script(&["stop"], &[]);
     }
 }
