@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-blender lint bench bench-results bench-networks corpus accuracy gallery clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-cluster test-blender lint bench bench-results bench-networks corpus accuracy gallery clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -36,6 +36,10 @@ setup-tests: setup ## install what the tests read results with: other programs' 
 
 test: setup-tests ## run all tests
 	cargo test --profile ci --locked
+
+test-cluster: setup ## run jobs on a real Slurm cluster of three nodes, which is started here (as root; installs Slurm)
+	@bash scripts/setup-cluster.sh
+	cargo test --profile ci --locked --test cluster -- --ignored --test-threads 1
 
 test-blender: build ## have Blender open exports (fetches it as a Python module, 1 GB, Python 3.11)
 	@bash scripts/setup-readers.sh blender

@@ -97,6 +97,15 @@ pub enum Command {
     },
     /// Check the installation: what is there, what is missing, and how to fix it
     Doctor,
+    /// Work on a job that was sent to a cluster; its batch script calls this
+    Work {
+        /// The job: a file that `meshreel run` has written
+        #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
+        spec: PathBuf,
+    },
+    /// Look at what is sent to a Slurm cluster
+    #[command(subcommand)]
+    Slurm(SlurmCommand),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -107,6 +116,17 @@ pub enum Command {
         /// Folder for the pages; created if missing
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
         folder: Option<PathBuf>,
+    },
+}
+
+/// What `meshreel slurm` does.
+#[derive(Debug, Subcommand)]
+pub enum SlurmCommand {
+    /// Print the batch script that is submitted for a job
+    Script {
+        /// Number of the job, as `meshreel status` lists it
+        #[arg(value_name = "JOB")]
+        job: i64,
     },
 }
 
@@ -418,6 +438,8 @@ impl Command {
             | Self::Status(_)
             | Self::Log(_)
             | Self::Doctor
+            | Self::Work { .. }
+            | Self::Slurm(_)
             | Self::Completions { .. }
             | Self::Man { .. } => return None,
         })

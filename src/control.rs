@@ -9,8 +9,10 @@ pub enum Control {
     Go,
     /// It waits where it is, with what it holds.
     Hold,
-    /// It ends, and leaves nothing but its checkpoint.
+    /// It ends, and leaves nothing but its checkpoint: nobody wants its results any more.
     Stop,
+    /// Whoever asks ends, and the job goes on later. Where others work on it, they go on meanwhile.
+    Leave,
 }
 
 /// The work was told to end.
@@ -33,7 +35,7 @@ pub fn proceed(control: impl Fn() -> Control) -> Result<(), Stopped> {
         match control() {
             Control::Go => return Ok(()),
             Control::Hold => std::thread::sleep(NAP),
-            Control::Stop => return Err(Stopped),
+            Control::Stop | Control::Leave => return Err(Stopped),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::checksum;
-use crate::config::Config;
+use crate::config::{Config, Place};
+use crate::executor::slurm::{self, Health};
 use crate::models::Models;
 use crate::pose::{Device, GPU_MEND, Runtime, Worker};
 use crate::render::{RenderThread, self_test};
@@ -78,6 +79,7 @@ pub fn examine(config: &Config, models: &Models, mut tell: impl FnMut(&Finding))
     findings(model_files(models));
     findings(runtime(config, models));
     findings(opengl());
+    findings(cluster(config));
     findings(folders(config));
     findings(terminal());
     healthy
@@ -184,6 +186,17 @@ fn opengl() -> Vec<Finding> {
         Err(error) => bad("OpenGL", format!("{context}: {error}"), "update the driver or Mesa"),
     });
     findings
+}
+
+fn cluster(config: &Config) -> Vec<Finding> {
+    if config.executor != Place::Slurm {
+        return Vec::new();
+    }
+    let finding = |health| match health {
+        Health::Good(found) => good("Slurm", found),
+        Health::Bad(found, fix) => bad("Slurm", found, fix),
+    };
+    slurm::examine(config).into_iter().map(finding).collect()
 }
 
 fn folders(config: &Config) -> Vec<Finding> {

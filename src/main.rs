@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use meshreel::cli::{Cli, Command, Export, ModelsCommand, Process, Render, ReportOf, Run};
+use meshreel::cli::{Cli, Command, Export, ModelsCommand, Process, Render, ReportOf, Run, SlurmCommand};
 use meshreel::config::Config;
 use meshreel::dashboard::{self, DashboardError, StartEngineError};
+use meshreel::executor::slurm;
 use meshreel::models::Models;
 use meshreel::pipeline::StartError;
 use meshreel::process::{self, Outcome};
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
     match &command {
         Command::Completions { shell } => return print(&manual::completions(*shell)),
         Command::Man { folder } => return man(folder.as_deref()),
+        // On a node there is none: the job says all.
+        Command::Work { spec } => return work(spec, cli.verbose),
         _ => {}
     }
     let mut config = match Config::load(cli.config.as_deref()) {
@@ -92,12 +95,27 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(FAILED, &error),
         },
+        Command::Slurm(SlurmCommand::Script { job }) => match status::batch_script(&config, *job) {
+            Ok(text) => print(text.as_bytes()),
+            Err(error) => fail(FAILED, &error),
+        },
         Command::Doctor => {
             let models = Models::find(&config.models.folder);
             let healthy = doctor::examine(&config, &models, |finding| say(finding));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
         other => other.request().map_or(ExitCode::SUCCESS, |(name, request)| order(&config, &request, name)),
+    }
+}
+
+fn work(spec: &Path, verbose: bool) -> ExitCode {
+    if let Err(error) = log::start(&Config::default(), log::Writer::Command, verbose) {
+        return fail(FAILED, &error);
+    }
+    media::init();
+    match slurm::work(spec) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &error),
     }
 }
 

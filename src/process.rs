@@ -51,6 +51,7 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
         let context = JobContext {
             checkpoint: None,
             timings: Arc::new(Timings::new(0, executor.live().clone())),
+            priority: 0,
             control: &control,
             events: &|event| progress.event(&event),
         };
@@ -101,6 +102,7 @@ pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicB
     let context = JobContext {
         checkpoint: None,
         timings: Arc::new(Timings::new(0, drawing.live().clone())),
+        priority: 0,
         control: &|| if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go },
         events: &|event| progress.event(&event),
     };

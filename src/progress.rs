@@ -102,6 +102,7 @@ impl FileProgress {
                 bar.finish_and_clear();
                 tell(format_args!("{}: {}", self.name, printable(reason)));
             }
+            Event::Note(_) => {}
         }
     }
 
@@ -137,6 +138,7 @@ impl FileProgress {
                     "people": people, "fps": frames_per_second(*phase, *done, *total, state.started),
                 })
             }
+            Event::Note(text) => serde_json::json!({"event": "note", "file": self.name, "message": text}),
             Event::Warning(text) => serde_json::json!({"event": "warning", "file": self.name, "message": text}),
             Event::Done(report) => serde_json::json!({"event": "done", "file": self.name, "report": report}),
             Event::Failed(reason) => serde_json::json!({"event": "failed", "file": self.name, "message": reason}),
@@ -152,7 +154,7 @@ impl FileProgress {
         match event {
             Event::Warning(text) => tell(format_args!("{}: warning: {}", self.name, printable(text))),
             Event::Failed(reason) => tell(format_args!("{}: {}", self.name, printable(reason))),
-            Event::Progress { .. } | Event::Done(_) => {}
+            Event::Note(_) | Event::Progress { .. } | Event::Done(_) => {}
         }
     }
 

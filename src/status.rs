@@ -1,12 +1,14 @@
 //! `meshreel status` and `meshreel log`: jobs and what happened to them, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::json;
 
 use crate::clock;
 use crate::clock::now;
-use crate::config::Config;
+use crate::config::{Config, Place};
+use crate::executor::slurm;
 use crate::job::JobState;
 use crate::job::Phase;
 use crate::queue::{self, Entry, Queue, QueueError, QueueMode, Row};
@@ -37,10 +39,17 @@ pub enum StatusError {
 pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusError> {
     let mut rows = Vec::new();
     let mut counts = Vec::new();
+    // Where jobs are on the cluster, or what they wait for: the last line of their logs.
+    let mut places = BTreeMap::new();
     // No queue yet: no jobs. Looking does not make one.
     if queue::file(&config.state).exists() {
         let mut queue = Queue::open_to_look(&config.state)?;
         rows = queue.rows(limit)?;
+        if config.executor == Place::Slurm {
+            for row in rows.iter().filter(|row| row.state == JobState::Running) {
+                places.extend(queue.log(Some(row.id), 1)?.pop().map(|entry| (row.id, entry.text)));
+            }
+        }
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.mode(now())? {
             QueueMode::Go => {}
@@ -54,7 +63,7 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
     let mut out = terminal::stdout();
     let written = match is_json {
         true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
-        false => table(&mut out, &rows, &counts),
+        false => table(&mut out, &rows, &places, &counts),
     };
     told(written)
 }
@@ -84,6 +93,19 @@ pub fn log(config: &Config, job: Option<i64>, limit: usize, is_json: bool) -> Re
     told(lines.iter().try_for_each(|entry| writeln!(out, "{}", line(entry))))
 }
 
+/// The batch script of a job.
+///
+/// # Errors
+/// When the queue cannot be read, or there is no such job.
+pub fn batch_script(config: &Config, job: i64) -> Result<String, StatusError> {
+    let row = match queue::file(&config.state).exists() {
+        true => Queue::open_to_look(&config.state)?.row(job)?,
+        false => None,
+    };
+    let row = row.ok_or(StatusError::NoJob { id: job })?;
+    Ok(slurm::batch_script(config, job, row.priority))
+}
+
 /// `meshreel status | head` is no failure.
 fn told(written: io::Result<()>) -> Result<(), StatusError> {
     match written {
@@ -92,7 +114,7 @@ fn told(written: io::Result<()>) -> Result<(), StatusError> {
     }
 }
 
-fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()> {
+fn table(out: &mut impl Write, rows: &[Row], places: &BTreeMap<i64, String>, counts: &[String]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no jobs");
     }
@@ -108,8 +130,8 @@ fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()
         };
         let source = printable(&row.source.to_string_lossy());
         writeln!(out, "{:>5} {:>4} {:<9} {progress:>9}  {source}", row.id, row.priority, row.state.name())?;
-        if let Some(error) = &row.error {
-            writeln!(out, "{:>32}{}", "", printable(error))?;
+        if let Some(text) = row.error.as_ref().or(places.get(&row.id)) {
+            writeln!(out, "{:>32}{}", "", printable(text))?;
         }
     }
     writeln!(out, "{}", counts.join(", "))

@@ -1,7 +1,22 @@
 //! Threads are started here: each has a name, and one that cannot be started is an error and no panic.
 
 use std::io;
+use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
+
+/// Cores that somebody lent to this process, where the system does not know of it.
+static LENT: OnceLock<usize> = OnceLock::new();
+
+/// How many cores there are for this process: those that it may run on (affinity, control group), and no more than were [lent](borrow).
+pub fn cores() -> usize {
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    LENT.get().map_or(allowed, |&lent| allowed.min(lent.max(1)))
+}
+
+/// Says how many cores this process is lent. The first word counts; it is to be said before anything is started.
+pub fn borrow(cores: usize) {
+    let _ = LENT.set(cores);
+}
 
 /// Starts a thread.
 ///

@@ -32,6 +32,7 @@ fn the_example_lists_every_setting_with_its_default() {
         "[models]\n",
         "[onnxruntime]\n",
         "[jobs]\n",
+        "[slurm]\n",
         "[limits]\n",
         "[hooks]\n",
         "[log]\n",

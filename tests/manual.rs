@@ -76,8 +76,9 @@ fn manual_pages_are_clean_and_there_is_one_for_each_command() {
     let folder = tempfile::tempdir().unwrap();
     printed(folder.path(), &["man", "pages"]);
     let mut expected: Vec<String> = commands().iter().map(|command| format!("meshreel-{command}.1")).collect();
-    // One command has commands of its own.
+    // Some commands have commands of their own.
     expected.extend(["check", "import-smpl", "list"].map(|command| format!("meshreel-models-{command}.1")));
+    expected.push("meshreel-slurm-script.1".into());
     expected.push("meshreel.1".into());
     expected.sort();
     let pages = folder.path().join("pages");

@@ -49,6 +49,7 @@ impl Place {
         let stop = AtomicBool::new(false);
         let timings = Arc::new(Timings::new(0, executor.live().clone()));
         let context = JobContext {
+            priority: 0,
             checkpoint: Some(&self.folder.path().join(checkpoint)),
             timings,
             control: &|| if stop.load(Ordering::Acquire) { Control::Stop } else { Control::Go },

@@ -3,6 +3,7 @@
 mod folders;
 mod paths;
 mod read;
+mod slurm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,14 @@ use serde::{Deserialize, Serialize};
 
 pub use folders::{Originals, Preset, Watch};
 pub use read::ConfigError;
+pub use slurm::Slurm;
 
 use crate::clock::{self, Hours};
 use crate::export::Formats;
 use crate::job::range::ranged;
 use crate::job::{Encode, JobSettings, with_overrides};
 use crate::pose::Device;
+use crate::thread;
 use paths::{absolute, default_state, home, user_folder};
 use read::parse;
 
@@ -39,6 +42,10 @@ pub struct Config {
     pub workers: usize,
     /// Where the networks run.
     pub device: Device,
+    /// Who works on jobs.
+    pub executor: Place,
+    /// The cluster, where that does.
+    pub slurm: Slurm,
     /// How the output video is written.
     pub encode: Encode,
     /// What is written beside the video.
@@ -62,6 +69,16 @@ pub struct Config {
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
+}
+
+/// Where jobs of the service are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the service itself.
+    Local,
+    /// On the nodes of a Slurm cluster.
+    Slurm,
 }
 
 /// `[output]`: what is written beside the video, unless a watched folder or the command line says otherwise.
@@ -221,6 +238,8 @@ impl Default for Config {
             state: default_state(),
             workers: 0,
             device: Device::Auto,
+            executor: Place::Local,
+            slurm: Slurm::default(),
             encode: Encode::default(),
             output: Output::default(),
             models: Folder::default(),
@@ -285,18 +304,21 @@ impl Config {
     /// Detection worker threads with 0 replaced by the number of cores.
     pub fn worker_count(&self) -> usize {
         match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => thread::cores(),
             n => n,
         }
     }
 
-    /// Videos at a time. Where that is left to the machine: one for every four processor cores and every two gigabytes of memory, at least
+    /// Videos at a time; on a cluster `slurm.at_once`. Where that is left to the machine: one for every four processor cores and every two gigabytes of memory, at least
     /// one. A single video keeps four cores busy; of more it leaves some idle while it waits for a keyframe.
     pub fn concurrent_jobs(&self) -> usize {
+        if self.executor == Place::Slurm {
+            return self.slurm.at_once;
+        }
         if self.jobs.concurrent > 0 {
             return self.jobs.concurrent;
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = thread::cores();
         let memory = rustix::system::sysinfo();
         let gigabytes = (memory.totalram as u64).saturating_mul(memory.mem_unit.into()) / 1_000_000_000;
         (cores / CORES_A_JOB).min(gigabytes as usize / GIGABYTES_A_JOB).clamp(1, MOST_JOBS)
@@ -317,6 +339,8 @@ impl Config {
         resolve(&mut self.state);
         resolve(&mut self.models.folder);
         resolve(&mut self.onnxruntime.library);
+        resolve(&mut self.slurm.folder);
+        resolve(&mut self.slurm.program);
         for watch in &mut self.watch {
             resolve(&mut watch.path);
             resolve(&mut watch.output);

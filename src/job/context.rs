@@ -14,6 +14,8 @@ pub struct JobContext<'a> {
     pub checkpoint: Option<&'a Path>,
     /// Where its times go.
     pub timings: Arc<Timings>,
+    /// Its priority as it began: higher comes first.
+    pub priority: i64,
     /// Asked often whether the job goes on.
     pub control: &'a (dyn Fn() -> Control + Sync),
     /// Hears of everything that happens; called from the job's threads.

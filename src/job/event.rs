@@ -76,6 +76,8 @@ pub enum Event {
     },
     /// Something the user should know.
     Warning(String),
+    /// Something for the job's log, such as where it is worked on.
+    Note(String),
     /// The results are in place.
     Done(Box<Report>),
     /// There are no results, and this is why.

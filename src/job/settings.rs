@@ -12,6 +12,7 @@ use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
 use crate::models::ModelName;
+use crate::thread;
 
 /// Ending of the name of the page to look at.
 pub const PAGE: &str = "report.html";
@@ -407,7 +408,8 @@ impl Encode {
     /// As the encoder takes them.
     pub fn settings(&self) -> EncodeSettings {
         // Frames that are compressed at the same time wait for each other: with half as many threads more, x264 keeps the cores busy.
-        let threads = std::thread::available_parallelism().map_or(0, |n| n.get() + n.get().div_ceil(2));
+        let cores = thread::cores();
+        let threads = cores + cores.div_ceil(2);
         EncodeSettings {
             codec: self.codec.clone(),
             preset: self.preset.clone(),

@@ -221,6 +221,8 @@ impl<'j> Course<'j> {
             exports.push(make_page(job, &partial, &report)?);
         }
         let text = serde_json::to_string_pretty(&report).map_err(|e| JobError::Internal(e.to_string()))?;
+        // Who was told to end while all of this was made does not replace what somebody else may have made meanwhile.
+        job.context.proceed()?;
         partial.publish(&(text + "\n"), exports)?;
         Ok(report)
     }

@@ -23,7 +23,7 @@ pub fn fit(
     tracks: Vec<Track>,
     options: FitOptions,
 ) -> Result<Vec<FittedTrack>, JobError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tracks.len());
+    let threads = crate::thread::cores().min(tracks.len());
     let fitted = Mutex::new(Vec::with_capacity(tracks.len()));
     let tracks = Mutex::new(tracks.into_iter());
     let next = || tracks.lock().unwrap_or_else(PoisonError::into_inner).next();

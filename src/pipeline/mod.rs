@@ -75,7 +75,7 @@ impl Job<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        (self.context.control)() == Control::Stop
+        matches!((self.context.control)(), Control::Stop | Control::Leave)
     }
 }
 

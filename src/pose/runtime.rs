@@ -21,7 +21,7 @@ use crate::models::NetworkDescription;
 use super::optimized::{NotOptimized, optimized};
 
 /// Where networks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
     /// A CUDA GPU when it works, else the CPU.
@@ -291,7 +291,7 @@ impl Runtime {
             }
         }
         let threads = match kind {
-            Kind::Large => std::thread::available_parallelism().map_or(1, usize::from),
+            Kind::Large => crate::thread::cores(),
             Kind::BuiltIn | Kind::Own => 1,
         };
         // Threads that wait for each other's part sleep: the other workers' threads want the cores.

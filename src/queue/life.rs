@@ -31,6 +31,8 @@ pub struct Claim {
     pub spec: JobSpec,
     /// Tries, this one included.
     pub attempts: u32,
+    /// Higher comes first.
+    pub priority: i64,
 }
 
 impl Queue {
@@ -40,7 +42,7 @@ impl Queue {
         self.write(|t| {
             for id in turns {
                 let next = t.query_row(
-                    "SELECT id, source, size, modified, folder, stem, container, settings, attempts + 1 FROM jobs
+                    "SELECT id, source, size, modified, folder, stem, container, settings, attempts + 1, priority FROM jobs
                      WHERE id = ?1 AND state = 'queued'",
                     [id],
                     claim_from,
@@ -230,5 +232,5 @@ fn claim_from(row: &SqlRow<'_>) -> Sql<Claim> {
     let settings = serde_json::from_str(&settings)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, Box::new(error)))?;
     let spec = JobSpec { source, outputs, overwrite: false, settings };
-    Ok(Claim { id: row.get(0)?, stamp, spec, attempts: row.get(8)? })
+    Ok(Claim { id: row.get(0)?, stamp, spec, attempts: row.get(8)?, priority: row.get(9)? })
 }

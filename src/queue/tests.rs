@@ -34,6 +34,7 @@ fn claimed(id: i64) -> Claim {
             settings: JobSettings::default(),
         },
         attempts: 1,
+        priority: 0,
     }
 }
 

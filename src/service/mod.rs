@@ -36,8 +36,9 @@ pub use snapshot::{AtWork, ChartOf, Detail, Gpu, Machine, Picture, Shown, Snapsh
 use snapshot::RecentJobs;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Originals};
-use crate::executor::Local;
+use crate::config::{Config, Originals, Place};
+use crate::executor::slurm::{self, Slurm, SlurmError};
+use crate::executor::{Executor, Local};
 use crate::job::JobState;
 use crate::job::Report;
 use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
@@ -90,6 +91,9 @@ pub enum ServiceError {
     /// No job can run.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No job can be sent to the cluster.
+    #[error(transparent)]
+    Cluster(#[from] SlurmError),
     /// The system gives no thread.
     #[error(transparent)]
     Thread(std::io::Error),
@@ -122,6 +126,7 @@ const CLOCK: Duration = Duration::from_secs(1);
 /// What ingest, runners and control share.
 struct Shared<'a> {
     config: &'a Config,
+    executor: &'a dyn Executor,
     queue: Mutex<Queue>,
     /// Whether each job that a runner has in hand goes on.
     controls: Mutex<HashMap<i64, Control>>,
@@ -169,7 +174,7 @@ impl Shared<'_> {
     /// Whether a job in hand goes on.
     fn control_of(&self, id: i64) -> Control {
         match self.is_stopped() {
-            true => Control::Stop,
+            true => Control::Leave,
             false => locked(&self.controls).get(&id).copied().unwrap_or(Control::Hold),
         }
     }
@@ -184,6 +189,7 @@ impl Shared<'_> {
             *control = match queue.state(*id)? {
                 Some(JobState::Running) if turns.contains(id) => Control::Go,
                 Some(JobState::Running | JobState::Paused) if !is_draining => Control::Hold,
+                Some(state) if !state.is_over() => Control::Leave,
                 _ => Control::Stop,
             };
             crash::hold(*id, *control == Control::Hold);
@@ -239,6 +245,8 @@ impl Shared<'_> {
 
     /// Removes what jobs that are at their end leave in the state folder.
     fn clean(&self) -> Result<(), QueueError> {
+        // Of a job that the queue cannot tell of now nothing is removed.
+        self.executor.tidy(&|id| self.queue().state(id).unwrap_or(Some(JobState::Running)));
         let mut queue = self.queue();
         let in_hand = self.in_hand();
         checkpoints::clean(&self.config.state, &mut queue, |id| in_hand.contains(&id))
@@ -317,16 +325,29 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
             blamed.len()
         );
     }
-    for folder in queue.recover(&blamed, |id| frames_written_down(&checkpoints::path(state, id)), now())? {
-        remove_leftovers(&folder, is_open_for_writing);
+    let is_elsewhere = config.executor == Place::Slurm;
+    let reached = |id| match is_elsewhere {
+        // Jobs on a cluster go on while this program is away, and are not what ended it: they count as further than before.
+        true => since.unsigned_abs(),
+        false => frames_written_down(&checkpoints::path(state, id)),
+    };
+    let folders = queue.recover(&blamed, reached, now())?;
+    // What workers on other machines write does not show here.
+    if !(is_elsewhere && slurm::has_jobs(config)) {
+        folders.iter().for_each(|folder| remove_leftovers(folder, is_open_for_writing));
     }
     checkpoints::prepare(state).map_err(state_error)?;
     checkpoints::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
     crash::watch(state).map_err(state_error)?;
-    let executor = Local::start(config)?;
+    let executor: Box<dyn Executor> = match config.executor {
+        Place::Local => Box::new(Local::start(config)?),
+        Place::Slurm => Box::new(Slurm::start(config)?),
+    };
+    let executor = &*executor;
     let shared = Shared {
         config,
+        executor,
         queue: Mutex::new(queue),
         controls: Mutex::default(),
         changes: Mutex::default(),
@@ -343,6 +364,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
         since,
         stop,
     };
+    shared.clean()?;
     let listener = control::Listener::open(state, &mut lock)?;
     let is_over = AtomicBool::new(false);
     let end = || {
@@ -352,10 +374,10 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     };
     let result = std::thread::scope(|scope| {
         let start = || {
-            spawn_scoped(scope, "listen", || listener.serve(&shared, &executor, &is_over))?;
+            spawn_scoped(scope, "listen", || listener.serve(&shared, executor, &is_over))?;
             let clock = spawn_scoped(scope, "clock", || shared.or_stop(shared.keep_time(&listener, &is_over)))?;
             let runner = |number| {
-                let work = || shared.or_stop(runner::work(&shared, &executor));
+                let work = || shared.or_stop(runner::work(&shared, executor));
                 spawn_scoped(scope, &format!("runner-{number}"), work)
             };
             let runners = (0..config.concurrent_jobs() + SPARE).map(runner).collect::<std::io::Result<Vec<_>>>()?;

@@ -108,6 +108,7 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
                 note(shared, claim.id, &noted, (*phase, *done, *total, *people));
             }
             Event::Warning(text) => tell(shared, claim, text),
+            Event::Note(text) => remark(shared, claim, text),
             Event::Done(_) | Event::Failed(_) => {}
         }
         show(&event);
@@ -117,11 +118,13 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
     let context = JobContext {
         checkpoint: Some(&checkpoint),
         timings: timings.clone(),
+        priority: claim.priority,
         control: &|| shared.control_of(claim.id),
         events: &events,
     };
     locked(&shared.recent).begin(&timings);
-    let at_work = AtWork::new(claim.id);
+    // Who works elsewhere does not bring this process down.
+    let at_work = executor.is_here().then(|| AtWork::new(claim.id));
     let result = executor.work(&claim.spec, &context);
     drop(at_work);
     locked(&shared.recent).end(claim.id);
@@ -149,6 +152,14 @@ fn note(shared: &Shared<'_>, id: i64, noted: &Mutex<Instant>, at: (Phase, u64, O
 /// For those who read the log of the program, or of the job.
 fn tell(shared: &Shared<'_>, claim: &Claim, text: &str) {
     tracing::warn!(target: JOBS, job = claim.id, "{}: {}", shown(&claim.spec.source), printable(text));
+    if let Err(error) = shared.queue().note(claim.id, text, now()) {
+        tracing::warn!("{error}");
+    }
+}
+
+/// The same where it is no warning.
+fn remark(shared: &Shared<'_>, claim: &Claim, text: &str) {
+    tracing::info!(target: JOBS, job = claim.id, "{}: {}", shown(&claim.spec.source), printable(text));
     if let Err(error) = shared.queue().note(claim.id, text, now()) {
         tracing::warn!("{error}");
     }

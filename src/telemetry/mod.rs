@@ -4,6 +4,7 @@ mod frames;
 mod live;
 mod preview;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,12 @@ pub struct Timings {
     stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
     frames: Mutex<FrameTimes>,
     live: Arc<Live>,
+    /// What was recorded and not taken yet, for who sends it elsewhere.
+    taken: Option<Mutex<Taken>>,
 }
+
+/// Times of stages: frame and microseconds of each.
+pub type Taken = BTreeMap<Stage, Vec<(u64, u32)>>;
 
 /// Microseconds up to an hour at 3 significant digits.
 fn new_histogram() -> Histogram<u64> {
@@ -85,7 +91,19 @@ impl Timings {
     /// For the job of this number, in a process with these live figures.
     pub fn new(job: i64, live: Arc<Live>) -> Self {
         let stages = std::array::from_fn(|_| Mutex::new(new_histogram()));
-        Self { job, stages, frames: Mutex::default(), live }
+        Self { job, stages, frames: Mutex::default(), live, taken: None }
+    }
+
+    /// The same, and all that is recorded can be [taken](Self::take) as well.
+    pub fn to_be_taken(job: i64, live: Arc<Live>) -> Self {
+        Self { taken: Some(Mutex::default()), ..Self::new(job, live) }
+    }
+
+    /// What was recorded since the last time.
+    pub fn take(&self) -> Taken {
+        self.taken
+            .as_ref()
+            .map_or_else(Taken::new, |taken| std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Number of the job.
@@ -100,10 +118,19 @@ impl Timings {
 
     /// Adds one time of a stage, spent on a frame.
     pub fn record(&self, stage: Stage, frame: u64, time: Duration) {
+        self.record_past(stage, frame, time);
+        self.live.add(stage, time, self.job);
+    }
+
+    /// The same for a time that is not of the last seconds.
+    pub fn record_past(&self, stage: Stage, frame: u64, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        if let Some(taken) = &self.taken {
+            let micros = u32::try_from(micros).unwrap_or(u32::MAX);
+            taken.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default().push((frame, micros));
+        }
         self.lock(stage).saturating_record(micros);
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).add(frame, stage, time);
-        self.live.add(stage, time, self.job);
     }
 
     /// Runs `work` and records how long it took.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm cluster of three nodes on this machine, for tests: tests/cluster/cluster.sh start|stop|node NAME|controller DIR
 #
-# Everything that it writes is in DIR. As root, without systemd; needs the packages slurm-wlm and munge (`make setup-cluster`).
+# Everything that it writes is in DIR. As root, without systemd; needs the packages slurm-wlm and munge (scripts/setup-cluster.sh).
 set -euo pipefail
 
 usage() {

@@ -1,0 +1,282 @@
+//! What a worker says of its work, a line for each thing in a file of its own, and how it gets from there to whoever waits for the job.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Folder, FolderError};
+use crate::job::{Event, JobContext, Phase};
+use crate::telemetry::{Buffer, Depth, Taken};
+
+/// How far the lines were passed on, for an engine that is started again.
+const PASSED_ON: &str = "passed-on.json";
+/// Most bytes of lines that are read at once.
+const MOST: u64 = 16 << 20;
+
+/// The file of a worker with this random name.
+pub fn file_of(owner: &str) -> String {
+    format!("events.{owner}.jsonl")
+}
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// A worker begins.
+    Began {
+        /// Its node.
+        node: String,
+        /// Slurm's number of the task.
+        task: Option<u64>,
+        /// How often Slurm has begun the task before.
+        restarts: u32,
+        /// Its process.
+        process: u32,
+        /// Cores that it may use.
+        cores: usize,
+        /// GPUs that it was given, as CUDA calls them; empty: none.
+        gpus: String,
+    },
+    /// All is loaded, and it is at work.
+    Ready {
+        /// Where the networks run.
+        inference: String,
+        /// What draws.
+        renderer: String,
+    },
+    /// Something happened to the job.
+    Event(Event),
+    /// What was done since the last such line.
+    Figures {
+        /// Times of stages.
+        times: Taken,
+        /// How full each [`Buffer`] is, in order.
+        depths: [Depth; Buffer::ALL.len()],
+    },
+    /// The worker ends, and the job goes on later.
+    Left {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Reads what the workers of a job say.
+pub struct Relay {
+    folder: Folder,
+    /// How far each file was read.
+    read: BTreeMap<String, u64>,
+    /// How far each file was passed on by an engine before.
+    passed_on: BTreeMap<String, u64>,
+    /// Files that were there when it began: what is in them may be long ago.
+    old: Vec<String>,
+    /// The node of each file's worker.
+    nodes: BTreeMap<String, String>,
+    /// Of the latest worker.
+    pub latest: Latest,
+    /// The last progress of the latest worker.
+    progress: Option<(Phase, u64)>,
+}
+
+/// What is known of the latest worker.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Latest {
+    /// Its file; empty: nobody began yet.
+    file: String,
+    /// Frames that are done, half of one in each pass.
+    pub frames: f64,
+    /// Why it left, if it did.
+    pub left: Option<String>,
+}
+
+impl Relay {
+    /// Begins where the last engine has ended.
+    pub fn open(folder: &Folder) -> Result<Self, FolderError> {
+        let passed_on: BTreeMap<String, u64> = folder.read(PASSED_ON)?.unwrap_or_default();
+        Ok(Self {
+            folder: folder.clone(),
+            read: BTreeMap::new(),
+            passed_on,
+            old: folder.names(),
+            nodes: BTreeMap::new(),
+            latest: Latest::default(),
+            progress: None,
+        })
+    }
+
+    /// Passes on what is new. `depths` hears how full queues are. What cannot be read now is read the next time.
+    pub fn pass_on(&mut self, context: &JobContext<'_>, depths: &dyn Fn([Depth; Buffer::ALL.len()])) {
+        let mut is_told = false;
+        let names = self.folder.names();
+        for name in names.into_iter().filter(|name| name.starts_with("events.") && name.ends_with(".jsonl")) {
+            let from = self.read.get(&name).copied().unwrap_or(0);
+            let Ok(text) = self.text(&name, from) else { continue };
+            let is_past = from == 0 && self.old.contains(&name);
+            let mut at = from;
+            for line in text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+                at += line.len() as u64;
+                let is_known = at <= self.passed_on.get(&name).copied().unwrap_or(0);
+                // A line that a machine's end has damaged is left out.
+                let Ok(said) = serde_json::from_slice(line) else { continue };
+                is_told |= self.take(&name, said, context, depths, is_past, is_known);
+            }
+            self.read.insert(name, at);
+        }
+        if is_told {
+            self.passed_on.clone_from(&self.read);
+            // Without it an engine that is started again repeats some lines of the job's log.
+            drop(self.folder.write(PASSED_ON, &self.passed_on));
+        }
+    }
+
+    /// `is_past`: it may be long ago; `is_known`: it was passed on by an engine before. Whether it went into the job's log.
+    fn take(
+        &mut self,
+        name: &str,
+        said: Said,
+        context: &JobContext<'_>,
+        depths: &dyn Fn([Depth; Buffer::ALL.len()]),
+        is_past: bool,
+        is_known: bool,
+    ) -> bool {
+        let tell = |text: String| {
+            if !is_known {
+                (context.events)(Event::Note(text));
+            }
+            !is_known
+        };
+        match said {
+            Said::Began { node, task, restarts, cores, gpus, .. } => {
+                let task = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
+                let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
+                let gpus = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
+                let told = tell(format!("on node {node}{task}{again}: {cores} cores{gpus}"));
+                self.nodes.insert(name.to_owned(), node);
+                self.latest = Latest { file: name.to_owned(), frames: self.latest.frames, left: None };
+                self.progress = None;
+                told
+            }
+            Said::Ready { inference, renderer } => {
+                tell(format!("on node {}: networks on {inference}, drawn by {renderer}", self.node(name)))
+            }
+            Said::Event(event @ Event::Progress { phase, done, total, .. }) => {
+                if let Some((before, count)) = self.progress
+                    && before == phase
+                    && !is_past
+                {
+                    (count..done).for_each(|_| context.timings.live().frame(context.timings.job()));
+                }
+                self.progress = Some((phase, done));
+                self.latest.frames = self.latest.frames.max(phase.frames_done(done, total));
+                (context.events)(event);
+                false
+            }
+            Said::Event(event) => {
+                if !is_known {
+                    (context.events)(event);
+                }
+                !is_known
+            }
+            Said::Figures { times, depths: found } => {
+                for (stage, times) in times {
+                    for (frame, micros) in times {
+                        let time = Duration::from_micros(micros.into());
+                        match is_past {
+                            true => context.timings.record_past(stage, frame, time),
+                            false => context.timings.record(stage, frame, time),
+                        }
+                    }
+                }
+                if !is_past {
+                    depths(found);
+                }
+                false
+            }
+            Said::Left { why } => {
+                let told = tell(format!("node {} is given back: {why}", self.node(name)));
+                // One that came too late says nothing of the one that the job belongs to.
+                if self.latest.file == name {
+                    self.latest.left = Some(why);
+                }
+                told
+            }
+        }
+    }
+
+    fn node(&self, name: &str) -> &str {
+        self.nodes.get(name).map_or("", String::as_str)
+    }
+
+    fn text(&self, name: &str, from: u64) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.folder.file(name))?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut text = Vec::new();
+        file.take(MOST).read_to_end(&mut text)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::control::Control;
+    use crate::telemetry::{Live, Stage, Timings};
+
+    fn line(file: &mut File, said: &Said) {
+        let mut text = serde_json::to_vec(said).unwrap();
+        text.push(b'\n');
+        file.write_all(&text).unwrap();
+    }
+
+    fn began(node: &str) -> Said {
+        let (node, gpus) = (node.to_owned(), String::new());
+        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus }
+    }
+
+    #[test]
+    fn lines_are_passed_on_once_and_figures_count() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::of(root.path(), 1);
+        folder.make().unwrap();
+        let heard = Mutex::new(Vec::new());
+        let timings = Arc::new(Timings::new(1, Arc::new(Live::new(0))));
+        let events = |event: Event| heard.lock().unwrap().push(event);
+        let context = JobContext {
+            checkpoint: None,
+            timings: timings.clone(),
+            priority: 0,
+            control: &|| Control::Go,
+            events: &events,
+        };
+        let count = || std::mem::take(&mut *heard.lock().unwrap()).len();
+
+        let mut file = File::create(folder.file(&file_of("a"))).unwrap();
+        line(&mut file, &began("n1"));
+        file.write_all(b"{\"event\":{\"warning\":\"half").unwrap();
+        let mut relay = Relay::open(&folder).unwrap();
+        relay.pass_on(&context, &|_| ());
+        assert_eq!((count(), relay.node(&file_of("a"))), (1, "n1"));
+        file.write_all(b"\"}}\n").unwrap();
+        let progress = |done| Said::Event(Event::Progress { phase: Phase::Observe, done, total: Some(10), people: 1 });
+        line(&mut file, &progress(2));
+        let times = Taken::from([(Stage::Decode, vec![(0, 5000), (1, 7000)])]);
+        line(&mut file, &Said::Figures { times, depths: Default::default() });
+        relay.pass_on(&context, &|_| ());
+        assert_eq!((count(), timings.summary(Stage::Decode).count, relay.latest.frames), (2, 2, 1.0));
+        relay.pass_on(&context, &|_| ());
+        assert_eq!(count(), 0);
+
+        // Another engine says again what is at the moment, and nothing of the log.
+        let mut other = Relay::open(&folder).unwrap();
+        line(&mut file, &Said::Left { why: "SIGTERM".into() });
+        other.pass_on(&context, &|_| ());
+        let heard = std::mem::take(&mut *heard.lock().unwrap());
+        assert!(matches!(&heard[..], [Event::Progress { done: 2, .. }, Event::Note(text)] if text.contains("SIGTERM")));
+        assert_eq!(other.latest.left.as_deref(), Some("SIGTERM"));
+    }
+}

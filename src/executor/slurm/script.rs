@@ -1,0 +1,92 @@
+//! The batch script of a job.
+
+use std::path::Path;
+
+use super::folder::{Folder, OUTPUT, SPEC};
+use crate::config::Slurm;
+
+/// Seconds before the end of its time at which a task is told.
+const NOTICE: u32 = 60;
+/// What a step of priority costs. Users may lower their own alone, and priorities above 0 are kept by the queue.
+const NICE: i64 = 100;
+/// Slurm's own bound is far above.
+const NICEST: i64 = 10_000;
+
+/// The script that works on a job, which Slurm calls `name`.
+pub fn script(settings: &Slurm, program: &Path, folder: &Folder, name: &str, priority: i64) -> String {
+    let mut lines = vec!["#!/bin/sh".to_owned()];
+    let mut option = |text: String| lines.push(format!("#SBATCH {text}"));
+    option(format!("--job-name={name}"));
+    // What stood there before stays: the job may have been elsewhere already.
+    option(format!("--output={}", pattern(&folder.file(OUTPUT))));
+    option("--open-mode=append".into());
+    option("--nodes=1".into());
+    option("--ntasks=1".into());
+    option("--requeue".into());
+    // To the script itself, which the worker takes the place of.
+    option(format!("--signal=B:USR1@{NOTICE}"));
+    let words = [
+        ("partition", &settings.partition),
+        ("account", &settings.account),
+        ("qos", &settings.qos),
+        ("time", &settings.time),
+        ("mem", &settings.memory),
+    ];
+    words.into_iter().filter(|(_, word)| !word.is_empty()).for_each(|(name, word)| option(format!("--{name}={word}")));
+    if settings.cpus > 0 {
+        option(format!("--cpus-per-task={}", settings.cpus));
+    }
+    if settings.gpus > 0 {
+        option(format!("--gres=gpu:{}", settings.gpus));
+    }
+    if priority < 0 {
+        option(format!("--nice={}", priority.saturating_mul(-NICE).min(NICEST)));
+    }
+    settings.extra.iter().for_each(|extra| option(extra.clone()));
+    lines.push(format!("exec {} work {}", quoted(program), quoted(&folder.file(SPEC))));
+    lines.join("\n") + "\n"
+}
+
+/// A path as the shell takes it, whatever it is called.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+/// A path as Slurm takes the names of files: in quotation marks, with nothing to be replaced in it.
+fn pattern(path: &Path) -> String {
+    format!("\"{}\"", path.to_string_lossy().replace('\\', r"\\").replace('"', r#"\""#).replace('%', "%%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_stand_in_the_script_and_names_are_quoted() {
+        let settings = Slurm {
+            partition: "gpu".into(),
+            time: "02:00:00".into(),
+            cpus: 8,
+            gpus: 1,
+            extra: vec!["--constraint=avx2".into()],
+            ..Slurm::default()
+        };
+        let folder = Folder::of(Path::new("/shared/it's 100%"), 3);
+        let text = script(&settings, Path::new("/opt/a b/meshreel"), &folder, "meshreel-3-x", -2);
+        for line in [
+            "#SBATCH --job-name=meshreel-3-x",
+            "#SBATCH --output=\"/shared/it's 100%%/3/output.txt\"",
+            "#SBATCH --partition=gpu",
+            "#SBATCH --time=02:00:00",
+            "#SBATCH --cpus-per-task=8",
+            "#SBATCH --gres=gpu:1",
+            "#SBATCH --nice=200",
+            "#SBATCH --constraint=avx2",
+            r"exec '/opt/a b/meshreel' work '/shared/it'\''s 100%/3/spec.json'",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\n{text}");
+        }
+        let plain = script(&Slurm::default(), Path::new("/meshreel"), &folder, "meshreel-3-x", 5);
+        assert!(plain.starts_with("#!/bin/sh\n") && !plain.contains("--mem") && !plain.contains("--nice"), "{plain}");
+    }
+}
