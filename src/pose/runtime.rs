@@ -270,8 +270,8 @@ impl Runtime {
         Ok(Opened { runtime: self.clone(), model: path, files, stamp, sessions, kind })
     }
 
-    /// People that a network of the user's own is best asked about at once: on a CPU as many as its description allows only where reading the
-    /// weights takes a large part of the time.
+    /// People that a network of the user's own is best asked about at once: on a GPU, or of a large one, as many as its description allows. (On a CPU
+    /// that gains nothing: docs/performance.md.)
     pub fn own_batch(&self, description: &NetworkDescription) -> usize {
         let is_large = size(&description.file).is_ok_and(|bytes| bytes > LARGE);
         if self.device == Device::Cuda || is_large { description.batch } else { 1 }
