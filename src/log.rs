@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::clock::{Millis, now};
 use crate::config::{Config, LogFormat};
 use crate::terminal;
+use crate::thread::locked;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +130,7 @@ static RECENT: Mutex<(u64, VecDeque<Line>)> = Mutex::new((0, VecDeque::new()));
 
 /// The last lines after the one of this number.
 pub fn recent(after: u64) -> Vec<Line> {
-    let recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let recent = locked(&RECENT);
     recent.1.iter().filter(|line| line.number > after).cloned().collect()
 }
 
@@ -147,7 +148,7 @@ impl<S: tracing::Subscriber> Layer<S> for Ring {
             tracing::Level::DEBUG => 4,
             tracing::Level::TRACE => 5,
         };
-        let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = locked(&RECENT);
         let (count, lines) = &mut *recent;
         *count += 1;
         if lines.len() == KEPT {

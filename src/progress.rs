@@ -10,6 +10,7 @@ use crate::clock;
 use crate::job::{Event, Phase};
 use crate::terminal::{self, fit, tell};
 use crate::text::{people, printable};
+use crate::thread::locked;
 
 /// At most this often, a line or a JSON object about a file at work.
 const EVERY: Duration = Duration::from_secs(2);
@@ -68,7 +69,7 @@ impl FileProgress {
 
     /// Shows what happened.
     pub fn event(&self, event: &Event) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = locked(&self.state);
         match &self.show {
             Show::Bar(bar) => self.on_bar(bar, event, &state),
             Show::Plain => self.in_lines(event, &mut state),

@@ -1,7 +1,7 @@
 //! Threads are started here: each has a name, and one that cannot be started is an error and no panic.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
 /// Cores that somebody lent to this process, where the system does not know of it.
@@ -16,6 +16,11 @@ pub fn cores() -> usize {
 /// Says how many cores this process is lent. The first word counts; it is to be said before anything is started.
 pub fn borrow(cores: usize) {
     let _ = LENT.set(cores);
+}
+
+/// Locks what threads share. One that panicked while it held the lock left nothing half done: whoever uses this sees to that.
+pub fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts a thread.

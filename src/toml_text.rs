@@ -1,24 +1,29 @@
 //! TOML that users write: what is wrong with it, and in which line.
 
+use std::path::{Path, PathBuf};
+
 /// Why a text was refused.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{line}: {message}", path.display())]
 pub struct Mistake {
+    /// The file that it is in.
+    pub path: PathBuf,
     /// Line of the mistake, from 1.
     pub line: usize,
     /// What is wrong, and what would be right.
     pub message: String,
 }
 
-/// Reads a text.
+/// Reads a text; `path` is for messages alone.
 ///
 /// # Errors
 /// Its first mistake.
-pub fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Mistake> {
+pub fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, Mistake> {
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
         let before = text.get(..at).unwrap_or(text);
         let line = before.lines().count().max(1) + usize::from(at > 0 && before.ends_with('\n'));
-        Mistake { line, message: with_nearest_name(error.message()) }
+        Mistake { path: path.to_owned(), line, message: with_nearest_name(error.message()) }
     })
 }
 

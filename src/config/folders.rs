@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::read::{ConfigError, parse};
+use super::ConfigError;
 use super::seconds;
 use crate::job::{Overrides, with_overrides};
+use crate::toml_text;
 
 /// What happens to a video after its results are in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -87,7 +88,7 @@ impl Preset {
 
     /// Parses its text; `path` is for messages alone.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        parse(text, path)
+        Ok(toml_text::parse(text, path)?)
     }
 
     /// The folder's words, and where there are none, those of `other`: its priority and settings.

@@ -1,8 +1,8 @@
 //! The configuration file: every setting with its default, and errors that name file, line and the nearest valid name.
 
+mod error;
 mod folders;
 mod paths;
-mod read;
 mod slurm;
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use error::ConfigError;
 pub use folders::{Originals, Preset, Watch};
-pub use read::ConfigError;
 pub use slurm::Slurm;
 
 use crate::clock::{self, Hours};
@@ -20,8 +20,8 @@ use crate::job::range::ranged;
 use crate::job::{Encode, JobSettings, with_overrides};
 use crate::pose::Device;
 use crate::thread;
+use crate::toml_text;
 use paths::{absolute, default_state, home, user_folder};
-use read::parse;
 
 /// Processor cores that one video keeps busy.
 const CORES_A_JOB: usize = 4;
@@ -292,7 +292,7 @@ impl Config {
 
     /// Parses the text of a configuration; `path` is for messages alone.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        parse(text, path)
+        Ok(toml_text::parse(text, path)?)
     }
 
     /// How jobs are done where nothing else is said.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::service::{self, Answer, ControlError, Origin, Request, Snapshot, SnapshotRequest};
-use crate::thread;
+use crate::thread::{self, locked};
 
 /// What comes from the engine.
 pub enum News {
@@ -56,7 +56,7 @@ struct Shared {
 
 impl Shared {
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.wanted)
     }
 }
 

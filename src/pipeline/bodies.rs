@@ -1,12 +1,13 @@
 //! The bodies that jobs ask for, each loaded once, when the first job does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::body::{Body, BodyError};
 use crate::checksum;
 use crate::models::{ModelName, Models};
 use crate::render::{Mesh, MeshData};
+use crate::thread::locked;
 
 /// A body, ready to be fitted and drawn.
 pub struct LoadedBody {
@@ -36,7 +37,7 @@ impl Bodies {
     /// When there is none, or its file cannot be used.
     pub fn get(&self, name: ModelName) -> Result<Arc<LoadedBody>, BodyError> {
         // Whoever asks for the same body meanwhile waits, and does not load it again.
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = locked(&self.loaded);
         if let Some(body) = loaded.get(&name) {
             return Ok(body.clone());
         }

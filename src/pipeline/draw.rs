@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
@@ -24,6 +24,7 @@ use crate::media::{
 };
 use crate::render::Renderer;
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
+use crate::thread::locked;
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -348,7 +349,7 @@ impl<'a> Drawing<'a> {
     }
 
     fn checkpoint(&self) -> MutexGuard<'_, &'a mut Checkpoint> {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.checkpoint)
     }
 
     /// For who looks at the job just now.

@@ -136,7 +136,7 @@ impl Pipeline {
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
         let Observed { times, corrupt, sightings, is_sound, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, networks.clone(), timings, checkpoint)?;
-        let warnings = networks.of_people.iter().filter_map(|own| own.warning()).collect();
+        let warnings = networks.of_people.iter().flat_map(|own| own.warnings()).collect();
         let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let options = match own.of_people.as_ref().filter(|own| own.purpose() == Purpose::Body) {
             Some(own) => FitOptions { smoothing: own.smoothing, refine: own.refine, ..usual },

@@ -7,6 +7,7 @@ use super::{Job, JobError, join, spawn};
 use crate::body::{Body, Camera, FitOptions, FittedTrack, fit_track};
 use crate::memory;
 use crate::telemetry::Stage;
+use crate::thread::locked;
 use crate::track::Track;
 
 /// Fits a body to every track, several at a time. `times`: seconds of every frame of the clip.
@@ -26,7 +27,7 @@ pub fn fit(
     let threads = crate::thread::cores().min(tracks.len());
     let fitted = Mutex::new(Vec::with_capacity(tracks.len()));
     let tracks = Mutex::new(tracks.into_iter());
-    let next = || tracks.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let next = || locked(&tracks).next();
     let fit_all = || -> Result<(), JobError> {
         while let Some(track) = next() {
             let start = Instant::now();
@@ -36,7 +37,7 @@ pub fn fit(
             let each = start.elapsed() / frames;
             let first = track.first_frame;
             (0..u64::from(frames)).for_each(|frame| job.context.timings.record(Stage::Fit, first + frame, each));
-            fitted.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            locked(&fitted).push(result);
         }
         Ok(())
     };

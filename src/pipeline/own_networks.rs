@@ -56,15 +56,21 @@ impl OfPeople {
         Ok(Said { points, estimate })
     }
 
-    /// What the user should know of its answers: that there were few.
-    pub fn warning(&self) -> Option<String> {
+    /// What the user should know of its answers: that there were few, or that there is more in them than a body can have.
+    pub fn warnings(&self) -> Vec<String> {
         let [shown, answered] = [&self.shown, &self.answered].map(|count| count.load(Ordering::Relaxed));
         let name = self.description.name;
-        (2 * answered < shown).then(|| {
+        let few = (2 * answered < shown).then(|| {
             format!(
                 "the network \"{name}\" said something usable of {answered} of the {shown} people whom it was shown; the others are as without it (`meshreel models check {name} PICTURE` looks closer)"
             )
-        })
+        });
+        let surface = self.description.outputs.vertices.as_ref().zip(self.description.body).map(|(_, body)| {
+            format!(
+                "the network \"{name}\" gives vertices and no pose: people have the pose and shape of the body \"{body}\" whose surface lies nearest to them"
+            )
+        });
+        few.into_iter().chain(surface).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::UNIX_EPOCH,
 };
 
@@ -19,6 +19,7 @@ use ort::session::builder::SessionBuilder;
 use tempfile::Builder;
 
 use crate::checksum;
+use crate::thread::locked;
 
 /// Beside the models.
 const FOLDER: &str = "optimized";
@@ -35,7 +36,7 @@ pub(super) enum NotOptimized {
 static MAPPED: Mutex<BTreeMap<PathBuf, &'static Mmap>> = Mutex::new(BTreeMap::new());
 
 fn mapped() -> MutexGuard<'static, BTreeMap<PathBuf, &'static Mmap>> {
-    MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
+    locked(&MAPPED)
 }
 
 /// Gives the memory of the weights back to the system until a network is run again; they are read anew then, from the system's

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use ort::{
@@ -17,6 +17,7 @@ use ort::{
 };
 
 use crate::models::NetworkDescription;
+use crate::thread::locked;
 
 use super::optimized::{NotOptimized, optimized};
 
@@ -231,7 +232,7 @@ impl Runtime {
             return Err(PoseError::ModelMissing { path });
         }
         let sessions = match &self.shared {
-            Some(shared) => lock(shared).entry((path.clone(), String::new())).or_default().clone(),
+            Some(shared) => locked(shared).entry((path.clone(), String::new())).or_default().clone(),
             None => Sessions::default(),
         };
         Ok(Opened {
@@ -257,7 +258,7 @@ impl Runtime {
         let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
         let kind = if bytes > LARGE { Kind::Large } else { Kind::Own };
         let of = |shared: &Shared| {
-            let mut shared = lock(shared);
+            let mut shared = locked(shared);
             // What the file was before is not asked again.
             shared.retain(|(known, then), _| *known != path || *then == stamp);
             shared.entry((path.clone(), stamp.clone())).or_default().clone()
@@ -270,16 +271,18 @@ impl Runtime {
         Ok(Opened { runtime: self.clone(), model: path, files, stamp, sessions, kind })
     }
 
-    /// People that a network of the user's own is best asked about at once: on a GPU, or of a large one, as many as its description allows. (On a CPU
-    /// that gains nothing: docs/performance.md.)
+    /// People that a network of the user's own is best asked about at once. A CPU gains nothing by more than one, whatever the size
+    /// of the network (docs/performance.md).
     pub fn own_batch(&self, description: &NetworkDescription) -> usize {
-        let is_large = size(&description.file).is_ok_and(|bytes| bytes > LARGE);
-        if self.device == Device::Cuda || is_large { description.batch } else { 1 }
+        match self.device {
+            Device::Cuda => description.batch,
+            _ => 1,
+        }
     }
 
     /// Closes large networks that no worker holds any more.
     pub fn close_large(&self) {
-        lock(&self.large).retain(|_, sessions| Arc::strong_count(sessions) > 1);
+        locked(&self.large).retain(|_, sessions| Arc::strong_count(sessions) > 1);
     }
 
     fn session(&self, model: &Path, kind: Kind) -> Result<Loaded, PoseError> {
@@ -417,7 +420,7 @@ impl Opened {
     /// # Errors
     /// When the file is not a network.
     pub(super) fn inspect<T>(&self, read: impl FnOnce(&Session) -> T) -> Result<T, PoseError> {
-        let mut sessions = lock(&self.sessions);
+        let mut sessions = locked(&self.sessions);
         if sessions.is_empty() {
             sessions.push((Shape::default(), self.runtime.session(&self.model, self.kind)?));
         }
@@ -435,7 +438,7 @@ impl Opened {
     ) -> Result<T, PoseError> {
         // A network of the user's own is always shown the same number of pictures on a GPU.
         let is_for = |known: &Shape| self.runtime.shared.is_none() || self.kind != Kind::BuiltIn || *known == shape;
-        let mut sessions = lock(&self.sessions);
+        let mut sessions = locked(&self.sessions);
         let index = match sessions.iter().position(|(known, _)| is_for(known)) {
             Some(index) => index,
             None => {
@@ -514,11 +517,6 @@ fn sentence(error: &ort::Error) -> String {
     line.rsplit_once(" : FAIL : ").map_or(line, |(_, reason)| reason).to_owned()
 }
 
-/// A worker that panicked leaves nothing half done here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The convolutions are chosen by rule, not by trying: the same each time, and no wait at each new shape of input. Full precision:
 /// with TensorFloat-32 key points moved by 1.3 pixels in the median, and it saves nothing, since the time goes into preparing
 /// pictures and copying them.
@@ -548,7 +546,7 @@ fn load_cuda(library: &Path) {
 /// ONNX Runtime allows one environment in a process: the first is kept and shared.
 fn environment(library: &Path) -> Result<Environment, String> {
     static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
-    let mut loaded = lock(&LOADED);
+    let mut loaded = locked(&LOADED);
     if let Some(environment) = &*loaded {
         return Ok(environment.clone());
     }
@@ -594,7 +592,7 @@ mod tests {
             };
             let answers: Vec<Vec<f32>> =
                 (0..2).flat_map(|worker| shapes.map(|shape| (worker, shape))).map(ask).collect();
-            let sessions = workers.map(|worker| (lock(&worker.sessions).len(), Arc::strong_count(&worker.sessions)));
+            let sessions = workers.map(|worker| (locked(&worker.sessions).len(), Arc::strong_count(&worker.sessions)));
             (answers, sessions)
         };
         let (expected, each) = answers(&own);

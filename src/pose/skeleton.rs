@@ -116,28 +116,7 @@ pub const JOINTS: [usize; 12] = [
     RIGHT_ANKLE,
 ];
 
-/// Names of COCO's 17 key points, in its order (Lin et al., *Microsoft COCO: Common Objects in Context*, 2014).
-pub const COCO_NAMES: [&str; 17] = [
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-];
-
-/// The same points in BlazePose's order.
+/// COCO's 17 key points, in its order, as BlazePose's (Lin et al., *Microsoft COCO: Common Objects in Context*, 2014).
 pub const COCO: [usize; 17] = [
     NOSE,
     LEFT_EYE_INNER + 1,
@@ -194,6 +173,17 @@ pub const NAMES: [&str; LANDMARKS] = [
     "left_big_toe",
     "right_big_toe",
 ];
+
+/// Names of COCO's 17 key points, in its order.
+pub const COCO_NAMES: [&str; 17] = {
+    let mut names = [""; 17];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = NAMES[COCO[i]];
+        i += 1;
+    }
+    names
+};
 
 /// The lines of torso and limbs, from joint to joint; the torso is crossed by its diagonals.
 pub const BONES: [[usize; 2]; 14] = [

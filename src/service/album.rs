@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Millis;
 use crate::media::{MediaError, Thumbnail};
+use crate::thread::locked;
 
 /// Pictures that are remembered: about 300 kB each.
 const REMEMBERED: usize = 32;
@@ -64,10 +65,6 @@ impl Album {
         pages.is_busy = crate::thread::spawn("album", work).is_ok();
         None
     }
-}
-
-fn locked(pages: &Mutex<Pages>) -> MutexGuard<'_, Pages> {
-    pages.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a picture of a finished video is made.

@@ -25,7 +25,7 @@ use crate::control::Control;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 pub use control::{Answer, ControlError, Request, ask, snapshot};
@@ -45,7 +45,7 @@ use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
 use crate::queue::{Queue, QueueError};
 use crate::status;
 use crate::text::printable;
-use crate::thread::spawn_scoped;
+use crate::thread::{locked, spawn_scoped};
 use crate::watch::is_open_for_writing;
 
 /// Why the service does not run.
@@ -278,10 +278,6 @@ impl Shared<'_> {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Watches and works until `stop` is set; with `run.once` until all that is there is processed.

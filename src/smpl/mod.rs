@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::body::Body;
 use crate::models::ModelName;
-use crate::toml_text;
+use crate::toml_text::{self, Mistake};
 use keypoints::{SkinPoints, joint_names, key_points, needed, skin_points};
 use source::Source;
 
@@ -39,6 +39,9 @@ pub enum ImportError {
         /// What is wrong.
         reason: String,
     },
+    /// What the user says of its body is wrong.
+    #[error(transparent)]
+    Table(#[from] Mistake),
     /// Something is unknown about its body that the user can say.
     #[error("{}: {reason}; write into {}:\n{wanted}", path.display(), table.display())]
     Unknown {
@@ -204,7 +207,7 @@ fn read_table(path: &Path) -> Result<Table, ImportError> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Table::default()),
         Err(error) => Err(invalid(error.to_string())),
-        Ok(text) => toml_text::parse(&text).map_err(|at| invalid(format!("line {}: {}", at.line, at.message))),
+        Ok(text) => Ok(toml_text::parse(&text, path)?),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Preview, Stage};
+use crate::thread::locked;
 
 /// How far back figures go.
 pub const SPAN: Duration = Duration::from_secs(10);
@@ -123,7 +124,7 @@ impl Window {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 
@@ -192,7 +193,7 @@ impl Live {
     pub fn frame(&self, job: i64) {
         self.frames.add(Duration::ZERO, job);
         let minute = self.begun.elapsed().as_secs() / 60;
-        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut minutes = locked(&self.minutes);
         match minutes.back_mut() {
             Some((last, count)) if *last == minute => *count += 1,
             _ => minutes.push_back((minute, 1)),
@@ -203,7 +204,7 @@ impl Live {
     /// Frames a second in the last hour, or since the start. A frame is one when it is through both passes.
     pub fn frames_per_second_in_hour(&self) -> f32 {
         let since = self.begun.elapsed();
-        let minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        let minutes = locked(&self.minutes);
         let recent = minutes.iter().filter(|(first, _)| first + HOUR > since.as_secs() / 60);
         let count: u64 = recent.map(|(_, count)| count).sum();
         count as f32 / 2.0 / since.as_secs_f32().clamp(1.0, 60.0 * HOUR as f32)

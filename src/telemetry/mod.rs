@@ -5,7 +5,7 @@ mod live;
 mod preview;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use frames::{Chart, FrameTimes};
@@ -14,6 +14,8 @@ pub use preview::Preview;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+use crate::thread::locked;
 
 /// A stage of the data flow, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,9 +103,7 @@ impl Timings {
 
     /// What was recorded since the last time.
     pub fn take(&self) -> Taken {
-        self.taken
-            .as_ref()
-            .map_or_else(Taken::new, |taken| std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner)))
+        self.taken.as_ref().map_or_else(Taken::new, |taken| std::mem::take(&mut *locked(taken)))
     }
 
     /// Number of the job.
@@ -127,10 +127,10 @@ impl Timings {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         if let Some(taken) = &self.taken {
             let micros = u32::try_from(micros).unwrap_or(u32::MAX);
-            taken.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default().push((frame, micros));
+            locked(taken).entry(stage).or_default().push((frame, micros));
         }
         self.lock(stage).saturating_record(micros);
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner).add(frame, stage, time);
+        locked(&self.frames).add(frame, stage, time);
     }
 
     /// Runs `work` and records how long it took.
@@ -143,7 +143,7 @@ impl Timings {
 
     /// Times of the clip's frames ([`FrameTimes::chart`]).
     pub fn chart(&self, from: u64, count: u64, columns: usize, slowest: usize) -> Chart {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner).chart(from, count, columns, slowest)
+        locked(&self.frames).chart(from, count, columns, slowest)
     }
 
     /// The figures of a stage so far.
@@ -167,7 +167,7 @@ impl Timings {
     }
 
     fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Histogram<u64>> {
-        self.stages[stage as usize].lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        locked(&self.stages[stage as usize])
     }
 }
 

@@ -1,9 +1,10 @@
 //! The latest picture of a job, made only while somebody looks at it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::media::Thumbnail;
+use crate::thread::locked;
 
 /// Who asked so long ago has looked away.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,6 +46,6 @@ impl Preview {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }

@@ -174,7 +174,7 @@ fn who_is_not_seen_has_no_body() {
 }
 
 #[test]
-fn a_large_network_is_shown_several_people_at_a_time() {
+fn a_large_network_says_what_it_said_as_a_small_one() {
     let folder = PLACE.join("models/networks");
     let text = std::fs::read_to_string(folder.join("hmr2.toml")).unwrap();
     std::fs::copy(folder.join("hmr2.onnx"), folder.join("large.onnx")).unwrap();

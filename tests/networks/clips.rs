@@ -153,6 +153,27 @@ fn detectors_and_key_points_of_ones_own_lead_to_the_body() {
 }
 
 #[test]
+fn vertices_alone_are_drawn_and_exported_and_the_report_says_what_they_became() {
+    let (found, report) = process_one("standing", &["vertices", "--formats", "glb,npz"]);
+    assert_eq!((report["body"].as_str(), report["bodies"].as_u64()), (Some("made-up"), Some(found.len() as u64)));
+    let warnings: Vec<String> = read(&report, "warnings");
+    assert!(warnings.iter().any(|text| text.contains("gives vertices and no pose")), "{warnings:?}");
+    let folder = PLACE.join("standing-vertices--formatsglb,npz");
+    assert!(["mp4", "glb", "npz"].iter().all(|ending| folder.join(format!("standing.{ending}")).is_file()));
+    // Hips and shoulders are where they are in the clip; the network's knee and elbow do not move.
+    let about = json(&PLACE.join("clip.json"));
+    let (joints, chosen): (Vec<Vec<[f64; 3]>>, Vec<usize>) =
+        (read(&about["standing"], "joints"), read(&about, "coco_joints"));
+    for (n, found) in found.iter().enumerate().filter(|(_, found)| found.is_seen) {
+        for k in [0, 1, 6, 7] {
+            let expected = less(joints[n][chosen[k]], joints[n][0]);
+            let away = distance(less(found.metres[k], found.root), expected);
+            assert!(away < 4e-3, "frame {n}, joint {k}: {away} m");
+        }
+    }
+}
+
+#[test]
 fn the_body_that_a_network_drives_is_not_another() {
     let output = run(meshreel_with(&PLACE).args(["process", "standing.mp4", "--model", "clip", "--body", "other"]));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::thread::locked;
 
 /// A command that takes longer is ended; Slurm's own patience is mostly shorter.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -249,7 +251,7 @@ impl Tasks {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Latest> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.latest)
     }
 }
 

@@ -10,8 +10,9 @@ mod script;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use doctor::{Health, examine};
@@ -22,6 +23,7 @@ use crate::config::{self, Config, Limits};
 use crate::job::{Failure, JobContext, JobSpec, JobState, Report};
 use crate::pose::Device;
 use crate::telemetry::{Buffer, Depth, Live};
+use crate::thread::locked;
 use commands::Tasks;
 use folder::{CONTROL, Folder, RESULT, SPEC, TASK, Task, Wish, Work};
 use follow::Following;
@@ -84,20 +86,9 @@ fn program(config: &Config) -> PathBuf {
     }
 }
 
-/// A random word.
+/// A random word. (The keys of hash maps are the system's random numbers.)
 fn random() -> String {
-    let mut bytes = [0; 5];
-    // Where the system has no random numbers, the time is as good as one.
-    if !std::fs::File::open("/dev/urandom")
-        .is_ok_and(|mut file| std::io::Read::read_exact(&mut file, &mut bytes).is_ok())
-    {
-        bytes.copy_from_slice(&crate::clock::now().to_le_bytes()[..5]);
-    }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 /// Whether the cluster has jobs, by what is in the folder.

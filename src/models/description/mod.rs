@@ -15,7 +15,7 @@ pub use outputs::{
 };
 
 use super::{ModelName, Models};
-use crate::toml_text;
+use crate::toml_text::{self, Mistake};
 
 /// Largest side of an input, pixels.
 const LARGEST: usize = 4096;
@@ -48,15 +48,8 @@ pub enum DescriptionError {
         source: std::io::Error,
     },
     /// Something in it is wrong.
-    #[error("{}:{line}: {message}", path.display())]
-    Wrong {
-        /// The description.
-        path: PathBuf,
-        /// Line of the mistake, from 1.
-        line: usize,
-        /// What is wrong and what would be right.
-        message: String,
-    },
+    #[error(transparent)]
+    Wrong(#[from] Mistake),
     /// Its parts do not go together.
     #[error("{}: {reason}", path.display())]
     Invalid {
@@ -170,18 +163,14 @@ impl NetworkDescription {
 
     /// The description with this text.
     fn parse(text: &str, name: ModelName, path: &Path) -> Result<Self, DescriptionError> {
-        let mut read: Self = toml_text::parse(text).map_err(|at| DescriptionError::Wrong {
-            path: path.to_owned(),
-            line: at.line,
-            message: at.message,
-        })?;
+        let mut read: Self = toml_text::parse(text, path)?;
         let invalid = |reason: String| DescriptionError::Invalid { path: path.to_owned(), reason };
         if RESERVED.contains(&name.as_str()) {
             return Err(invalid(format!(
                 "\"{name}\" is a name of meshreel's own; call the description something else"
             )));
         }
-        let said: toml::Table = toml_text::parse(text).unwrap_or_default();
+        let said: toml::Table = toml_text::parse(text, path)?;
         let file = match read.file.as_os_str().is_empty() {
             true => PathBuf::from(format!("{name}.onnx")),
             false => std::mem::take(&mut read.file),
