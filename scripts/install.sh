@@ -117,7 +117,7 @@ install_all() {
     done
     put 644 "$made/meshreel.service" share/systemd/user/meshreel.service
     # As in the checkout, so that their links lead somewhere.
-    for file in README.md config.example.toml LICENSE-MIT LICENSE-APACHE models/README.md docs/*.* docs/gallery/*; do
+    for file in README.md config.example.toml LICENSE-MIT LICENSE-APACHE models/README.md docs/*.* docs/gallery/* models/networks/examples/*; do
         put 644 "$file" "share/doc/meshreel/$file"
     done
 

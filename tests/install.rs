@@ -76,6 +76,8 @@ fn a_package_is_filled_as_if_its_folder_were_the_root() {
     assert!(unit.contains("ExecStart=/opt/meshreel/bin/meshreel run"), "{unit}");
     // The link of the library leads to it wherever the package is.
     assert!(at("share/meshreel/models/libonnxruntime.so").canonicalize().unwrap().starts_with(root.path()));
+    // The documentation names these.
+    assert!(at("share/doc/meshreel/models/networks/examples/hmr2.toml").is_file());
     done(&script("uninstall", root.path().to_str().unwrap(), Path::new("/opt/meshreel")));
     assert!(!at("").exists());
 }

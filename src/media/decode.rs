@@ -44,6 +44,8 @@ pub struct Decoder {
     /// Whether it began elsewhere than at the first frame.
     is_inside: bool,
     losses: Losses,
+    /// What was lost of the frames that another decoder gave, which began in the middle and after which this one begins at the first frame.
+    lost_before: Losses,
     /// End of the last delivered frame, in seconds of the file's clock.
     end: f64,
 }
@@ -104,6 +106,7 @@ impl Decoder {
             is_still,
             is_inside: false,
             losses: Losses::default(),
+            lost_before: Losses::default(),
             end: 0.0,
         })
     }
@@ -114,8 +117,8 @@ impl Decoder {
     }
 
     /// What was lost so far; complete once [`Decoder::next`] gave `None`.
-    pub fn losses(&self) -> &Losses {
-        &self.losses
+    pub fn losses(&self) -> Losses {
+        self.losses.or_more(&self.lost_before)
     }
 
     /// Where the clock of the file jumped so far; complete once [`Decoder::next`] gave `None`.
@@ -137,7 +140,7 @@ impl Decoder {
     /// decode at a [`Begin`] in between. A file may be cut off at its end all the same.
     pub fn is_sound(&self) -> bool {
         let corrupt_packets = self.reader.corrupt_packets;
-        Losses { truncated: None, corrupt_packets, ..self.losses.clone() }.is_empty()
+        Losses { truncated: None, corrupt_packets, ..self.losses() }.is_empty()
     }
 
     /// Begins anew at another place of the file, of which it then gives the frames as if it had given those before it. Where that turns out
@@ -146,9 +149,12 @@ impl Decoder {
         if self.go_to(begin)? { Ok(self) } else { self.begin_again() }
     }
 
-    /// Begins anew at the first frame.
+    /// Begins anew at the first frame. What was lost so far stays known: whether FFmpeg tells of damage in a frame depends on how its threads
+    /// happen to run, and this time it may not.
     pub fn begin_again(self) -> Result<Self, MediaError> {
-        Self::open_also_pictures(&self.path, self.reader.threads, self.info.source.pictures)
+        let lost_before = self.losses();
+        let again = Self::open_also_pictures(&self.path, self.reader.threads, self.info.source.pictures)?;
+        Ok(Self { lost_before, ..again })
     }
 
     fn go_to(&mut self, begin: &Begin) -> Result<bool, MediaError> {

@@ -28,6 +28,20 @@ impl Losses {
         *self == Self::default()
     }
 
+    /// Of each kind what is lost here or there, whichever is more: there some of the same frames were decoded.
+    #[must_use]
+    pub fn or_more(&self, there: &Self) -> Self {
+        Self {
+            corrupt_packets: self.corrupt_packets.max(there.corrupt_packets),
+            damaged_frames: self.damaged_frames.max(there.damaged_frames),
+            corrupt_frames: self.corrupt_frames.max(there.corrupt_frames),
+            repaired_stamps: self.repaired_stamps.max(there.repaired_stamps),
+            clock_jumps: self.clock_jumps.max(there.clock_jumps),
+            changed_frames: self.changed_frames.max(there.changed_frames),
+            truncated: self.truncated.clone().or_else(|| there.truncated.clone()),
+        }
+    }
+
     /// What was lost, a sentence each.
     pub fn sentences(&self) -> Vec<String> {
         let count = |n: u64, one: &str, many: &str| match n {
