@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-cluster test-blender lint bench bench-results bench-networks corpus accuracy gallery clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-cluster test-blender lint bench bench-results bench-networks corpus accuracy train gallery clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -65,10 +65,13 @@ corpus: build    ## process more than 200 odd files, made from the sample clip, 
 accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
 
+train:           ## train the lifter on motion capture: DATA=FILE (models/train/README.md; one to three hours on two cores)
+	@bash scripts/train.sh "$(DATA)"
+
 gallery: build setup-tests ## make the pictures of docs/gallery anew (with Blender as for test-blender)
 	@bash scripts/setup-readers.sh blender
 	@python3 scripts/gallery.py
 
 clean:           ## remove what was built and fetched
 	cargo clean
-	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv models/gpu models/optimized fixtures/media demo
+	rm -rf models/*.onnx models/*.safetensors models/*.so models/built.json models/.cache models/.venv models/train/.venv models/gpu models/optimized fixtures/media demo

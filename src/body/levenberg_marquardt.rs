@@ -7,6 +7,7 @@
 
 use super::Camera;
 use super::kinematics::{JointDerivative, Posed, Skeleton};
+use super::lifter::{Bone, Depth, Lifted};
 use super::measurement::{LandmarkSet, Link, Measurement};
 use super::rotation::{exp, log};
 use glam::{DMat3, DQuat, DVec2, DVec3};
@@ -38,6 +39,16 @@ const TRIES: usize = 4;
 /// Added to the diagonal so that it can be inverted where nothing was measured: for a step, and for the shape.
 const RIDGE: f64 = 1e-9;
 const SHAPE_RIDGE: f64 = 1e-6;
+/// The lifter's scales are multiplied by this: real points are worse than those that it was trained with.
+const DEPTH_STRETCH: f64 = 1.5;
+/// Weight of what the lifter says: neighbouring frames show it much the same, so that its errors are theirs, too.
+const DEPTH_WEIGHT: f64 = 1.0;
+/// How likely a bone's depth is none that the lifter thinks of.
+const DEPTH_OUTLIER: f64 = 0.05;
+/// Over which distance its distributions' tips are rounded, over their scale.
+const DEPTH_ROUND: f64 = 0.5;
+/// Least length of a bone, metres.
+const LEAST_LENGTH: f64 = 0.01;
 /// The root's standard deviation over time over that of the other joints: it is stiffer.
 const ROOT_STIFFNESS: f64 = 0.7;
 
@@ -75,6 +86,8 @@ pub struct Solver<'a> {
     starts: Vec<usize>,
     by_joint: Vec<DMat3>,
     link: Vec<JointDerivative>,
+    /// Lengths of the set's bones, metres.
+    lengths: Vec<f64>,
     normal: DMatrix<f64>,
     gradient: DVector<f64>,
     /// Factor on [`PIXEL_ROBUST`].
@@ -125,7 +138,7 @@ impl<'a> Solver<'a> {
     pub fn new(camera: Camera, skeleton: Skeleton<'a>, set: &'a LandmarkSet) -> Self {
         let joints = skeleton.body().joint_count();
         let unknowns = 3 * joints + 3;
-        Self {
+        let mut solver = Self {
             camera,
             skeleton,
             set,
@@ -135,10 +148,14 @@ impl<'a> Solver<'a> {
             starts: Vec::new(),
             by_joint: vec![DMat3::ZERO; joints],
             link: Vec::new(),
+            lengths: Vec::new(),
             normal: DMatrix::zeros(unknowns, unknowns),
             gradient: DVector::zeros(unknowns),
             reach: 1.0,
-        }
+        };
+        let rest = solver.landmarks(&vec![DQuat::IDENTITY; joints]);
+        solver.lengths = set.bones.iter().map(|(_, bone)| bone.of(rest).length().max(LEAST_LENGTH)).collect();
+        solver
     }
 
     /// How far off a landmark may be in the picture and still pull, as a multiple of the usual: begin wide, then narrow,
@@ -240,6 +257,9 @@ impl<'a> Solver<'a> {
         for (link, &seen) in self.set.links.iter().zip(&measurement.world) {
             cost += link_precision(link, measurement) * (link.of(&self.points) - seen).length_squared();
         }
+        for (n, bone, axis, depth) in bones(self.set, measurement) {
+            cost += depth_term(depth, bone.of(&self.points).dot(axis) / self.lengths[n]).0;
+        }
         for &(i, place, precision) in &context.contacts {
             let away = self.points[i] + state.position - place;
             cost += (away * away * precision).element_sum();
@@ -290,6 +310,18 @@ impl<'a> Solver<'a> {
                 add_vector(&mut self.gradient, a, da.transpose() * pull);
             }
         }
+        for (n, bone, axis, depth) in bones(self.set, measurement) {
+            let length = self.lengths[n];
+            let (_, precision, pull) = depth_term(depth, bone.of(&self.points).dot(axis) / length);
+            self.derive_between(&bone.parts);
+            let rows: Vec<(usize, DVec3)> = self.link.iter().map(|&(j, d)| (j, d.transpose() * axis / length)).collect();
+            for (n, &(a, da)) in rows.iter().enumerate() {
+                for &(b, db) in &rows[..=n] {
+                    add_block(&mut self.normal, a, b, outer(da, db) * precision);
+                }
+                add_vector(&mut self.gradient, a, da * pull);
+            }
+        }
         for (j, (&q, prior)) in state.rotations.iter().zip(&self.skeleton.body().priors).enumerate() {
             let (mut block, mut pull) = (DMat3::ZERO, DVec3::ZERO);
             prior.terms(q, |residual, d| {
@@ -322,8 +354,13 @@ impl<'a> Solver<'a> {
 
     /// Derivatives of a link by the joints that turn it, ascending. (Joints below both of its ends carry it along.)
     fn derive_link(&mut self, link: &Link) {
+        self.derive_between(&[(link.to, 1.0), (link.from[0], -0.5), (link.from[1], -0.5)]);
+    }
+
+    /// The same of the sum of some parts of points.
+    fn derive_between(&mut self, parts: &[(usize, f64)]) {
         self.by_joint.fill(DMat3::ZERO);
-        for (point, part) in [(link.to, 1.0), (link.from[0], -0.5), (link.from[1], -0.5)] {
+        for &(point, part) in parts {
             for &(j, d) in &self.derivatives[self.starts[point]..self.starts[point + 1]] {
                 self.by_joint[j] += d * part;
             }
@@ -405,9 +442,49 @@ fn joint_precision(joint: usize, precision: f64) -> f64 {
     if joint == 0 { precision / (ROOT_STIFFNESS * ROOT_STIFFNESS) } else { precision }
 }
 
+/// What the lifter says of each bone: its place in the set, the bone, the axis of depth, and its depth along that.
+fn bones<'a>(
+    set: &'a LandmarkSet,
+    measurement: &'a Measurement,
+) -> impl Iterator<Item = (usize, &'a Bone, DVec3, &'a Depth)> {
+    let of_set = |lifted: &'a Lifted| {
+        let bones = set.bones.iter().enumerate();
+        bones.map(|(n, (index, bone))| (n, bone, lifted.axis, &lifted.depths[*index]))
+    };
+    measurement.lifted.iter().flat_map(of_set)
+}
+
+/// Twice the negative log-likelihood of a bone whose depth over its length is `value` (less what it is at the likeliest), and its part in
+/// the normal equations: precision, and precision times difference.
+///
+/// Each hypothesis is a Laplace distribution, whose tip is rounded so that it can be derived, and beside both anything may be so.
+fn depth_term(depth: &Depth, value: f64) -> (f64, f64, f64) {
+    let (mut likelihood, mut most, mut precision, mut pull) = (DEPTH_OUTLIER / 2.0, DEPTH_OUTLIER / 2.0, 0.0, 0.0);
+    for hypothesis in &depth.hypotheses {
+        let scale = f64::from(hypothesis.scale) * tune(0, DEPTH_STRETCH);
+        let height = (1.0 - DEPTH_OUTLIER) * f64::from(hypothesis.share) / (2.0 * scale);
+        let off = value - f64::from(hypothesis.depth);
+        let rounded = (off * off + (DEPTH_ROUND * scale).powi(2)).sqrt();
+        let here = height * (DEPTH_ROUND - rounded / scale).exp();
+        let weight = here / (scale * rounded);
+        likelihood += here;
+        most += height;
+        precision += weight;
+        pull += weight * off;
+    }
+    let w = tune(1, DEPTH_WEIGHT);
+    (2.0 * w * (most / likelihood).ln(), w * precision / likelihood, w * pull / likelihood)
+}
+
+#[doc(hidden)]
+pub fn tune(i: usize, default: f64) -> f64 {
+    static T: std::sync::LazyLock<Vec<f64>> = std::sync::LazyLock::new(|| std::env::var("L27_TUNE").unwrap_or_default().split(',').filter_map(|s| s.parse().ok()).collect());
+    T.get(i).copied().unwrap_or(default)
+}
+
 /// One over the variance of a link as seen.
 fn link_precision(link: &Link, measurement: &Measurement) -> f64 {
-    measurement.weights[link.to] / (link.sigma * link.sigma)
+    tune(2, 1.0) * measurement.weights[link.to] / (link.sigma * link.sigma)
 }
 
 fn outer(a: DVec3, b: DVec3) -> DMat3 {

@@ -4,6 +4,7 @@ use super::Camera;
 use super::heavy_landmarks::Corrected;
 use super::initial::{self, Points};
 use super::kinematics::Skeleton;
+use super::lifter::{Bone, Lifted};
 use super::model::Body;
 use crate::pose::skeleton::*;
 use glam::{DQuat, DVec2, DVec3};
@@ -67,6 +68,8 @@ pub struct LandmarkSet {
     pub keypoints: Vec<usize>,
     /// How they hang together.
     pub links: Vec<Link>,
+    /// Bones between them whose depth the lifter tells, with their places in its answer.
+    pub bones: Vec<(usize, Bone)>,
 }
 
 impl LandmarkSet {
@@ -82,7 +85,8 @@ impl LandmarkSet {
             Link { to: at(landmark), from: from.map(at), sigma: LINK_SIGMA[0] + LINK_SIGMA[1] * length }
         };
         let links = landmarks.iter().map(link).collect();
-        Self { landmarks, keypoints, links }
+        let bones = Bone::all(&landmarks);
+        Self { landmarks, keypoints, links, bones }
     }
 }
 
@@ -101,6 +105,8 @@ pub struct Measurement {
     pub points: Points,
     /// All 33 visibilities.
     pub visibility: [f64; LANDMARKS],
+    /// What the lifter says, if it was asked.
+    pub lifted: Option<Lifted>,
 }
 
 /// From the axes of world landmarks to the camera's, for somebody who is seen there.
@@ -125,6 +131,7 @@ impl Measurement {
             scale: 1.0,
             points: [DVec3::ZERO; LANDMARKS],
             visibility: [0.0; LANDMARKS],
+            lifted: None,
         }
     }
 
@@ -149,6 +156,7 @@ impl Measurement {
             scale: (high - low).length().max(SMALLEST),
             points,
             visibility,
+            lifted: None,
         })
     }
 }

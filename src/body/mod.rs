@@ -13,6 +13,7 @@ mod initial;
 mod joint_priors;
 mod kinematics;
 mod levenberg_marquardt;
+mod lifter;
 mod measurement;
 mod model;
 mod pose_directions;

@@ -60,10 +60,19 @@ pub fn fit_sequence(
     Ok(states)
 }
 
-/// Closed-form start of one frame.
+/// Closed-form start of one frame: from the world landmarks as they are, or with the depths that the lifter gives them, whichever is likelier.
 pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
-    let rotations = initial::pose_from_world(solver.skeleton().body(), rest, &measurement.points);
-    place(solver, camera, rotations, measurement)
+    let mut from = |points: &Points| {
+        let rotations = initial::pose_from_world(solver.skeleton().body(), rest, points);
+        let state = place(solver, camera, rotations, measurement);
+        (solver.cost(&state, measurement, &Context::default()), state)
+    };
+    let plain = from(&measurement.points);
+    let leaned = measurement.lifted.as_ref().filter(|_| super::levenberg_marquardt::tune(3, 1.0) > 0.0).map(|lifted| from(&lifted.leaned(&measurement.points)));
+    match leaned {
+        Some((cost, state)) if cost < plain.0 => state,
+        _ => plain.1,
+    }
 }
 
 /// A pose, put where it is seen.
