@@ -21,10 +21,14 @@ BONES = [((7, 7), (6, 6)), ((1, 1), (0, 0)), ((6, 7), (0, 1)), ((0, 1), (12, 12)
          ((11, 11), (14, 14))]
 BONE_NAMES = ["hips", "shoulders", "torso", "neck", "l_upper_arm", "r_upper_arm", "l_forearm", "r_forearm", "l_thigh", "r_thigh",
               "l_shank", "r_shank", "l_foot", "r_foot"]
-# Lengths between the key points of our own body (models/body.safetensors at rest), metres, and how they vary: each by itself and all together.
-LENGTHS = {"torso": 0.569, "hips": 0.195, "shoulders": 0.355, "upper_arm": 0.304, "forearm": 0.289, "thigh": 0.415, "shank": 0.421,
-           "neck": 0.205, "foot": 0.2075}
+# Lengths between the key points of our own body (models/body.safetensors at rest), metres, and by how much they grow with the first of the
+# directions in which its shapes vary at a height, from tall and slim to short and wide.
+LENGTHS = {"torso": (0.569, 0.045), "hips": (0.195, 0.085), "shoulders": (0.355, 0.07), "upper_arm": (0.304, -0.02),
+           "forearm": (0.289, 0.02), "thigh": (0.415, -0.065), "shank": (0.421, -0.035), "neck": (0.205, 0.08), "foot": (0.2075, 0.04)}
+# Besides each varies by itself, and all together (standard deviations of the logarithm).
 LENGTH_SIGMA, SCALE_SIGMA = 0.05, 0.04
+# Limbs are turned at shoulder or hip: radians in each direction, constant in a window.
+LIMB_SIGMA = 0.15
 STATURE = 1.70
 
 # Motion is played at other speeds (standard deviation of the logarithm), and backwards.
@@ -75,10 +79,11 @@ def unit(v):
 def assembled(joints, names, key):
     """Key points [FRAMES, 15, 3] of a body of our own whose bones point as those of the recorded joints [FRAMES, 21, 3] do."""
     at = {name: joints[:, i] for i, name in enumerate(names)}
-    keys = jax.random.split(key, 4)
+    keys = jax.random.split(key, 6)
     scale = jnp.exp(SCALE_SIGMA * jax.random.normal(keys[0]))
+    build = jax.random.normal(keys[4])
     varied = jnp.exp(LENGTH_SIGMA * jax.random.normal(keys[1], (len(LENGTHS),))) * scale
-    length = {name: LENGTHS[name] * varied[i] for i, name in enumerate(LENGTHS)}
+    length = {name: mean * jnp.exp(by_build * build) * varied[i] for i, (name, (mean, by_build)) in enumerate(LENGTHS.items())}
     hips, shoulders = unit(at["l_hip"] - at["r_hip"]), unit(at["l_shoulder"] - at["r_shoulder"])
     shoulder_middle = (at["l_shoulder"] + at["r_shoulder"]) / 2
     torso = unit(shoulder_middle - at["pelvis"])
@@ -92,10 +97,13 @@ def assembled(joints, names, key):
     nod = 0.3 + 0.25 * jax.random.normal(keys[2])
     aside = 0.15 * jax.random.normal(keys[3])
     out["ears"] = top + unit(unit(at["head"] - shoulder_middle) + nod * forward + aside * shoulders) * length["neck"]
+    turns = LIMB_SIGMA * jax.random.normal(keys[5], (2, 2, 3))
     for s in "lr":
-        for start, end, name in (("shoulder", "elbow", "upper_arm"), ("elbow", "wrist", "forearm"), ("hip", "knee", "thigh"),
-                                 ("knee", "ankle", "shank")):
-            out[f"{s}_{end}"] = out[f"{s}_{start}"] + unit(at[f"{s}_{end}"] - at[f"{s}_{start}"]) * length[name]
+        for n, (start, end, name) in enumerate((("shoulder", "elbow", "upper_arm"), ("elbow", "wrist", "forearm"),
+                                                ("hip", "knee", "thigh"), ("knee", "ankle", "shank"))):
+            turn = turns["lr".index(s), n // 2]
+            along = unit(at[f"{s}_{end}"] - at[f"{s}_{start}"])
+            out[f"{s}_{end}"] = out[f"{s}_{start}"] + unit(along + jnp.cross(turn, along)) * length[name]
         # Recorded is the ball of the foot, seen is its tip, which lies higher.
         foot, shank = unit(at[f"{s}_toe"] - at[f"{s}_ankle"]), unit(at[f"{s}_ankle"] - at[f"{s}_knee"])
         ahead = unit(foot - shank * (foot * shank).sum(-1, keepdims=True))
@@ -126,7 +134,7 @@ def depths(points):
     return vectors[:, 2] / jnp.maximum(jnp.linalg.norm(vectors, axis=-1), 1e-6)
 
 
-def features(seen, confidence, size_noise=1.0):
+def features(seen, confidence):
     """What the network sees: [FRAMES, 45], of the rays (x, y) [FRAMES, 15, 2] and how sure they are [FRAMES, 15]; and one number a window.
 
     The window is turned so that the middle of the hips in its middle frame lies on the axis, which becomes the origin, and is divided by
@@ -141,11 +149,13 @@ def features(seen, confidence, size_noise=1.0):
     spread = ((plane - center) ** 2 * weight).sum() / jnp.maximum(weight.sum(), 1e-6)
     size = jnp.maximum(jnp.sqrt(spread), 1e-4)
     inputs = jnp.concatenate([plane / size * weight, weight - 0.5], -1).reshape(FRAMES, -1)
-    return inputs, jnp.log(6 * size) * size_noise
+    return inputs, jnp.log(6 * size)
 
 
-def window(joints, key, names):
-    """One window: features, the size feature, each bone's depth, and the key points [15, 3] in the turned axes."""
+def sight(joints, key, names):
+    """What a camera sees of one window: rays (x, y) [FRAMES, 15, 2], how sure they are [FRAMES, 15], the error of the logarithm of the size, and
+    the true key points [15, 3] of the middle frame from the middle of the hips, in axes of which the third leads there.
+    """
     keys = iter(jax.random.split(key, 80))
     uniform = lambda *shape, low=0.0, high=1.0: jax.random.uniform(next(keys), shape, minval=low, maxval=high)
     normal = lambda *shape: jax.random.normal(next(keys), shape)
@@ -214,8 +224,14 @@ def window(joints, key, names):
     confidence = jnp.where(lost | (gap | sparse)[:, None], 0.0, confidence)
 
     seen = seen * jnp.exp(FOCAL_SIGMA * normal())
+    return seen, confidence, SIZE_SIGMA * normal(), answer
+
+
+def window(joints, key, names):
+    """One window: features, the size feature, each bone's depth, and the key points [15, 3]."""
+    seen, confidence, size_error, points = sight(joints, key, names)
     inputs, size = features(seen, confidence)
-    return inputs, size + SIZE_SIGMA * normal(), depths(answer), answer
+    return inputs, size + size_error, depths(points), points
 
 
 def times(key, first, last, middle):
@@ -229,9 +245,10 @@ def times(key, first, last, middle):
     return jnp.clip(middle + speed * jnp.clip(steps, -low, high), first, last)
 
 
-@functools.partial(jax.jit, static_argnames=("count", "names"))
-def batch(key, joints, first, last, cumulative, count, names):
-    """So many windows, drawn by weight (`cumulative`: summed up over the frames), and the frame in the middle of each."""
+def drawn(key, joints, first, last, cumulative, count, names):
+    """Joints [count, FRAMES, 21, 3] of so many windows, drawn by weight (`cumulative`: summed up over the frames), a key for each, and the
+    frame in the middle of each.
+    """
     keys = jax.random.split(key, 4)
     middle = jnp.searchsorted(cumulative, jax.random.uniform(keys[0], (count,)) * cumulative[-1])
     middle = jnp.clip(middle, 0, len(joints) - 1)
@@ -243,5 +260,11 @@ def batch(key, joints, first, last, cumulative, count, names):
     mirror = jax.random.uniform(keys[2], (count, 1, 1, 1)) < 0.5
     sides = [names.index({"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:]) for name in names]
     taken = jnp.where(mirror, taken[:, :, np.array(sides)] * np.array([-1.0, 1.0, 1.0], np.float32), taken)
-    windows = jax.vmap(lambda joints, key: window(joints, key, names))(taken, jax.random.split(keys[3], count))
-    return windows, middle
+    return taken, jax.random.split(keys[3], count), middle
+
+
+@functools.partial(jax.jit, static_argnames=("count", "names"))
+def batch(key, joints, first, last, cumulative, count, names):
+    """So many windows, and the frame in the middle of each."""
+    taken, keys, middle = drawn(key, joints, first, last, cumulative, count, names)
+    return jax.vmap(lambda joints, key: window(joints, key, names))(taken, keys), middle

@@ -21,7 +21,7 @@ from poses import Poses
 
 HERE = pathlib.Path(__file__).resolve().parent
 SEED = 27
-STEPS = 20_000
+STEPS = 12_000
 BATCH = 256
 # The rate rises, stays, and falls in a straight line over the last part of the steps.
 RATE, WARM_UP, FALL = 1.2e-3, 200, 0.3
@@ -166,14 +166,17 @@ def write(parameters, path):
 
 
 def write_examples(parameters, validation, path):
-    """Inputs and outputs of some windows, with which another implementation is compared."""
-    (inputs, size, _, _), _ = validation.windows(jax.random.key(SEED + 100), EXAMPLES)
+    """What is seen in some windows and what the network answers, with which another implementation is compared."""
+    v = validation
+    joints, keys, _ = scenes.drawn(jax.random.key(SEED + 100), v.joints, v.first, v.last, v.cumulative, EXAMPLES, v.names)
+    sights = [scenes.sight(*one, v.names)[:2] for one in zip(joints, keys)]
+    inputs, size = map(jnp.stack, zip(*(scenes.features(*sight) for sight in sights)))
     with jax.default_matmul_precision("float32"):
         x = network.features(parameters, inputs, size)
         out = x @ parameters["out"]["weight"] + parameters["out"]["bias"]
     listed = lambda a: np.round(np.asarray(a, float), 6).tolist()
-    rows = [{"inputs": listed(i.ravel()), "size": float(s), "outputs": listed(o)} for i, s, o in zip(inputs, size, out)]
-    path.write_text(json.dumps(rows))
+    rows = [{"rays": listed(rays), "confidence": listed(sure), "outputs": listed(o)} for (rays, sure), o in zip(sights, out)]
+    path.write_text(json.dumps(rows) + "\n")
 
 
 if __name__ == "__main__":

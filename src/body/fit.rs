@@ -89,7 +89,9 @@ pub fn fit_track(
     let mut measured: Vec<MeasuredFrame> = Vec::new();
     for (index, corrected) in corrected.iter().enumerate() {
         proceed()?;
-        let Some(measurement) = corrected.as_ref().and_then(|seen| Measurement::new(&set, camera, seen)) else { continue };
+        let Some(measurement) = corrected.as_ref().and_then(|seen| Measurement::new(&set, camera, seen)) else {
+            continue;
+        };
         let measurement = Measurement { lifted: lifted[index].take(), ..measurement };
         measured.push(MeasuredFrame { index, time: all_times[index], measurement });
     }

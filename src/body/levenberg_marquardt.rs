@@ -40,9 +40,9 @@ const TRIES: usize = 4;
 const RIDGE: f64 = 1e-9;
 const SHAPE_RIDGE: f64 = 1e-6;
 /// The lifter's scales are multiplied by this: real points are worse than those that it was trained with.
-const DEPTH_STRETCH: f64 = 1.5;
+const DEPTH_STRETCH: f64 = 2.0;
 /// Weight of what the lifter says: neighbouring frames show it much the same, so that its errors are theirs, too.
-const DEPTH_WEIGHT: f64 = 1.0;
+const DEPTH_WEIGHT: f64 = 0.5;
 /// How likely a bone's depth is none that the lifter thinks of.
 const DEPTH_OUTLIER: f64 = 0.05;
 /// Over which distance its distributions' tips are rounded, over their scale.
@@ -314,7 +314,8 @@ impl<'a> Solver<'a> {
             let length = self.lengths[n];
             let (_, precision, pull) = depth_term(depth, bone.of(&self.points).dot(axis) / length);
             self.derive_between(&bone.parts);
-            let rows: Vec<(usize, DVec3)> = self.link.iter().map(|&(j, d)| (j, d.transpose() * axis / length)).collect();
+            let rows: Vec<(usize, DVec3)> =
+                self.link.iter().map(|&(j, d)| (j, d.transpose() * axis / length)).collect();
             for (n, &(a, da)) in rows.iter().enumerate() {
                 for &(b, db) in &rows[..=n] {
                     add_block(&mut self.normal, a, b, outer(da, db) * precision);
@@ -461,7 +462,7 @@ fn bones<'a>(
 fn depth_term(depth: &Depth, value: f64) -> (f64, f64, f64) {
     let (mut likelihood, mut most, mut precision, mut pull) = (DEPTH_OUTLIER / 2.0, DEPTH_OUTLIER / 2.0, 0.0, 0.0);
     for hypothesis in &depth.hypotheses {
-        let scale = f64::from(hypothesis.scale) * tune(0, DEPTH_STRETCH);
+        let scale = f64::from(hypothesis.scale) * DEPTH_STRETCH;
         let height = (1.0 - DEPTH_OUTLIER) * f64::from(hypothesis.share) / (2.0 * scale);
         let off = value - f64::from(hypothesis.depth);
         let rounded = (off * off + (DEPTH_ROUND * scale).powi(2)).sqrt();
@@ -472,19 +473,16 @@ fn depth_term(depth: &Depth, value: f64) -> (f64, f64, f64) {
         precision += weight;
         pull += weight * off;
     }
-    let w = tune(1, DEPTH_WEIGHT);
-    (2.0 * w * (most / likelihood).ln(), w * precision / likelihood, w * pull / likelihood)
-}
-
-#[doc(hidden)]
-pub fn tune(i: usize, default: f64) -> f64 {
-    static T: std::sync::LazyLock<Vec<f64>> = std::sync::LazyLock::new(|| std::env::var("L27_TUNE").unwrap_or_default().split(',').filter_map(|s| s.parse().ok()).collect());
-    T.get(i).copied().unwrap_or(default)
+    (
+        2.0 * DEPTH_WEIGHT * (most / likelihood).ln(),
+        DEPTH_WEIGHT * precision / likelihood,
+        DEPTH_WEIGHT * pull / likelihood,
+    )
 }
 
 /// One over the variance of a link as seen.
 fn link_precision(link: &Link, measurement: &Measurement) -> f64 {
-    tune(2, 1.0) * measurement.weights[link.to] / (link.sigma * link.sigma)
+    measurement.weights[link.to] / (link.sigma * link.sigma)
 }
 
 fn outer(a: DVec3, b: DVec3) -> DMat3 {
@@ -515,6 +513,7 @@ fn add_vector(vector: &mut DVector<f64>, at: usize, v: DVec3) {
 mod tests {
     use super::super::heavy_landmarks::Corrected;
     use super::super::initial::Points;
+    use super::super::lifter::Hypothesis;
     use super::super::model::Body;
     use super::*;
     use crate::pose::LANDMARKS;
@@ -542,7 +541,13 @@ mod tests {
             world,
             visibility: [0.8; LANDMARKS],
         };
+        let hypothesis = |i: usize| Hypothesis { depth: noise(i) as f32, scale: 0.2, share: 0.5 };
+        let lifted = Lifted {
+            axis: DVec3::new(0.1, -0.2, 1.0).normalize(),
+            depths: std::array::from_fn(|i| Depth { hypotheses: [hypothesis(i + 7), hypothesis(i + 70)] }),
+        };
         let measurement = Measurement::new(&set, &camera, &seen).expect("finite");
+        let measurement = Measurement { lifted: Some(lifted), ..measurement };
         let rotations: Vec<DQuat> = (0..joints).map(|j| exp(vector(j + 100))).collect();
         let near: Vec<DQuat> = (0..joints).map(|j| rotations[j] * exp(vector(j + 150) * 0.2)).collect();
         let state = State { rotations, position: DVec3::new(0.1, 0.2, 3.5) };

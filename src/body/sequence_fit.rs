@@ -68,7 +68,7 @@ pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &
         (solver.cost(&state, measurement, &Context::default()), state)
     };
     let plain = from(&measurement.points);
-    let leaned = measurement.lifted.as_ref().filter(|_| super::levenberg_marquardt::tune(3, 1.0) > 0.0).map(|lifted| from(&lifted.leaned(&measurement.points)));
+    let leaned = measurement.lifted.as_ref().map(|lifted| from(&lifted.leaned(&measurement.points)));
     match leaned {
         Some((cost, state)) if cost < plain.0 => state,
         _ => plain.1,

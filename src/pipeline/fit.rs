@@ -24,16 +24,6 @@ pub fn fit(
     tracks: Vec<Track>,
     options: FitOptions,
 ) -> Result<Vec<FittedTrack>, JobError> {
-    if let Some(folder) = std::env::var_os("L27_DUMP") {
-        for t in &tracks {
-            let rows: Vec<_> = t.frames.iter().map(|f| f.as_ref().map(|f| (&f.landmarks, &f.heavy_landmarks))).collect();
-            let value = serde_json::json!({"id": t.id, "first": t.first_frame, "focal": camera.focal, "center": camera.center, "times": times, "rows": rows});
-            let stem = job.source().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let path = std::path::Path::new(&folder).join(format!("{stem}.{}.json", t.id));
-            let _ = std::fs::write(path, value.to_string());
-        }
-        return Err(JobError::Internal("dumped".into()));
-    }
     let threads = crate::thread::cores().min(tracks.len());
     let fitted = Mutex::new(Vec::with_capacity(tracks.len()));
     let tracks = Mutex::new(tracks.into_iter());

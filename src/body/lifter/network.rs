@@ -74,8 +74,7 @@ pub struct Network {
 
 /// The network that is part of the program.
 pub static NETWORK: LazyLock<Network> = LazyLock::new(|| {
-    let l27: Vec<u8> = std::env::var("L27_WEIGHTS").map(|p| std::fs::read(p).unwrap()).unwrap_or_else(|_| WEIGHTS.to_vec());
-    let mut weights = l27.as_chunks().0.iter().map(|&two| f16::from_le_bytes(two).to_f32());
+    let mut weights = WEIGHTS.as_chunks().0.iter().map(|&two| f16::from_le_bytes(two).to_f32());
     Network::read(&mut weights)
 });
 
@@ -184,44 +183,4 @@ impl Network {
 
 fn add(to: &mut [f32], what: &[f32]) {
     to.iter_mut().zip(what).for_each(|(a, b)| *a += b);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(serde::Deserialize)]
-    struct Example {
-        inputs: Vec<f32>,
-        size: f32,
-        outputs: Vec<f32>,
-    }
-
-    fn examples() -> Vec<Example> {
-        serde_json::from_str(include_str!("../../../models/lifter/examples.json")).expect("written by train.py")
-    }
-
-    fn window(example: &Example) -> Window {
-        let frames = example.inputs.clone().into_boxed_slice().try_into().expect("one window");
-        Window { frames, size: example.size }
-    }
-
-    #[test]
-    fn it_answers_what_it_answered_where_it_was_trained() {
-        for example in examples() {
-            let answer = NETWORK.answer(&[window(&example)])[0];
-            for (ours, theirs) in answer.iter().zip(&example.outputs) {
-                assert!((ours - theirs).abs() < 1e-3, "{ours} {theirs}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_answer_does_not_depend_on_the_other_windows() {
-        let windows: Vec<Window> = examples().iter().map(window).collect();
-        let together = NETWORK.answer(&windows);
-        for (window, answer) in windows.iter().zip(&together) {
-            assert_eq!(NETWORK.answer(std::slice::from_ref(window))[0], *answer);
-        }
-    }
 }

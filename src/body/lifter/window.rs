@@ -42,7 +42,8 @@ impl Seen {
             _ => [JOINTS[i]; 2],
         };
         let ray = |[a, b]: Pair| {
-            (seen.pixels[a].midpoint(seen.pixels[b]) - DVec2::from_array(camera.center)) / DVec2::from_array(camera.focal)
+            (seen.pixels[a].midpoint(seen.pixels[b]) - DVec2::from_array(camera.center))
+                / DVec2::from_array(camera.focal)
         };
         Self {
             rays: std::array::from_fn(|i| ray(pair(i))),
@@ -83,7 +84,8 @@ pub fn lift(
     let middles: Vec<usize> = (0..seen.len()).collect();
     for batch in middles.chunks(BATCH) {
         proceed()?;
-        let (axes, windows): (Vec<DVec3>, Vec<Window>) = batch.iter().map(|&middle| window(&seen, middle)).unzip();
+        let (axes, windows): (Vec<DVec3>, Vec<Window>) =
+            batch.iter().map(|&middle| window(&around(&seen, middle))).unzip();
         for ((&middle, axis), answer) in batch.iter().zip(axes).zip(NETWORK.answer(&windows)) {
             lifted[seen[middle].0] = Some(Lifted { axis, depths: depths(&answer) });
         }
@@ -118,9 +120,8 @@ fn around(seen: &[(usize, f64, Seen)], middle: usize) -> [Seen; FRAMES] {
     std::array::from_fn(|frame| at((frame as f64 - MIDDLE as f64) * STEP))
 }
 
-/// The window about a frame, turned so that the middle of the hips lies on the camera's axis; and where that axis was before.
-fn window(seen: &[(usize, f64, Seen)], middle: usize) -> (DVec3, Window) {
-    let seen = around(seen, middle);
+/// What the network is shown, turned so that the middle of the hips in the middle frame lies on the camera's axis; and where that is.
+fn window(seen: &[Seen; FRAMES]) -> (DVec3, Window) {
     let [left, right] = HIP_POINTS.map(|i| seen[MIDDLE].rays[i]);
     let axis = left.midpoint(right).extend(1.0).normalize();
     let turn = DQuat::from_rotation_arc(axis, DVec3::Z);
@@ -130,7 +131,7 @@ fn window(seen: &[(usize, f64, Seen)], middle: usize) -> (DVec3, Window) {
     };
     let places = seen.map(|frame| frame.rays.map(plane));
     let (mut spread, mut weights) = (0.0, 0.0);
-    for (places, frame) in places.iter().zip(&seen) {
+    for (places, frame) in places.iter().zip(seen) {
         let weight: f64 = frame.confidence.iter().sum();
         let sum: DVec2 = places.iter().zip(&frame.confidence).map(|(&p, &c)| p * c).sum();
         let center = sum / weight.max(1e-6);
@@ -139,7 +140,7 @@ fn window(seen: &[(usize, f64, Seen)], middle: usize) -> (DVec3, Window) {
     }
     let size = (spread / weights.max(1e-6)).sqrt().max(LEAST_SIZE);
     let mut frames = Box::new([0.0; FRAMES * FRAME_INPUTS]);
-    for ((inputs, places), frame) in frames.chunks_exact_mut(FRAME_INPUTS).zip(&places).zip(&seen) {
+    for ((inputs, places), frame) in frames.chunks_exact_mut(FRAME_INPUTS).zip(&places).zip(seen) {
         for (i, (&place, &confidence)) in places.iter().zip(&frame.confidence).enumerate() {
             let place = place / size * confidence;
             inputs[3 * i] = place.x as f32;
@@ -168,6 +169,37 @@ fn depths(answer: &[f32; OUTPUTS]) -> [Depth; BONES] {
 mod tests {
     use super::*;
 
+    #[derive(serde::Deserialize)]
+    struct Example {
+        rays: Vec<Vec<[f64; 2]>>,
+        confidence: Vec<Vec<f64>>,
+        outputs: Vec<f32>,
+    }
+
+    #[test]
+    fn it_answers_what_it_answered_where_it_was_trained() {
+        let examples: Vec<Example> =
+            serde_json::from_str(include_str!("../../../models/lifter/examples.json")).expect("written by train.py");
+        let windows: Vec<Window> = examples
+            .iter()
+            .map(|example| {
+                let seen = |frame: usize| Seen {
+                    rays: std::array::from_fn(|i| DVec2::from_array(example.rays[frame][i])),
+                    confidence: std::array::from_fn(|i| example.confidence[frame][i]),
+                };
+                window(&std::array::from_fn(seen)).1
+            })
+            .collect();
+        let together = NETWORK.answer(&windows);
+        assert!(!together.is_empty());
+        for ((example, window), answer) in examples.iter().zip(&windows).zip(&together) {
+            for (ours, theirs) in answer.iter().zip(&example.outputs) {
+                assert!((ours - theirs).abs() < 2e-3, "{ours} {theirs}");
+            }
+            assert_eq!(NETWORK.answer(std::slice::from_ref(window))[0], *answer, "it depends on the other windows");
+        }
+    }
+
     fn at(index: usize, time: f64) -> (usize, f64, Seen) {
         (index, time, Seen { rays: [DVec2::splat(time); POINTS], confidence: [1.0; POINTS] })
     }
@@ -191,6 +223,9 @@ mod tests {
         assert!((0..=13).all(|i| first[i].rays[3].x == 0.0 && first[i].confidence[3] == 1.0));
         let about = around(&seen, seen.iter().position(|s| s.0 == 19).unwrap());
         let known: Vec<bool> = about.iter().map(|frame| frame.confidence[0] > 0.0).collect();
-        assert!(known[..14].iter().all(|k| *k) && known[14..24].iter().all(|k| !k) && known[24..].iter().all(|k| *k), "{known:?}");
+        assert!(
+            known[..14].iter().all(|k| *k) && known[14..24].iter().all(|k| !k) && known[24..].iter().all(|k| *k),
+            "{known:?}"
+        );
     }
 }
