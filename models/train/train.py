@@ -21,7 +21,7 @@ from poses import Poses
 
 HERE = pathlib.Path(__file__).resolve().parent
 SEED = 27
-STEPS = 12_000
+STEPS = 9_000
 BATCH = 256
 # The rate rises, stays, and falls in a straight line over the last part of the steps.
 RATE, WARM_UP, FALL = 1.2e-3, 200, 0.3
