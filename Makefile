@@ -65,7 +65,7 @@ corpus: build    ## process more than 200 odd files, made from the sample clip, 
 accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
 
-train:           ## train the lifter on motion capture: DATA=FILE (models/train/README.md; one to three hours on two cores)
+train:           ## train the lifter on motion capture: DATA=FILE (models/train/README.md)
 	@bash scripts/train.sh "$(DATA)"
 
 gallery: build setup-tests ## make the pictures of docs/gallery anew (with Blender as for test-blender)

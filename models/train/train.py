@@ -54,6 +54,7 @@ def main():
     (arguments.out / "validation.txt").write_text(report + "\n")
     write(parameters, arguments.out / "lifter.f16")
     write_examples(parameters, validation, arguments.out / "examples.json")
+    (arguments.out / "state.npz").unlink(missing_ok=True)
 
 
 def rounded(parameters):

@@ -36,6 +36,8 @@ const BONES: [Ends; network::BONES] = [
 
 /// The first of the bones that are part of a limb.
 const LIMBS: usize = 4;
+/// The first of the two feet.
+const FEET: usize = 12;
 /// Greatest depth over its length that a bone is given at the start.
 const STEEPEST: f64 = 0.95;
 
@@ -47,14 +49,15 @@ pub struct Bone {
 }
 
 impl Bone {
-    /// All bones whose points a set has, each with its place in the network's answer.
+    /// The bones that are fitted to, whose points a set has, each with its place in the network's answer. Feet are not among them: the recordings
+    /// know little of them, and feet that lean with each frame's answer do not rest.
     pub fn all(landmarks: &[usize]) -> Vec<(usize, Self)> {
         let at = |landmark: usize| landmarks.iter().position(|&l| l == landmark);
         let bone = |(index, [from, to]): (usize, &Ends)| {
             let parts = [(at(to[0])?, 0.5), (at(to[1])?, 0.5), (at(from[0])?, -0.5), (at(from[1])?, -0.5)];
             Some((index, Self { parts }))
         };
-        BONES.iter().enumerate().filter_map(bone).collect()
+        BONES[..FEET].iter().enumerate().filter_map(bone).collect()
     }
 
     /// The vector along it.
