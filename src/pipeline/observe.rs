@@ -200,7 +200,7 @@ impl Observing<'_> {
     /// Takes over what the checkpoint has of the clip. Gives the end, if it has all of it.
     fn restore(&mut self) -> Result<Option<End>, JobError> {
         let mut end = None;
-        for segment in self.checkpoint.observed::<Segment>()? {
+        for segment in self.checkpoint.observed::<Segment>(0)? {
             self.times.extend(segment.times);
             segment.places.into_iter().for_each(|place| self.trajectory.push(place));
             self.observations.extend(segment.observations);
@@ -419,7 +419,11 @@ impl Observing<'_> {
         let observations = self.observations.range(start..end).map(|(&frame, all)| (frame, all.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
         let is_damaged = self.is_damaged.load(Ordering::Acquire);
-        self.checkpoint.add_observed(end, &Segment { times, places, observations, corrupt, is_damaged, after })?;
+        self.checkpoint.add_observed(
+            0,
+            start..end,
+            &Segment { times, places, observations, corrupt, is_damaged, after },
+        )?;
         tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }
