@@ -8,8 +8,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::checksum;
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::executor::slurm::{self, Health};
+use crate::job::Backend;
 use crate::models::Models;
 use crate::pose::{Device, GPU_MEND, Runtime, Worker};
 use crate::render::{RenderThread, self_test};
@@ -189,7 +190,7 @@ fn opengl() -> Vec<Finding> {
 }
 
 fn cluster(config: &Config) -> Vec<Finding> {
-    if config.executor != Place::Slurm {
+    if !config.backends().contains(&Backend::Slurm) && config.executor != Backend::Slurm {
         return Vec::new();
     }
     let finding = |health| match health {

@@ -9,7 +9,7 @@ use super::folder::{CONTROL, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC,
 use super::relay::Relay;
 use super::script::script;
 use crate::control::Control;
-use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, Report};
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, Placement, Report};
 use crate::telemetry::{Buffer, Depth};
 
 /// How often it is looked whether the job is to go on.
@@ -46,6 +46,8 @@ pub struct Following<'a> {
     stranded: u32,
     /// What was said of waiting, so that it is said once.
     waits_for: String,
+    /// What was said of where it is.
+    placement: Option<Placement>,
 }
 
 /// Its task.
@@ -108,6 +110,7 @@ impl<'a> Following<'a> {
             stranded: 0,
             frames: 0.0,
             waits_for: String::new(),
+            placement: None,
         })
     }
 
@@ -134,6 +137,7 @@ impl<'a> Following<'a> {
                 (_, None) => self.submit()?,
                 (_, Some(task)) => self.watch(task)?,
             }
+            self.tell_place();
             self.nap(control);
         }
     }
@@ -149,6 +153,24 @@ impl<'a> Following<'a> {
 
     fn note(&self, text: String) {
         (self.context.events)(Event::Note(text));
+    }
+
+    /// Tells where it is, if that is news.
+    fn tell_place(&mut self) {
+        let worker = &self.relay.latest;
+        let placement = self.task.map(|Followed { id, .. }| {
+            let is_at_work = self.waits_for.is_empty() && worker.task == Some(id) && worker.left.is_none();
+            Placement {
+                task: id,
+                node: is_at_work.then(|| worker.node.clone()),
+                gpus: if is_at_work { worker.gpus.clone() } else { String::new() },
+                waits: self.waits_for.clone(),
+            }
+        });
+        if placement != self.placement {
+            self.placement.clone_from(&placement);
+            (self.context.events)(Event::Placed(placement));
+        }
     }
 
     fn listen(&mut self) {
@@ -203,6 +225,9 @@ impl<'a> Following<'a> {
             Ok(id) => {
                 self.take_up(Followed { id, since: Instant::now(), gone: None })?;
                 self.note(format!("submitted as Slurm task {id}"));
+                self.waits_for.clear();
+                // The queue knows its number before it can begin.
+                self.tell_place();
                 // One that stays held is released when it is seen in the list.
                 drop(commands::release(id));
                 Ok(())

@@ -105,11 +105,11 @@ pub fn batch_script(config: &Config, job: i64, priority: i64) -> String {
 }
 
 impl Slurm {
-    /// Makes the folder that the nodes see. Whether there is a controller is asked when there is a job.
+    /// Makes the folder that the nodes see; what they do goes into `live`. Whether there is a controller is asked when there is a job.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn start(config: &Config) -> Result<Self, SlurmError> {
+    pub fn start(config: &Config, live: Arc<Live>) -> Result<Self, SlurmError> {
         let root = root(config);
         let failed = |source| SlurmError::Folder { path: root.clone(), source };
         std::fs::create_dir_all(&root).map_err(failed)?;
@@ -129,7 +129,7 @@ impl Slurm {
             library: config.onnxruntime.library.clone(),
             limits: config.limits,
             tasks: Tasks::new(Duration::from_secs_f64(config.slurm.poll)),
-            live: Arc::new(Live::new(0)),
+            live,
             depths: Mutex::default(),
             followed: Mutex::default(),
         })
@@ -162,7 +162,7 @@ impl Slurm {
         for buffer in Buffer::ALL {
             let sum =
                 |part: fn(&Depth) -> u32| all.values().map(|depths| part(&depths[buffer as usize]) as usize).sum();
-            self.live.fill(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
+            self.live.fill_elsewhere(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
         }
     }
 
