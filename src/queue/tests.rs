@@ -97,7 +97,10 @@ fn jobs_are_moved_among_their_equals_and_pauses_end() {
     queue.order(a, Order::Pause { until: Some(5) }, "a test", false, 2).unwrap().unwrap();
     queue.order(b, Order::Pause { until: None }, "a test", false, 2).unwrap().unwrap();
     assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), vec![]));
-    assert_eq!((queue.resume_due(|_| false, 5).unwrap(), queue.turns(Backend::Local, 9, false, 5).unwrap()), (vec![a], vec![d, a, c]));
+    assert_eq!(
+        (queue.resume_due(|_| false, 5).unwrap(), queue.turns(Backend::Local, 9, false, 5).unwrap()),
+        (vec![a], vec![d, a, c])
+    );
     let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
     let told = ["queued", "moved down, by a test", "moved up, by a test", "paused by a test", "the pause is over"];
     assert_eq!(said, told);

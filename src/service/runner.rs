@@ -15,8 +15,8 @@ use crate::log::JOBS;
 use crate::progress::{FileProgress, ProgressStyle};
 use crate::queue::{Claim, QueueMode};
 use crate::telemetry::Timings;
-use crate::thread::spawn_scoped;
 use crate::text::{people, printable};
+use crate::thread::spawn_scoped;
 
 /// How long a job waits before it is looked again whether there is room.
 const ROOM_WAIT: Millis = 10_000;
@@ -64,7 +64,9 @@ pub fn work(shared: &Shared<'_>, backend: Backend, executor: &dyn Executor) -> R
                         match catch_unwind(carry_out) {
                             Ok(Ok(())) => {}
                             Ok(Err(error)) => drop(locked(trouble).get_or_insert(error)),
-                            Err(_) => tracing::error!("job {id}: its thread panicked; it is taken up at the next start"),
+                            Err(_) => {
+                                tracing::error!("job {id}: its thread panicked; it is taken up at the next start")
+                            }
                         }
                         in_hand.fetch_sub(1, Ordering::SeqCst);
                         shared.wake();

@@ -49,7 +49,8 @@ SlurmUser=root
 SlurmdUser=root
 SlurmctldPort=$port
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge.sock
+# The second word also says how long Slurm waits before it begins a task again that it took from a node.
+AuthInfo=socket=$dir/munge.sock,cred_expire=15
 CredType=cred/munge
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -70,7 +71,12 @@ SlurmdParameters=config_overrides
 KillWait=2
 SchedulerParameters=sched_interval=1,bf_interval=1
 NodeName=n[1-3] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 3))] CPUs=1 RealMemory=3000 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+# Tasks of \`first\` take nodes from those of \`main\`, which begin again.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+OverTimeLimit=0
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=first Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 CONF
 }
 

@@ -142,7 +142,8 @@ fn columns(width: u16, has_nodes: bool) -> Vec<Column> {
         }
         columns = more;
     }
-    let order = [Mark, Job, Name, JobState, Node, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
+    let order =
+        [Mark, Job, Name, JobState, Node, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
     order.into_iter().filter(|column| columns.contains(column)).collect()
 }
 

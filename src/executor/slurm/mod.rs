@@ -5,6 +5,7 @@ mod commands;
 mod doctor;
 mod folder;
 mod follow;
+pub mod probe;
 mod relay;
 mod script;
 mod worker;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use doctor::{Health, examine};
-pub use worker::{WorkerError, work};
+pub use worker::{WorkerError, cores_of_task, node, work};
 
 use super::Executor;
 use crate::config::{self, Config, Limits};
@@ -101,7 +102,7 @@ pub fn batch_script(config: &Config, job: i64, priority: i64) -> String {
     let folder = Folder::of(&root(config), job);
     let name = folder.read::<Work>(SPEC).ok().flatten().map(|work| work.name);
     let name = name.unwrap_or_else(|| format!("meshreel-{job}-{}", random()));
-    script::script(&config.slurm, &program(config), &folder, &name, priority)
+    script::script(&config.slurm, &script::work(&program(config), &folder), &folder, &name, priority)
 }
 
 impl Slurm {
