@@ -325,15 +325,24 @@ fn orders_reach_the_nodes() {
     let text = std::fs::read_to_string(cluster.at("config.toml")).unwrap();
     let text =
         text.replace("[slurm]", "[slurm]\nprogram = \"/nowhere/meshreel\"").replace("[jobs]", "[jobs]\nattempts = 1");
-    std::fs::write(cluster.at("config.toml"), text).unwrap();
+    std::fs::write(cluster.at("config.toml"), &text).unwrap();
     ffmpeg("-i {} -c copy -t 4 {}", &[&cluster.at("again.mp4"), &cluster.at("in/c.mp4")]);
-    let _engine = cluster.engine();
+    let engine = cluster.engine();
     cluster.until("it fails", |cluster| cluster.state(3) == "failed");
     let status = cluster.says(&["status"]);
     assert!(
         status.contains("FAILED, NonZeroExitCode, exit code 127") && status.contains("/nowhere/meshreel"),
         "{status}"
     );
+    drop(engine);
+    // What to do is said where that is known.
+    let text = text.replace("program = \"/nowhere/meshreel\"", "memory = \"50M\"");
+    std::fs::write(cluster.at("config.toml"), text).unwrap();
+    ffmpeg("-i {} -c copy -t 3 {}", &[&cluster.at("again.mp4"), &cluster.at("in/d.mp4")]);
+    let _engine = cluster.engine();
+    cluster.until("it fails", |cluster| cluster.state(4) == "failed");
+    let status = cluster.says(&["status"]);
+    assert!(status.contains("give tasks more memory (slurm.memory)"), "{status}");
 }
 
 #[test]

@@ -21,8 +21,8 @@ const WAITING: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tasks in a row that may end without a result and without a single frame more, when nobody is to blame for their end.
 const ROUNDS: u32 = 3;
-/// Ends of a task that are no fault of its own.
-const INNOCENT: [&str; 5] = ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"];
+/// Ends of a task that are no fault of its own. (One that came to its end without a result was told to leave, or came too late.)
+const INNOCENT: [&str; 6] = ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "COMPLETED"];
 /// Reasons to wait that are usual.
 const USUAL: [&str; 7] = ["None", "Resources", "Priority", "BeginTime", "Cleaning", "Prolog", "JobHeldUser"];
 
@@ -326,8 +326,8 @@ impl<'a> Following<'a> {
             }
             if !is_innocent || self.rounds >= ROUNDS {
                 self.folder.forget(TASK)?;
-                let said = self.folder.last_output().map_or(String::new(), |line| format!("; it said last: {line}"));
-                return Err(passing(format!("its Slurm task {id} ended without a result: {what}{said}")));
+                let why = why(&what, self.folder.last_output());
+                return Err(passing(format!("its Slurm task {id} ended without a result: {why}")));
             }
             self.note(format!("Slurm task {id} ended ({what}); the job goes on in another"));
         }
@@ -401,5 +401,30 @@ impl<'a> Following<'a> {
         if self.task.is_none() || cancelled.is_some() {
             drop(self.folder.remove());
         }
+    }
+}
+
+/// Why a task ended, by what Slurm says and the last line of the task's output, and what to do where that is known.
+fn why(what: &str, said: Option<String>) -> String {
+    let lacks_memory = |text: &str| ["OUT_OF_MEMORY", "memory limit"].iter().any(|word| text.contains(word));
+    let fix = match lacks_memory(what) || said.as_deref().is_some_and(lacks_memory) {
+        true => "; give tasks more memory (slurm.memory)",
+        false => "",
+    };
+    let said = said.map_or(String::new(), |line| format!("; it said last: {line}"));
+    format!("{what}{said}{fix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_tasks_end_is_said_where_it_is_known() {
+        let said = why("OUT_OF_MEMORY, OutOfMemory, node n1", None);
+        assert_eq!(said, "OUT_OF_MEMORY, OutOfMemory, node n1; give tasks more memory (slurm.memory)");
+        let said = why("FAILED, signal 9", Some("slurmstepd-n1: error: Exceeded job memory limit".into()));
+        assert!(said.contains("; it said last: slurmstepd-n1") && said.ends_with("(slurm.memory)"), "{said}");
+        assert_eq!(why("FAILED, exit code 127", Some("no".into())), "FAILED, exit code 127; it said last: no");
     }
 }
