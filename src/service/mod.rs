@@ -409,7 +409,8 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
 fn executors(config: &Config, has_jobs_elsewhere: bool) -> Result<Vec<Station>, ServiceError> {
     let mut all: Vec<Station> = Vec::new();
     for backend in Backend::ALL {
-        if !config.backends().contains(&backend) && !(backend == Backend::Slurm && has_jobs_elsewhere) {
+        let is_wanted = config.backends().contains(&backend) || (backend == Backend::Slurm && has_jobs_elsewhere);
+        if !is_wanted {
             continue;
         }
         let live = all.first().map(|(_, executor)| executor.live().clone());
