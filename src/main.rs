@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Man { folder } => return man(folder.as_deref()),
         // On a node there is none: the job says all.
         Command::Work { spec } => return work(spec, cli.verbose),
+        Command::Doctor { node: Some(file), .. } => return examine_node(file),
         _ => {}
     }
     let mut config = match Config::load(cli.config.as_deref()) {
@@ -99,9 +100,10 @@ fn main() -> ExitCode {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(FAILED, &error),
         },
-        Command::Doctor => {
+        Command::Doctor { cluster, .. } => {
             let models = Models::find(&config.models.folder);
-            let healthy = doctor::examine(&config, &models, |finding| say(finding));
+            let mut healthy = doctor::examine(&config, &models, |finding| say(finding));
+            healthy &= !cluster || doctor::examine_cluster(&config, |finding| say(finding));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
         other => other.request().map_or(ExitCode::SUCCESS, |(name, request)| order(&config, &request, name)),
@@ -116,6 +118,17 @@ fn work(spec: &Path, verbose: bool) -> ExitCode {
     match slurm::work(spec) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn examine_node(file: &Path) -> ExitCode {
+    media::init();
+    match doctor::examine_node(file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("meshreel: {}", printable(&error)));
+            ExitCode::from(FAILED)
+        }
     }
 }
 

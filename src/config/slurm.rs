@@ -68,7 +68,7 @@ impl Default for Slurm {
 ranged! {
     cpus: usize = 0..=4096;
     gpus: usize = 0..=64;
-    at_once: usize = 1..=256;
+    at_once: usize = 1..=1000;
     poll: f64 = 1.0..=3600.0;
 }
 

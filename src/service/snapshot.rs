@@ -315,12 +315,8 @@ fn picture(live: &Live, album: &Album, job: i64, known: Option<Shown>, result: O
 }
 
 /// Looks at the engine.
-pub(super) fn take(
-    shared: &Shared<'_>,
-    executor: &dyn Executor,
-    wanted: &SnapshotRequest,
-) -> Result<Snapshot, QueueError> {
-    let live = executor.live();
+pub(super) fn take(shared: &Shared<'_>, wanted: &SnapshotRequest) -> Result<Snapshot, QueueError> {
+    let live = &shared.live;
     let version = shared.version();
     let (mode, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
@@ -356,6 +352,9 @@ pub(super) fn take(
         let output = shared.config.watch.first().map(|watch| &watch.output);
         (at_work, known.machine(output), wanted.chart.and_then(|of| Some((of, known.timings(of.job)?))))
     };
+    let all = |what: fn(&dyn Executor) -> &str| {
+        shared.executors.iter().map(|(_, executor)| what(&**executor)).collect::<Vec<_>>().join(" and ")
+    };
     Ok(Snapshot {
         now: now(),
         since: shared.since,
@@ -363,11 +362,11 @@ pub(super) fn take(
         folders: locked(&shared.folders).clone(),
         mode,
         is_draining: shared.is_draining.load(std::sync::atomic::Ordering::SeqCst),
-        is_open: shared.places() > 0,
+        is_open: shared.is_open(),
         counts,
         machine,
-        inference: executor.inference().to_owned(),
-        renderer: executor.renderer().to_owned(),
+        inference: all(|executor| executor.inference()),
+        renderer: all(|executor| executor.renderer()),
         fps: live.frames_per_second(None),
         fps_hour: live.frames_per_second_in_hour(),
         stages: Stage::ALL.into_iter().map(|stage| live.stage(stage)).collect(),

@@ -78,6 +78,8 @@ pub struct Live {
     stages: [Window; Stage::ALL.len()],
     workers: Vec<(Window, AtomicI64)>,
     buffers: [Filling; Buffer::ALL.len()],
+    /// The same of workers on other machines.
+    elsewhere: [Filling; Buffer::ALL.len()],
     /// Frames that are through; half of it with each pass.
     frames: Window,
     /// Which minute since the start, and how many frames went through a pass in it: those of the last hour.
@@ -98,6 +100,21 @@ struct Filling {
 
 /// A queue that nobody put anything into for so long is empty, or its job is gone.
 const STALE: Duration = Duration::from_secs(3);
+
+impl Filling {
+    fn note(&self, used: usize, capacity: usize, now: u64) {
+        self.used.store(used as u32, Ordering::Relaxed);
+        self.capacity.store(capacity as u32, Ordering::Relaxed);
+        self.when.store(now, Ordering::Relaxed);
+    }
+
+    fn depth(&self, now: u64) -> Depth {
+        let age = now.saturating_sub(self.when.load(Ordering::Relaxed));
+        let is_stale = u128::from(age) > STALE.as_millis();
+        let used = if is_stale { 0 } else { self.used.load(Ordering::Relaxed) };
+        Depth { used, capacity: self.capacity.load(Ordering::Relaxed) }
+    }
+}
 
 #[derive(Default)]
 struct Window(Mutex<VecDeque<Event>>);
@@ -159,6 +176,7 @@ impl Live {
             stages: Default::default(),
             workers: (0..workers).map(|_| Default::default()).collect(),
             buffers: Default::default(),
+            elsewhere: Default::default(),
             frames: Window::default(),
             minutes: Mutex::default(),
             preview: Preview::default(),
@@ -212,19 +230,18 @@ impl Live {
 
     /// Notes how full a queue is.
     pub fn fill(&self, buffer: Buffer, used: usize, capacity: usize) {
-        let filling = &self.buffers[buffer as usize];
-        filling.used.store(used as u32, Ordering::Relaxed);
-        filling.capacity.store(capacity as u32, Ordering::Relaxed);
-        filling.when.store(self.millis(), Ordering::Relaxed);
+        self.buffers[buffer as usize].note(used, capacity, self.millis());
     }
 
-    /// How full a queue is.
+    /// Notes how full the queues of this kind are on other machines, all together.
+    pub fn fill_elsewhere(&self, buffer: Buffer, used: usize, capacity: usize) {
+        self.elsewhere[buffer as usize].note(used, capacity, self.millis());
+    }
+
+    /// How full a queue is, here and elsewhere.
     pub fn depth(&self, buffer: Buffer) -> Depth {
-        let filling = &self.buffers[buffer as usize];
-        let age = self.millis().saturating_sub(filling.when.load(Ordering::Relaxed));
-        let is_stale = u128::from(age) > STALE.as_millis();
-        let used = if is_stale { 0 } else { filling.used.load(Ordering::Relaxed) };
-        Depth { used, capacity: filling.capacity.load(Ordering::Relaxed) }
+        let [here, elsewhere] = [&self.buffers, &self.elsewhere].map(|all| all[buffer as usize].depth(self.millis()));
+        Depth { used: here.used + elsewhere.used, capacity: here.capacity + elsewhere.capacity }
     }
 
     fn millis(&self) -> u64 {

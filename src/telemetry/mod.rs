@@ -54,7 +54,7 @@ impl Stage {
 }
 
 /// What the report says of one stage. Times in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Times recorded.
     pub count: u64,
@@ -73,7 +73,8 @@ pub struct Summary {
 /// Timings of one job.
 pub struct Timings {
     job: i64,
-    stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
+    /// Made when the first time comes: they are large, and many jobs may wait elsewhere.
+    stages: [Mutex<Option<Histogram<u64>>>; Stage::ALL.len()],
     frames: Mutex<FrameTimes>,
     live: Arc<Live>,
     /// What was recorded and not taken yet, for who sends it elsewhere.
@@ -92,8 +93,7 @@ fn new_histogram() -> Histogram<u64> {
 impl Timings {
     /// For the job of this number, in a process with these live figures.
     pub fn new(job: i64, live: Arc<Live>) -> Self {
-        let stages = std::array::from_fn(|_| Mutex::new(new_histogram()));
-        Self { job, stages, frames: Mutex::default(), live, taken: None }
+        Self { job, stages: Default::default(), frames: Mutex::default(), live, taken: None }
     }
 
     /// The same, and all that is recorded can be [taken](Self::take) as well.
@@ -129,7 +129,7 @@ impl Timings {
             let micros = u32::try_from(micros).unwrap_or(u32::MAX);
             locked(taken).entry(stage).or_default().push((frame, micros));
         }
-        self.lock(stage).saturating_record(micros);
+        self.lock(stage).get_or_insert_with(new_histogram).saturating_record(micros);
         locked(&self.frames).add(frame, stage, time);
     }
 
@@ -149,6 +149,7 @@ impl Timings {
     /// The figures of a stage so far.
     pub fn summary(&self, stage: Stage) -> Summary {
         let h = self.lock(stage);
+        let Some(h) = &*h else { return Summary::default() };
         let ms = |micros: u64| micros as f64 / 1000.0;
         Summary {
             count: h.len(),
@@ -162,11 +163,10 @@ impl Timings {
 
     /// Sum of all recorded times of a stage.
     pub fn total(&self, stage: Stage) -> Duration {
-        let h = self.lock(stage);
-        Duration::from_secs_f64(h.mean() * h.len() as f64 / 1e6)
+        self.lock(stage).as_ref().map_or(Duration::ZERO, |h| Duration::from_secs_f64(h.mean() * h.len() as f64 / 1e6))
     }
 
-    fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+    fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Option<Histogram<u64>>> {
         locked(&self.stages[stage as usize])
     }
 }

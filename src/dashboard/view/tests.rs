@@ -37,6 +37,7 @@ fn row(id: i64, name: &str, state: JobState) -> Row {
         people: if state == JobState::Done { 2 } else { 0 },
         error: None,
         resume: None,
+        placement: None,
     }
 }
 

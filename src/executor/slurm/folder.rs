@@ -107,6 +107,11 @@ impl Folder {
         Self(root.join(job.to_string()))
     }
 
+    /// One of another name.
+    pub fn named(root: &Path, name: &str) -> Self {
+        Self(root.join(name))
+    }
+
     /// The one that a specification lies in.
     pub fn around(spec: &Path) -> Self {
         Self(spec.parent().unwrap_or(Path::new("")).to_owned())

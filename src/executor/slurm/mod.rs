@@ -5,6 +5,7 @@ mod commands;
 mod doctor;
 mod folder;
 mod follow;
+pub mod probe;
 mod relay;
 mod script;
 mod worker;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use doctor::{Health, examine};
-pub use worker::{WorkerError, work};
+pub use worker::{WorkerError, cores_of_task, node, work};
 
 use super::Executor;
 use crate::config::{self, Config, Limits};
@@ -101,15 +102,15 @@ pub fn batch_script(config: &Config, job: i64, priority: i64) -> String {
     let folder = Folder::of(&root(config), job);
     let name = folder.read::<Work>(SPEC).ok().flatten().map(|work| work.name);
     let name = name.unwrap_or_else(|| format!("meshreel-{job}-{}", random()));
-    script::script(&config.slurm, &program(config), &folder, &name, priority)
+    script::script(&config.slurm, &script::work(&program(config), &folder), &folder, &name, priority)
 }
 
 impl Slurm {
-    /// Makes the folder that the nodes see. Whether there is a controller is asked when there is a job.
+    /// Makes the folder that the nodes see; what they do goes into `live`. Whether there is a controller is asked when there is a job.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn start(config: &Config) -> Result<Self, SlurmError> {
+    pub fn start(config: &Config, live: Arc<Live>) -> Result<Self, SlurmError> {
         let root = root(config);
         let failed = |source| SlurmError::Folder { path: root.clone(), source };
         std::fs::create_dir_all(&root).map_err(failed)?;
@@ -129,7 +130,7 @@ impl Slurm {
             library: config.onnxruntime.library.clone(),
             limits: config.limits,
             tasks: Tasks::new(Duration::from_secs_f64(config.slurm.poll)),
-            live: Arc::new(Live::new(0)),
+            live,
             depths: Mutex::default(),
             followed: Mutex::default(),
         })
@@ -162,7 +163,7 @@ impl Slurm {
         for buffer in Buffer::ALL {
             let sum =
                 |part: fn(&Depth) -> u32| all.values().map(|depths| part(&depths[buffer as usize]) as usize).sum();
-            self.live.fill(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
+            self.live.fill_elsewhere(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
         }
     }
 

@@ -85,6 +85,12 @@ pub struct Relay {
 pub struct Latest {
     /// Its file; empty: nobody began yet.
     file: String,
+    /// Its node.
+    pub node: String,
+    /// Its task, if Slurm told it.
+    pub task: Option<u64>,
+    /// GPUs that it was given; empty: none.
+    pub gpus: String,
     /// Frames that are done, half of one in each pass.
     pub frames: f64,
     /// Why it left, if it did.
@@ -149,12 +155,13 @@ impl Relay {
         };
         match said {
             Said::Began { node, task, restarts, cores, gpus, .. } => {
-                let task = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
+                let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
                 let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
-                let gpus = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
-                let told = tell(format!("on node {node}{task}{again}: {cores} cores{gpus}"));
-                self.nodes.insert(name.to_owned(), node);
-                self.latest = Latest { file: name.to_owned(), frames: self.latest.frames, left: None };
+                let with = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
+                let told = tell(format!("on node {node}{of}{again}: {cores} cores{with}"));
+                self.nodes.insert(name.to_owned(), node.clone());
+                let (file, frames) = (name.to_owned(), self.latest.frames);
+                self.latest = Latest { file, node, task, gpus, frames, left: None };
                 self.progress = None;
                 told
             }

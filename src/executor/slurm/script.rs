@@ -1,19 +1,24 @@
-//! The batch script of a job.
+//! The batch script of a task.
 
 use std::path::Path;
 
 use super::folder::{Folder, OUTPUT, SPEC};
 use crate::config::Slurm;
 
-/// Seconds before the end of its time at which a task is told.
-const NOTICE: u32 = 60;
+/// Seconds before the end of its time at which a task is told; Slurm may do so up to a minute earlier.
+const NOTICE: u32 = 30;
 /// What a step of priority costs. Users may lower their own alone, and priorities above 0 are kept by the queue.
 const NICE: i64 = 100;
 /// Slurm's own bound is far above.
 const NICEST: i64 = 10_000;
 
-/// The script that works on a job, which Slurm calls `name`.
-pub fn script(settings: &Slurm, program: &Path, folder: &Folder, name: &str, priority: i64) -> String {
+/// What works on the job of a folder.
+pub fn work(program: &Path, folder: &Folder) -> String {
+    format!("{} work {}", quoted(program), quoted(&folder.file(SPEC)))
+}
+
+/// The script of a task that Slurm calls `name`: it becomes `command`, and what that says goes into the folder.
+pub fn script(settings: &Slurm, command: &str, folder: &Folder, name: &str, priority: i64) -> String {
     let mut lines = vec!["#!/bin/sh".to_owned()];
     let mut option = |text: String| lines.push(format!("#SBATCH {text}"));
     option(format!("--job-name={name}"));
@@ -43,12 +48,12 @@ pub fn script(settings: &Slurm, program: &Path, folder: &Folder, name: &str, pri
         option(format!("--nice={}", priority.saturating_mul(-NICE).min(NICEST)));
     }
     settings.extra.iter().for_each(|extra| option(extra.clone()));
-    lines.push(format!("exec {} work {}", quoted(program), quoted(&folder.file(SPEC))));
+    lines.push(format!("exec {command}"));
     lines.join("\n") + "\n"
 }
 
 /// A path as the shell takes it, whatever it is called.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
@@ -72,7 +77,7 @@ mod tests {
             ..Slurm::default()
         };
         let folder = Folder::of(Path::new("/shared/it's 100%"), 3);
-        let text = script(&settings, Path::new("/opt/a b/meshreel"), &folder, "meshreel-3-x", -2);
+        let text = script(&settings, &work(Path::new("/opt/a b/meshreel"), &folder), &folder, "meshreel-3-x", -2);
         for line in [
             "#SBATCH --job-name=meshreel-3-x",
             "#SBATCH --output=\"/shared/it's 100%%/3/output.txt\"",
@@ -86,7 +91,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }
-        let plain = script(&Slurm::default(), Path::new("/meshreel"), &folder, "meshreel-3-x", 5);
+        let plain = script(&Slurm::default(), "/meshreel", &folder, "meshreel-3-x", 5);
         assert!(plain.starts_with("#!/bin/sh\n") && !plain.contains("--mem") && !plain.contains("--nice"), "{plain}");
     }
 }

@@ -66,9 +66,7 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
         return Ok(());
     }
     let signalled = Signals::watch()?;
-    if let Some(cores) = number("SLURM_CPUS_ON_NODE") {
-        thread::borrow(cores);
-    }
+    cores_of_task();
     let before: Option<String> = folder.read(OWNER)?;
     let owner = random();
     folder.write(OWNER, &owner)?;
@@ -252,13 +250,21 @@ impl Signals {
     }
 }
 
+/// Cores of this task: those that it may run on, and no more than Slurm says where it does not bind tasks to cores.
+pub fn cores_of_task() -> usize {
+    if let Some(cores) = number("SLURM_CPUS_ON_NODE") {
+        thread::borrow(cores);
+    }
+    thread::cores()
+}
+
 /// A number that Slurm tells its tasks.
 fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 /// This machine, as Slurm calls it.
-fn node() -> String {
+pub fn node() -> String {
     let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     std::env::var("SLURMD_NODENAME").unwrap_or_else(|_| own())
 }
