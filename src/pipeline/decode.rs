@@ -18,12 +18,17 @@ pub struct Passage<'a> {
     pub times: &'a [f64],
     /// Set as soon as something is found that is not whole or not in order, before the frame in which it is.
     pub is_damaged: &'a AtomicBool,
+    /// Whether all frames to the end of the file are wanted once it is.
+    pub goes_on: bool,
+    /// Set when nobody wants more frames.
+    pub is_over: &'a AtomicBool,
 }
 
 /// Where in a job's video a decoder may begin.
 pub fn stretches(job: &Job<'_>, info: &VideoInfo) -> Result<Stretches, JobError> {
     let stretches = Stretches::find(info, &|| job.context.proceed())?;
-    if let Some(why) = stretches.why_one() {
+    // Short clips are one stretch anyway.
+    if let Some(why) = stretches.why_one().filter(|_| !info.duration.is_some_and(Stretches::is_one)) {
         tracing::info!("{}: the clip is one stretch: {why}", job.name());
     }
     Ok(stretches)
@@ -53,12 +58,13 @@ pub fn decode(
     job: &Job<'_>,
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
-    let Passage { frames: Range { start: mut from, end }, times, is_damaged } = passage;
+    let Passage { frames: Range { start: mut from, end }, times, is_damaged, goes_on, is_over } = passage;
     loop {
         job.context.proceed()?;
         let start = Instant::now();
         let at = decoder.frames();
-        if at >= end {
+        let is_through = at >= end && !(goes_on && is_damaged.load(Ordering::Acquire));
+        if is_through || is_over.load(Ordering::Acquire) {
             return Ok(decoder);
         }
         let frame = decoder.next()?;
@@ -66,15 +72,15 @@ pub fn decode(
             Some(frame) => times.get(frame.index as usize).is_none_or(|time| *time == frame.time),
             None => at >= times.len() as u64,
         };
-        if decoder.is_inside() && !(decoder.is_sound() && is_as_known) {
+        if !(decoder.is_sound() && is_as_known) {
+            is_damaged.store(true, Ordering::Release);
+        }
+        if decoder.is_inside() && is_damaged.load(Ordering::Acquire) {
             tracing::info!("{}: not all is in order at frame {at}; decoded from the beginning", job.name());
             (decoder, from) = (decoder.begin_again()?, from.max(at));
             continue;
         }
         let Some(frame) = frame else { return Ok(decoder) };
-        if !decoder.is_sound() {
-            is_damaged.store(true, Ordering::Release);
-        }
         timings.record(Stage::Decode, frame.index, start.elapsed());
         timings.live().fill(Buffer::Decoded, frames.len(), frames.capacity().unwrap_or(0));
         if frame.index >= from && frames.send(frame).is_err() {

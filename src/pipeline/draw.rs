@@ -197,7 +197,8 @@ impl Drawing<'_> {
         };
         let end = if piece.end == clip.frames { u64::MAX } else { piece.end };
         let is_damaged = AtomicBool::new(false);
-        let passage = Passage { frames: piece.start..end, times, is_damaged: &is_damaged };
+        let (is_damaged, is_over) = (&is_damaged, &self.has_failed);
+        let passage = Passage { frames: piece.start..end, times, is_damaged, goes_on: false, is_over };
         std::thread::scope(|scope| {
             let (decoded, to_draw) = flume::bounded(DECODED);
             let (asked, to_encode) = flume::bounded(DRAWN);

@@ -20,6 +20,8 @@ use crate::pose::Tile;
 const KEYFRAME_INTERVAL: f64 = 0.2;
 /// Frames between keyframes at most: they are held in memory.
 const MOST_BETWEEN: u64 = 12;
+/// Keyframes after which a tracker that begins in the middle of a clip knows who is there: the fourth proves them.
+const TO_BEGIN: u64 = 3;
 /// How many times as often keyframes come while somebody turns head over heels. With three times as often more of them were lost
 /// (docs/accuracy.md).
 const CLOSER_TURNING: u64 = 5;
@@ -78,6 +80,11 @@ impl Tracker {
     /// Frames between keyframes while everybody is in sight.
     pub(super) fn interval(&self) -> u64 {
         ((self.fps * KEYFRAME_INTERVAL).round() as u64).clamp(1, MOST_BETWEEN)
+    }
+
+    /// Frames from the one on which a tracker begins to the one on which it can be relied on, both included.
+    pub fn beginning(&self) -> u64 {
+        TO_BEGIN * self.interval() + 1
     }
 
     /// Frames are corrupt: the next one that is not is a keyframe, and the whole of it is searched.
