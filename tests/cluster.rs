@@ -257,7 +257,7 @@ fn orders_reach_the_nodes() {
     println!("a node is given back {:.1} s after the order", begun.elapsed().as_secs_f64());
     assert_eq!(cluster.state(1), "paused");
     cluster.until("it is said", |cluster| cluster.says(&["log", "1"]).contains("is given back: told so"));
-    assert!(cluster.file(1, "checkpoint").is_file() && names(&cluster.at("out")).is_empty());
+    assert!(cluster.file(1, "checkpoint").is_dir() && names(&cluster.at("out")).is_empty());
 
     cluster.says(&["resume", "1"]);
     cluster.until("at work again", |cluster| cluster.running() == [("n1".to_owned(), 1)]);

@@ -37,10 +37,24 @@ pub struct LockedFolder {
 }
 
 impl LockedFolder {
-    fn new(folder: TempDir) -> Self {
+    /// Makes one in a folder, whose name has this ending. It goes with what is in it when this is dropped.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new(place: &Path, ending: &str) -> io::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .suffix(&format!(".{ending}"))
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .tempdir_in(place)?;
         // A file system without locks does without.
         let lock = File::open(folder.path()).ok().filter(|file| file.lock().is_ok());
-        Self { folder, _lock: lock }
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
     }
 }
 
@@ -50,11 +64,6 @@ pub fn is_being_written(folder: &Path) -> bool {
 }
 
 impl Content {
-    /// A folder that others leave alone as long as it is there.
-    pub fn folder(folder: TempDir) -> Self {
-        Self::Folder(LockedFolder::new(folder))
-    }
-
     /// Waits until it is on disk.
     ///
     /// # Errors
@@ -123,14 +132,9 @@ impl<'a> Output<'a> {
         write: impl FnOnce(&Self, &Path) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let name = self.folder.join(self.name(ending));
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .suffix(&format!(".{ending}"))
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
-            .tempdir_in(self.folder)
+        let folder = LockedFolder::new(self.folder, ending)
             .map_err(|source| ExportError::Write { path: name.clone(), source })?;
-        let folder = LockedFolder::new(folder);
-        write(self, folder.folder.path()).map_err(|error| error.of(&name))?;
+        write(self, folder.path()).map_err(|error| error.of(&name))?;
         self.made.push(Made { ending: ending.to_owned(), content: Content::Folder(folder) });
         Ok(())
     }

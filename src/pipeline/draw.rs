@@ -7,12 +7,11 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{self, Checkpoint};
 use super::decode::{Passage, decode, forward, stretches};
 use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
@@ -24,7 +23,6 @@ use crate::media::{
 };
 use crate::render::Renderer;
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
-use crate::thread::locked;
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -74,7 +72,7 @@ pub fn draw(
     clip: &Clip<'_>,
     renderer: &Renderer,
     timings: &Timings,
-    checkpoint: &mut Checkpoint,
+    checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Option<Seen>, JobError> {
     let known = checkpoint.drawn_segments()?;
@@ -111,7 +109,7 @@ pub fn draw(
         begun: AtomicUsize::new(0),
         has_failed: AtomicBool::new(false),
         done: AtomicU64::new(before),
-        checkpoint: Mutex::new(checkpoint),
+        checkpoint,
     };
     std::thread::scope(|scope| {
         let others = (1..at_once.min(drawing.pieces.len()))
@@ -164,7 +162,7 @@ struct Drawing<'a> {
     has_failed: AtomicBool,
     /// Frames that are drawn.
     done: AtomicU64,
-    checkpoint: Mutex<&'a mut Checkpoint>,
+    checkpoint: &'a Checkpoint,
 }
 
 impl Drawing<'_> {
@@ -285,13 +283,12 @@ fn ask(
 
 /// A segment that is being compressed.
 struct Segment {
-    /// Its first frame.
-    first: u64,
     encoder: Encoder,
+    file: checkpoint::Segment,
 }
 
 /// What the encode thread of a piece does.
-impl<'a> Drawing<'a> {
+impl Drawing<'_> {
     fn encode(&self, frames: &Receiver<Asked>) -> Result<(), JobError> {
         let Self { job, clip, timings, segment, .. } = *self;
         let (phase, total, people) = (clip.phase, clip.frames, clip.people.len());
@@ -313,11 +310,12 @@ impl<'a> Drawing<'a> {
                 Some(current) => current,
                 None => {
                     let settings = job.settings().encode.settings();
-                    Segment { first: index, encoder: Encoder::open(self.path, clip.composition.info(), &settings)? }
+                    let encoder = Encoder::open(self.path, clip.composition.info(), &settings)?;
+                    Segment { encoder, file: self.checkpoint.begin_drawn(index)? }
                 }
             };
             let packets = timings.time(Stage::Encode, index, || current.encoder.write(frame))?;
-            self.checkpoint().add_packets(current.first, &packets)?;
+            current.file.add(&packets)?;
             next = index + 1;
             match next % segment {
                 0 => self.complete(current, next)?,
@@ -340,17 +338,12 @@ impl<'a> Drawing<'a> {
     }
 
     /// Records a segment; the next one begins at frame `next`.
-    fn complete(&self, Segment { first, encoder }: Segment, next: u64) -> Result<(), JobError> {
+    fn complete(&self, Segment { encoder, mut file }: Segment, next: u64) -> Result<(), JobError> {
         let packets = self.timings.time(Stage::Encode, next.saturating_sub(1), || encoder.finish())?;
-        let mut checkpoint = self.checkpoint();
-        checkpoint.add_packets(first, &packets)?;
-        checkpoint.complete_drawn(first, next)?;
-        tracing::debug!("frames {first} to {next}: drawn and written down");
+        file.add(&packets)?;
+        let frames = file.complete(next)?;
+        tracing::debug!("frames {} to {}: drawn and written down", frames.start, frames.end);
         Ok(())
-    }
-
-    fn checkpoint(&self) -> MutexGuard<'_, &'a mut Checkpoint> {
-        locked(&self.checkpoint)
     }
 
     /// For who looks at the job just now.

@@ -128,7 +128,7 @@ impl Pipeline {
         course: &Course<'_>,
         own: &Descriptions,
         body: &LoadedBody,
-        checkpoint: &mut Checkpoint,
+        checkpoint: &Checkpoint,
     ) -> Result<Outcome, JobError> {
         let timings = &job.context.timings;
         let (info, partial) = (&course.info, &course.partial);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
-use crate::export::{self, Content, Format, Made, PREFIX, is_being_written, publish};
+use crate::export::{self, Content, Format, LockedFolder, Made, PREFIX, is_being_written, publish};
 use crate::job::OutputNames;
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
@@ -37,7 +37,6 @@ pub struct PartialOutputs {
     keeps_motion_exports: bool,
     video: TempPath,
     motion: NamedTempFile,
-    checkpoint: TempPath,
 }
 
 impl PartialOutputs {
@@ -54,18 +53,8 @@ impl PartialOutputs {
         let extension = OsString::from(format!(".{}", paths.container));
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
-        let checkpoint = temporary(folder, OsStr::new(".checkpoint"))?.into_temp_path();
         let were_there = paths.there().into_iter().chain(exports).collect();
-        Ok(Self {
-            paths,
-            source: source.to_owned(),
-            overwrite,
-            were_there,
-            keeps_motion_exports: false,
-            video,
-            motion,
-            checkpoint,
-        })
+        Ok(Self { paths, source: source.to_owned(), overwrite, were_there, keeps_motion_exports: false, video, motion })
     }
 
     /// With the motion of the earlier result: what was exported of it stays. What was made of the earlier video does not.
@@ -108,14 +97,14 @@ impl PartialOutputs {
         temporary(self.folder(), OsStr::new(&format!(".{ending}")))
     }
 
+    /// A folder beside the results with this ending, until it is dropped.
+    pub fn temporary_folder(&self, ending: &str) -> io::Result<LockedFolder> {
+        LockedFolder::new(self.folder(), ending)
+    }
+
     /// Where the motion lies for now.
     pub fn motion_path(&self) -> &Path {
         self.motion.path()
-    }
-
-    /// For what is done until all is, unless that is written down elsewhere.
-    pub fn checkpoint(&self) -> &Path {
-        &self.checkpoint
     }
 
     /// Gives the files their final names: first a report that names earlier exports as well, so that who is killed in between knows its own
@@ -243,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = OutputNames::for_sources(&["a.mp4".into()], folder.path(), "mkv").remove(0);
         let partial = PartialOutputs::create(paths.clone(), Path::new("a.mp4"), false, Vec::new()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         drop(partial);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
@@ -357,9 +346,9 @@ mod tests {
             let made = |ending: &&str| {
                 let content = match *ending {
                     "openpose" => {
-                        let made = tempfile::tempdir_in(folder.path()).unwrap();
+                        let made = partial.temporary_folder(ending).unwrap();
                         std::fs::write(made.path().join("clip_000000000000_keypoints.json"), "new").unwrap();
-                        Content::folder(made)
+                        Content::Folder(made)
                     }
                     _ => Content::File(partial.temporary(ending).unwrap().into_temp_path()),
                 };

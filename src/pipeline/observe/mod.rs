@@ -56,7 +56,7 @@ pub fn observe(
     limits: &Limits,
     pool: &DetectionPool,
     own: OwnNetworks,
-    checkpoint: &mut Checkpoint,
+    checkpoint: &Checkpoint,
     at_once: usize,
 ) -> Result<Observed, JobError> {
     let info = decoder.info().clone();
@@ -74,7 +74,7 @@ pub fn observe(
         limits,
         pool,
         timings: &job.context.timings,
-        checkpoint: Mutex::new(checkpoint),
+        checkpoint,
         view: View { geometry: info.geometry, color: info.color, network, own },
         tracker,
         segment: job.settings().encode.segment_frames(info.frame_rate),
@@ -142,7 +142,7 @@ struct Observing<'a> {
     limits: &'a Limits,
     pool: &'a DetectionPool,
     timings: &'a Arc<Timings>,
-    checkpoint: Mutex<&'a mut Checkpoint>,
+    checkpoint: &'a Checkpoint,
     view: View,
     info: VideoInfo,
     /// One that has seen nothing yet.

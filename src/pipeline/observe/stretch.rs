@@ -29,7 +29,6 @@ use crate::pipeline::own_networks::Said;
 use crate::pipeline::pool::WorkerLost;
 use crate::pipeline::{JobError, check_length, join, spawn};
 use crate::pose::{Picture, PoseError};
-use crate::thread::locked;
 use crate::track::{
     Keyframe, PredictedRegion, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
     resolve,
@@ -168,8 +167,7 @@ impl<'a> Stretch<'a> {
     /// Takes over what the checkpoint has of it. Gives the end, if it has all of it.
     fn restore(&mut self) -> Result<Option<End>, JobError> {
         let mut end = None;
-        let segments: Vec<Segment> = locked(&self.clip.checkpoint).observed(self.part.begin)?;
-        for segment in segments {
+        for segment in self.clip.checkpoint.observed::<Segment>(self.part.begin)? {
             self.times.extend(segment.times);
             segment.places.into_iter().for_each(|place| self.trajectory.push(place));
             self.observations.extend(segment.observations);
@@ -441,7 +439,7 @@ impl<'a> Stretch<'a> {
         let corrupt = self.corrupt.range(start..end).copied().collect();
         let is_damaged = self.part.is_damaged.load(Ordering::Acquire);
         let segment = Segment { times, places, observations, corrupt, is_damaged, after };
-        locked(&self.clip.checkpoint).add_observed(self.part.begin, start..end, &segment)?;
+        self.clip.checkpoint.add_observed(self.part.begin, start..end, &segment)?;
         tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }
