@@ -16,8 +16,10 @@ use meshreel::telemetry::{Stage, Timings};
 
 /// Frames of the clips, two a second: fifty seconds, which are three stretches, of 40, 40 and 20 frames.
 const FRAMES: u64 = 100;
-/// Frames that a stretch observes beyond its own.
+/// Frames that a stretch observes of the next one at least, those that it may observe beyond them, and those decoded ahead.
 const SHARED: u64 = 4;
+const MORE: u64 = 15;
+const AHEAD: u64 = 3;
 const ENCODED: &str = "-r 2 -frames:v 100 -an -c:v libx264 -preset ultrafast -bf 2 -g 10 -threads 1";
 
 struct Place {
@@ -98,7 +100,9 @@ fn assert_same(one: &Results, other: &Results) {
 fn what_was_stopped_goes_on_near_the_place_however_many_stretches_are_at_work() {
     let place = Place::new("-i {} -vf setpts=N/2/TB,scale=480:-2", &[&sample()]);
     let undisturbed = place.work("whole", 1, None).unwrap();
-    assert_eq!((undisturbed.2.frames, decoded(&undisturbed.2)), (FRAMES, 2 * FRAMES + 2 * SHARED));
+    assert_eq!(undisturbed.2.frames, FRAMES);
+    let shared = 2 * SHARED..=2 * (SHARED + MORE + AHEAD);
+    assert!(shared.contains(&(decoded(&undisturbed.2) - 2 * FRAMES)), "{}", decoded(&undisturbed.2));
     assert!(undisturbed.2.people > 0 && undisturbed.2.lost.is_empty(), "{:?}", undisturbed.2);
     assert_same(&undisturbed, &place.work("two", 2, None).unwrap());
 
@@ -124,10 +128,10 @@ fn what_was_stopped_goes_on_near_the_place_however_many_stretches_are_at_work() 
 #[test]
 fn damage_that_shows_only_when_it_is_decoded_ends_the_stretches() {
     let place = Place::new("-i {} -vf setpts=N/2/TB,scale=240:-2", &[&sample()]);
-    // All but the beginnings of the packets of frames 55 to 59, in the second stretch.
+    // All but the beginnings of the packets of frames 65 to 69, in the second stretch.
     let packets = ffprobe("-select_streams v -show_entries packet=pos,size -of csv=p=0", &place.clip);
     let mut bytes = std::fs::read(&place.clip).unwrap();
-    for line in packets.lines().skip(55).take(5) {
+    for line in packets.lines().skip(65).take(5) {
         let mut numbers = line.split(',').map(|number| number.trim().parse::<usize>().unwrap());
         let (size, at) = (numbers.next().unwrap(), numbers.next().unwrap());
         bytes[at + 8..at + size].fill(0x5a);
@@ -136,7 +140,7 @@ fn damage_that_shows_only_when_it_is_decoded_ends_the_stretches() {
     let undisturbed = place.work("whole", 1, None).unwrap();
     assert!(!undisturbed.2.lost.is_empty(), "{:?}", undisturbed.2);
     // The first stretch, the second one up to the damage, all of the clip from its beginning, and the drawing.
-    let frames = SHARED + 40 + 10..SHARED + 40 + 20;
+    let frames = 40 + SHARED + 20..40 + SHARED + MORE + AHEAD + 35;
     let before_damage = decoded(&undisturbed.2) - 2 * FRAMES;
     assert!(frames.contains(&before_damage), "{before_damage}");
     // What the decoder puts in the place of what is damaged is not always the same: the videos are not compared.
@@ -147,7 +151,7 @@ fn damage_that_shows_only_when_it_is_decoded_ends_the_stretches() {
     // The third stretch has begun when the second one meets the damage, and is dropped.
     assert_same(&place.work("four", 4, None).unwrap());
     // Goes on before the damage, meets it, and goes back to the beginning; and after it.
-    place.stopped("a", 1, (Phase::Observe, 50));
+    place.stopped("a", 1, (Phase::Observe, 55));
     assert_same(&place.work("a", 1, None).unwrap());
     place.stopped("b", 4, (Phase::Observe, 85));
     assert_same(&place.work("b", 2, None).unwrap());

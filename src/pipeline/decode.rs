@@ -1,7 +1,7 @@
 //! The decode thread of either pass.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use flume::Sender;
@@ -10,15 +10,18 @@ use super::{Job, JobError};
 use crate::media::{Decoder, Frame, Stretches, VideoInfo};
 use crate::telemetry::{Buffer, Stage, Timings};
 
+/// Number of the first damaged frame where there is none.
+pub const WHOLE: u64 = u64::MAX;
+
 /// What is decoded for a pass.
 pub struct Passage<'a> {
     /// Frames that are wanted, by number; the decoder begins at or before the first of them.
     pub frames: Range<u64>,
     /// Seconds of the clip's first frames, as far as they are known.
     pub times: &'a [f64],
-    /// Set as soon as something is found that is not whole or not in order, before the frame in which it is.
-    pub is_damaged: &'a AtomicBool,
-    /// Whether all frames to the end of the file are wanted once it is.
+    /// The first frame at which something is known not to be whole or not in order; set before that frame is sent. [`WHOLE`] until then.
+    pub damaged_from: &'a AtomicU64,
+    /// Whether all frames to the end of the file are wanted once there is one.
     pub goes_on: bool,
     /// Set when nobody wants more frames.
     pub is_over: &'a AtomicBool,
@@ -58,12 +61,13 @@ pub fn decode(
     job: &Job<'_>,
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
-    let Passage { frames: Range { start: mut from, end }, times, is_damaged, goes_on, is_over } = passage;
+    let Passage { frames: Range { start: mut from, end }, times, damaged_from, goes_on, is_over } = passage;
+    let is_damaged = || damaged_from.load(Ordering::Acquire) != WHOLE;
     loop {
         job.context.proceed()?;
         let start = Instant::now();
         let at = decoder.frames();
-        let is_through = at >= end && !(goes_on && is_damaged.load(Ordering::Acquire));
+        let is_through = at >= end && !(goes_on && is_damaged());
         if is_through || is_over.load(Ordering::Acquire) {
             return Ok(decoder);
         }
@@ -73,9 +77,9 @@ pub fn decode(
             None => at >= times.len() as u64,
         };
         if !(decoder.is_sound() && is_as_known) {
-            is_damaged.store(true, Ordering::Release);
+            damaged_from.fetch_min(at, Ordering::AcqRel);
         }
-        if decoder.is_inside() && is_damaged.load(Ordering::Acquire) {
+        if decoder.is_inside() && is_damaged() {
             tracing::info!("{}: not all is in order at frame {at}; decoded from the beginning", job.name());
             (decoder, from) = (decoder.begin_again()?, from.max(at));
             continue;

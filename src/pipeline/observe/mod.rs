@@ -1,7 +1,8 @@
 //! Pass 1: decode, find people on keyframes, and observe them in every frame.
 //!
 //! A clip is observed in stretches, several at the same time, each by itself (`stretch`). They share some frames, in which the later one
-//! gets to know who is there, and are joined in the end ([`Sightings::go_on_with`]). Where they begin and end is fixed by the clip alone, so
+//! gets to know who is there, and are joined in the end ([`Sightings::go_on_with`]). How many these are the earlier one decides: it leaves
+//! nobody to the later one who cannot easily be found ([`Tracker::is_settled`]). Where they begin and end is fixed by the clip alone, so
 //! that the result depends neither on how many are under way at once nor on which is done first.
 //!
 //! What a damaged file makes of a frame depends on all before it. So the first stretch in which not all is in order goes on to the end of the
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use super::answer::View;
 use super::checkpoint::Checkpoint;
-use super::decode::stretches;
+use super::decode::{WHOLE, stretches};
 use super::engine::every_frame;
 use super::own_networks::OwnNetworks;
 use super::pool::DetectionPool;
@@ -63,7 +64,7 @@ pub fn observe(
     let network = every_frame(job.settings().model);
     let tracker = Tracker::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto);
     let stretches = stretches(job, &info)?;
-    let parts = parts(&stretches, tracker.beginning());
+    let parts = parts(&stretches, tracker.beginning(), tracker.settling());
     let is_one = parts.len() == 1;
     let times = if is_one { &[] } else { stretches.times() };
     for &time in times {
@@ -103,24 +104,28 @@ pub fn observe(
 struct Part {
     /// Its first frame.
     begin: u64,
-    /// Frames of which its observations count; it ends where they do.
+    /// Frames of which its observations count, where it ends as soon as it may. (Then those of the one before count up to where that ends.)
     own: Range<u64>,
-    /// How many of these are through.
+    /// Where it ends at the latest.
+    end: u64,
+    /// How many of its own frames are through.
     done: AtomicU64,
-    /// Whether something was found that is not whole or not in order. Then it goes on to the end of the clip.
+    /// The first frame at which something is not whole or not in order, as the decoder finds it.
+    damaged_from: AtomicU64,
+    /// Whether it has come to such a frame. Then it goes on to the end of the clip.
     is_damaged: AtomicBool,
     /// Whether nobody wants it any more.
     is_over: AtomicBool,
 }
 
-/// The stretches of a clip. Each goes on for `shared` frames into the next one.
-fn parts(stretches: &Stretches, shared: u64) -> Vec<Part> {
+/// The stretches of a clip. Each goes on for `shared` frames into the next one, and for at most so many `more`.
+fn parts(stretches: &Stretches, shared: u64, more: u64) -> Vec<Part> {
     let times = stretches.times();
     let (end, frames) = (times.last().copied().unwrap_or(0.0), times.len() as u64);
     let mut begins = vec![0];
     for cut in stretches.cuts(end) {
         // Where frames are rare a stretch may have hardly more of them than it shares.
-        if cut >= begins[begins.len() - 1] + 2 * shared && cut + 2 * shared <= frames {
+        if cut > begins[begins.len() - 1] + shared + more && cut + shared + more < frames {
             begins.push(cut);
         }
     }
@@ -129,7 +134,9 @@ fn parts(stretches: &Stretches, shared: u64) -> Vec<Part> {
     let part = |(number, &begin): (usize, &u64)| Part {
         begin,
         own: from(number)..from(number + 1),
+        end: from(number + 1).saturating_add(more),
         done: AtomicU64::new(0),
+        damaged_from: AtomicU64::new(WHOLE),
         is_damaged: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
     };
@@ -202,10 +209,11 @@ impl Observing<'_> {
             outcomes.next().flatten().ok_or_else(missing)?;
         for part in &self.counting()[1..] {
             let outcome = outcomes.next().flatten().ok_or_else(missing)?;
-            tracing::debug!("the stretch from frame {} on counts from frame {} on", part.begin, part.own.start);
-            times.extend(outcome.times.iter().skip((part.own.start - part.begin) as usize));
-            sightings.go_on_with(outcome.sightings, part.own.start);
-            corrupt.extend(outcome.corrupt.range(part.own.start..));
+            let from = times.len() as u64;
+            tracing::debug!("the stretch from frame {} on counts from frame {from} on", part.begin);
+            times.extend(outcome.times.iter().skip((from - part.begin) as usize));
+            sightings.go_on_with(outcome.sightings, from);
+            corrupt.extend(outcome.corrupt.range(from..));
             end = outcome.end;
         }
         let End { lost, jumps } = end;

@@ -10,7 +10,7 @@
 //! Now and then, on a keyframe, the tracking state is saved. It goes into the checkpoint, with all observations before it, once the
 //! workers have replied about those frames.
 //!
-//! In the frames that it shares with the stretch before, people are looked for on keyframes only: whatever else there is to know of them
+//! In the first frames that it shares with the stretch before, people are looked for on keyframes only: whatever else there is to know of them
 //! that stretch knows.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,6 +173,7 @@ impl<'a> Stretch<'a> {
             self.observations.extend(segment.observations);
             self.corrupt.extend(segment.corrupt);
             if segment.is_damaged {
+                self.part.damaged_from.store(self.part.begin, Ordering::Release);
                 self.note_damage();
             }
             match segment.after {
@@ -208,7 +209,9 @@ impl<'a> Stretch<'a> {
 
     /// Notes how many of its own frames are through.
     fn note_done(&self) {
-        self.part.done.store(self.next().saturating_sub(self.part.own.start), Ordering::Release);
+        let own = &self.part.own;
+        let end = if self.part.is_damaged.load(Ordering::Acquire) { u64::MAX } else { own.end };
+        self.part.done.store(self.next().min(end).saturating_sub(own.start), Ordering::Release);
     }
 
     /// A decoder for the rest.
@@ -233,13 +236,16 @@ impl<'a> Stretch<'a> {
     /// Observes everything from the end of what is known on. Gives nothing where nobody wants it any more.
     fn observe_rest(&mut self, decoder: Option<Decoder>) -> Result<Option<End>, JobError> {
         let (job, timings, part) = (self.clip.job, self.clip.timings, self.part);
+        if self.is_through() {
+            return self.end(None);
+        }
         let decoder = self.decoder(decoder)?;
         let times = self.known_times().to_vec();
-        let frames = self.next()..part.own.end;
+        let frames = self.next()..part.end;
         let decoder = std::thread::scope(|scope| {
             let (decoded, to_follow) = flume::bounded(DECODED);
-            let (is_damaged, is_over) = (&part.is_damaged, &part.is_over);
-            let passage = Passage { frames, times: &times, is_damaged, goes_on: true, is_over };
+            let (damaged_from, is_over) = (&part.damaged_from, &part.is_over);
+            let passage = Passage { frames, times: &times, damaged_from, goes_on: true, is_over };
             let decoding = spawn(scope, "decode", move || decode(decoder, passage, decoded, job, timings))?;
             let result = self.take_frames(to_follow);
             let decoder = join(decoding);
@@ -250,22 +256,38 @@ impl<'a> Stretch<'a> {
         if job.is_stopped() {
             return Err(JobError::Stopped);
         }
-        if part.is_damaged.load(Ordering::Acquire) {
+        // Frames that are missing at the end are not in order either. What the decoder found ahead of this is the next stretch's.
+        if !self.is_through() && self.next() >= part.damaged_from.load(Ordering::Acquire) {
             self.note_damage();
         }
-        if part.is_over.load(Ordering::Acquire) {
+        self.end(Some(&decoder))
+    }
+
+    /// Writes its end down.
+    fn end(&mut self, decoder: Option<&Decoder>) -> Result<Option<End>, JobError> {
+        if self.part.is_over.load(Ordering::Acquire) {
             return Ok(None);
         }
-        let end = || End { lost: decoder.losses().sentences(), jumps: decoder.clock_jumps().to_vec() };
+        let end = || End {
+            lost: decoder.map_or(Vec::new(), |decoder| decoder.losses().sentences()),
+            jumps: decoder.map_or(Vec::new(), |decoder| decoder.clock_jumps().to_vec()),
+        };
         self.record(self.next(), After::End(end()))?;
         Ok(Some(end()))
+    }
+
+    /// After a keyframe: whether the rest may be left to the next stretch.
+    fn is_through(&self) -> bool {
+        let is_last_keyframe = self.before.as_ref().is_some_and(|keyframe| keyframe.index + 1 == self.next());
+        let is_whole = !self.part.is_damaged.load(Ordering::Acquire);
+        is_last_keyframe && is_whole && self.next() >= self.part.own.end && self.tracker.is_settled()
     }
 
     /// Goes through the frames in order.
     fn take_frames(&mut self, frames: Receiver<Frame>) -> Result<(), JobError> {
         for frame in frames {
             check_length(self.clip.limits, frame.time)?;
-            if self.part.is_damaged.load(Ordering::Acquire) {
+            if frame.index >= self.part.damaged_from.load(Ordering::Acquire) {
                 self.note_damage();
             }
             self.follow_camera(&frame);
@@ -279,6 +301,9 @@ impl<'a> Stretch<'a> {
                 self.save_state();
                 self.collect_ready()?;
                 self.record_pending()?;
+                if self.is_through() {
+                    break;
+                }
             }
         }
         self.close_stretch()
@@ -290,7 +315,7 @@ impl<'a> Stretch<'a> {
         if frame.is_corrupt {
             self.corrupt.insert(frame.index);
         }
-        if frame.index >= self.part.own.start {
+        if self.part.own.contains(&frame.index) {
             self.clip.timings.live().frame(self.clip.timings.job());
         }
         let view = &self.clip.view;
