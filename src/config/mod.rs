@@ -104,7 +104,7 @@ pub struct Jobs {
     /// Videos at a time; 0 is as many as the machine is good for ([`Config::concurrent_jobs`]).
     #[serde(deserialize_with = "concurrent")]
     pub concurrent: usize,
-    /// Stretches of one video that are drawn at a time; 0 is as many as the machine is good for.
+    /// Stretches of one video that are worked on at a time; 0 is as many as the machine is good for.
     #[serde(deserialize_with = "stretches")]
     pub stretches: usize,
     /// Seconds for which a dropped file's size and time must not change before it is taken.

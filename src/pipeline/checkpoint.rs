@@ -24,7 +24,7 @@ use tempfile::NamedTempFile;
 use crate::media::Packet;
 
 /// Version of what is in the files, what the tracker remembers included; a checkpoint of another version is begun anew.
-const FORMAT: u32 = 13;
+const FORMAT: u32 = 14;
 
 const ABOUT: &str = "about";
 const FITTED: &str = "fitted";

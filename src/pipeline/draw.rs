@@ -12,7 +12,7 @@ use std::time::Duration;
 use flume::{Receiver, Sender};
 
 use super::checkpoint::{self, Checkpoint};
-use super::decode::{Passage, decode, forward, stretches};
+use super::decode::{Passage, WHOLE, decode, forward, stretches};
 use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
@@ -194,8 +194,9 @@ impl Drawing<'_> {
             None => decoder,
         };
         let end = if piece.end == clip.frames { u64::MAX } else { piece.end };
-        let is_damaged = AtomicBool::new(false);
-        let passage = Passage { frames: piece.start..end, times, is_damaged: &is_damaged };
+        let damaged_from = AtomicU64::new(WHOLE);
+        let (damaged_from, is_over) = (&damaged_from, &self.has_failed);
+        let passage = Passage { frames: piece.start..end, times, damaged_from, goes_on: false, is_over };
         std::thread::scope(|scope| {
             let (decoded, to_draw) = flume::bounded(DECODED);
             let (asked, to_encode) = flume::bounded(DRAWN);

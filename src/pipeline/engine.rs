@@ -134,8 +134,9 @@ impl Pipeline {
         let (info, partial) = (&course.info, &course.partial);
         let camera = Camera::guess(info.geometry.display);
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
+        let room = self.room.take(info);
         let Observed { times, corrupt, sightings, is_sound, lost, jumps } =
-            observe(job, decoder, &self.limits, &self.pool, networks.clone(), timings, checkpoint)?;
+            observe(job, decoder, &self.limits, &self.pool, networks.clone(), checkpoint, room.at_once())?;
         let warnings = networks.of_people.iter().flat_map(|own| own.warnings()).collect();
         let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let options = match own.of_people.as_ref().filter(|own| own.purpose() == Purpose::Body) {
@@ -169,7 +170,6 @@ impl Pipeline {
             true => people,
             false => people.on_the_floor(&header.world, &times),
         };
-        let room = self.room.take(info);
         let clip = Clip {
             people: &people,
             world: header.world,

@@ -1,14 +1,14 @@
-//! How many stretches of videos are drawn at the same time: one of each job, and some more over all jobs.
+//! How many stretches of videos are worked on at the same time: one of each job, and some more over all jobs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::media::VideoInfo;
 
-/// Processor cores for each stretch that is drawn.
+/// Processor cores for each stretch.
 const CORES: usize = 2;
 /// Most stretches where nobody says how many.
-const MOST: usize = 4;
-/// Pictures that a decoder and an encoder hold together, with those between them.
+const MOST: usize = 16;
+/// Pictures that a decoder and an encoder hold together, with those between them. While a stretch is observed it holds fewer.
 const PICTURES: u64 = 100;
 /// The part of the memory that all these pictures may take.
 const SHARE: u64 = 4;
@@ -53,7 +53,7 @@ impl Room {
 }
 
 impl Taken<'_> {
-    /// Stretches that may be drawn at the same time.
+    /// Stretches that may be worked on at the same time.
     pub fn at_once(&self) -> usize {
         1 + self.further
     }

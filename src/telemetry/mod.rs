@@ -125,6 +125,8 @@ impl Timings {
     /// The same for a time that is not of the last seconds.
     pub fn record_past(&self, stage: Stage, frame: u64, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // For `scripts/simulate_stretches.py`.
+        tracing::trace!("work: {stage:?} of frame {frame}: {micros} us");
         if let Some(taken) = &self.taken {
             let micros = u32::try_from(micros).unwrap_or(u32::MAX);
             locked(taken).entry(stage).or_default().push((frame, micros));

@@ -1,68 +1,64 @@
-//! Pass 1: decode, find people on keyframes, and observe them in every frame.
+//! One stretch of a clip, observed from its first frame to its last.
 //!
-//! The threads at work on one job, in order:
+//! The threads at work on it, in order:
 //!
 //! 1. `decode` decodes the frames;
 //! 2. this thread follows the camera and the people from keyframe to keyframe. It asks the detection workers about each keyframe and waits
 //!    (`answer`), and leaves the frames between to them;
 //! 3. the detection workers, which belong to the process, reply about those frames; this thread collects the replies by frame number.
 //!
-//! Now and then, on a keyframe, the tracking state is saved. It goes into the checkpoint file, with all observations before it, once the
+//! Now and then, on a keyframe, the tracking state is saved. It goes into the checkpoint, with all observations before it, once the
 //! workers have replied about those frames.
+//!
+//! In the first frames that it shares with the stretch before, people are looked for on keyframes only: whatever else there is to know of them
+//! that stretch knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use flume::Receiver;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Asker, Reply, Request, View};
-use super::checkpoint::Checkpoint;
-use super::decode::{Passage, decode, forward, stretches};
-use super::engine::every_frame;
-use super::own_networks::{OwnNetworks, Said};
-use super::pool::{DetectionPool, WorkerLost};
-use super::{Job, JobError, check_length, join, spawn};
-use crate::config::Limits;
-use crate::geometry::Geometry;
-use crate::job::{Event, Model, Phase};
-use crate::media::{ClockJump, Color, Decoder, Frame};
+use super::{Observing, Part, THREADS};
+use crate::media::{ClockJump, Decoder, Frame};
+use crate::pipeline::answer::{Asker, Reply, Request};
+use crate::pipeline::decode::{Passage, decode, forward};
+use crate::pipeline::own_networks::Said;
+use crate::pipeline::pool::WorkerLost;
+use crate::pipeline::{JobError, check_length, join, spawn};
 use crate::pose::{Picture, PoseError};
-use crate::telemetry::Timings;
 use crate::track::{
-    Keyframe, PredictedRegion, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks, resolve,
+    Keyframe, PredictedRegion, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
+    resolve,
 };
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
 
-/// Everybody who was observed in a clip, and how the camera moved.
-pub struct Sightings {
-    /// By frame.
-    pub observations: BTreeMap<u64, Vec<TrackletObservation>>,
-    /// Where the scene is in the picture, for every frame.
-    pub trajectory: Trajectory,
+/// What became of a stretch.
+pub(super) struct Outcome {
+    /// Seconds of its frames.
+    pub times: Vec<f64>,
+    /// The people in it.
+    pub sightings: Sightings,
+    /// Frames that are corrupt.
+    pub corrupt: BTreeSet<u64>,
+    /// What the decoder said in the end.
+    pub end: End,
 }
 
-/// What pass 1 knows of a clip.
-pub struct Observed {
-    /// Whether all of it is whole and in order.
-    pub is_sound: bool,
-    /// Seconds of every frame.
-    pub times: Vec<f64>,
-    /// Frames that are corrupt, since frames they build on are missing.
-    pub corrupt: BTreeSet<u64>,
-    /// The people.
-    pub sightings: Sightings,
+/// What a decoder says in the end.
+#[derive(Serialize, Deserialize)]
+pub(super) struct End {
     /// What could not be decoded.
     pub lost: Vec<String>,
     /// Where the clock of the file jumped.
     pub jumps: Vec<ClockJump>,
 }
 
-/// A stretch of the clip that was observed, as the checkpoint keeps it.
+/// A part of the stretch that was observed, as the checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
 struct Segment {
     times: Vec<f64>,
@@ -79,73 +75,16 @@ struct Segment {
 enum After {
     /// More frames.
     Frames(Box<TrackingState>),
-    /// Nothing; what could not be decoded, and where the clock of the file jumped.
-    End { lost: Vec<String>, jumps: Vec<ClockJump> },
+    /// Nothing.
+    End(End),
 }
 
-/// What the observing pass is in the middle of, after a keyframe.
+/// What the observing of a stretch is in the middle of, after a keyframe.
 #[derive(Serialize, Deserialize)]
 struct TrackingState {
     tracker: Tracker,
     keyframe: Keyframe,
     stabilizer: Stabilizer,
-}
-
-/// Observes everybody in a video, from where the checkpoint ends.
-pub fn observe(
-    job: &Job<'_>,
-    decoder: Decoder,
-    limits: &Limits,
-    pool: &DetectionPool,
-    own: OwnNetworks,
-    timings: &Arc<Timings>,
-    checkpoint: &Checkpoint,
-) -> Result<Observed, JobError> {
-    let info = decoder.info().clone();
-    let network = every_frame(job.settings().model);
-    let (replying, replies) = flume::unbounded();
-    let view = View { geometry: info.geometry, color: info.color, network, own };
-    let mut observing = Observing {
-        job,
-        limits,
-        timings,
-        geometry: info.geometry,
-        color: info.color,
-        total: info.frames,
-        asker: Asker::new(pool, timings, view, replying),
-        replies,
-        in_flight: BTreeSet::new(),
-        tracker: Tracker::new(info.frame_rate, info.geometry.display, network, job.settings().model == Model::Auto),
-        stabilizer: Stabilizer::default(),
-        before: None,
-        between: Vec::new(),
-        times: Vec::new(),
-        trajectory: Trajectory::default(),
-        observations: BTreeMap::new(),
-        corrupt: BTreeSet::new(),
-        is_damaged: Arc::default(),
-        checkpoint,
-        recorded: 0,
-        segment: job.settings().encode.segment_frames(info.frame_rate),
-        pending_save: None,
-    };
-    let end = observing.restore()?;
-    let (lost, jumps) = match end {
-        Some(end) => end,
-        None => {
-            let _in_use = pool.in_use();
-            observing.observe_rest(decoder)?
-        }
-    };
-    let Observing { times, trajectory, observations, corrupt, .. } = observing;
-    Ok(Observed {
-        is_sound: lost.is_empty() && jumps.is_empty(),
-        times,
-        corrupt,
-        sightings: Sightings { observations, trajectory },
-        lost,
-        jumps,
-    })
 }
 
 /// Notes what the network of the user's own says of people, by their tracklets.
@@ -157,17 +96,12 @@ fn said_of(observations: &mut [TrackletObservation], own: Vec<(u32, Said)>) {
     }
 }
 
-/// What could not be decoded, and where the clock of the file jumped.
-type End = (Vec<String>, Vec<ClockJump>);
-
-struct Observing<'a> {
-    job: &'a Job<'a>,
-    limits: &'a Limits,
-    timings: &'a Arc<Timings>,
-    geometry: Geometry,
-    color: Color,
-    /// Frames in the video, as far as known.
-    total: Option<u64>,
+/// A stretch that is being observed.
+pub(super) struct Stretch<'a> {
+    clip: &'a Observing<'a>,
+    /// Its place among the stretches of the clip.
+    number: usize,
+    part: &'a Part,
     asker: Asker<'a>,
     replies: Receiver<Result<Reply, PoseError>>,
     /// Frames that workers have not replied about.
@@ -185,59 +119,135 @@ struct Observing<'a> {
     observations: BTreeMap<u64, Vec<TrackletObservation>>,
     /// Frames in which nobody is looked for, since they are corrupt.
     corrupt: BTreeSet<u64>,
-    /// Whether something was found that is not whole or not in order.
-    is_damaged: Arc<AtomicBool>,
-    checkpoint: &'a Checkpoint,
-    /// Frames that are in the checkpoint.
+    /// The first frame that is not in the checkpoint.
     recorded: u64,
-    /// Frames after which there is a checkpoint, at the next keyframe.
-    segment: u64,
     /// The next checkpoint, while workers have not replied about all frames before it.
     pending_save: Option<Box<TrackingState>>,
 }
 
-impl Observing<'_> {
-    /// Takes over what the checkpoint has of the clip. Gives the end, if it has all of it.
+impl<'a> Stretch<'a> {
+    /// A stretch of a clip, of this place among them.
+    pub fn new(clip: &'a Observing<'a>, number: usize, part: &'a Part) -> Self {
+        let (replying, replies) = flume::unbounded();
+        Self {
+            clip,
+            number,
+            part,
+            asker: Asker::new(clip.pool, clip.timings, clip.view.clone(), replying),
+            replies,
+            in_flight: BTreeSet::new(),
+            tracker: clip.tracker.clone(),
+            stabilizer: Stabilizer::default(),
+            before: None,
+            between: Vec::new(),
+            times: Vec::new(),
+            trajectory: Trajectory::from(part.begin),
+            observations: BTreeMap::new(),
+            corrupt: BTreeSet::new(),
+            recorded: part.begin,
+            pending_save: None,
+        }
+    }
+
+    /// Observes it, from where the checkpoint ends. `decoder`: one that has given nothing yet, where there is one. Gives nothing where
+    /// nobody wants it any more.
+    pub fn observe(mut self, decoder: Option<Decoder>) -> Result<Option<Outcome>, JobError> {
+        let end = match self.restore()? {
+            Some(end) => Some(end),
+            None => {
+                let _in_use = self.clip.pool.in_use();
+                self.observe_rest(decoder)?
+            }
+        };
+        let Self { times, trajectory, observations, corrupt, .. } = self;
+        let sightings = Sightings::new(observations, trajectory);
+        Ok(end.map(|end| Outcome { times, sightings, corrupt, end }))
+    }
+
+    /// Takes over what the checkpoint has of it. Gives the end, if it has all of it.
     fn restore(&mut self) -> Result<Option<End>, JobError> {
         let mut end = None;
-        for segment in self.checkpoint.observed::<Segment>(0)? {
+        for segment in self.clip.checkpoint.observed::<Segment>(self.part.begin)? {
             self.times.extend(segment.times);
             segment.places.into_iter().for_each(|place| self.trajectory.push(place));
             self.observations.extend(segment.observations);
             self.corrupt.extend(segment.corrupt);
-            self.is_damaged.store(segment.is_damaged, Ordering::Release);
+            if segment.is_damaged {
+                self.part.damaged_from.store(self.part.begin, Ordering::Release);
+                self.note_damage();
+            }
             match segment.after {
                 After::Frames(state) => {
                     let TrackingState { tracker, keyframe, stabilizer } = *state;
                     (self.tracker, self.before, self.stabilizer) = (tracker, Some(keyframe), stabilizer);
                 }
-                After::End { lost, jumps } => end = Some((lost, jumps)),
+                After::End(told) => end = Some(told),
             }
         }
-        self.recorded = self.times.len() as u64;
-        if self.recorded > 0 {
-            let name = self.job.name();
-            tracing::info!("{name}: {} frames were observed before", self.recorded);
+        self.recorded = self.next();
+        if self.recorded > self.part.begin {
+            let (name, known) = (self.clip.job.name(), self.times.len());
+            match self.part.begin {
+                0 => tracing::info!("{name}: {known} frames were observed before"),
+                begin => tracing::info!("{name}: {known} frames were observed before, from frame {begin} on"),
+            }
+            self.note_done();
         }
         Ok(end)
     }
 
-    /// Observes everything from the end of what is known on.
-    fn observe_rest(&mut self, decoder: Decoder) -> Result<End, JobError> {
-        let (job, timings, known) = (self.job, self.timings, self.times.clone());
-        let is_damaged = self.is_damaged.clone();
-        let decoder = match known.is_empty() || is_damaged.load(Ordering::Acquire) {
-            true => decoder,
-            false => {
-                let stretches = stretches(job, decoder.info())?;
-                forward(decoder, &stretches, known.len() as u64, &known)?
-            }
+    /// The first frame that it has not seen.
+    fn next(&self) -> u64 {
+        self.part.begin + self.times.len() as u64
+    }
+
+    /// Not all is in order: it goes on to the end of the clip, and nobody wants what is behind it.
+    fn note_damage(&self) {
+        self.part.is_damaged.store(true, Ordering::Release);
+        self.clip.end_from(self.number + 1);
+    }
+
+    /// Notes how many of its own frames are through.
+    fn note_done(&self) {
+        let own = &self.part.own;
+        let end = if self.part.is_damaged.load(Ordering::Acquire) { u64::MAX } else { own.end };
+        self.part.done.store(self.next().min(end).saturating_sub(own.start), Ordering::Release);
+    }
+
+    /// A decoder for the rest.
+    fn decoder(&self, decoder: Option<Decoder>) -> Result<Decoder, JobError> {
+        let job = self.clip.job;
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => Decoder::open_also_pictures(job.source(), THREADS, job.settings().pictures)?,
         };
+        let from = self.next();
+        match from == 0 || self.part.is_damaged.load(Ordering::Acquire) {
+            true => Ok(decoder),
+            false => forward(decoder, self.clip.stretches, from, self.known_times()),
+        }
+    }
+
+    /// Seconds of the clip's first frames, as far as they are known.
+    fn known_times(&self) -> &[f64] {
+        if self.clip.times.is_empty() { &self.times } else { self.clip.times }
+    }
+
+    /// Observes everything from the end of what is known on. Gives nothing where nobody wants it any more.
+    fn observe_rest(&mut self, decoder: Option<Decoder>) -> Result<Option<End>, JobError> {
+        let (job, timings, part) = (self.clip.job, self.clip.timings, self.part);
+        if self.is_through() {
+            return self.end(None);
+        }
+        let decoder = self.decoder(decoder)?;
+        let times = self.known_times().to_vec();
+        let frames = self.next()..part.end;
         let decoder = std::thread::scope(|scope| {
-            let (decoded, frames) = flume::bounded(DECODED);
-            let passage = Passage { frames: known.len() as u64..u64::MAX, times: &known, is_damaged: &is_damaged };
+            let (decoded, to_follow) = flume::bounded(DECODED);
+            let (damaged_from, is_over) = (&part.damaged_from, &part.is_over);
+            let passage = Passage { frames, times: &times, damaged_from, goes_on: true, is_over };
             let decoding = spawn(scope, "decode", move || decode(decoder, passage, decoded, job, timings))?;
-            let result = self.take_frames(frames);
+            let result = self.take_frames(to_follow);
             let decoder = join(decoding);
             result?;
             decoder
@@ -246,19 +256,44 @@ impl Observing<'_> {
         if job.is_stopped() {
             return Err(JobError::Stopped);
         }
-        let (lost, jumps) = (decoder.losses().sentences(), decoder.clock_jumps().to_vec());
-        self.record(self.times.len() as u64, After::End { lost: lost.clone(), jumps: jumps.clone() })?;
-        Ok((lost, jumps))
+        // Frames that are missing at the end are not in order either. What the decoder found ahead of this is the next stretch's.
+        if !self.is_through() && self.next() >= part.damaged_from.load(Ordering::Acquire) {
+            self.note_damage();
+        }
+        self.end(Some(&decoder))
+    }
+
+    /// Writes its end down.
+    fn end(&mut self, decoder: Option<&Decoder>) -> Result<Option<End>, JobError> {
+        if self.part.is_over.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let end = || End {
+            lost: decoder.map_or(Vec::new(), |decoder| decoder.losses().sentences()),
+            jumps: decoder.map_or(Vec::new(), |decoder| decoder.clock_jumps().to_vec()),
+        };
+        self.record(self.next(), After::End(end()))?;
+        Ok(Some(end()))
+    }
+
+    /// After a keyframe: whether the rest may be left to the next stretch.
+    fn is_through(&self) -> bool {
+        let is_last_keyframe = self.before.as_ref().is_some_and(|keyframe| keyframe.index + 1 == self.next());
+        let is_whole = !self.part.is_damaged.load(Ordering::Acquire);
+        is_last_keyframe && is_whole && self.next() >= self.part.own.end && self.tracker.is_settled()
     }
 
     /// Goes through the frames in order.
     fn take_frames(&mut self, frames: Receiver<Frame>) -> Result<(), JobError> {
         for frame in frames {
-            check_length(self.limits, frame.time)?;
+            check_length(self.clip.limits, frame.time)?;
+            if frame.index >= self.part.damaged_from.load(Ordering::Acquire) {
+                self.note_damage();
+            }
             self.follow_camera(&frame);
             let frame = Arc::new(frame);
             if frame.is_corrupt {
-                self.skip_corrupt(&frame)?;
+                self.skip_corrupt()?;
             } else if frame.index < self.tracker.next_keyframe() {
                 self.between.push(frame);
             } else {
@@ -266,6 +301,9 @@ impl Observing<'_> {
                 self.save_state();
                 self.collect_ready()?;
                 self.record_pending()?;
+                if self.is_through() {
+                    break;
+                }
             }
         }
         self.close_stretch()
@@ -277,18 +315,21 @@ impl Observing<'_> {
         if frame.is_corrupt {
             self.corrupt.insert(frame.index);
         }
-        self.timings.live().frame(self.timings.job());
-        let picture = Picture { frame, geometry: &self.geometry, color: self.color };
+        if self.part.own.contains(&frame.index) {
+            self.clip.timings.live().frame(self.clip.timings.job());
+        }
+        let view = &self.clip.view;
+        let picture = Picture { frame, geometry: &view.geometry, color: view.color };
         // A corrupt picture does not tell where the scene is.
         let before = self.trajectory.places().last().copied().unwrap_or_default();
         self.trajectory.push(if frame.is_corrupt { before } else { self.stabilizer.follow(&picture) });
     }
 
     /// What was before a corrupt frame is closed as at the end of the clip; after it the search starts over.
-    fn skip_corrupt(&mut self, frame: &Arc<Frame>) -> Result<(), JobError> {
+    fn skip_corrupt(&mut self) -> Result<(), JobError> {
         self.close_stretch()?;
         self.tracker.start_over();
-        self.progress(frame.index, 0);
+        self.progress(0);
         Ok(())
     }
 
@@ -310,11 +351,13 @@ impl Observing<'_> {
         let keyframe = self.tracker.associate(candidates);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
-        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.has_own()) {
+        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.has_own())
+            && frame.index >= self.part.own.start
+        {
             self.request(request)?;
         }
         tracing::debug!("frame {}: keyframe, {} people", keyframe.index, keyframe.people.len());
-        self.progress(frame.index, keyframe.people.len());
+        self.progress(keyframe.people.len());
         self.before = Some(keyframe);
         Ok(())
     }
@@ -324,7 +367,7 @@ impl Observing<'_> {
         let Some(before) = self.before.take() else { return Ok(()) };
         let mut frames: Vec<(Arc<Frame>, Vec<PredictedRegion>)> = Vec::new();
         let mut regions = 0;
-        for frame in std::mem::take(&mut self.between) {
+        for frame in std::mem::take(&mut self.between).into_iter().filter(|frame| frame.index >= self.part.own.start) {
             let predicted = self.tracker.regions_between(&before, after, frame.index, &self.trajectory);
             if predicted.is_empty() {
                 continue;
@@ -344,9 +387,9 @@ impl Observing<'_> {
         self.asker.request(request)
     }
 
-    fn progress(&self, frame: u64, people: usize) {
-        let (done, total) = (frame + 1, self.total);
-        self.job.tell(Event::Progress { phase: Phase::Observe, done, total, people });
+    fn progress(&self, people: usize) {
+        self.note_done();
+        self.clip.progress(people);
     }
 
     fn collect_ready(&mut self) -> Result<(), JobError> {
@@ -370,7 +413,7 @@ impl Observing<'_> {
         self.in_flight.remove(&reply.frame());
         match reply {
             Reply::Between { frame, found, own } => {
-                let mut observations = resolve(self.geometry.display, frame, found);
+                let mut observations = resolve(self.clip.info.geometry.display, frame, found);
                 said_of(&mut observations, own);
                 self.observations.insert(frame, observations);
             }
@@ -389,7 +432,7 @@ impl Observing<'_> {
     /// After a keyframe: whether it is time for a checkpoint.
     fn save_state(&mut self) {
         let Some(keyframe) = &self.before else { return };
-        if self.pending_save.is_none() && keyframe.index + 1 - self.recorded >= self.segment {
+        if self.pending_save.is_none() && keyframe.index + 1 - self.recorded >= self.clip.segment {
             self.pending_save = Some(Box::new(TrackingState {
                 tracker: self.tracker.clone(),
                 keyframe: keyframe.clone(),
@@ -414,16 +457,14 @@ impl Observing<'_> {
     /// Puts into the checkpoint what was observed since the last time, up to frame number `end`.
     fn record(&mut self, end: u64, after: After) -> Result<(), JobError> {
         let start = std::mem::replace(&mut self.recorded, end);
-        let times = self.times[start as usize..end as usize].to_vec();
-        let places = self.trajectory.places()[start as usize..end as usize].to_vec();
+        let [from, to] = [start, end].map(|frame| (frame - self.part.begin) as usize);
+        let times = self.times[from..to].to_vec();
+        let places = self.trajectory.places()[from..to].to_vec();
         let observations = self.observations.range(start..end).map(|(&frame, all)| (frame, all.clone())).collect();
         let corrupt = self.corrupt.range(start..end).copied().collect();
-        let is_damaged = self.is_damaged.load(Ordering::Acquire);
-        self.checkpoint.add_observed(
-            0,
-            start..end,
-            &Segment { times, places, observations, corrupt, is_damaged, after },
-        )?;
+        let is_damaged = self.part.is_damaged.load(Ordering::Acquire);
+        let segment = Segment { times, places, observations, corrupt, is_damaged, after };
+        self.clip.checkpoint.add_observed(self.part.begin, start..end, &segment)?;
         tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }
