@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => return print(&manual::completions(*shell)),
         Command::Man { folder } => return man(folder.as_deref()),
         // On a node there is none: the job says all.
-        Command::Work { spec } => return work(spec, cli.verbose),
+        Command::Work { spec, further } => return work(spec, *further, cli.verbose),
         Command::Doctor { node: Some(file), .. } => return examine_node(file),
         _ => {}
     }
@@ -110,12 +110,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn work(spec: &Path, verbose: bool) -> ExitCode {
+fn work(spec: &Path, further: bool, verbose: bool) -> ExitCode {
     if let Err(error) = log::start(&Config::default(), log::Writer::Command, verbose) {
         return fail(FAILED, &error);
     }
     media::init();
-    match slurm::work(spec) {
+    match slurm::work(spec, further) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

@@ -11,7 +11,7 @@ use common::{ffmpeg, ffprobe, sample};
 use meshreel::config::Config;
 use meshreel::control::Control;
 use meshreel::executor::{Executor as _, Local};
-use meshreel::job::{Event, Failure, JobContext, JobSpec, OutputNames, Phase, Report};
+use meshreel::job::{Event, Failure, JobContext, JobSpec, OutputNames, Phase, Report, Share};
 use meshreel::telemetry::{Stage, Timings};
 
 /// Frames of the clips, two a second: fifty seconds, which are three stretches, of 40, 40 and 20 frames.
@@ -42,19 +42,13 @@ impl Place {
     /// Works on the clip until so many frames are through a pass, or to the end; with a checkpoint of this name. `stretches`: at a
     /// time.
     fn work(&self, checkpoint: &str, stretches: usize, until: Option<(Phase, u64)>) -> Result<Results, Failure> {
-        let mut config = Config::default();
-        config.models.folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-        config.jobs.stretches = stretches;
-        let executor = Local::start(&config).unwrap();
-        let out = self.folder.path().join("out");
-        let outputs = OutputNames::for_sources(std::slice::from_ref(&self.clip), &out, "mp4").remove(0);
-        let settings = config.job_settings();
-        let spec = JobSpec { source: self.clip.clone(), outputs, overwrite: true, settings };
+        let (executor, spec) = self.begin(stretches);
         let stop = AtomicBool::new(false);
         let timings = Arc::new(Timings::new(0, executor.live().clone()));
         let context = JobContext {
             priority: 0,
             checkpoint: Some(&self.folder.path().join(checkpoint)),
+            share: Share::All,
             timings,
             control: &|| if stop.load(Ordering::Acquire) { Control::Stop } else { Control::Go },
             events: &|event| {
@@ -67,8 +61,78 @@ impl Place {
             },
         };
         let report = executor.work(&spec, &context)?;
-        let read = |path: PathBuf| std::fs::read(path).unwrap();
-        Ok((read(spec.outputs.video()), read(spec.outputs.motion()), report))
+        Ok(results(&spec, report))
+    }
+
+    fn begin(&self, stretches: usize) -> (Local, JobSpec) {
+        let mut config = Config::default();
+        config.models.folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+        config.jobs.stretches = stretches;
+        let executor = Local::start(&config).unwrap();
+        let out = self.folder.path().join("out");
+        let outputs = OutputNames::for_sources(std::slice::from_ref(&self.clip), &out, "mp4").remove(0);
+        let settings = config.job_settings();
+        (executor, JobSpec { source: self.clip.clone(), outputs, overwrite: true, settings })
+    }
+
+    /// Three work on the clip. The first one waits in both passes until another has come as far as these frames. Gives the results, and
+    /// how many frames of each pass the other two have decoded.
+    fn shared(&self, checkpoint: &str, until: [u64; 2]) -> (Results, u64) {
+        let (executor, spec) = self.begin(1);
+        let checkpoint = self.folder.path().join(checkpoint);
+        let reached = [(); 2].map(|()| AtomicBool::new(false));
+        let is_drawing = AtomicBool::new(false);
+        let place = |phase| usize::from(phase == Phase::Draw);
+        let times = || Arc::new(Timings::new(0, executor.live().clone()));
+        let help = |number| {
+            let timings = times();
+            let context = JobContext {
+                priority: 0,
+                checkpoint: Some(&checkpoint),
+                share: Share::Further { number, of: 2 },
+                timings: timings.clone(),
+                control: &|| Control::Go,
+                events: &|event| {
+                    if let Event::Progress { phase, done, .. } = event
+                        && done >= until[place(phase)]
+                    {
+                        reached[place(phase)].store(true, Ordering::Release);
+                    }
+                },
+            };
+            // Until the first one has begun there is nothing to help with.
+            let helped = loop {
+                match executor.help(&spec, &context) {
+                    Ok(false) => std::thread::yield_now(),
+                    other => break other,
+                }
+            };
+            // Nobody waits for somebody who has failed.
+            reached.iter().for_each(|reached| reached.store(true, Ordering::Release));
+            helped.unwrap();
+            timings.summary(Stage::Decode).count
+        };
+        std::thread::scope(|scope| {
+            let others = [0, 1].map(|number| scope.spawn(move || help(number)));
+            let context = JobContext {
+                priority: 0,
+                checkpoint: Some(&checkpoint),
+                share: Share::First,
+                timings: times(),
+                control: &|| {
+                    let pass = usize::from(is_drawing.load(Ordering::Acquire));
+                    if reached[pass].load(Ordering::Acquire) { Control::Go } else { Control::Hold }
+                },
+                events: &|event| {
+                    if matches!(event, Event::Progress { phase: Phase::Draw, .. }) {
+                        is_drawing.store(true, Ordering::Release);
+                    }
+                },
+            };
+            let report = executor.work(&spec, &context).unwrap();
+            let decoded = others.map(|other| other.join().unwrap()).iter().sum();
+            (results(&spec, report), decoded)
+        })
     }
 
     fn stopped(&self, checkpoint: &str, stretches: usize, at: (Phase, u64)) {
@@ -84,6 +148,11 @@ impl Place {
             std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
+}
+
+fn results(spec: &JobSpec, report: Report) -> Results {
+    let read = |path: PathBuf| std::fs::read(path).unwrap();
+    (read(spec.outputs.video()), read(spec.outputs.motion()), report)
 }
 
 fn decoded(report: &Report) -> u64 {
@@ -105,6 +174,11 @@ fn what_was_stopped_goes_on_near_the_place_however_many_stretches_are_at_work() 
     assert!(shared.contains(&(decoded(&undisturbed.2) - 2 * FRAMES)), "{}", decoded(&undisturbed.2));
     assert!(undisturbed.2.people > 0 && undisturbed.2.lost.is_empty(), "{:?}", undisturbed.2);
     assert_same(&undisturbed, &place.work("two", 2, None).unwrap());
+
+    // Three share it: the others observe a stretch and draw one before the first goes on with either.
+    let (shared, decoded_by_others) = place.shared("shared", [20, 20]);
+    assert_same(&undisturbed, &shared);
+    assert!(decoded_by_others >= 40, "{decoded_by_others}");
 
     // Stopped while it observes the last stretch: nothing of the others is decoded again.
     place.stopped("a", 1, (Phase::Observe, 90));

@@ -13,7 +13,7 @@ mod spec;
 mod state;
 
 pub use backend::{Backend, Placement};
-pub use context::JobContext;
+pub use context::{JobContext, Share};
 pub use event::{Event, Phase};
 pub use looks::{Also, Labels, Layout, Looks, Several, Style, View, Views};
 pub use outputs::{OutputNames, whole};

@@ -8,7 +8,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `about` | what job it is of, and the version of all the other files |
-//! | `observed-S-A-B` | frames A to B as the stretch that begins with frame S observed them |
+//! | `observed-S-A-B` | frames A to B as the stretch that begins with frame S observed them; with `-end` they are its last |
 //! | `fitted` | the fitted people |
 //! | `drawn-A-B` | the compressed pictures of frames A to B |
 
@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,12 @@ const FORMAT: u32 = 14;
 
 const ABOUT: &str = "about";
 const FITTED: &str = "fitted";
+/// Ends the name of a stretch's last piece.
+const LAST: &str = "-end";
 /// Begins the names of files that are being written.
 const UNFINISHED: &str = ".unfinished-";
+/// Age of such a file from which on nobody writes it any more.
+const OLD: Duration = Duration::from_secs(3600);
 
 /// Why a checkpoint cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +93,17 @@ impl Checkpoint {
         let checkpoint = Self { folder: folder.to_owned() };
         let about = About { format: FORMAT, job: job.to_owned() };
         match checkpoint.about()? {
-            Some(known) if known == about => checkpoint.remove(|name| name.starts_with(UNFINISHED))?,
+            Some(known) if known == about => checkpoint.remove_left()?,
             _ => checkpoint.begin(&about)?,
         }
         Ok(checkpoint)
+    }
+
+    /// Opens one that somebody else has begun, to work on the same job; `None` where there is none of this description.
+    pub fn join(folder: &Path, job: &str) -> Result<Option<Self>, CheckpointError> {
+        let checkpoint = Self { folder: folder.to_owned() };
+        let about = About { format: FORMAT, job: job.to_owned() };
+        Ok((checkpoint.about()? == Some(about)).then_some(checkpoint))
     }
 
     /// What is there, if it can be understood.
@@ -129,6 +141,15 @@ impl Checkpoint {
             }
         }
         Ok(())
+    }
+
+    /// Removes what those have left who died while they wrote. Others may be writing now.
+    fn remove_left(&self) -> Result<(), CheckpointError> {
+        let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+        // The clock of the disk, which may be another machine's.
+        let now = at(&self.folder, modified(Unfinished::new(&self.folder)?.out.get_ref().path()))?;
+        let is_old = |name: &str| modified(&self.folder.join(name)).is_ok_and(|then| now > then + OLD);
+        self.remove(|name| name.starts_with(UNFINISHED) && is_old(name))
     }
 
     /// Makes the next [`Checkpoint::open`] begin anew.
@@ -177,20 +198,30 @@ impl Checkpoint {
 
     /// What the stretch that begins with frame `stretch` observed so far, in order.
     pub fn observed<T: DeserializeOwned>(&self, stretch: u64) -> Result<Vec<T>, CheckpointError> {
-        let pieces: Vec<_> =
-            pieces(&self.folder)?.into_iter().filter(|piece| piece.pass == Pass::Observed { stretch }).collect();
+        let pieces = self.observed_pieces(stretch)?;
         chain(stretch, &pieces).into_iter().map(|piece| self.get(&piece.name())).collect()
     }
 
-    /// Adds frames that were observed by the stretch that begins with frame `stretch`. After its last frame there may be a piece without
-    /// frames.
+    /// How far the stretch that begins with frame `stretch` was observed, and whether that is all of it.
+    pub fn observed_until(&self, stretch: u64) -> Result<(u64, bool), CheckpointError> {
+        let pieces = self.observed_pieces(stretch)?;
+        Ok(chain(stretch, &pieces).last().map_or((stretch, false), |piece| (piece.frames.end, piece.is_last)))
+    }
+
+    fn observed_pieces(&self, stretch: u64) -> Result<Vec<Piece>, CheckpointError> {
+        Ok(pieces(&self.folder)?.into_iter().filter(|piece| piece.pass == Pass::Observed { stretch }).collect())
+    }
+
+    /// Adds frames that were observed by the stretch that begins with frame `stretch`, perhaps its last (`is_last`): then there may be
+    /// none.
     pub fn add_observed<T: Serialize>(
         &self,
         stretch: u64,
         frames: Range<u64>,
+        is_last: bool,
         piece: &T,
     ) -> Result<(), CheckpointError> {
-        self.put(&Piece { pass: Pass::Observed { stretch }, frames }.name(), piece)
+        self.put(&Piece { pass: Pass::Observed { stretch }, frames, is_last }.name(), piece)
     }
 
     /// Frames from the first one on that are in the segments of the drawing pass, without a gap.
@@ -208,6 +239,16 @@ impl Checkpoint {
             }
         }
         Ok(all)
+    }
+
+    /// Whether there is a segment that begins with this frame.
+    pub fn is_drawn(&self, first: u64) -> Result<bool, CheckpointError> {
+        Ok(self.drawn_segments()?.iter().any(|segment| segment.start == first))
+    }
+
+    /// Whether the fitted people are there.
+    pub fn is_fitted(&self) -> Result<bool, CheckpointError> {
+        Ok(names(&self.folder)?.iter().any(|name| name == FITTED))
     }
 
     /// Begins a segment of the drawing pass with this frame. Several may be under way at the same time.
@@ -246,7 +287,7 @@ impl Checkpoint {
     }
 
     fn open_drawn(&self, frames: Range<u64>) -> Result<(PathBuf, BufReader<File>), CheckpointError> {
-        let path = self.folder.join(Piece { pass: Pass::Drawn, frames }.name());
+        let path = self.folder.join(Piece::drawn(frames).name());
         let file = BufReader::with_capacity(1 << 16, at(&path, File::open(&path))?);
         Ok((path, file))
     }
@@ -272,7 +313,7 @@ impl Segment {
     /// Completes it: the next one begins at frame `next`. Gives its frames.
     pub fn complete(self, next: u64) -> Result<Range<u64>, CheckpointError> {
         let frames = self.first..next;
-        self.file.finish(&self.folder.join(Piece { pass: Pass::Drawn, frames: frames.clone() }.name()))?;
+        self.file.finish(&self.folder.join(Piece::drawn(frames.clone()).name()))?;
         Ok(frames)
     }
 }
@@ -347,23 +388,35 @@ enum Pass {
 struct Piece {
     pass: Pass,
     frames: Range<u64>,
+    /// Nothing of its stretch follows.
+    is_last: bool,
 }
 
 impl Piece {
+    fn drawn(frames: Range<u64>) -> Self {
+        Self { pass: Pass::Drawn, frames, is_last: false }
+    }
+
     fn name(&self) -> String {
         let Range { start, end } = self.frames;
         match self.pass {
-            Pass::Observed { stretch } => format!("observed-{stretch}-{start}-{end}"),
+            Pass::Observed { stretch } => {
+                let last = if self.is_last { LAST } else { "" };
+                format!("observed-{stretch}-{start}-{end}{last}")
+            }
             Pass::Drawn => format!("drawn-{start}-{end}"),
         }
     }
 
     fn of_name(name: &str) -> Option<Self> {
+        let (name, is_last) = name.strip_suffix(LAST).map_or((name, false), |name| (name, true));
         let (kind, numbers) = name.split_once('-')?;
         let numbers: Vec<u64> = numbers.split('-').map(|number| number.parse().ok()).collect::<Option<_>>()?;
         match (kind, &numbers[..]) {
-            ("observed", &[stretch, start, end]) => Some(Self { pass: Pass::Observed { stretch }, frames: start..end }),
-            ("drawn", &[start, end]) => Some(Self { pass: Pass::Drawn, frames: start..end }),
+            ("observed", &[stretch, start, end]) => {
+                Some(Self { pass: Pass::Observed { stretch }, frames: start..end, is_last })
+            }
+            ("drawn", &[start, end]) => Some(Self::drawn(start..end)),
             _ => None,
         }
     }
@@ -378,7 +431,7 @@ fn names(folder: &Path) -> Result<Vec<String>, CheckpointError> {
 /// All pieces in a folder, in the order of the passes and their frames.
 fn pieces(folder: &Path) -> Result<Vec<Piece>, CheckpointError> {
     let mut all: Vec<Piece> = names(folder)?.iter().filter_map(|name| Piece::of_name(name)).collect();
-    all.sort_by_key(|piece| (piece.pass, piece.frames.start, piece.frames.end));
+    all.sort_by_key(|piece| (piece.pass, piece.frames.start, piece.frames.end, piece.is_last));
     Ok(all)
 }
 
@@ -388,7 +441,7 @@ fn chain(from: u64, sorted: &[Piece]) -> Vec<&Piece> {
     let (mut all, mut at) = (Vec::new(), from);
     while let Some(piece) = sorted.iter().rev().find(|piece| piece.frames.start == at) {
         all.push(piece);
-        if piece.frames.is_empty() {
+        if piece.is_last || piece.frames.is_empty() {
             break;
         }
         at = piece.frames.end;
@@ -421,7 +474,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("jobs").join("1.checkpoint");
         std::fs::create_dir(path.parent().unwrap()).unwrap();
-        Checkpoint::open(&path, "a").unwrap().add_observed(0, 0..2, &1u8).unwrap();
+        Checkpoint::open(&path, "a").unwrap().add_observed(0, 0..2, false, &1u8).unwrap();
         // As when a disk is away: nothing can be opened there, and nothing is begun.
         let away = root.path().join("away");
         std::fs::rename(path.parent().unwrap(), &away).unwrap();
@@ -442,7 +495,9 @@ mod tests {
     fn pieces_of_a_stretch_follow_each_other() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = Checkpoint::open(folder.path(), "a").unwrap();
-        let add = |stretch, frames, piece: u8| checkpoint.add_observed(stretch, frames, &piece).unwrap();
+        let add = |stretch, frames, piece: u8| {
+            checkpoint.add_observed(stretch, frames, [3, 4].contains(&piece), &piece).unwrap();
+        };
         add(0, 0..100, 1);
         add(0, 100..121, 2);
         // The end of a clip whose last frame was a keyframe has no frames of its own.
@@ -454,6 +509,10 @@ mod tests {
         assert_eq!(checkpoint.observed::<u8>(0).unwrap(), [1, 2, 3]);
         assert_eq!(checkpoint.observed::<u8>(110).unwrap(), [4]);
         assert!(checkpoint.observed::<u8>(90).unwrap().is_empty());
+        let until = |stretch| checkpoint.observed_until(stretch).unwrap();
+        assert_eq!([until(0), until(110), until(90)], [(121, true), (200, true), (90, false)]);
+        add(300, 300..310, 7);
+        assert_eq!(until(300), (310, false));
     }
 
     #[test]
@@ -501,14 +560,21 @@ mod tests {
         // Something else was there.
         std::fs::write(&path, "no checkpoint").unwrap();
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
-        checkpoint.add_observed(0, 0..2, &("first", 1.5f32)).unwrap();
+        checkpoint.add_observed(0, 0..2, false, &("first", 1.5f32)).unwrap();
         add_drawn(&checkpoint, 0..2);
         // Somebody dies in the middle of a segment.
         let mut segment = checkpoint.begin_drawn(2).unwrap();
         segment.add(&[packet(3)]).unwrap();
+        let left = segment.file.out.get_ref().path().to_owned();
         std::mem::forget(segment);
+        // Or is still at work somewhere else.
+        drop(Checkpoint::open(&path, "a").unwrap());
         assert_eq!(names(&path).unwrap().len(), 4);
+        let long_ago = std::time::SystemTime::now() - 2 * OLD;
+        File::options().write(true).open(left).unwrap().set_modified(long_ago).unwrap();
 
+        assert!(Checkpoint::join(&path, "b").unwrap().is_none());
+        assert!(Checkpoint::join(&path, "a").unwrap().is_some());
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
         assert_eq!(names(&path).unwrap().len(), 3);
         assert_eq!(checkpoint.observed::<(String, f32)>(0).unwrap(), [("first".to_owned(), 1.5)]);
@@ -525,7 +591,7 @@ mod tests {
         assert_eq!((frames_written_down(&path), frames_written_down(&root.path().join("2.checkpoint"))), (4, 0));
         let checkpoint = Checkpoint::open(&path, "b").unwrap();
         assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (0, Vec::new()));
-        checkpoint.add_observed(0, 0..2, &1).unwrap();
+        checkpoint.add_observed(0, 0..2, false, &1).unwrap();
         checkpoint.forget().unwrap();
         assert!(Checkpoint::open(&path, "b").unwrap().observed::<u8>(0).unwrap().is_empty());
         std::fs::write(path.join(ABOUT), "nothing that makes sense").unwrap();

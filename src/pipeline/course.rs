@@ -266,7 +266,7 @@ fn is_same_motion(one: &Path, other: &Path) -> Result<bool, ExportError> {
 }
 
 /// Size and time: enough to notice a file that is still being written.
-fn stamp(source: &Path) -> Result<Stamp, JobError> {
+pub(super) fn stamp(source: &Path) -> Result<Stamp, JobError> {
     let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
     Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
 }

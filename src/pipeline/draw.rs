@@ -90,11 +90,15 @@ pub fn draw(
     let threads = if at_once > 1 { cores.div_ceil(at_once) } else { 0 };
     let first = Decoder::open_also_pictures(job.source(), threads, job.settings().pictures)?;
     let info = first.info().clone();
-    let stretches = match clip.times.is_some() && (before > 0 || at_once > 1) {
+    let share = job.context.share;
+    let by_stretches = at_once > 1 || share.is_shared();
+    let stretches = match clip.times.is_some() && (before > 0 || by_stretches) {
         true => Some(stretches(job, &info)?),
         false => None,
     };
-    let cuts = stretches.as_ref().filter(|_| at_once > 1).map_or(Vec::new(), |stretches| stretches.cuts(end));
+    let cuts = stretches.as_ref().filter(|_| by_stretches).map_or(Vec::new(), |stretches| stretches.cuts(end));
+    // Who shares a clip cuts it like all others.
+    let pieces = pieces(if share.is_shared() { &[] } else { &known }, clip.frames, &cuts, segment);
     let drawing = Drawing {
         job,
         clip,
@@ -105,7 +109,8 @@ pub fn draw(
         threads,
         stretches,
         segment,
-        pieces: pieces(&known, clip.frames, &cuts, segment),
+        order: share.order(pieces.len()),
+        pieces,
         begun: AtomicUsize::new(0),
         has_failed: AtomicBool::new(false),
         done: AtomicU64::new(before),
@@ -156,8 +161,9 @@ struct Drawing<'a> {
     stretches: Option<Stretches>,
     /// Frames in a segment.
     segment: u64,
-    /// What is to be drawn, and how many of them were begun.
+    /// What is to be drawn, in which order, and how many of them were begun.
     pieces: Vec<Range<u64>>,
+    order: Vec<usize>,
     begun: AtomicUsize,
     has_failed: AtomicBool,
     /// Frames that are drawn.
@@ -170,19 +176,50 @@ impl Drawing<'_> {
     fn take_pieces(&self, mut decoder: Option<Decoder>) -> Result<Option<Seen>, JobError> {
         let mut seen = None;
         while !self.has_failed.load(Ordering::Acquire) {
-            let Some(piece) = self.pieces.get(self.begun.fetch_add(1, Ordering::AcqRel)) else { break };
-            let drawn = match decoder.take() {
-                Some(decoder) => self.draw(piece, decoder),
-                None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)
-                    .map_err(JobError::from)
-                    .and_then(|decoder| self.draw(piece, decoder)),
-            };
-            let is_last = piece.end == self.clip.frames;
+            let Some(&number) = self.order.get(self.begun.fetch_add(1, Ordering::AcqRel)) else { break };
+            let drawn = self.take_piece(&self.pieces[number], &mut decoder);
             self.has_failed.fetch_or(drawn.is_err(), Ordering::AcqRel);
-            let drawn = drawn?;
-            seen = if is_last { Some(drawn) } else { seen };
+            seen = drawn?.or(seen);
         }
         Ok(seen)
+    }
+
+    /// Draws a piece. Gives what was seen of the video if its end was reached.
+    fn take_piece(&self, piece: &Range<u64>, decoder: &mut Option<Decoder>) -> Result<Option<Seen>, JobError> {
+        let mut seen = None;
+        let mut rest = self.rest(piece)?;
+        while let Some(part) = rest {
+            let decoder = match decoder.take() {
+                Some(decoder) => decoder,
+                None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)?,
+            };
+            let drawn = self.draw(&part, decoder)?;
+            if self.job.context.share.is_shared() && !self.checkpoint.is_drawn(part.start)? {
+                // It has fewer frames than before.
+                return Err(JobError::Changed);
+            }
+            seen = if part.end == self.clip.frames { Some(drawn) } else { seen };
+            rest = if self.job.context.share.is_shared() { self.rest(piece)? } else { None };
+        }
+        Ok(seen)
+    }
+
+    /// What is to be drawn next of a piece. Where others share the clip, that is what they have not drawn; and of a piece that somebody has
+    /// begun, who may be at it, the second half of what is left.
+    fn rest(&self, piece: &Range<u64>) -> Result<Option<Range<u64>>, JobError> {
+        if !self.job.context.share.is_shared() {
+            return Ok(Some(piece.clone()));
+        }
+        let drawn = self.checkpoint.drawn_segments()?;
+        let next = drawn.iter().find(|segment| segment.end > piece.start);
+        if next.is_none_or(|next| next.start >= piece.end) {
+            return Ok(Some(piece.clone()));
+        }
+        let is_left = |first: &u64| !drawn.iter().any(|segment| segment.contains(first));
+        let left: Vec<u64> = piece.clone().step_by(self.segment as usize).filter(is_left).collect();
+        let Some(&from) = left.get(left.len() / 2) else { return Ok(None) };
+        let end = drawn.iter().map(|segment| segment.start).find(|&start| start > from).unwrap_or(piece.end);
+        Ok(Some(from..end.min(piece.end)))
     }
 
     /// Draws a piece. The one at the clip's end goes on to the end of the file.
@@ -308,6 +345,8 @@ impl Drawing<'_> {
             self.show(&frame);
             let mut current = match begun.take() {
                 Some(current) => current,
+                // Somebody else has come as far; the rest of the piece is looked at again.
+                None if job.context.share.is_shared() && self.checkpoint.is_drawn(index)? => break,
                 None => {
                     let settings = job.settings().encode.settings();
                     let encoder = Encoder::open(self.path, clip.composition.info(), &settings)?;
@@ -342,6 +381,10 @@ impl Drawing<'_> {
         let packets = self.timings.time(Stage::Encode, next.saturating_sub(1), || encoder.finish())?;
         file.add(&packets)?;
         let frames = file.complete(next)?;
+        if self.job.context.share.is_shared() {
+            let all = self.checkpoint.drawn_segments()?.iter().map(|segment| segment.end - segment.start).sum();
+            self.done.store(all, Ordering::Release);
+        }
         tracing::debug!("frames {} to {}: drawn and written down", frames.start, frames.end);
         Ok(())
     }

@@ -152,6 +152,7 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
             }
             Event::Warning(text) => tell(shared, claim, text),
             Event::Note(text) => remark(shared, claim, text),
+            Event::Stretches(_) => {}
             Event::Placed(placement) => {
                 if let Err(error) = shared.queue().placed(claim.id, placement.as_ref()) {
                     tracing::warn!("{error}");
@@ -166,6 +167,7 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
     let checkpoint = checkpoints::path(&shared.config.state, claim.id);
     let context = JobContext {
         checkpoint: Some(&checkpoint),
+        share: crate::job::Share::All,
         timings: timings.clone(),
         priority: claim.priority,
         control: &|| shared.control_of(claim.id),

@@ -107,6 +107,12 @@ pub fn cancel(id: u64, name: &str) -> Result<(), Trouble> {
     run(Command::new("scancel").args(["--name", name, &id.to_string()])).map(drop)
 }
 
+/// Ends all of our tasks of this name.
+pub fn cancel_all(name: &str) -> Result<(), Trouble> {
+    let _turn = Turn::wait();
+    run(Command::new("scancel").args(["--me", "--name", name])).map(drop)
+}
+
 /// What Slurm says of a task that it may list no more; `None`: nothing any more.
 pub fn ended(id: u64, name: &str) -> Result<Option<String>, Trouble> {
     let _turn = Turn::wait();

@@ -18,6 +18,10 @@ pub const SPEC: &str = "spec.json";
 pub const TASK: &str = "task.json";
 /// What the worker is to do: [`Wish`].
 pub const CONTROL: &str = "control";
+/// The batch script of further tasks.
+pub const FURTHER_SCRIPT: &str = "further.sh";
+/// There because further tasks were submitted, which help with it.
+pub const FURTHER: &str = "further";
 /// The worker that the job belongs to, by a random name.
 pub const OWNER: &str = "owner";
 /// What became of the job: [`Outcome`].

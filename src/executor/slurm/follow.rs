@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::commands::{self, Listed, Trouble};
-use super::folder::{CONTROL, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work};
+use super::folder::{
+    CONTROL, FURTHER, FURTHER_SCRIPT, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work,
+};
 use super::relay::Relay;
 use super::{Slurm, script};
 use crate::control::Control;
@@ -134,6 +136,9 @@ impl<'a> Following<'a> {
                 self.listen();
                 return self.conclude(outcome);
             }
+            if control == Control::Go {
+                self.ask_for_help()?;
+            }
             match (control, self.task) {
                 (Control::Hold, None) if !self.may_be_there => {}
                 (Control::Hold, _) => self.give_back()?,
@@ -188,6 +193,7 @@ impl<'a> Following<'a> {
             // The folder stays until the queue knows: see `Slurm::tidy`.
             Outcome::Done(report) => Ok(*report),
             Outcome::Failed(failure) => {
+                Slurm::end_further(&self.folder, &self.name);
                 self.folder.forget(TASK)?;
                 self.folder.forget(RESULT)?;
                 Err(failure)
@@ -247,6 +253,26 @@ impl<'a> Following<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Submits further tasks, where the clip has stretches for them.
+    fn ask_for_help(&mut self) -> Result<(), Failure> {
+        let worker = &self.relay.latest;
+        let is_at_work = !self.is_waiting && self.task.is_some_and(|task| worker.task == Some(task.id));
+        let count = self.slurm.settings.per_job.min(worker.stretches).saturating_sub(1);
+        if count == 0 || !is_at_work || worker.left.is_some() || self.folder.file(FURTHER).exists() {
+            return Ok(());
+        }
+        // Before they are submitted: what is submitted twice would be too much, and without any the job is done, too.
+        self.folder.write(FURTHER, &count)?;
+        let (command, name) = (script::help(&self.slurm.program, &self.folder), script::further(&self.name));
+        let text = script::script(&self.slurm.settings, &command, &self.folder, &name, self.context.priority);
+        self.folder.write_text(FURTHER_SCRIPT, script::several(&text, count).as_bytes())?;
+        match commands::submit(&self.folder.file(FURTHER_SCRIPT)).and_then(commands::release) {
+            Ok(()) => self.note(format!("{count} further Slurm tasks may help")),
+            Err(why) => self.note(format!("nobody helps: {why}")),
+        }
+        Ok(())
     }
 
     /// Says once what it waits for.
@@ -319,6 +345,9 @@ impl<'a> Following<'a> {
             let is_further = self.relay.latest.frames > self.frames;
             self.rounds = if is_further { 0 } else { self.rounds + 1 };
             let is_innocent = INNOCENT.contains(&&*state) || self.relay.latest.left.is_some();
+            if state == "CANCELLED" || !is_innocent || self.rounds >= ROUNDS {
+                Slurm::end_further(&self.folder, &self.name);
+            }
             if state == "CANCELLED" {
                 self.folder.forget(TASK)?;
                 let reason = format!("its Slurm task {id} was cancelled there; `meshreel retry` goes on with it");
@@ -343,6 +372,7 @@ impl<'a> Following<'a> {
             Some(since) => since,
             None => {
                 self.folder.write(CONTROL, &Wish::Stop)?;
+                Slurm::end_further(&self.folder, &self.name);
                 *self.told_to_end.insert(Instant::now())
             }
         };
@@ -376,6 +406,7 @@ impl<'a> Following<'a> {
     /// Nobody wants its results any more: ends its task, and leaves nothing. What cannot be done now, [`Slurm::tidy`] does.
     fn give_up(&mut self) {
         drop(self.folder.write(CONTROL, &Wish::Stop));
+        Slurm::end_further(&self.folder, &self.name);
         let begun = Instant::now();
         let mut cancelled = None;
         while begun.elapsed() < PATIENCE && (self.context.control)() == Control::Stop {

@@ -26,7 +26,7 @@ use crate::pose::Device;
 use crate::telemetry::{Buffer, Depth, Live};
 use crate::thread::locked;
 use commands::Tasks;
-use folder::{CONTROL, Folder, RESULT, SPEC, TASK, Task, Wish, Work};
+use folder::{CONTROL, FURTHER, Folder, RESULT, SPEC, TASK, Task, Wish, Work};
 use follow::Following;
 
 /// Why no job can be sent to the cluster.
@@ -167,21 +167,33 @@ impl Slurm {
         }
     }
 
-    /// Ends the task of a job that nobody follows. Whether it is known to have none now.
-    fn end(folder: &Folder) -> bool {
-        if folder.file(RESULT).exists() {
+    /// Ends tasks that help with the job of this name. Whether it is known to have none now.
+    fn end_further(folder: &Folder, name: &str) -> bool {
+        if !folder.file(FURTHER).exists() {
             return true;
         }
+        match commands::cancel_all(&script::further(name)) {
+            Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(FURTHER).is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// Ends the tasks of a job that nobody follows. Whether it is known to have none now.
+    fn end(folder: &Folder) -> bool {
         // Without one nothing was submitted.
         let Ok(Some(Work { name, .. })) = folder.read(SPEC) else { return true };
+        let is_without_help = Self::end_further(folder, &name);
+        if folder.file(RESULT).exists() {
+            return is_without_help;
+        }
         drop(folder.write(CONTROL, &Wish::Stop));
         match folder.read::<Task>(TASK) {
             Ok(Some(Task { id })) => match commands::cancel(id, &name) {
                 // What Slurm does not know of any more has ended.
-                Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(TASK).is_ok(),
+                Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(TASK).is_ok() && is_without_help,
                 Err(_) => false,
             },
-            Ok(None) => true,
+            Ok(None) => is_without_help,
             Err(_) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! What a worker says of its work, a line for each thing in a file of its own, and how it gets from there to whoever waits for the job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub enum Said {
         cores: usize,
         /// GPUs that it was given, as CUDA calls them; empty: none.
         gpus: String,
+        /// It helps the worker that the job belongs to.
+        further: bool,
     },
     /// All is loaded, and it is at work.
     Ready {
@@ -74,6 +76,10 @@ pub struct Relay {
     old: Vec<String>,
     /// The node of each file's worker.
     nodes: BTreeMap<String, String>,
+    /// Files of workers who help.
+    further: BTreeSet<String>,
+    /// How full the queues of each file's worker are.
+    depths: BTreeMap<String, [Depth; Buffer::ALL.len()]>,
     /// Of the latest worker.
     pub latest: Latest,
     /// The last progress of the latest worker.
@@ -95,6 +101,8 @@ pub struct Latest {
     pub frames: f64,
     /// Why it left, if it did.
     pub left: Option<String>,
+    /// Stretches of the clip; 0: not known yet.
+    pub stretches: usize,
 }
 
 impl Relay {
@@ -107,6 +115,8 @@ impl Relay {
             passed_on,
             old: folder.names(),
             nodes: BTreeMap::new(),
+            further: BTreeSet::new(),
+            depths: BTreeMap::new(),
             latest: Latest::default(),
             progress: None,
         })
@@ -154,6 +164,19 @@ impl Relay {
             !is_known
         };
         match said {
+            Said::Began { node, task, cores, further: true, .. } => {
+                let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
+                let told = tell(format!("node {node}{of} helps: {cores} cores"));
+                self.nodes.insert(name.to_owned(), node);
+                self.further.insert(name.to_owned());
+                told
+            }
+            // Whoever the job belongs to says that, too.
+            Said::Event(_) if self.further.contains(name) => false,
+            Said::Event(Event::Stretches(count)) => {
+                self.latest.stretches = count;
+                false
+            }
             Said::Began { node, task, restarts, cores, gpus, .. } => {
                 let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
                 let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
@@ -161,7 +184,8 @@ impl Relay {
                 let told = tell(format!("on node {node}{of}{again}: {cores} cores{with}"));
                 self.nodes.insert(name.to_owned(), node.clone());
                 let (file, frames) = (name.to_owned(), self.latest.frames);
-                self.latest = Latest { file, node, task, gpus, frames, left: None };
+                self.latest = Latest { file, node, task, gpus, frames, left: None, stretches: 0 };
+                self.depths.clear();
                 self.progress = None;
                 told
             }
@@ -197,11 +221,13 @@ impl Relay {
                     }
                 }
                 if !is_past {
-                    depths(found);
+                    self.depths.insert(name.to_owned(), found);
+                    depths(summed(self.depths.values()));
                 }
                 false
             }
             Said::Left { why } => {
+                self.depths.remove(name);
                 let told = tell(format!("node {} is given back: {why}", self.node(name)));
                 // One that came too late says nothing of the one that the job belongs to.
                 if self.latest.file == name {
@@ -225,6 +251,17 @@ impl Relay {
     }
 }
 
+/// How full the queues of several workers are together.
+fn summed<'d>(all: impl Iterator<Item = &'d [Depth; Buffer::ALL.len()]>) -> [Depth; Buffer::ALL.len()] {
+    all.fold(Default::default(), |mut sum: [Depth; Buffer::ALL.len()], depths| {
+        for (sum, depth) in sum.iter_mut().zip(depths) {
+            sum.used += depth.used;
+            sum.capacity += depth.capacity;
+        }
+        sum
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -242,7 +279,7 @@ mod tests {
 
     fn began(node: &str) -> Said {
         let (node, gpus) = (node.to_owned(), String::new());
-        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus }
+        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus, further: false }
     }
 
     #[test]
@@ -255,6 +292,7 @@ mod tests {
         let events = |event: Event| heard.lock().unwrap().push(event);
         let context = JobContext {
             checkpoint: None,
+            share: crate::job::Share::All,
             timings: timings.clone(),
             priority: 0,
             control: &|| Control::Go,

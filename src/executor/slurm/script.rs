@@ -17,6 +17,22 @@ pub fn work(program: &Path, folder: &Folder) -> String {
     format!("{} work {}", quoted(program), quoted(&folder.file(SPEC)))
 }
 
+/// What helps with the job of a folder.
+pub fn help(program: &Path, folder: &Folder) -> String {
+    format!("{} --further", work(program, folder))
+}
+
+/// What tasks are called that help with the job of this name.
+pub fn further(name: &str) -> String {
+    format!("{name}-further")
+}
+
+/// The script of so many tasks that help, as they are no one's loss: they are not begun again.
+pub fn several(script: &str, count: usize) -> String {
+    let options = format!("#SBATCH --array=1-{count}\n#SBATCH --no-requeue\nexec ");
+    script.replacen("#SBATCH --requeue\n", "", 1).replacen("exec ", &options, 1)
+}
+
 /// The script of a task that Slurm calls `name`: it becomes `command`, and what that says goes into the folder.
 pub fn script(settings: &Slurm, command: &str, folder: &Folder, name: &str, priority: i64) -> String {
     let mut lines = vec!["#!/bin/sh".to_owned()];

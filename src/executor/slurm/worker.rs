@@ -18,7 +18,7 @@ use super::{locked, random};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor, Local};
-use crate::job::{Event, Failure, FailureKind, JobContext, Overrides};
+use crate::job::{Event, Failure, FailureKind, JobContext, Overrides, Share};
 use crate::telemetry::{Buffer, Timings};
 use crate::thread::{self, spawn_scoped};
 
@@ -54,11 +54,12 @@ pub enum WorkerError {
     System(#[from] std::io::Error),
 }
 
-/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else.
+/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else. `further`: it only helps the
+/// worker that the job belongs to.
 ///
 /// # Errors
 /// When it cannot begin, or the result cannot be written.
-pub fn work(spec: &Path) -> Result<(), WorkerError> {
+pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
     let folder = Folder::around(spec);
     let no_job = || WorkerError::NoJob { path: spec.to_owned() };
     let work: Work = folder.read(SPEC)?.ok_or_else(no_job)?;
@@ -69,7 +70,9 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
     cores_of_task();
     let before: Option<String> = folder.read(OWNER)?;
     let owner = random();
-    folder.write(OWNER, &owner)?;
+    if !further {
+        folder.write(OWNER, &owner)?;
+    }
     let voice = Voice::open(&folder, &owner)?;
     voice.say(&Said::Began {
         node: node(),
@@ -78,9 +81,19 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
         process: std::process::id(),
         cores: thread::cores(),
         gpus: std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default(),
+        further,
     });
-    let worker = Worker { folder, owner, voice, signalled, why: Mutex::default(), is_told: AtomicBool::new(false) };
-    if before.is_some() {
+    let share = match further {
+        false => Share::First,
+        // Slurm counts them from 1.
+        true => Share::Further {
+            number: number("SLURM_ARRAY_TASK_ID").unwrap_or(1).saturating_sub(1),
+            of: number("SLURM_ARRAY_TASK_COUNT").unwrap_or(1),
+        },
+    };
+    let (why, is_told) = (Mutex::default(), AtomicBool::new(false));
+    let worker = Worker { folder, name: work.name.clone(), owner, share, voice, signalled, why, is_told };
+    if before.is_some() && !further {
         // Two writers of a checkpoint would be one too many.
         std::thread::sleep(HANDOVER);
     }
@@ -91,7 +104,7 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
     };
     worker.look();
     match outcome {
-        Some(outcome) if worker.is_owner() => worker.folder.write(RESULT, &outcome)?,
+        Some(outcome) if !further && worker.is_wanted() => worker.folder.write(RESULT, &outcome)?,
         _ => worker.voice.say(&Said::Left { why: locked(&worker.why).clone() }),
     }
     Ok(())
@@ -99,8 +112,11 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
 
 struct Worker {
     folder: Folder,
+    /// What Slurm calls the job.
+    name: String,
     /// Its random name.
     owner: String,
+    share: Share,
     voice: Voice,
     signalled: Signals,
     /// Why it ends.
@@ -147,6 +163,7 @@ impl Worker {
             let checkpoint = self.folder.file(CHECKPOINT);
             let context = JobContext {
                 checkpoint: Some(&checkpoint),
+                share: self.share,
                 timings,
                 priority: 0,
                 control: &|| if self.is_told.load(Ordering::SeqCst) { Control::Leave } else { Control::Go },
@@ -155,16 +172,37 @@ impl Worker {
                     other => self.voice.say(&Said::Event(other)),
                 },
             };
-            let result = executor.work(&work.spec, &context);
+            let result = match self.share {
+                Share::Further { .. } => self.help(&executor, work, &context).map(|()| None),
+                _ => executor.work(&work.spec, &context).map(Some),
+            };
             is_over.store(true, Ordering::SeqCst);
             reporter.thread().unpark();
             drop(reporter.join());
             Ok(match result {
-                Ok(report) => Some(Outcome::Done(Box::new(report))),
+                Ok(report) => report.map(|report| Outcome::Done(Box::new(report))),
                 Err(Failure { kind: FailureKind::Stopped, .. }) => None,
                 Err(failure) => Some(Outcome::Failed(failure)),
             })
         })
+    }
+
+    /// Helps with the job, once it has begun.
+    fn help(&self, executor: &Local, work: &Work, context: &JobContext<'_>) -> Result<(), Failure> {
+        while !self.is_told.load(Ordering::SeqCst) {
+            match executor.help(&work.spec, context) {
+                Ok(false) => std::thread::sleep(LOOK),
+                Ok(true) => {
+                    "nothing is left to help with".clone_into(&mut locked(&self.why));
+                    break;
+                }
+                Err(failure) => {
+                    locked(&self.why).clone_from(&failure.reason);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Looks and tells, now and then, until `is_over`.
@@ -195,8 +233,8 @@ impl Worker {
     fn look(&self) {
         let why = if let Some(signal) = self.signalled.which() {
             signal.to_owned()
-        } else if !self.is_owner() {
-            "the job belongs to another worker, or was cancelled".to_owned()
+        } else if !self.is_wanted() {
+            "the job is done or cancelled, or belongs to another worker".to_owned()
         } else if self.folder.read(CONTROL).ok().flatten() == Some(Wish::Stop) {
             "told so".to_owned()
         } else {
@@ -208,8 +246,15 @@ impl Worker {
     }
 
     /// A file that cannot be read now says nothing.
-    fn is_owner(&self) -> bool {
-        self.folder.read::<String>(OWNER).map_or(true, |owner| owner.as_ref() == Some(&self.owner))
+    fn is_wanted(&self) -> bool {
+        match self.share {
+            Share::Further { .. } => {
+                let job = self.folder.read::<Work>(SPEC);
+                job.map_or(true, |job| job.is_some_and(|job| job.name == self.name))
+                    && !self.folder.file(RESULT).exists()
+            }
+            _ => self.folder.read::<String>(OWNER).map_or(true, |owner| owner.as_ref() == Some(&self.owner)),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::answer::View;
 use super::checkpoint::Checkpoint;
@@ -30,6 +31,8 @@ use crate::thread::locked;
 use crate::track::{Sightings, Tracker};
 use stretch::{End, Outcome, Stretch};
 
+/// How often it is looked how far others are.
+const LOOK: Duration = Duration::from_secs(2);
 /// Threads of each decoder where a clip has several stretches. When damage shows depends on how many there are, and that must be the same
 /// everywhere.
 const THREADS: usize = 1;
@@ -66,6 +69,7 @@ pub fn observe(
     let stretches = stretches(job, &info)?;
     let parts = parts(&stretches, tracker.beginning(), tracker.settling());
     let is_one = parts.len() == 1;
+    job.tell(Event::Stretches(parts.len()));
     let times = if is_one { &[] } else { stretches.times() };
     for &time in times {
         check_length(limits, time)?;
@@ -83,7 +87,9 @@ pub fn observe(
         info,
         stretches: &stretches,
         times,
+        order: job.context.share.order(parts.len()),
         begun: AtomicUsize::new(0),
+        looked: Mutex::new(Instant::now()),
         outcomes: Mutex::new(parts.iter().map(|_| None).collect()),
         parts,
     };
@@ -163,25 +169,30 @@ struct Observing<'a> {
     /// Seconds of all frames, where there are several stretches.
     times: &'a [f64],
     parts: Vec<Part>,
-    /// How many of them were begun.
+    /// The order in which they are begun, and how many were.
+    order: Vec<usize>,
     begun: AtomicUsize,
+    /// When it was last looked how far others are.
+    looked: Mutex<Instant>,
     outcomes: Mutex<Vec<Option<Outcome>>>,
 }
 
 impl Observing<'_> {
     /// Observes one stretch after the other until none is left.
     fn take_parts(&self, mut decoder: Option<Decoder>) -> Result<(), JobError> {
-        loop {
-            let number = self.begun.fetch_add(1, Ordering::AcqRel);
-            let Some(part) = self.parts.get(number).filter(|part| !part.is_over.load(Ordering::Acquire)) else {
-                return Ok(());
-            };
-            let outcome = Stretch::new(self, number, part).observe(decoder.take());
+        while let Some(&number) = self.order.get(self.begun.fetch_add(1, Ordering::AcqRel)) {
+            let part = &self.parts[number];
+            let mut outcome = Ok(None);
+            // Without an outcome, though it is wanted, somebody else has observed it meanwhile.
+            while matches!(outcome, Ok(None)) && !part.is_over.load(Ordering::Acquire) {
+                outcome = Stretch::new(self, number, part).observe(decoder.take());
+            }
             if outcome.is_err() {
                 self.end_from(0);
             }
             locked(&self.outcomes)[number] = outcome?;
         }
+        Ok(())
     }
 
     /// Nobody wants the stretches from this one on.
@@ -197,8 +208,30 @@ impl Observing<'_> {
 
     /// Tells how far all of them are; on the last keyframe there were so many people.
     fn progress(&self, people: usize) {
+        if let Err(error) = self.look_around() {
+            tracing::debug!("how far others are cannot be seen: {error}");
+        }
         let done = self.counting().iter().map(|part| part.done.load(Ordering::Acquire)).sum();
         self.job.tell(Event::Progress { phase: Phase::Observe, done, total: self.total, people });
+    }
+
+    /// Notes how far others are who work on the clip as well.
+    fn look_around(&self) -> Result<(), JobError> {
+        let mut looked = locked(&self.looked);
+        if !self.job.context.share.is_shared() || looked.elapsed() < LOOK {
+            return Ok(());
+        }
+        *looked = Instant::now();
+        for part in &self.parts {
+            let (until, _) = self.checkpoint.observed_until(part.begin)?;
+            part.done.fetch_max(until.min(part.own.end).saturating_sub(part.own.start), Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Whether others have observed all of a stretch.
+    fn is_done(&self, part: &Part) -> Result<bool, JobError> {
+        Ok(self.job.context.share.is_shared() && self.checkpoint.observed_until(part.begin)?.1)
     }
 
     /// What all of them together say.

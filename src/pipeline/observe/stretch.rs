@@ -123,6 +123,8 @@ pub(super) struct Stretch<'a> {
     recorded: u64,
     /// The next checkpoint, while workers have not replied about all frames before it.
     pending_save: Option<Box<TrackingState>>,
+    /// Whether somebody else has observed all of it meanwhile.
+    is_done_by_others: bool,
 }
 
 impl<'a> Stretch<'a> {
@@ -146,11 +148,12 @@ impl<'a> Stretch<'a> {
             corrupt: BTreeSet::new(),
             recorded: part.begin,
             pending_save: None,
+            is_done_by_others: false,
         }
     }
 
     /// Observes it, from where the checkpoint ends. `decoder`: one that has given nothing yet, where there is one. Gives nothing where
-    /// nobody wants it any more.
+    /// nobody wants it any more, or somebody else has observed it meanwhile.
     pub fn observe(mut self, decoder: Option<Decoder>) -> Result<Option<Outcome>, JobError> {
         let end = match self.restore()? {
             Some(end) => Some(end),
@@ -256,6 +259,9 @@ impl<'a> Stretch<'a> {
         if job.is_stopped() {
             return Err(JobError::Stopped);
         }
+        if self.is_done_by_others {
+            return Ok(None);
+        }
         // Frames that are missing at the end are not in order either. What the decoder found ahead of this is the next stretch's.
         if !self.is_through() && self.next() >= part.damaged_from.load(Ordering::Acquire) {
             self.note_damage();
@@ -300,7 +306,11 @@ impl<'a> Stretch<'a> {
                 self.keyframe(&frame)?;
                 self.save_state();
                 self.collect_ready()?;
-                self.record_pending()?;
+                // Where it has written something down, somebody else may be further.
+                if self.record_pending()? && self.clip.is_done(self.part)? {
+                    self.is_done_by_others = true;
+                    return Ok(());
+                }
                 if self.is_through() {
                     break;
                 }
@@ -441,15 +451,16 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// Writes a pending checkpoint down, once there are replies about all frames before it.
-    fn record_pending(&mut self) -> Result<(), JobError> {
+    /// Writes a pending checkpoint down, once there are replies about all frames before it. Whether there was one.
+    fn record_pending(&mut self) -> Result<bool, JobError> {
         match self.pending_save.take() {
             Some(state) if self.in_flight.first().is_none_or(|&first| first > state.keyframe.index) => {
-                self.record(state.keyframe.index + 1, After::Frames(state))
+                self.record(state.keyframe.index + 1, After::Frames(state))?;
+                Ok(true)
             }
             later => {
                 self.pending_save = later;
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -464,7 +475,8 @@ impl<'a> Stretch<'a> {
         let corrupt = self.corrupt.range(start..end).copied().collect();
         let is_damaged = self.part.is_damaged.load(Ordering::Acquire);
         let segment = Segment { times, places, observations, corrupt, is_damaged, after };
-        self.clip.checkpoint.add_observed(self.part.begin, start..end, &segment)?;
+        let is_last = matches!(segment.after, After::End(_));
+        self.clip.checkpoint.add_observed(self.part.begin, start..end, is_last, &segment)?;
         tracing::debug!("frames {start} to {end}: observed and written down");
         Ok(())
     }
