@@ -28,12 +28,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LINE = re.compile(r"work: (\w+) of frame (\d+): (\d+) us")
 KEYFRAME = re.compile(r"frame (\d+): keyframe")
 # What threads do, by the beginning of their names; those that decoders start bear the name of the program.
-THREADS = {"decode": "decode", "detect": "networks", "render": "render", "llvmpipe": "render", "encode": "encode", "fit": "fit",
+THREADS = {"decode": "decode", "detect": "networks", "render": "render", "llvmpipe": "rasterize", "encode": "encode", "fit": "fit",
            "meshreel": "decode", "av:": "decode"}
 STAGES = {"Decode": "decode", "Detect": "networks", "Landmarks": "networks", "Fit": "fit", "Render": "render", "Blend": "encode",
           "Encode": "encode"}
 # As in src/pipeline: frames decoded ahead in either pass, frames whose drawing was asked for, requests to the render thread.
 DECODED, DECODED_TO_DRAW, ASKED, RENDER = 2, 1, 2, 4
+# Threads at most that Mesa's software renderer shares a picture out to.
+RASTERIZERS = 16
 
 
 def main():
@@ -83,7 +85,7 @@ class Threads:
 
 def record(clip, run, program):
     # Per pass or stretch of it, in the order of the work: stage, frame, seconds and whether somebody waited for it.
-    passes, keyframes, last, at_drawing = [], set(), None, {}
+    passes, keyframes, last, at_drawing, encoded = [], set(), None, {}, 0.0
     with tempfile.TemporaryDirectory(prefix="meshreel-simulate-") as folder:
         config = pathlib.Path(folder) / "config.toml"
         config.write_text("[jobs]\nstretches = 1\n")
@@ -104,6 +106,8 @@ def record(clip, run, program):
                     if frame == 0 and last is not None:
                         at_drawing = threads.sums()
                 last = frame
+            if stage == "Encode" and frame % 25 == 0:
+                encoded = threads.sums().get("main", 0.0)
             if stage in STAGES:
                 passes[-1].append((stage, frame, seconds, (len(passes) - 1, frame) not in keyframes))
         process.wait()
@@ -113,12 +117,14 @@ def record(clip, run, program):
         if process.returncode != 0 or len(passes) < 2:
             sys.exit("the run failed, or its log says nothing of its work")
     used, recorded = threads.sums(), collections.Counter()
+    rasterized = used.pop("rasterize", 0.0)
+    used["render"] = used.get("render", 0.0) + rasterized
     for stage, _, seconds, _ in itertools.chain(*passes):
         recorded[STAGES[stage]] += seconds
     scale = {what: used.get(what, 0.0) / recorded[what] for what in recorded}
     scaled = [[(stage, frame, seconds * scale[STAGES[stage]], waits) for stage, frame, seconds, waits in one] for one in passes]
     follow = at_drawing.get("main", 0.0)
-    about = {"wall": wall, "used": used, "scale": scale, "follow": follow, "pose": used.get("main", 0.0) - follow,
+    about = {"wall": wall, "used": used, "scale": scale, "rasterized": rasterized / max(used["render"], 1e-9), "follow": follow, "pose": encoded - follow, "ending": used.get("main", 0.0) - encoded,
              "keyframes": [[frame for number, frame in sorted(keyframes) if number == at] for at in range(len(passes))],
              "passes": scaled}
     run.write_text(json.dumps(about))
@@ -240,25 +246,35 @@ def observer(part, start, pool):
         waiting = []
 
 
-def renderer(requests):
+def renderer(requests, tiles, cores, share):
+    """The render thread; `share` of the work is what it leaves to as many threads as there are cores."""
+    count, done = min(cores, RASTERIZERS), Queue(RASTERIZERS)
     while True:
         seconds, reply = yield "get", requests
-        yield "work", seconds
+        yield "work", (1 - share) * seconds
+        for _ in range(count):
+            yield "put", tiles, (share * seconds / count, done)
+        for _ in range(count):
+            yield "get", done
         yield "put", reply, None
 
 
-def encoder(asked, count):
+def encoder(asked, count, compressing):
+    """The encode thread of a stretch, which leaves frames to the encoder's own."""
     for _ in range(count):
-        seconds, drawn = yield "get", asked
+        blending, seconds, drawn = yield "get", asked
         if drawn is not None:
             yield "get", drawn
-        yield "work", seconds
+        yield "work", blending
+        yield "put", compressing, (seconds, None)
 
 
-def drawer(part, start, requests):
-    frames, asked = Queue(DECODED_TO_DRAW), Queue(ASKED)
+def drawer(part, start, requests, cores):
+    frames, asked, compressing = Queue(DECODED_TO_DRAW), Queue(ASKED), Queue(1)
     start(decoder(part["decode"], frames))
-    start(encoder(asked, len(part["decode"])))
+    start(encoder(asked, len(part["decode"]), compressing))
+    for _ in range(cores + (cores + 1) // 2):
+        start(worker(compressing))
     for _ in part["decode"]:
         frame = yield "get", frames
         yield "work", part["pose"]
@@ -266,7 +282,7 @@ def drawer(part, start, requests):
         if frame in part["render"]:
             drawn = Queue(1)
             yield "put", requests, (part["render"][frame], drawn)
-        yield "put", asked, (part["encode"].get(frame, 0.0), drawn)
+        yield "put", asked, (part["blend"].get(frame, 0.0), part["encode"].get(frame, 0.0), drawn)
 
 
 def parts(run, repeat):
@@ -287,22 +303,22 @@ def parts(run, repeat):
         to_observe.append(part)
     to_draw = []
     for begin, end in zip(begins, begins[1:] + [10 ** 12]):
-        part = {"decode": [], "render": {}, "encode": collections.Counter(), "pose": run["pose"] / frames}
+        part = {"decode": [], "render": {}, "blend": {}, "encode": collections.Counter(), "pose": run["pose"] / frames}
         for stage, frame, seconds, _ in draws:
             if not begin <= frame < end:
                 continue
             if stage == "Decode":
                 part["decode"].append((frame, seconds))
-            elif stage == "Render":
-                part["render"][frame] = seconds
-            elif STAGES[stage] == "encode":
+            elif stage == "Encode":
                 part["encode"][frame] += seconds
+            elif stage in ("Render", "Blend"):
+                part[stage.lower()][frame] = seconds
         to_draw.append(part)
     return to_observe * repeat, to_draw * repeat
 
 
 def simulate(run, cores, at_once, repeat):
-    """Seconds of either pass and of what is between, and how busy the cores were."""
+    """Seconds of either pass, of what is between and of what comes after, and how busy the cores were."""
     to_observe, to_draw = parts(run, repeat)
     first = Machine(cores)
     pool = Queue(64, 2 * cores)
@@ -315,20 +331,24 @@ def simulate(run, cores, at_once, repeat):
     fitted = sum(seconds for stage, _, seconds, _ in itertools.chain(*run["passes"]) if stage == "Fit") * repeat
     fitting = fitted / cores
     second = Machine(cores)
-    requests = Queue(RENDER)
-    second.start(renderer(requests))
+    requests, tiles = Queue(RENDER), Queue(RASTERIZERS)
+    second.start(renderer(requests, tiles, cores, run["rasterized"]))
+    for _ in range(min(cores, RASTERIZERS)):
+        second.start(worker(tiles))
     begun = collections.deque(to_draw)
     for _ in range(min(at_once, len(to_draw))):
-        second.start(one_after_the_other(begun, lambda part, start: drawer(part, start, requests), second.start))
+        second.start(one_after_the_other(begun, lambda part, start: drawer(part, start, requests, cores), second.start))
     drawing = second.run()
-    return observing, fitting, drawing, (first.busy + fitted + second.busy) / cores / (observing + fitting + drawing)
+    ending = run["ending"] * repeat
+    used, seconds = first.busy + fitted + second.busy + ending, [observing, fitting, drawing, ending]
+    return *seconds, used / cores / sum(seconds)
 
 
 def show(run, chosen):
     frames = chosen.repeat * sum(1 for stage, *_ in run["passes"][-1] if stage == "Decode")
     print(f"{len(run['passes']) - 1} stretches, {chosen.repeat} times, {frames} frames; measured with one stretch at a time: {run['wall']:.1f} s")
-    print("| cores | stretches at once | observing s | fitting s | drawing s | all s | frames a second | times one core | cores busy |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| cores | stretches at once | observing s | fitting s | drawing s | ending s | all s | frames a second | times one core | cores busy |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     alone = None
     for cores in chosen.cores:
         at_once = chosen.at_once or min(max(cores // 2, 1), 16)

@@ -68,7 +68,7 @@ pub fn decode(
         let start = Instant::now();
         let at = decoder.frames();
         let is_through = at >= end && !(goes_on && is_damaged());
-        if is_through || is_over.load(Ordering::Acquire) {
+        if is_through || is_over.load(Ordering::Acquire) || frames.is_disconnected() {
             return Ok(decoder);
         }
         let frame = decoder.next()?;
