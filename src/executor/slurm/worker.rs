@@ -18,6 +18,7 @@ use super::{locked, random};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor, Local};
+use crate::export;
 use crate::job::{Event, Failure, FailureKind, JobContext, Overrides};
 use crate::telemetry::{Buffer, Timings};
 use crate::thread::{self, spawn_scoped};
@@ -70,6 +71,7 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
     let before: Option<String> = folder.read(OWNER)?;
     let owner = random();
     folder.write(OWNER, &owner)?;
+    export::sign(&owner);
     let voice = Voice::open(&folder, &owner)?;
     voice.say(&Said::Began {
         node: node(),
