@@ -151,7 +151,7 @@ pub fn examine_cluster(config: &Config, mut tell: impl FnMut(&Finding)) -> bool 
     let mut healthy = true;
     for mut finding in answer.findings {
         healthy &= finding.state != State::Bad;
-        finding.what = format!("{}: {}", answer.node, finding.what).into();
+        finding.what = format!("{}: {:<12}", answer.node, finding.what).into();
         tell(&finding);
     }
     healthy
@@ -196,7 +196,7 @@ pub fn examine_node(file: &Path) -> Result<(), String> {
 fn node_itself(question: &NodeQuestion) -> Finding {
     let own = env!("CARGO_PKG_VERSION");
     let cores = slurm::cores_of_task();
-    let found = format!("meshreel {own}, {cores} cores for a task");
+    let found = format!("meshreel {own}, {cores} {} for a task", if cores == 1 { "core" } else { "cores" });
     match question.version == own {
         true => good("node", found),
         false => bad(

@@ -276,7 +276,7 @@ fn orders_reach_the_nodes() {
     let doctor = String::from_utf8(output.stdout).unwrap();
     let node = doctor.lines().find_map(|line| line.split_once("ok   ")?.1.split_once(": node ")).map(|(node, _)| node);
     let node = node.unwrap_or_else(|| panic!("{doctor}"));
-    assert!(["n1", "n2", "n3"].contains(&node) && doctor.contains("1 cores for a task"), "{doctor}");
+    assert!(["n1", "n2", "n3"].contains(&node) && doctor.contains("1 core for a task"), "{doctor}");
     for what in ["slurm.folder", "watch folder", "output folder", "model ", "OpenGL", "EGL device", "encoder"] {
         assert!(doctor.contains(&format!("ok   {node}: {what}")), "{what}\n{doctor}");
     }

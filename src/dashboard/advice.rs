@@ -6,8 +6,11 @@ use crate::telemetry::Stage;
 /// A thread, or all of a kind, that is busy for more of the time than this holds the others back.
 const SATURATED: f32 = 0.85;
 
-/// Threads of a stage, where there is a fixed number of them.
+/// Threads of a stage, where there is a fixed number of them, and it is known: how many nodes have is not.
 pub fn threads(snapshot: &Snapshot, stage: Stage) -> Option<usize> {
+    if snapshot.nodes > 0 {
+        return None;
+    }
     let jobs = snapshot.at_work.len().max(1);
     match stage {
         Stage::Detect | Stage::Landmarks => Some(snapshot.workers.len()),
@@ -21,6 +24,9 @@ pub fn threads(snapshot: &Snapshot, stage: Stage) -> Option<usize> {
 
 /// Which stage the others wait for, if there is one.
 pub fn bottleneck(snapshot: &Snapshot) -> Option<Stage> {
+    if snapshot.nodes > 0 {
+        return None;
+    }
     let detection = busy(snapshot, Stage::Detect) + busy(snapshot, Stage::Landmarks);
     let load = |stage: Stage| match stage {
         // Workers do both.
@@ -44,6 +50,17 @@ fn busy(snapshot: &Snapshot, stage: Stage) -> f32 {
 pub fn advice(snapshot: &Snapshot) -> String {
     if snapshot.at_work.is_empty() {
         return "No job is running.".into();
+    }
+    if snapshot.nodes > 0 {
+        let threads = |stages: &[Stage]| stages.iter().map(|stage| busy(snapshot, *stage)).sum::<f32>();
+        return format!(
+            "Nodes of the cluster are at work on {} jobs. In all, {:.1} threads are busy with detection and landmarks, {:.1} with rendering, \
+             {:.1} with blending and encoding.",
+            snapshot.nodes,
+            threads(&[Stage::Detect, Stage::Landmarks]),
+            threads(&[Stage::Render]),
+            threads(&[Stage::Blend, Stage::Encode])
+        );
     }
     let percent = |share: f32| format!("{:.0}%", 100.0 * share);
     let render = busy(snapshot, Stage::Render);

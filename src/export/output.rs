@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
@@ -13,6 +14,24 @@ use crate::control::Proceed;
 
 /// Begins the names of results that are not complete.
 pub const PREFIX: &str = ".meshreel-";
+/// What comes after it in names that this process gives.
+static OWNER: OnceLock<String> = OnceLock::new();
+
+/// Has this process begin the names of incomplete results with [`prefix_of`] this word, so that others know whose they were when it is
+/// gone. The first word counts; it is to be said before anything is written.
+pub fn sign(owner: &str) {
+    let _ = OWNER.set(owner.to_owned());
+}
+
+/// Begins the names of incomplete results of who has [signed](sign) with this word.
+pub fn prefix_of(owner: &str) -> String {
+    format!("{PREFIX}{owner}-")
+}
+
+/// Begins the names of incomplete results that this process writes.
+pub fn own_prefix() -> String {
+    OWNER.get().map_or_else(|| PREFIX.to_owned(), |owner| prefix_of(owner))
+}
 
 /// A file or folder that was written, under a name for now.
 pub struct Made {
@@ -43,7 +62,7 @@ impl LockedFolder {
     /// Those of the system.
     pub fn new(place: &Path, ending: &str) -> io::Result<Self> {
         let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(&own_prefix())
             .suffix(&format!(".{ending}"))
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
             .tempdir_in(place)?;
@@ -147,7 +166,7 @@ impl<'a> Output<'a> {
 
     fn temporary(&self, ending: &str) -> Result<NamedTempFile, ExportError> {
         tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(&own_prefix())
             .suffix(&format!(".{ending}"))
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
             .tempfile_in(self.folder)

@@ -36,7 +36,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 pub use check::{CheckError, about, check};
 pub use checkpoint::frames_written_down;
 pub use engine::{Pipeline, runtime_library};
-pub use outputs::remove_leftovers;
+pub use outputs::{remove_leftovers, remove_leftovers_of};
 pub use studio::{Redrawing, StartError, Studio};
 
 use crate::config::Limits;

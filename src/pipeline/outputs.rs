@@ -9,13 +9,24 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
-use crate::export::{self, Content, Format, LockedFolder, Made, PREFIX, is_being_written, publish};
+use crate::export::{
+    self, Content, Format, LockedFolder, Made, PREFIX, is_being_written, own_prefix, prefix_of, publish,
+};
 use crate::job::OutputNames;
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
 pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
+    remove_incomplete(folder, PREFIX, is_writing);
+}
+
+/// Removes what a process that has [signed](export::sign) with this word, and is gone, left half-written in a folder.
+pub fn remove_leftovers_of(folder: &Path, owner: &str) {
+    remove_incomplete(folder, &prefix_of(owner), |_| false);
+}
+
+fn remove_incomplete(folder: &Path, prefix: &str, is_writing: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
         let Some(kind) = entry.file_type().ok().filter(|_| is_ours && !is_writing(&entry.path())) else { continue };
         // What cannot be removed now is no reason to stop; the next start tries again.
         if kind.is_file() {
@@ -212,7 +223,8 @@ fn written(folder: &Path, report: impl AsRef<[u8]>) -> io::Result<TempPath> {
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     // As a file made by any other program: the umask decides.
     let permissions = Permissions::from_mode(0o666);
-    let made = tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder);
+    let made =
+        tempfile::Builder::new().prefix(&own_prefix()).suffix(ending).permissions(permissions).tempfile_in(folder);
     // Of the system's reason alone: the name that the file would have had for a while means nothing to the user.
     made.map_err(|error| {
         let inner =

@@ -1,6 +1,6 @@
 //! The life of a job from its turn to its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
@@ -90,6 +90,19 @@ impl Queue {
                 params![id, phase.name(), frames as i64, total.map(|n| n as i64), people as i64],
             )
             .map(drop)
+        })
+    }
+
+    /// What many jobs are at; those that there are.
+    pub fn states(&mut self, ids: &[i64]) -> Result<HashMap<i64, JobState>, QueueError> {
+        self.read(|t| {
+            let mut one = t.prepare_cached("SELECT state FROM jobs WHERE id = ?1")?;
+            let mut states = HashMap::new();
+            for &id in ids {
+                let name: Option<String> = one.query_row([id], |row| row.get(0)).optional()?;
+                states.extend(name.and_then(|name| JobState::from_name(&name)).map(|state| (id, state)));
+            }
+            Ok(states)
         })
     }
 

@@ -190,8 +190,10 @@ impl Shared<'_> {
         for (backend, _) in self.executors {
             turns.extend(queue.turns(*backend, self.places(*backend), is_draining, now())?);
         }
+        let ids: Vec<i64> = controls.keys().copied().collect();
+        let states = queue.states(&ids)?;
         for (id, control) in controls.iter_mut() {
-            *control = match queue.state(*id)? {
+            *control = match states.get(id) {
                 Some(JobState::Running) if turns.contains(id) => Control::Go,
                 Some(JobState::Running | JobState::Paused) if !is_draining => Control::Hold,
                 Some(state) if !state.is_over() => Control::Leave,

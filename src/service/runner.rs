@@ -154,6 +154,8 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
             Event::Note(text) => remark(shared, claim, text),
             Event::Stretches(_) => {}
             Event::Placed(placement) => {
+                let node = placement.as_ref().and_then(|placement| placement.node.as_ref());
+                locked(&shared.recent).place(claim.id, node.is_some());
                 if let Err(error) = shared.queue().placed(claim.id, placement.as_ref()) {
                     tracing::warn!("{error}");
                 }

@@ -10,8 +10,7 @@ use super::draw;
 use crate::dashboard::app::{App, Popup, Typing};
 use crate::dashboard::keys::{Keys, Pane};
 use crate::dashboard::theme::Theme;
-use crate::job::JobState;
-use crate::job::Phase;
+use crate::job::{JobState, Phase, Placement};
 use crate::log::Line;
 use crate::queue::{QueueMode, Row};
 use crate::service::{AtWork, Detail, Gpu, Machine, Snapshot};
@@ -75,6 +74,7 @@ pub fn idle() -> Snapshot {
         workers: vec![WorkerFigures::default(); 2],
         render_shares: Vec::new(),
         at_work: Vec::new(),
+        nodes: 0,
         jobs: Some((1, Vec::new())),
         log: Vec::new(),
         chart: None,
@@ -186,6 +186,21 @@ fn main_situations_at_five_sizes() {
             let mut app = app(snapshot.clone());
             insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture(&mut app, width, height));
         }
+    }
+}
+
+#[test]
+fn jobs_on_a_cluster_show_where_they_are() {
+    let mut snapshot = busy();
+    (snapshot.nodes, snapshot.workers) = (1, Vec::new());
+    (snapshot.inference, snapshot.renderer) = ("nodes of the cluster".into(), "nodes of the cluster".into());
+    let rows = &mut snapshot.jobs.as_mut().unwrap().1;
+    let placement = Placement { task: 1234, node: Some("node07".into()), gpus: "2".into(), waits: String::new() };
+    rows[0].placement = Some(placement.clone());
+    rows[1].placement = Some(Placement { node: None, gpus: String::new(), waits: "Resources".into(), ..placement });
+    for (width, height) in [(60, 20), (80, 24), (200, 60)] {
+        let mut app = app(snapshot.clone());
+        insta::assert_snapshot!(format!("cluster_{width}x{height}"), picture(&mut app, width, height));
     }
 }
 

@@ -110,7 +110,7 @@ pub fn cancel(id: u64, name: &str) -> Result<(), Trouble> {
 /// Ends all of our tasks of this name.
 pub fn cancel_all(name: &str) -> Result<(), Trouble> {
     let _turn = Turn::wait();
-    run(Command::new("scancel").args(["--me", "--name", name])).map(drop)
+    run(Command::new("scancel").args(["--name", name])).map(drop)
 }
 
 /// What Slurm says of a task that it may list no more; `None`: nothing any more.

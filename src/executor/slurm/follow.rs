@@ -85,7 +85,7 @@ impl<'a> Following<'a> {
                     // A task whose folder is gone ends by itself.
                     drop(commands::cancel(id, &work.name));
                 }
-                folder.remove()?;
+                Slurm::remove(&folder);
                 None
             }
             other => other,
@@ -430,7 +430,7 @@ impl<'a> Following<'a> {
             std::thread::sleep(NAP);
         }
         if self.task.is_none() || cancelled.is_some() {
-            drop(self.folder.remove());
+            Slurm::remove(&self.folder);
         }
     }
 }

@@ -22,6 +22,7 @@ pub use worker::{WorkerError, cores_of_task, node, work};
 use super::Executor;
 use crate::config::{self, Config, Limits};
 use crate::job::{Failure, JobContext, JobSpec, JobState, Report};
+use crate::pipeline::remove_leftovers_of;
 use crate::pose::Device;
 use crate::telemetry::{Buffer, Depth, Live};
 use crate::thread::locked;
@@ -167,6 +168,17 @@ impl Slurm {
         }
     }
 
+    /// Removes the folder of a job that is over, and what workers that were killed left among its results.
+    fn remove(folder: &Folder) {
+        if let Ok(Some(Work { spec, .. })) = folder.read(SPEC) {
+            for owner in folder.names().iter().filter_map(|name| relay::owner_of(name)) {
+                remove_leftovers_of(spec.outputs.place(), owner);
+            }
+        }
+        // What cannot be removed now is removed the next time.
+        drop(folder.remove());
+    }
+
     /// Ends tasks that help with the job of this name. Whether it is known to have none now.
     fn end_further(folder: &Folder, name: &str) -> bool {
         if !folder.file(FURTHER).exists() {
@@ -231,7 +243,7 @@ impl Executor for Slurm {
                 }
                 Some(JobState::Done | JobState::Failed | JobState::Cancelled) | None => {
                     if Self::end(&folder) {
-                        drop(folder.remove());
+                        Self::remove(&folder);
                     }
                 }
             }

@@ -21,6 +21,11 @@ pub fn file_of(owner: &str) -> String {
     format!("events.{owner}.jsonl")
 }
 
+/// The name of the worker that a file is of.
+pub fn owner_of(file: &str) -> Option<&str> {
+    file.strip_prefix("events.")?.strip_suffix(".jsonl")
+}
+
 /// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,7 +131,7 @@ impl Relay {
     pub fn pass_on(&mut self, context: &JobContext<'_>, depths: &dyn Fn([Depth; Buffer::ALL.len()])) {
         let mut is_told = false;
         let names = self.folder.names();
-        for name in names.into_iter().filter(|name| name.starts_with("events.") && name.ends_with(".jsonl")) {
+        for name in names.into_iter().filter(|name| owner_of(name).is_some()) {
             let from = self.read.get(&name).copied().unwrap_or(0);
             let Ok(text) = self.text(&name, from) else { continue };
             let is_past = from == 0 && self.old.contains(&name);
@@ -181,7 +186,8 @@ impl Relay {
                 let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
                 let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
                 let with = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
-                let told = tell(format!("on node {node}{of}{again}: {cores} cores{with}"));
+                let unit = if cores == 1 { "core" } else { "cores" };
+                let told = tell(format!("on node {node}{of}{again}: {cores} {unit}{with}"));
                 self.nodes.insert(name.to_owned(), node.clone());
                 let (file, frames) = (name.to_owned(), self.latest.frames);
                 self.latest = Latest { file, node, task, gpus, frames, left: None, stretches: 0 };

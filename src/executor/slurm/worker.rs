@@ -18,6 +18,7 @@ use super::{locked, random};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor, Local};
+use crate::export;
 use crate::job::{Event, Failure, FailureKind, JobContext, Overrides, Share};
 use crate::telemetry::{Buffer, Timings};
 use crate::thread::{self, spawn_scoped};
@@ -73,6 +74,7 @@ pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
     if !further {
         folder.write(OWNER, &owner)?;
     }
+    export::sign(&owner);
     let voice = Voice::open(&folder, &owner)?;
     voice.say(&Said::Began {
         node: node(),
