@@ -142,6 +142,9 @@ class Cluster(soak.Soak):
         """It comes back after some seconds."""
         try:
             process = int((self.slurm / file).read_text())
+            # The number of one that is dead already may be another process's by now.
+            if str(self.slurm) not in pathlib.Path(f"/proc/{process}/cmdline").read_text():
+                return
         except (OSError, ValueError):
             return
         if self.kill(process):

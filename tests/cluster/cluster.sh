@@ -87,11 +87,12 @@ node() {
     slurmd -f "$SLURM_CONF" -N "$1"
 }
 
-# Ends the process that a file names, and waits for it.
+# Ends the daemon whose file this is, and waits for it. Where it was killed, its number may be another process's by now.
 end() {
     [ -e "$1" ] || return 0
     local pid
     pid=$(cat "$1")
+    grep -qaF "$dir" "/proc/$pid/cmdline" 2> /dev/null || return 0
     kill "$pid" 2> /dev/null || true
     for _ in $(seq 100); do
         kill -0 "$pid" 2> /dev/null || return 0
