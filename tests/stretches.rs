@@ -18,7 +18,7 @@ use meshreel::telemetry::{Stage, Timings};
 const FRAMES: u64 = 104;
 /// Frames that a stretch observes of the next one at least, those that it may observe beyond them, and those decoded ahead.
 const SHARED: u64 = 4;
-const MORE: u64 = 15;
+const MORE: u64 = 10;
 const AHEAD: u64 = 3;
 const ENCODED: &str = "-r 2 -frames:v 104 -an -c:v libx264 -preset ultrafast -bf 2 -g 10 -threads 1";
 

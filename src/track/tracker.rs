@@ -25,7 +25,7 @@ const TO_BEGIN: u64 = 3;
 /// Keyframes on which nothing must be in the way of finding somebody before it is left to another tracker that begins there.
 const TO_SETTLE: u64 = 2;
 /// Keyframes after which it is left to that one anyway.
-const MOST_TO_SETTLE: u64 = 15;
+const MOST_TO_SETTLE: u64 = 10;
 /// How many times as often keyframes come while somebody turns head over heels. With three times as often more of them were lost
 /// (docs/accuracy.md).
 const CLOSER_TURNING: u64 = 5;
