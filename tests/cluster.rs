@@ -268,6 +268,38 @@ fn three_nodes_are_at_work_at_once_and_results_are_those_of_a_local_run() {
 
 #[test]
 #[ignore = "starts a Slurm cluster: make test-cluster"]
+fn nodes_share_a_long_clip() {
+    let cluster = Cluster::start(0, 0.0, "per_job = 3");
+    // Two and a half minutes of two frames a second: seven stretches.
+    let options = "-vf setpts=N/2/TB,scale=480:-2 -r 2 -frames:v 300 -an -c:v libx264 -preset ultrafast -g 10 {}";
+    ffmpeg(&format!("-stream_loop 1 -i {{}} {options}"), &[&sample(), &cluster.at("in/long.mp4")]);
+    let _engine = cluster.engine();
+    let is_at_work = |line: &Value| line["figures"]["times"].as_object().is_some_and(|times| !times.is_empty());
+    // Files of those who help, and their processes, as soon as they have done something.
+    let helping = |cluster: &Cluster| -> Vec<u32> {
+        let folder = cluster.file(1, "");
+        let files = names(&folder).into_iter().filter(|name| name.starts_with("events."));
+        let helper = |name: String| {
+            let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let began = lines.iter().find(|line| line["began"]["further"] == true)?;
+            lines.iter().any(is_at_work).then(|| began["began"]["process"].as_u64().unwrap().try_into().unwrap())
+        };
+        files.filter_map(helper).collect()
+    };
+    cluster.until("two nodes help", |cluster| helping(cluster).len() == 2);
+    assert_eq!(cluster.running().len(), 3);
+    // One of them is lost, and nothing with it.
+    signal("-KILL", helping(&cluster)[0].try_into().unwrap());
+    cluster.until_all_done(1);
+    let log = cluster.says(&["log", "1"]);
+    assert!(log.contains("2 further Slurm tasks may help") && log.matches(" helps: 1 cores").count() == 2, "{log}");
+    cluster.assert_as_local();
+    cluster.until("no task is left", |cluster| cluster.slurm("squeue -h").is_empty());
+}
+
+#[test]
+#[ignore = "starts a Slurm cluster: make test-cluster"]
 fn orders_reach_the_nodes() {
     let cluster = Cluster::start(1, 6.0, "time = \"10\"");
     let doctor = String::from_utf8(run(&mut cluster.command(&["doctor"])).stdout).unwrap();
