@@ -290,7 +290,7 @@ fn nodes_share_a_long_clip() {
     cluster.until("two nodes help", |cluster| helping(cluster).len() == 2);
     assert_eq!(cluster.running().len(), 3);
     // One of them is lost, and nothing with it.
-    signal("-KILL", helping(&cluster)[0].try_into().unwrap());
+    signal("-KILL", helping(&cluster)[0]);
     cluster.until_all_done(1);
     let log = cluster.says(&["log", "1"]);
     assert!(log.contains("2 further Slurm tasks may help") && log.matches(" helps: 1 cores").count() == 2, "{log}");
