@@ -109,9 +109,9 @@ pub enum Command {
         /// The job: a file that `meshreel run` has written
         #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
         spec: PathBuf,
-        /// Only help the worker that makes the results
+        /// Only help the worker that makes the results of the job
         #[arg(long)]
-        further: bool,
+        helper: bool,
     },
     /// Look at what is sent to a Slurm cluster
     #[command(subcommand)]

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => return print(&manual::completions(*shell)),
         Command::Man { folder } => return man(folder.as_deref()),
         // On a node there is none: the job says all.
-        Command::Work { spec, further } => return work(spec, *further, cli.verbose),
+        Command::Work { spec, helper } => return work(spec, *helper, cli.verbose),
         Command::Doctor { node: Some(file), .. } => return examine_node(file),
         _ => {}
     }
@@ -110,12 +110,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn work(spec: &Path, further: bool, verbose: bool) -> ExitCode {
+fn work(spec: &Path, is_helper: bool, verbose: bool) -> ExitCode {
     if let Err(error) = log::start(&Config::default(), log::Writer::Command, verbose) {
         return fail(FAILED, &error);
     }
     media::init();
-    match slurm::work(spec, further) {
+    match slurm::work(spec, is_helper) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }

@@ -89,7 +89,7 @@ impl Place {
             let context = JobContext {
                 priority: 0,
                 checkpoint: Some(&checkpoint),
-                share: Share::Further { number, of: 2 },
+                share: Share::Helper { number, of: 2 },
                 timings: timings.clone(),
                 control: &|| Control::Go,
                 events: &|event| {

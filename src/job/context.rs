@@ -7,15 +7,15 @@ use super::Event;
 use crate::control::{Control, Stopped, proceed};
 use crate::telemetry::Timings;
 
-/// Who works on a job with the same checkpoint at the same time.
+/// Whether several processes work on a job, with one checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// Nobody else.
+    /// Nobody else does.
     All,
-    /// Others may help, and this one makes the results.
+    /// Helpers may; this one makes the results.
     First,
-    /// This one helps. It takes from the end of the clip what the first one takes from its beginning.
-    Further {
+    /// This one helps. It begins at the end of the clip, the first one at its beginning.
+    Helper {
         /// Its number among those who help.
         number: usize,
         /// How many they are.
@@ -29,12 +29,12 @@ impl Share {
         self != Self::All
     }
 
-    /// In which order so many pieces of work are taken. All are, since nobody can rely on the others; who comes to what another has
-    /// done passes it by.
+    /// In which order so many pieces of work are taken. Everybody goes through all of them, since any of the others may be lost, and leaves
+    /// out those that are done.
     pub fn order(self, count: usize) -> Vec<usize> {
         match self {
             Self::All | Self::First => (0..count).collect(),
-            Self::Further { number, of } => {
+            Self::Helper { number, of } => {
                 let (own, others): (Vec<_>, Vec<_>) = (0..count).partition(|at| at % of.max(1) == number);
                 own.into_iter().rev().chain(others.into_iter().rev()).collect()
             }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn those_who_share_a_clip_begin_in_different_places() {
         assert_eq!(Share::First.order(5), [0, 1, 2, 3, 4]);
-        assert_eq!(Share::Further { number: 0, of: 2 }.order(5), [4, 2, 0, 3, 1]);
-        assert_eq!(Share::Further { number: 1, of: 2 }.order(5), [3, 1, 4, 2, 0]);
+        assert_eq!(Share::Helper { number: 0, of: 2 }.order(5), [4, 2, 0, 3, 1]);
+        assert_eq!(Share::Helper { number: 1, of: 2 }.order(5), [3, 1, 4, 2, 0]);
     }
 }

@@ -2,32 +2,37 @@
 //!
 //! A folder of plain files for each job. A piece is written under a name for now and gets its own when all of it is on disk, so it is there
 //! whole or not at all, whenever the process or the machine dies. Nothing is locked, and nothing that is there is changed. Pieces may come
-//! in any order and from several threads. What follows from a piece is made again: whoever goes on from a checkpoint gets the same results,
-//! byte for byte, as who never stopped.
+//! in any order, from several threads and from several processes. What follows from a piece is made again: whoever goes on from a checkpoint
+//! gets the same results, byte for byte, as who never stopped.
+//!
+//! In the folder is another one, named by a sum of the job's description and of the version of the files. So a process that still works by
+//! another description cannot spoil what is there.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `about` | what job it is of, and the version of all the other files |
+//! | `begun` | nothing: whoever finds it may go on |
 //! | `observed-S-A-B` | frames A to B as the stretch that begins with frame S observed them; with `-end` they are its last |
 //! | `fitted` | the fitted people |
 //! | `drawn-A-B` | the compressed pictures of frames A to B |
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::checksum;
 use crate::media::Packet;
 
 /// Version of what is in the files, what the tracker remembers included; a checkpoint of another version is begun anew.
 const FORMAT: u32 = 14;
 
-const ABOUT: &str = "about";
+const BEGUN: &str = "begun";
 const FITTED: &str = "fitted";
 /// Ends the name of a stretch's last piece.
 const LAST: &str = "-end";
@@ -71,62 +76,62 @@ fn at<T, E: Into<Cause>>(path: &Path, result: Result<T, E>) -> Result<T, Checkpo
     result.map_err(|source| CheckpointError { path: path.to_owned(), source: source.into() })
 }
 
-/// What all files of a checkpoint are of.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct About {
-    format: u32,
-    job: String,
-}
-
 /// The checkpoint of one job.
 pub struct Checkpoint {
+    /// That of the description.
     folder: PathBuf,
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint of the job with this description in a folder, or begins one. What is there of another description, or cannot be
-    /// understood, goes.
+    /// Opens the checkpoint of the job with this description in a folder, or begins one. What is there of another description goes.
     ///
     /// # Errors
     /// Those of the disk, which may pass; so have all methods below.
     pub fn open(folder: &Path, job: &str) -> Result<Self, CheckpointError> {
-        let checkpoint = Self { folder: folder.to_owned() };
-        let about = About { format: FORMAT, job: job.to_owned() };
-        match checkpoint.about()? {
-            Some(known) if known == about => checkpoint.remove_left()?,
-            _ => checkpoint.begin(&about)?,
+        let checkpoint = Self::of(folder, job);
+        match checkpoint.is_begun()? {
+            true => checkpoint.remove_left()?,
+            false => checkpoint.begin(folder)?,
         }
         Ok(checkpoint)
     }
 
     /// Opens one that somebody else has begun, to work on the same job; `None` where there is none of this description.
     pub fn join(folder: &Path, job: &str) -> Result<Option<Self>, CheckpointError> {
-        let checkpoint = Self { folder: folder.to_owned() };
-        let about = About { format: FORMAT, job: job.to_owned() };
-        Ok((checkpoint.about()? == Some(about)).then_some(checkpoint))
+        let checkpoint = Self::of(folder, job);
+        Ok(checkpoint.is_begun()?.then_some(checkpoint))
     }
 
-    /// What is there, if it can be understood.
-    fn about(&self) -> Result<Option<About>, CheckpointError> {
-        let path = self.folder.join(ABOUT);
-        let bytes = match std::fs::read(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            read => at(&path, read)?,
-        };
-        Ok(postcard::from_bytes(&bytes).ok())
+    fn of(folder: &Path, job: &str) -> Self {
+        let sum = checksum::of(format!("{FORMAT} {job}").as_bytes());
+        Self { folder: folder.join(&checksum::hex(&sum)[..16]) }
     }
 
-    fn begin(&self, about: &About) -> Result<(), CheckpointError> {
-        if self.folder.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
-            at(&self.folder, std::fs::remove_file(&self.folder))?;
+    fn is_begun(&self) -> Result<bool, CheckpointError> {
+        let path = self.folder.join(BEGUN);
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => at(&path, Err(error)),
         }
-        if !self.folder.is_dir() {
-            at(&self.folder, std::fs::create_dir(&self.folder))?;
+    }
+
+    /// Makes the folder anew.
+    fn begin(&self, around: &Path) -> Result<(), CheckpointError> {
+        if around.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+            at(around, std::fs::remove_file(around))?;
         }
-        self.remove(|_| true)?;
-        self.put(ABOUT, about)
+        if !around.is_dir() {
+            at(around, std::fs::create_dir(around))?;
+        }
+        for name in names(around)? {
+            let path = around.join(name);
+            at(&path, if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) })?;
+        }
+        at(&self.folder, std::fs::create_dir(&self.folder))?;
+        let begun = self.folder.join(BEGUN);
+        at(&begun, std::fs::write(&begun, ""))?;
+        at(around, File::open(around).and_then(|folder| folder.sync_all()))
     }
 
     /// Removes the files whose names are such.
@@ -154,7 +159,7 @@ impl Checkpoint {
 
     /// Makes the next [`Checkpoint::open`] begin anew.
     pub fn forget(&self) -> Result<(), CheckpointError> {
-        self.remove(|name| name == ABOUT)
+        self.remove(|name| name == BEGUN)
     }
 
     fn put<T: Serialize>(&self, name: &str, piece: &T) -> Result<(), CheckpointError> {
@@ -202,10 +207,15 @@ impl Checkpoint {
         chain(stretch, &pieces).into_iter().map(|piece| self.get(&piece.name())).collect()
     }
 
-    /// How far the stretch that begins with frame `stretch` was observed, and whether that is all of it.
-    pub fn observed_until(&self, stretch: u64) -> Result<(u64, bool), CheckpointError> {
-        let pieces = self.observed_pieces(stretch)?;
-        Ok(chain(stretch, &pieces).last().map_or((stretch, false), |piece| (piece.frames.end, piece.is_last)))
+    /// How far each stretch was observed, by its first frame, and whether that is all of it.
+    pub fn observed_until(&self) -> Result<BTreeMap<u64, (u64, bool)>, CheckpointError> {
+        let all = pieces(&self.folder)?;
+        let by_stretch = all.chunk_by(|a, b| a.pass == b.pass).filter_map(|pieces| match pieces[0].pass {
+            Pass::Observed { stretch } => Some((stretch, pieces)),
+            Pass::Drawn => None,
+        });
+        let until = |piece: &Piece| (piece.frames.end, piece.is_last);
+        Ok(by_stretch.filter_map(|(stretch, pieces)| Some((stretch, until(chain(stretch, pieces).last()?)))).collect())
     }
 
     fn observed_pieces(&self, stretch: u64) -> Result<Vec<Piece>, CheckpointError> {
@@ -340,6 +350,10 @@ impl Unfinished {
     fn finish(self, path: &Path) -> Result<(), CheckpointError> {
         let file = at(path, self.out.into_inner().map_err(io::IntoInnerError::into_error))?;
         at(path, file.as_file().sync_all())?;
+        if path.exists() {
+            // Somebody else has made the same. What others may be reading is left alone.
+            return Ok(());
+        }
         at(path, file.persist(path).map_err(|error| error.error))?;
         at(&self.folder, File::open(&self.folder).and_then(|folder| folder.sync_all()))
     }
@@ -451,7 +465,8 @@ fn chain(from: u64, sorted: &[Piece]) -> Vec<&Piece> {
 
 /// Frames in the pieces of both passes in a checkpoint, whatever job it is of; none when it cannot be read.
 pub fn frames_written_down(folder: &Path) -> u64 {
-    pieces(folder).map_or(0, |all| all.iter().map(|piece| piece.frames.end.saturating_sub(piece.frames.start)).sum())
+    let all = names(folder).unwrap_or_default().into_iter().filter_map(|name| pieces(&folder.join(name)).ok());
+    all.flatten().map(|piece| piece.frames.end.saturating_sub(piece.frames.start)).sum()
 }
 
 #[cfg(test)]
@@ -481,14 +496,6 @@ mod tests {
         assert!(Checkpoint::open(&path, "a").is_err());
         std::fs::rename(&away, path.parent().unwrap()).unwrap();
         assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>(0).unwrap(), [1]);
-        // A file that cannot be read: here since it is none.
-        let about = std::fs::read(path.join(ABOUT)).unwrap();
-        std::fs::remove_file(path.join(ABOUT)).unwrap();
-        std::fs::create_dir(path.join(ABOUT)).unwrap();
-        assert!(Checkpoint::open(&path, "a").is_err());
-        std::fs::remove_dir(path.join(ABOUT)).unwrap();
-        std::fs::write(path.join(ABOUT), about).unwrap();
-        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>(0).unwrap(), [1]);
     }
 
     #[test]
@@ -509,10 +516,12 @@ mod tests {
         assert_eq!(checkpoint.observed::<u8>(0).unwrap(), [1, 2, 3]);
         assert_eq!(checkpoint.observed::<u8>(110).unwrap(), [4]);
         assert!(checkpoint.observed::<u8>(90).unwrap().is_empty());
-        let until = |stretch| checkpoint.observed_until(stretch).unwrap();
-        assert_eq!([until(0), until(110), until(90)], [(121, true), (200, true), (90, false)]);
         add(300, 300..310, 7);
-        assert_eq!(until(300), (310, false));
+        let until = checkpoint.observed_until().unwrap();
+        assert_eq!(until, BTreeMap::from([(0, (121, true)), (110, (200, true)), (300, (310, false))]));
+        // What is there is not written over.
+        add(300, 300..310, 8);
+        assert_eq!(checkpoint.observed::<u8>(300).unwrap(), [7]);
     }
 
     #[test]
@@ -526,8 +535,8 @@ mod tests {
         assert_eq!(checkpoint.fitted::<u8>().unwrap(), Some(vec![7, 8]));
         // What is of another kind, or cut off, is no reason to fail for ever.
         assert!(checkpoint.fitted::<String>().unwrap_err().is_beyond_use());
-        let whole = std::fs::read(path.join(FITTED)).unwrap();
-        std::fs::write(path.join(FITTED), &whole[..whole.len() - 1]).unwrap();
+        let whole = std::fs::read(checkpoint.folder.join(FITTED)).unwrap();
+        std::fs::write(checkpoint.folder.join(FITTED), &whole[..whole.len() - 1]).unwrap();
         assert!(checkpoint.fitted::<u8>().unwrap_err().is_beyond_use());
         assert_eq!(Checkpoint::open(&path, "b").unwrap().fitted::<u8>().unwrap(), None);
     }
@@ -550,7 +559,7 @@ mod tests {
         add_drawn(&checkpoint, 0..5);
         assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (10, vec![0, 1, 2, 3, 4, 5, 6]));
         assert_eq!(frames_written_down(folder.path()), 10);
-        assert_eq!(names(folder.path()).unwrap().len(), 3);
+        assert_eq!(names(&checkpoint.folder).unwrap().len(), 3);
     }
 
     #[test]
@@ -568,15 +577,15 @@ mod tests {
         let left = segment.file.out.get_ref().path().to_owned();
         std::mem::forget(segment);
         // Or is still at work somewhere else.
-        drop(Checkpoint::open(&path, "a").unwrap());
-        assert_eq!(names(&path).unwrap().len(), 4);
+        let folder = Checkpoint::open(&path, "a").unwrap().folder;
+        assert_eq!(names(&folder).unwrap().len(), 4);
         let long_ago = std::time::SystemTime::now() - 2 * OLD;
         File::options().write(true).open(left).unwrap().set_modified(long_ago).unwrap();
 
         assert!(Checkpoint::join(&path, "b").unwrap().is_none());
         assert!(Checkpoint::join(&path, "a").unwrap().is_some());
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
-        assert_eq!(names(&path).unwrap().len(), 3);
+        assert_eq!(names(&folder).unwrap().len(), 3);
         assert_eq!(checkpoint.observed::<(String, f32)>(0).unwrap(), [("first".to_owned(), 1.5)]);
         assert_eq!(checkpoint.drawn().unwrap(), 2);
         assert_eq!(checkpoint.stamps().unwrap(), [0, 1]);
@@ -594,8 +603,11 @@ mod tests {
         checkpoint.add_observed(0, 0..2, false, &1).unwrap();
         checkpoint.forget().unwrap();
         assert!(Checkpoint::open(&path, "b").unwrap().observed::<u8>(0).unwrap().is_empty());
-        std::fs::write(path.join(ABOUT), "nothing that makes sense").unwrap();
-        add_drawn(&checkpoint, 0..2);
-        assert_eq!(Checkpoint::open(&path, "b").unwrap().drawn().unwrap(), 0);
+        // Of another description nothing is left, and who still works by it writes nothing here.
+        let late = Checkpoint::open(&path, "b").unwrap();
+        assert_eq!(names(&path).unwrap().len(), 1);
+        drop(Checkpoint::open(&path, "c").unwrap());
+        assert!(late.add_observed(0, 0..2, false, &1).is_err());
+        assert_eq!(frames_written_down(&path), 0);
     }
 }

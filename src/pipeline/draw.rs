@@ -17,7 +17,7 @@ use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
 use crate::body::World;
-use crate::job::{Event, Phase};
+use crate::job::{Event, Phase, Share};
 use crate::media::{
     ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Stretches, Thumbnail, VideoInfo, Written,
 };
@@ -86,18 +86,23 @@ pub fn draw(
     if pieces(&known, clip.frames, &[], segment).is_empty() {
         return Ok(None);
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::thread::cores();
     let threads = if at_once > 1 { cores.div_ceil(at_once) } else { 0 };
     let first = Decoder::open_also_pictures(job.source(), threads, job.settings().pictures)?;
     let info = first.info().clone();
-    let share = job.context.share;
-    let by_stretches = at_once > 1 || share.is_shared();
+    let by_stretches = at_once > 1 || job.context.share.is_shared();
     let stretches = match clip.times.is_some() && (before > 0 || by_stretches) {
         true => Some(stretches(job, &info)?),
         false => None,
     };
     let cuts = stretches.as_ref().filter(|_| by_stretches).map_or(Vec::new(), |stretches| stretches.cuts(end));
-    // Who shares a clip cuts it like all others.
+    // A clip that is one stretch is drawn by one.
+    let share = match (job.context.share, cuts.is_empty()) {
+        (Share::Helper { .. }, true) => return Ok(None),
+        (Share::First, true) => Share::All,
+        (share, _) => share,
+    };
+    // Whoever shares a clip cuts it like all others.
     let pieces = pieces(if share.is_shared() { &[] } else { &known }, clip.frames, &cuts, segment);
     let drawing = Drawing {
         job,
@@ -109,6 +114,7 @@ pub fn draw(
         threads,
         stretches,
         segment,
+        share,
         order: share.order(pieces.len()),
         pieces,
         begun: AtomicUsize::new(0),
@@ -161,6 +167,8 @@ struct Drawing<'a> {
     stretches: Option<Stretches>,
     /// Frames in a segment.
     segment: u64,
+    /// Who draws it.
+    share: Share,
     /// What is to be drawn, in which order, and how many of them were begun.
     pieces: Vec<Range<u64>>,
     order: Vec<usize>,
@@ -194,20 +202,24 @@ impl Drawing<'_> {
                 None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)?,
             };
             let drawn = self.draw(&part, decoder)?;
-            if self.job.context.share.is_shared() && !self.checkpoint.is_drawn(part.start)? {
+            if self.has_failed.load(Ordering::Acquire) {
+                // Another thread tells why.
+                return Ok(seen);
+            }
+            if self.share.is_shared() && !self.checkpoint.is_drawn(part.start)? {
                 // It has fewer frames than before.
                 return Err(JobError::Changed);
             }
             seen = if part.end == self.clip.frames { Some(drawn) } else { seen };
-            rest = if self.job.context.share.is_shared() { self.rest(piece)? } else { None };
+            rest = if self.share.is_shared() { self.rest(piece)? } else { None };
         }
         Ok(seen)
     }
 
-    /// What is to be drawn next of a piece. Where others share the clip, that is what they have not drawn; and of a piece that somebody has
-    /// begun, who may be at it, the second half of what is left.
+    /// What is to be drawn next of a piece. Where nobody else draws the clip, or nothing of the piece is drawn yet, that is all of it. Where
+    /// something is, another process may be drawing on from there: then it is the second half of what is left.
     fn rest(&self, piece: &Range<u64>) -> Result<Option<Range<u64>>, JobError> {
-        if !self.job.context.share.is_shared() {
+        if !self.share.is_shared() {
             return Ok(Some(piece.clone()));
         }
         let drawn = self.checkpoint.drawn_segments()?;
@@ -346,7 +358,7 @@ impl Drawing<'_> {
             let mut current = match begun.take() {
                 Some(current) => current,
                 // Somebody else has come as far; the rest of the piece is looked at again.
-                None if job.context.share.is_shared() && self.checkpoint.is_drawn(index)? => break,
+                None if self.share.is_shared() && self.checkpoint.is_drawn(index)? => break,
                 None => {
                     let settings = job.settings().encode.settings();
                     let encoder = Encoder::open(self.path, clip.composition.info(), &settings)?;
@@ -381,9 +393,9 @@ impl Drawing<'_> {
         let packets = self.timings.time(Stage::Encode, next.saturating_sub(1), || encoder.finish())?;
         file.add(&packets)?;
         let frames = file.complete(next)?;
-        if self.job.context.share.is_shared() {
+        if self.share.is_shared() {
             let all = self.checkpoint.drawn_segments()?.iter().map(|segment| segment.end - segment.start).sum();
-            self.done.store(all, Ordering::Release);
+            self.done.fetch_max(all, Ordering::AcqRel);
         }
         tracing::debug!("frames {} to {}: drawn and written down", frames.start, frames.end);
         Ok(())

@@ -189,7 +189,6 @@ impl Pipeline {
         let room = self.room.take(&info);
         let solved = self.solve(job, decoder, &own, &body, &checkpoint, room.at_once())?;
         if !solved.is_sound || solved.times.is_empty() {
-            // What a damaged file gives depends on all before it: it is drawn by one.
             return Ok(true);
         }
         let (people, header) = solved.people(job, &info, &body)?;
@@ -215,20 +214,22 @@ impl Pipeline {
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
         let Observed { times, corrupt, sightings, is_sound, lost, jumps } =
             observe(job, decoder, &self.limits, &self.pool, networks.clone(), checkpoint, at_once)?;
+        let is_helper = matches!(job.context.share, Share::Helper { .. });
         let warnings = networks.of_people.iter().flat_map(|own| own.warnings()).collect();
         let usual = FitOptions { stature: job.settings().stature, ..FitOptions::default() };
         let options = match own.of_people.as_ref().filter(|own| own.purpose() == Purpose::Body) {
             Some(own) => FitOptions { smoothing: own.smoothing, refine: own.refine, ..usual },
             None => usual,
         };
-        if matches!(job.context.share, Share::Further { .. }) {
-            // The first one fits them, while this one waits.
+        // The first one fits bodies, while helpers wait. What a damaged file gives depends on all before it: there they do not help.
+        if is_helper && is_sound {
             while !checkpoint.is_fitted()? {
                 job.context.proceed()?;
                 std::thread::sleep(LOOK);
             }
         }
         let fitted = match checkpoint.fitted()? {
+            _ if is_helper && !is_sound => Vec::new(),
             Some(pieces) => {
                 // As large as all of the fitted people.
                 drop(sightings);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::media::VideoInfo;
+use crate::{memory, thread};
 
 /// Processor cores for each stretch.
 const CORES: usize = 2;
@@ -29,11 +30,8 @@ pub struct Taken<'r> {
 impl Room {
     /// For so many stretches at the same time; 0: as many as cores and memory are good for.
     pub fn new(stretches: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let memory = rustix::system::sysinfo();
-        let memory = (memory.totalram as u64).saturating_mul(memory.mem_unit.into());
-        let count = if stretches == 0 { (cores / CORES).clamp(1, MOST) } else { stretches };
-        Self { free: AtomicUsize::new(count - 1), memory: (stretches == 0).then_some(memory) }
+        let count = if stretches == 0 { (thread::cores() / CORES).clamp(1, MOST) } else { stretches };
+        Self { free: AtomicUsize::new(count - 1), memory: (stretches == 0).then(memory::limit) }
     }
 
     /// As much as there is for a video.

@@ -26,7 +26,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use control::{Answer, ControlError, Request, ask, snapshot};
 pub use lock::is_held;
@@ -122,6 +122,8 @@ type Station = (Backend, Box<dyn Executor>);
 
 /// How late the beginning or end of the hours of work may be noticed.
 const CLOCK: Duration = Duration::from_secs(1);
+/// How often what jobs leave is removed that could not be removed at once.
+const CLEAN: Duration = Duration::from_secs(60);
 
 /// What ingest, runners and control share.
 struct Shared<'a> {
@@ -219,7 +221,7 @@ impl Shared<'_> {
     /// Lets jobs go on, begin and wait when the time for that has come, until `is_over`.
     fn keep_time(&self, listener: &control::Listener, is_over: &AtomicBool) -> Result<(), ServiceError> {
         let mut is_open = self.is_open();
-        let mut planned = None;
+        let (mut planned, mut cleaned) = (None, Instant::now());
         while !is_over.load(Ordering::SeqCst) {
             listener.restore();
             let version = self.version();
@@ -235,6 +237,10 @@ impl Shared<'_> {
             }
             if !resumed.is_empty() || before != is_open || planned.is_some_and(|planned| planned <= now()) {
                 self.reschedule()?;
+            }
+            if cleaned.elapsed() >= CLEAN {
+                cleaned = Instant::now();
+                self.clean()?;
             }
             planned = self.queue().next_moment(now())?;
             let left = planned.map(|planned| Duration::from_millis((planned - now()).max(1).unsigned_abs()));

@@ -110,7 +110,7 @@ pub fn cancel(id: u64, name: &str) -> Result<(), Trouble> {
 /// Ends all of our tasks of this name.
 pub fn cancel_all(name: &str) -> Result<(), Trouble> {
     let _turn = Turn::wait();
-    run(Command::new("scancel").args(["--name", name])).map(drop)
+    run(Command::new("scancel").args(["--me", "--name", name])).map(drop)
 }
 
 /// What Slurm says of a task that it may list no more; `None`: nothing any more.
@@ -175,7 +175,7 @@ fn run(command: &mut Command) -> Result<String, Trouble> {
     for (variable, _) in std::env::vars_os() {
         let text = variable.to_string_lossy();
         let is_meant = text == "SLURM_CONF" || text == "SLURM_CLUSTERS";
-        if !is_meant && ["SBATCH_", "SLURM_", "SQUEUE_"].iter().any(|prefix| text.starts_with(prefix)) {
+        if !is_meant && ["SBATCH_", "SCANCEL_", "SLURM_", "SQUEUE_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&variable);
         }
     }

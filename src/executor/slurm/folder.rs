@@ -18,10 +18,10 @@ pub const SPEC: &str = "spec.json";
 pub const TASK: &str = "task.json";
 /// What the worker is to do: [`Wish`].
 pub const CONTROL: &str = "control";
-/// The batch script of further tasks.
-pub const FURTHER_SCRIPT: &str = "further.sh";
-/// There because further tasks were submitted, which help with it.
-pub const FURTHER: &str = "further";
+/// The batch script of helpers.
+pub const HELPERS_SCRIPT: &str = "helpers.sh";
+/// There once helpers were submitted.
+pub const HELPERS: &str = "helpers";
 /// The worker that the job belongs to, by a random name.
 pub const OWNER: &str = "owner";
 /// What became of the job: [`Outcome`].
@@ -52,6 +52,10 @@ pub struct Work {
     pub library: PathBuf,
     /// What a video may be at most.
     pub limits: Limits,
+    /// Stretches at the same time; 0: as many as the task is good for.
+    pub stretches: usize,
+    /// Whether helpers may come.
+    pub is_shared: bool,
 }
 
 /// What was submitted.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::commands::{self, Listed, Trouble};
 use super::folder::{
-    CONTROL, FURTHER, FURTHER_SCRIPT, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work,
+    CONTROL, Folder, FolderError, HELPERS, HELPERS_SCRIPT, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work,
 };
 use super::relay::Relay;
 use super::{Slurm, script};
@@ -81,6 +81,7 @@ impl<'a> Following<'a> {
         let earlier = match earlier {
             // The same number of another queue, or of another version.
             Some(work) if work.spec != *spec => {
+                Slurm::end_helpers(&folder, &work.name);
                 if let Some(Task { id }) = folder.read(TASK)? {
                     // A task whose folder is gone ends by itself.
                     drop(commands::cancel(id, &work.name));
@@ -137,7 +138,7 @@ impl<'a> Following<'a> {
                 return self.conclude(outcome);
             }
             if control == Control::Go {
-                self.ask_for_help()?;
+                self.ask_for_help();
             }
             match (control, self.task) {
                 (Control::Hold, None) if !self.may_be_there => {}
@@ -193,7 +194,7 @@ impl<'a> Following<'a> {
             // The folder stays until the queue knows: see `Slurm::tidy`.
             Outcome::Done(report) => Ok(*report),
             Outcome::Failed(failure) => {
-                Slurm::end_further(&self.folder, &self.name);
+                Slurm::end_helpers(&self.folder, &self.name);
                 self.folder.forget(TASK)?;
                 self.folder.forget(RESULT)?;
                 Err(failure)
@@ -245,7 +246,10 @@ impl<'a> Following<'a> {
                 drop(commands::release(id));
                 Ok(())
             }
-            Err(Trouble::Refused(why)) => Err(passing(format!("Slurm does not take it: {why}"))),
+            Err(Trouble::Refused(why)) => {
+                Slurm::end_helpers(&self.folder, &self.name);
+                Err(passing(format!("Slurm does not take it: {why}")))
+            }
             Err(trouble) => {
                 // It may have been taken all the same.
                 (self.may_be_there, self.since) = (true, asked);
@@ -255,24 +259,32 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Submits further tasks, where the clip has stretches for them.
-    fn ask_for_help(&mut self) -> Result<(), Failure> {
+    /// Submits helpers, where the clip has stretches for them.
+    fn ask_for_help(&self) {
         let worker = &self.relay.latest;
         let is_at_work = !self.is_waiting && self.task.is_some_and(|task| worker.task == Some(task.id));
         let count = self.slurm.settings.per_job.min(worker.stretches).saturating_sub(1);
-        if count == 0 || !is_at_work || worker.left.is_some() || self.folder.file(FURTHER).exists() {
-            return Ok(());
+        if count == 0 || !is_at_work || worker.left.is_some() || self.folder.file(HELPERS).exists() {
+            return;
         }
         // Before they are submitted: what is submitted twice would be too much, and without any the job is done, too.
-        self.folder.write(FURTHER, &count)?;
-        let (command, name) = (script::help(&self.slurm.program, &self.folder), script::further(&self.name));
-        let text = script::script(&self.slurm.settings, &command, &self.folder, &name, self.context.priority);
-        self.folder.write_text(FURTHER_SCRIPT, script::several(&text, count).as_bytes())?;
-        match commands::submit(&self.folder.file(FURTHER_SCRIPT)).and_then(commands::release) {
-            Ok(()) => self.note(format!("{count} further Slurm tasks may help")),
-            Err(why) => self.note(format!("nobody helps: {why}")),
+        if let Err(error) = self.folder.write(HELPERS, &count) {
+            tracing::debug!("job {}: nobody is asked for help: {error}", self.context.timings.job());
+            return;
         }
-        Ok(())
+        match self.submit_helpers(count) {
+            Ok(()) => self.note(format!("{count} further Slurm tasks may help")),
+            Err(why) => self.note(format!("no other tasks help: {why}")),
+        }
+    }
+
+    fn submit_helpers(&self, count: usize) -> Result<(), String> {
+        let (command, name) = (script::help(&self.slurm.program, &self.folder), script::of_helpers(&self.name));
+        let (settings, priority) = (&self.slurm.settings, self.context.priority);
+        let text = script::helpers(settings, &command, &self.folder, &name, priority, count);
+        self.folder.write_text(HELPERS_SCRIPT, text.as_bytes()).map_err(|error| error.to_string())?;
+        let submitted = commands::submit(&self.folder.file(HELPERS_SCRIPT)).and_then(commands::release);
+        submitted.map_err(|why| why.to_string())
     }
 
     /// Says once what it waits for.
@@ -301,6 +313,10 @@ impl<'a> Following<'a> {
         let Some(list) = self.slurm.tasks.after(task.gone.unwrap_or(task.since)) else { return Ok(()) };
         let listed = self.listed(&list, task);
         self.is_waiting = listed.is_some_and(Listed::is_waiting);
+        if self.is_waiting {
+            // It was given up by its node. Its helpers may have the only nodes that it could get, and would wait for it there.
+            Slurm::end_helpers(&self.folder, &self.name);
+        }
         match listed {
             Some(listed) if listed.is_stranded() && self.stranded < ROUNDS => {
                 self.stranded += 1;
@@ -335,6 +351,7 @@ impl<'a> Following<'a> {
 
     /// Its task is gone, and there is no result.
     fn ended(&mut self, id: u64) -> Result<(), Failure> {
+        Slurm::end_helpers(&self.folder, &self.name);
         if self.told_to_end.is_none() {
             let (state, what) = match commands::ended(id, &self.name) {
                 Ok(Some(said)) => commands::state_of(&said),
@@ -345,9 +362,6 @@ impl<'a> Following<'a> {
             let is_further = self.relay.latest.frames > self.frames;
             self.rounds = if is_further { 0 } else { self.rounds + 1 };
             let is_innocent = INNOCENT.contains(&&*state) || self.relay.latest.left.is_some();
-            if state == "CANCELLED" || !is_innocent || self.rounds >= ROUNDS {
-                Slurm::end_further(&self.folder, &self.name);
-            }
             if state == "CANCELLED" {
                 self.folder.forget(TASK)?;
                 let reason = format!("its Slurm task {id} was cancelled there; `meshreel retry` goes on with it");
@@ -372,7 +386,7 @@ impl<'a> Following<'a> {
             Some(since) => since,
             None => {
                 self.folder.write(CONTROL, &Wish::Stop)?;
-                Slurm::end_further(&self.folder, &self.name);
+                Slurm::end_helpers(&self.folder, &self.name);
                 *self.told_to_end.insert(Instant::now())
             }
         };
@@ -406,7 +420,7 @@ impl<'a> Following<'a> {
     /// Nobody wants its results any more: ends its task, and leaves nothing. What cannot be done now, [`Slurm::tidy`] does.
     fn give_up(&mut self) {
         drop(self.folder.write(CONTROL, &Wish::Stop));
-        Slurm::end_further(&self.folder, &self.name);
+        let is_without_help = Slurm::end_helpers(&self.folder, &self.name);
         let begun = Instant::now();
         let mut cancelled = None;
         while begun.elapsed() < PATIENCE && (self.context.control)() == Control::Stop {
@@ -429,7 +443,7 @@ impl<'a> Following<'a> {
             }
             std::thread::sleep(NAP);
         }
-        if self.task.is_none() || cancelled.is_some() {
+        if is_without_help && (self.task.is_none() || cancelled.is_some()) {
             Slurm::remove(&self.folder);
         }
     }

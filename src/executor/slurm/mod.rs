@@ -27,7 +27,7 @@ use crate::pose::Device;
 use crate::telemetry::{Buffer, Depth, Live};
 use crate::thread::locked;
 use commands::Tasks;
-use folder::{CONTROL, FURTHER, Folder, RESULT, SPEC, TASK, Task, Wish, Work};
+use folder::{CONTROL, Folder, HELPERS, RESULT, SPEC, TASK, Task, Wish, Work};
 use follow::Following;
 
 /// Why no job can be sent to the cluster.
@@ -64,6 +64,7 @@ pub struct Slurm {
     models: PathBuf,
     library: PathBuf,
     limits: Limits,
+    stretches: usize,
     tasks: Tasks,
     live: Arc<Live>,
     /// How full the queues of each job's worker are.
@@ -130,6 +131,7 @@ impl Slurm {
             models: config.models.folder.clone(),
             library: config.onnxruntime.library.clone(),
             limits: config.limits,
+            stretches: config.jobs.stretches,
             tasks: Tasks::new(Duration::from_secs_f64(config.slurm.poll)),
             live,
             depths: Mutex::default(),
@@ -151,6 +153,8 @@ impl Slurm {
             models: self.models.clone(),
             library: self.library.clone(),
             limits: self.limits,
+            stretches: self.stretches,
+            is_shared: self.settings.per_job > 1,
         }
     }
 
@@ -180,12 +184,12 @@ impl Slurm {
     }
 
     /// Ends tasks that help with the job of this name. Whether it is known to have none now.
-    fn end_further(folder: &Folder, name: &str) -> bool {
-        if !folder.file(FURTHER).exists() {
+    fn end_helpers(folder: &Folder, name: &str) -> bool {
+        if !folder.file(HELPERS).exists() {
             return true;
         }
-        match commands::cancel_all(&script::further(name)) {
-            Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(FURTHER).is_ok(),
+        match commands::cancel_all(&script::of_helpers(name)) {
+            Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(HELPERS).is_ok(),
             Err(_) => false,
         }
     }
@@ -194,7 +198,7 @@ impl Slurm {
     fn end(folder: &Folder) -> bool {
         // Without one nothing was submitted.
         let Ok(Some(Work { name, .. })) = folder.read(SPEC) else { return true };
-        let is_without_help = Self::end_further(folder, &name);
+        let is_without_help = Self::end_helpers(folder, &name);
         if folder.file(RESULT).exists() {
             return is_without_help;
         }
@@ -237,7 +241,7 @@ impl Executor for Slurm {
                 Some(JobState::Queued | JobState::Running) => {}
                 // Paused while no engine ran: the checkpoint stays.
                 Some(JobState::Paused) => {
-                    if folder.file(TASK).exists() {
+                    if folder.file(TASK).exists() || folder.file(HELPERS).exists() {
                         Self::end(&folder);
                     }
                 }

@@ -102,7 +102,8 @@ fn submit_and_wait<Q: Serialize, A: DeserializeOwned>(
     folder.write(QUESTION, question)?;
     let command = format!("{} doctor --node {}", quoted(&program(config)), quoted(&folder.file(QUESTION)));
     folder.write_text(SCRIPT, script(&config.slurm, &command, folder, name, 0).as_bytes())?;
-    let id = commands::submit(&folder.file(SCRIPT))?;
+    // What was submitted all the same would stay held for ever.
+    let id = commands::submit(&folder.file(SCRIPT)).inspect_err(|_| drop(commands::cancel_all(name)))?;
     let begun = Instant::now();
     let answer = commands::release(id).map_err(NoAnswer::from).and_then(|()| wait(folder, name, id, begun));
     if answer.is_err() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use crate::telemetry::{Buffer, Depth, Taken};
 const PASSED_ON: &str = "passed-on.json";
 /// Most bytes of lines that are read at once.
 const MOST: u64 = 16 << 20;
+
+/// A worker that has said nothing for so long is not counted any more.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// The file of a worker with this random name.
 pub fn file_of(owner: &str) -> String {
@@ -45,7 +48,8 @@ pub enum Said {
         /// GPUs that it was given, as CUDA calls them; empty: none.
         gpus: String,
         /// It helps the worker that the job belongs to.
-        further: bool,
+        #[serde(default)]
+        is_helper: bool,
     },
     /// All is loaded, and it is at work.
     Ready {
@@ -82,9 +86,9 @@ pub struct Relay {
     /// The node of each file's worker.
     nodes: BTreeMap<String, String>,
     /// Files of workers who help.
-    further: BTreeSet<String>,
+    helpers: BTreeSet<String>,
     /// How full the queues of each file's worker are.
-    depths: BTreeMap<String, [Depth; Buffer::ALL.len()]>,
+    depths: BTreeMap<String, ([Depth; Buffer::ALL.len()], Instant)>,
     /// Of the latest worker.
     pub latest: Latest,
     /// The last progress of the latest worker.
@@ -120,7 +124,7 @@ impl Relay {
             passed_on,
             old: folder.names(),
             nodes: BTreeMap::new(),
-            further: BTreeSet::new(),
+            helpers: BTreeSet::new(),
             depths: BTreeMap::new(),
             latest: Latest::default(),
             progress: None,
@@ -169,15 +173,16 @@ impl Relay {
             !is_known
         };
         match said {
-            Said::Began { node, task, cores, further: true, .. } => {
+            Said::Began { node, task, cores, is_helper: true, .. } => {
                 let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
-                let told = tell(format!("node {node}{of} helps: {cores} cores"));
+                let unit = if cores == 1 { "core" } else { "cores" };
+                let told = tell(format!("node {node}{of} helps: {cores} {unit}"));
                 self.nodes.insert(name.to_owned(), node);
-                self.further.insert(name.to_owned());
+                self.helpers.insert(name.to_owned());
                 told
             }
             // Whoever the job belongs to says that, too.
-            Said::Event(_) if self.further.contains(name) => false,
+            Said::Event(_) if self.helpers.contains(name) => false,
             Said::Event(Event::Stretches(count)) => {
                 self.latest.stretches = count;
                 false
@@ -227,8 +232,10 @@ impl Relay {
                     }
                 }
                 if !is_past {
-                    self.depths.insert(name.to_owned(), found);
-                    depths(summed(self.depths.values()));
+                    let now = Instant::now();
+                    self.depths.insert(name.to_owned(), (found, now));
+                    self.depths.retain(|_, (_, told)| now - *told < SILENT);
+                    depths(summed(self.depths.values().map(|(depths, _)| depths)));
                 }
                 false
             }
@@ -285,7 +292,7 @@ mod tests {
 
     fn began(node: &str) -> Said {
         let (node, gpus) = (node.to_owned(), String::new());
-        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus, further: false }
+        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus, is_helper: false }
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::thread::{self, spawn_scoped};
 const LOOK: Duration = Duration::from_millis(500);
 /// How often progress and figures are written.
 const TELL: Duration = Duration::from_secs(1);
+/// How long a helper waits for a checkpoint that it can go on from.
+const UNSEEN: Duration = Duration::from_secs(30);
 /// How long a new owner gives the one before to see that it is none any more.
 const HANDOVER: Duration = Duration::from_secs(2);
 
@@ -55,12 +57,12 @@ pub enum WorkerError {
     System(#[from] std::io::Error),
 }
 
-/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else. `further`: it only helps the
+/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else. `is_helper`: it only helps the
 /// worker that the job belongs to.
 ///
 /// # Errors
 /// When it cannot begin, or the result cannot be written.
-pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
+pub fn work(spec: &Path, is_helper: bool) -> Result<(), WorkerError> {
     let folder = Folder::around(spec);
     let no_job = || WorkerError::NoJob { path: spec.to_owned() };
     let work: Work = folder.read(SPEC)?.ok_or_else(no_job)?;
@@ -71,7 +73,7 @@ pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
     cores_of_task();
     let before: Option<String> = folder.read(OWNER)?;
     let owner = random();
-    if !further {
+    if !is_helper {
         folder.write(OWNER, &owner)?;
     }
     export::sign(&owner);
@@ -83,19 +85,20 @@ pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
         process: std::process::id(),
         cores: thread::cores(),
         gpus: std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default(),
-        further,
+        is_helper,
     });
-    let share = match further {
+    let share = match is_helper {
+        false if !work.is_shared => Share::All,
         false => Share::First,
         // Slurm counts them from 1.
-        true => Share::Further {
+        true => Share::Helper {
             number: number("SLURM_ARRAY_TASK_ID").unwrap_or(1).saturating_sub(1),
             of: number("SLURM_ARRAY_TASK_COUNT").unwrap_or(1),
         },
     };
     let (why, is_told) = (Mutex::default(), AtomicBool::new(false));
     let worker = Worker { folder, name: work.name.clone(), owner, share, voice, signalled, why, is_told };
-    if before.is_some() && !further {
+    if before.is_some() && !is_helper {
         // Two writers of a checkpoint would be one too many.
         std::thread::sleep(HANDOVER);
     }
@@ -106,7 +109,7 @@ pub fn work(spec: &Path, further: bool) -> Result<(), WorkerError> {
     };
     worker.look();
     match outcome {
-        Some(outcome) if !further && worker.is_wanted() => worker.folder.write(RESULT, &outcome)?,
+        Some(outcome) if !is_helper && worker.is_wanted() => worker.folder.write(RESULT, &outcome)?,
         _ => worker.voice.say(&Said::Left { why: locked(&worker.why).clone() }),
     }
     Ok(())
@@ -137,6 +140,7 @@ impl Worker {
             limits: work.limits,
             ..Config::default()
         };
+        config.jobs.stretches = work.stretches;
         config.models.folder.clone_from(&work.models);
         config.onnxruntime.library.clone_from(&work.library);
         let settings = &work.spec.settings;
@@ -152,6 +156,7 @@ impl Worker {
                 Ok(executor) => executor,
                 Err(error) => {
                     let reason = format!("on node {}: {error}", node());
+                    locked(&self.why).clone_from(&reason);
                     return Ok(Some(Outcome::Failed(Failure { reason, kind: FailureKind::Passing })));
                 }
             };
@@ -175,7 +180,7 @@ impl Worker {
                 },
             };
             let result = match self.share {
-                Share::Further { .. } => self.help(&executor, work, &context).map(|()| None),
+                Share::Helper { .. } => self.help(&executor, work, &context).map(|()| None),
                 _ => executor.work(&work.spec, &context).map(Some),
             };
             is_over.store(true, Ordering::SeqCst);
@@ -191,18 +196,21 @@ impl Worker {
 
     /// Helps with the job, once it has begun.
     fn help(&self, executor: &Local, work: &Work, context: &JobContext<'_>) -> Result<(), Failure> {
+        let begun = Instant::now();
         while !self.is_told.load(Ordering::SeqCst) {
-            match executor.help(&work.spec, context) {
-                Ok(false) => std::thread::sleep(LOOK),
-                Ok(true) => {
-                    "nothing is left to help with".clone_into(&mut locked(&self.why));
-                    break;
+            let reason = match executor.help(&work.spec, context) {
+                // It may become visible here a little later.
+                Ok(false) if begun.elapsed() < UNSEEN => {
+                    std::thread::sleep(LOOK);
+                    continue;
                 }
-                Err(failure) => {
-                    locked(&self.why).clone_from(&failure.reason);
-                    return Err(failure);
-                }
-            }
+                Ok(false) => "the job was begun on a node of another kind, or with another meshreel".to_owned(),
+                Ok(true) => "nothing is left to help with".to_owned(),
+                Err(Failure { kind: FailureKind::Stopped, .. }) => break,
+                Err(failure) => failure.reason,
+            };
+            *locked(&self.why) = reason;
+            break;
         }
         Ok(())
     }
@@ -250,7 +258,7 @@ impl Worker {
     /// A file that cannot be read now says nothing.
     fn is_wanted(&self) -> bool {
         match self.share {
-            Share::Further { .. } => {
+            Share::Helper { .. } => {
                 let job = self.folder.read::<Work>(SPEC);
                 job.map_or(true, |job| job.is_some_and(|job| job.name == self.name))
                     && !self.folder.file(RESULT).exists()

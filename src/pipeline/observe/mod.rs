@@ -10,7 +10,7 @@
 
 mod stretch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,11 +24,11 @@ use super::own_networks::OwnNetworks;
 use super::pool::DetectionPool;
 use super::{Job, JobError, check_length, join, spawn};
 use crate::config::Limits;
-use crate::job::{Event, Model, Phase};
+use crate::job::{Event, Model, Phase, Share};
 use crate::media::{ClockJump, Decoder, Stretches, VideoInfo};
 use crate::telemetry::Timings;
 use crate::thread::locked;
-use crate::track::{Sightings, Tracker};
+use crate::track::{Sightings, Tracker, Trajectory};
 use stretch::{End, Outcome, Stretch};
 
 /// How often it is looked how far others are.
@@ -103,6 +103,11 @@ pub fn observe(
         }
         result
     })?;
+    if observing.is_left_to_others() {
+        let sightings = Sightings::new(BTreeMap::new(), Trajectory::default());
+        let (times, corrupt, lost, jumps) = Default::default();
+        return Ok(Observed { is_sound: false, times, corrupt, sightings, lost, jumps });
+    }
     observing.joined()
 }
 
@@ -183,7 +188,7 @@ impl Observing<'_> {
         while let Some(&number) = self.order.get(self.begun.fetch_add(1, Ordering::AcqRel)) {
             let part = &self.parts[number];
             let mut outcome = Ok(None);
-            // Without an outcome, though it is wanted, somebody else has observed it meanwhile.
+            // No outcome: another process has observed it; what that has written is read.
             while matches!(outcome, Ok(None)) && !part.is_over.load(Ordering::Acquire) {
                 outcome = Stretch::new(self, number, part).observe(decoder.take());
             }
@@ -198,6 +203,12 @@ impl Observing<'_> {
     /// Nobody wants the stretches from this one on.
     fn end_from(&self, number: usize) {
         self.parts.iter().skip(number).for_each(|part| part.is_over.store(true, Ordering::Release));
+    }
+
+    /// Whether this process helps, and has found that the clip is damaged: then it is no help.
+    fn is_left_to_others(&self) -> bool {
+        let is_helper = matches!(self.job.context.share, Share::Helper { .. });
+        is_helper && self.parts.iter().any(|part| part.is_damaged.load(Ordering::Acquire))
     }
 
     /// The stretches that count: all up to the first in which something was not in order.
@@ -217,13 +228,15 @@ impl Observing<'_> {
 
     /// Notes how far others are who work on the clip as well.
     fn look_around(&self) -> Result<(), JobError> {
-        let mut looked = locked(&self.looked);
+        // Whoever is at it does it for all.
+        let Ok(mut looked) = self.looked.try_lock() else { return Ok(()) };
         if !self.job.context.share.is_shared() || looked.elapsed() < LOOK {
             return Ok(());
         }
         *looked = Instant::now();
+        let all = self.checkpoint.observed_until()?;
         for part in &self.parts {
-            let (until, _) = self.checkpoint.observed_until(part.begin)?;
+            let until = all.get(&part.begin).map_or(0, |&(until, _)| until);
             part.done.fetch_max(until.min(part.own.end).saturating_sub(part.own.start), Ordering::AcqRel);
         }
         Ok(())
@@ -231,7 +244,8 @@ impl Observing<'_> {
 
     /// Whether others have observed all of a stretch.
     fn is_done(&self, part: &Part) -> Result<bool, JobError> {
-        Ok(self.job.context.share.is_shared() && self.checkpoint.observed_until(part.begin)?.1)
+        let share = self.job.context.share;
+        Ok(share.is_shared() && self.checkpoint.observed_until()?.get(&part.begin).is_some_and(|&(_, is_all)| is_all))
     }
 
     /// What all of them together say.

@@ -207,7 +207,7 @@ impl<'a> Stretch<'a> {
     /// Not all is in order: it goes on to the end of the clip, and nobody wants what is behind it.
     fn note_damage(&self) {
         self.part.is_damaged.store(true, Ordering::Release);
-        self.clip.end_from(self.number + 1);
+        self.clip.end_from(if self.clip.is_left_to_others() { 0 } else { self.number + 1 });
     }
 
     /// Notes how many of its own frames are through.
