@@ -282,7 +282,7 @@ fn nodes_share_a_long_clip() {
         let helper = |name: String| {
             let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
             let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            let began = lines.iter().find(|line| line["began"]["helpers"] == true)?;
+            let began = lines.iter().find(|line| line["began"]["is_helper"] == true)?;
             lines.iter().any(is_at_work).then(|| began["began"]["process"].as_u64().unwrap().try_into().unwrap())
         };
         files.filter_map(helper).collect()

@@ -142,11 +142,7 @@ impl Place {
 
     fn copy(&self, from: &str, to: &str) {
         let [from, to] = [from, to].map(|name| self.folder.path().join(name));
-        std::fs::create_dir(&to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
+        assert!(std::process::Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
     }
 }
 
