@@ -28,6 +28,13 @@ pub fn prefix_of(owner: &str) -> String {
     format!("{PREFIX}{owner}-")
 }
 
+/// Whether an incomplete result of this name is one of somebody who has [signed](sign).
+pub fn is_signed(name: &OsStr) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
+    // The random letters of a name without one have no dash.
+    rest.split('.').next().is_some_and(|word| word.contains('-'))
+}
+
 /// Begins the names of incomplete results that this process writes.
 pub fn own_prefix() -> String {
     OWNER.get().map_or_else(|| PREFIX.to_owned(), |owner| prefix_of(owner))

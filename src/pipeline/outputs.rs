@@ -342,6 +342,8 @@ mod tests {
         lock.lock().unwrap();
         remove_leftovers(folder.path(), |_| false);
         assert_eq!([left.is_dir(), written.is_dir()], [false, true]);
+        assert!(export::is_signed(OsStr::new(".meshreel-0123456789abcdef-aB3dEf.mp4")));
+        assert!(!export::is_signed(OsStr::new(".meshreel-aB3dEf.a-b.mp4")));
         drop(lock);
         remove_leftovers(folder.path(), |_| false);
         assert!(!written.is_dir());

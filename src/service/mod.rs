@@ -23,7 +23,7 @@ mod socket;
 
 use crate::control::Control;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -39,6 +39,7 @@ use crate::clock::{Millis, now};
 use crate::config::{Config, Originals};
 use crate::executor::slurm::{self, Slurm, SlurmError};
 use crate::executor::{Executor, Local};
+use crate::export::is_signed;
 use crate::job::{Backend, JobState, Report};
 use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
 use crate::queue::{Queue, QueueError};
@@ -342,11 +343,11 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     }
     queue.assign(|source| config.backend_of(source))?;
     let folders = queue.recover(&blamed, |id| frames_written_down(&checkpoints::path(state, id)), now())?;
-    // What workers on other machines write does not show here.
+    // What workers on other machines write does not show here, but bears their names.
     let has_jobs_elsewhere = slurm::has_jobs(config);
-    if !has_jobs_elsewhere {
-        folders.iter().for_each(|folder| remove_leftovers(folder, is_open_for_writing));
-    }
+    let is_anothers = |path: &Path| has_jobs_elsewhere && path.file_name().is_some_and(is_signed);
+    let is_in_use = |path: &Path| is_anothers(path) || is_open_for_writing(path);
+    folders.iter().for_each(|folder| remove_leftovers(folder, is_in_use));
     checkpoints::prepare(state).map_err(state_error)?;
     checkpoints::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
