@@ -56,7 +56,7 @@ OPEN = ("queued", "running", "paused")
 
 class Cluster(soak.Soak):
     config = CONFIG
-    # What the engine works on itself gets as many cores as a task does: compressed pictures depend on that.
+    # What the engine works on itself gets as many cores as a task does, so that it does not take those of the nodes.
     wrap = ("taskset", "-c", "0")
 
     def __init__(self, program, folder, seed):

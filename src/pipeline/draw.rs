@@ -12,7 +12,7 @@ use std::time::Duration;
 use flume::{Receiver, Sender};
 
 use super::checkpoint::{self, Checkpoint};
-use super::decode::{Passage, WHOLE, decode, forward, stretches};
+use super::decode::{Passage, WHOLE, decode, forward};
 use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
@@ -47,8 +47,8 @@ pub struct Clip<'a> {
     pub composition: &'a Composition<'a>,
     /// Frames of the video.
     pub frames: u64,
-    /// Seconds of all frames, where all of them are known to be whole and in order: then a decoder may begin elsewhere than at the first.
-    pub times: Option<&'a [f64]>,
+    /// Seconds of all frames, where all of them are known to be whole and in order, and where decoders may begin then.
+    pub known: Option<(&'a [f64], &'a Stretches)>,
     /// Stretches that may be drawn at the same time.
     pub at_once: usize,
     /// What the drawing is called.
@@ -80,7 +80,7 @@ pub fn draw(
     if before > 0 {
         tracing::info!("{}: {before} frames were drawn before", job.name());
     }
-    let end = clip.times.and_then(|times| times.last()).copied().unwrap_or(0.0);
+    let end = clip.known.and_then(|(times, _)| times.last()).copied().unwrap_or(0.0);
     let at_once = if Stretches::is_one(end) { 1 } else { clip.at_once.max(1) };
     let segment = job.settings().encode.segment_frames(clip.composition.info().frame_rate);
     if pieces(&known, clip.frames, &[], segment).is_empty() {
@@ -91,11 +91,7 @@ pub fn draw(
     let first = Decoder::open_also_pictures(job.source(), threads, job.settings().pictures)?;
     let info = first.info().clone();
     let by_stretches = at_once > 1 || job.context.share.is_shared();
-    let stretches = match clip.times.is_some() && (before > 0 || by_stretches) {
-        true => Some(stretches(job, &info)?),
-        false => None,
-    };
-    let cuts = stretches.as_ref().filter(|_| by_stretches).map_or(Vec::new(), |stretches| stretches.cuts(end));
+    let cuts = clip.known.filter(|_| by_stretches).map_or(Vec::new(), |(_, stretches)| stretches.cuts(end));
     // A clip that is one stretch is drawn by one.
     let share = match (job.context.share, cuts.is_empty()) {
         (Share::Helper { .. }, true) => return Ok(None),
@@ -112,7 +108,6 @@ pub fn draw(
         path,
         info,
         threads,
-        stretches,
         segment,
         share,
         order: share.order(pieces.len()),
@@ -163,8 +158,6 @@ struct Drawing<'a> {
     info: VideoInfo,
     /// Of each decoder.
     threads: usize,
-    /// Where decoders may begin, where that is of use.
-    stretches: Option<Stretches>,
     /// Frames in a segment.
     segment: u64,
     /// Who draws it.
@@ -237,9 +230,9 @@ impl Drawing<'_> {
     /// Draws a piece. The one at the clip's end goes on to the end of the file.
     fn draw(&self, piece: &Range<u64>, decoder: Decoder) -> Result<Seen, JobError> {
         let Self { job, clip, renderer, timings, .. } = *self;
-        let times = clip.times.unwrap_or_default();
-        let decoder = match &self.stretches {
-            Some(stretches) => forward(decoder, stretches, piece.start, times)?,
+        let times = clip.known.map_or(&[][..], |(times, _)| times);
+        let decoder = match clip.known {
+            Some((times, stretches)) => forward(decoder, stretches, piece.start, times)?,
             None => decoder,
         };
         let end = if piece.end == clip.frames { u64::MAX } else { piece.end };

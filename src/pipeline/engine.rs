@@ -24,7 +24,7 @@ use crate::body::{Camera, FitOptions, FittedTrack};
 use crate::config::{Config, Limits};
 use crate::export::{Clock, Header};
 use crate::job::{JobContext, JobSpec, Model, Phase, Report, Share, Stamp};
-use crate::media::{self, ClockJump, Decoder, VideoInfo};
+use crate::media::{self, ClockJump, Decoder, Stretches, VideoInfo};
 use crate::models::{Models, Network, Purpose};
 use crate::pose::{Device, Runtime, Worker};
 use crate::render::Description;
@@ -212,7 +212,7 @@ impl Pipeline {
         let info = decoder.info().clone();
         let camera = Camera::guess(info.geometry.display);
         let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
-        let Observed { times, corrupt, sightings, is_sound, lost, jumps } =
+        let Observed { times, corrupt, sightings, is_sound, lost, jumps, stretches } =
             observe(job, decoder, &self.limits, &self.pool, networks.clone(), checkpoint, at_once)?;
         let is_helper = matches!(job.context.share, Share::Helper { .. });
         let warnings = networks.of_people.iter().flat_map(|own| own.warnings()).collect();
@@ -242,7 +242,7 @@ impl Pipeline {
                 fitted
             }
         };
-        Ok(Solved { times, corrupt, is_sound, lost, jumps, warnings, camera, fitted })
+        Ok(Solved { times, corrupt, is_sound, lost, jumps, stretches, warnings, camera, fitted })
     }
 
     /// Everything that the results depend on. A checkpoint with another identity is not used.
@@ -275,6 +275,8 @@ struct Solved {
     lost: Vec<String>,
     /// Where the clock of the file jumped.
     jumps: Vec<ClockJump>,
+    /// Where decoders may begin.
+    stretches: Stretches,
     /// What the user should know of the networks of their own.
     warnings: Vec<String>,
     camera: Camera,
@@ -312,7 +314,7 @@ impl Solved {
             world: header.world,
             composition,
             frames: self.times.len() as u64,
-            times: self.is_sound.then_some(&self.times),
+            known: self.is_sound.then_some((&self.times, &self.stretches)),
             at_once,
             phase: Phase::Draw,
         }

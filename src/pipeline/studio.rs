@@ -140,7 +140,7 @@ impl Redrawing {
                 world,
                 composition: &course.composition,
                 frames,
-                times: None,
+                known: None,
                 at_once: 1,
                 phase: Phase::Redraw,
             };

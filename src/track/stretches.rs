@@ -121,7 +121,6 @@ mod tests {
 
     use super::*;
     use crate::control::never_stopped;
-    use crate::pose::AppearanceHistogram;
     use crate::track::{Track, link, synthetic};
 
     const DISPLAY: [u32; 2] = [1280, 720];
@@ -136,19 +135,7 @@ mod tests {
     type Walker = (fn(u64) -> f32, [u8; 3]);
 
     fn seen(frame: u64, tracklet: u32, x: f32, colour: [u8; 3]) -> TrackletObservation {
-        let observation = Observation {
-            landmarks: synthetic::person([x, 360.0], 400.0),
-            appearance: AppearanceHistogram::of_colour(colour),
-        };
-        TrackletObservation {
-            frame,
-            tracklet,
-            observation,
-            heavy_landmarks: None,
-            seen_points: None,
-            estimate: None,
-            is_detected: Some(true),
-        }
+        TrackletObservation { is_detected: Some(true), ..synthetic::seen(frame, tracklet, [x, 360.0], 400.0, colour) }
     }
 
     /// What a tracker sees of people in some frames, in the first ones on keyframes only, and where the camera is.

@@ -51,6 +51,8 @@ pub struct Observed {
     pub lost: Vec<String>,
     /// Where the clock of the file jumped.
     pub jumps: Vec<ClockJump>,
+    /// Where decoders may begin.
+    pub stretches: Stretches,
 }
 
 /// Observes everybody in a video, from where the checkpoint ends, in so many stretches `at_once`.
@@ -106,9 +108,11 @@ pub fn observe(
     if observing.is_left_to_others() {
         let sightings = Sightings::new(BTreeMap::new(), Trajectory::default());
         let (times, corrupt, lost, jumps) = Default::default();
-        return Ok(Observed { is_sound: false, times, corrupt, sightings, lost, jumps });
+        return Ok(Observed { is_sound: false, times, corrupt, sightings, lost, jumps, stretches });
     }
-    observing.joined()
+    let Outcome { times, sightings, corrupt, end: End { lost, jumps } } = observing.joined()?;
+    let is_sound = lost.is_empty() && jumps.is_empty();
+    Ok(Observed { is_sound, times, corrupt, sightings, lost, jumps, stretches })
 }
 
 /// A stretch of a clip.
@@ -249,7 +253,7 @@ impl Observing<'_> {
     }
 
     /// What all of them together say.
-    fn joined(&self) -> Result<Observed, JobError> {
+    fn joined(&self) -> Result<Outcome, JobError> {
         let mut outcomes = std::mem::take(&mut *locked(&self.outcomes)).into_iter();
         let missing = || JobError::Internal("a stretch was not observed".into());
         let Outcome { mut times, mut sightings, mut corrupt, mut end } =
@@ -263,7 +267,6 @@ impl Observing<'_> {
             corrupt.extend(outcome.corrupt.range(from..));
             end = outcome.end;
         }
-        let End { lost, jumps } = end;
-        Ok(Observed { is_sound: lost.is_empty() && jumps.is_empty(), times, corrupt, sightings, lost, jumps })
+        Ok(Outcome { times, sightings, corrupt, end })
     }
 }
