@@ -135,6 +135,9 @@ impl<'a> Following<'a> {
             self.listen();
             if let Some(outcome) = self.folder.read::<Outcome>(RESULT)? {
                 self.listen();
+                // The last list of tasks may be older than its work.
+                self.is_waiting = false;
+                self.tell_place();
                 return self.conclude(outcome);
             }
             if control == Control::Go {
