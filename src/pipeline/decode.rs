@@ -62,6 +62,8 @@ pub fn decode(
     timings: &Timings,
 ) -> Result<Decoder, JobError> {
     let Passage { frames: Range { start: mut from, end }, times, damaged_from, goes_on, is_over } = passage;
+    let ahead = frames.clone();
+    let _queue = timings.live().queue(Buffer::Decoded, frames.capacity().unwrap_or(0), move || ahead.len());
     let is_damaged = || damaged_from.load(Ordering::Acquire) != WHOLE;
     loop {
         job.context.proceed()?;
@@ -86,7 +88,6 @@ pub fn decode(
         }
         let Some(frame) = frame else { return Ok(decoder) };
         timings.record(Stage::Decode, frame.index, start.elapsed());
-        timings.live().fill(Buffer::Decoded, frames.len(), frames.capacity().unwrap_or(0));
         if frame.index >= from && frames.send(frame).is_err() {
             // The receiver failed and tells why itself.
             return Ok(decoder);

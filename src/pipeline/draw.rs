@@ -311,10 +311,10 @@ fn ask(
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
+    let ahead = asked.clone();
+    let _queue = timings.live().queue(Buffer::Encode, DRAWN, move || ahead.len());
     for frame in frames {
         let picture = pictures.ask(frame.index, frame.time, renderer)?;
-        timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
-        timings.live().fill(Buffer::Encode, asked.len(), DRAWN);
         if asked.send(Asked { frame, picture }).is_err() {
             // The encoder failed and tells why itself.
             break;

@@ -54,9 +54,10 @@ impl Pipeline {
         let models = Models::find(&config.models.folder);
         // What draws takes as long to load as the networks do.
         let own = Descriptions::load(&models, &config.job_settings())?;
-        let (for_drawing, body) = (models.clone(), own.body(&config.job_settings())?);
+        let live = Arc::new(Live::new(config.worker_count()));
+        let (for_drawing, body, to_show) = (models.clone(), own.body(&config.job_settings())?, live.clone());
         let drawing = thread::spawn("start", move || -> Result<_, StartError> {
-            Ok((Studio::open(&for_drawing, body)?, sums(&for_drawing.networks())))
+            Ok((Studio::open(&for_drawing, body, &to_show)?, sums(&for_drawing.networks())))
         })?;
         let runtime = Runtime::load(&runtime_library(config, &models), config.device)?;
         let mut workers = Vec::new();
@@ -72,7 +73,6 @@ impl Pipeline {
             workers.push(worker);
         }
         let (studio, sums) = drawing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let live = Arc::new(Live::new(workers.len()));
         let pool = DetectionPool::start(workers, &live)?;
         Ok(Self {
             pool,

@@ -1,5 +1,6 @@
 //! Timings of the stages of a job: recorded by whichever thread runs the stage, read by the report and the progress.
 
+mod buffer;
 mod frames;
 mod live;
 mod preview;
@@ -8,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub use buffer::{Buffer, Depth, Queue};
 pub use frames::{Chart, FrameTimes};
-pub use live::{Buffer, Depth, Figures, Live, SPAN, WorkerFigures};
+pub use live::{Figures, Live, SPAN, WorkerFigures};
 pub use preview::Preview;
 
 use hdrhistogram::Histogram;

@@ -70,7 +70,7 @@ pub fn idle() -> Snapshot {
         fps: 0.0,
         fps_hour: 0.0,
         stages: Stage::ALL.iter().map(|_| Figures::default()).collect(),
-        depths: [Depth { used: 0, capacity: 4 }; 5],
+        depths: [Depth { used: 0, capacity: 4, queues: 1 }; 5],
         workers: vec![WorkerFigures::default(); 2],
         render_shares: Vec::new(),
         at_work: Vec::new(),
@@ -112,7 +112,11 @@ fn busy() -> Snapshot {
             .zip([0.1, 0.5, 1.4, 0.02, 0.0, 0.3, 0.05, 0.5])
             .map(|(ms, busy)| figures(ms, busy))
             .collect(),
-        depths: [(1, 2), (6, 64), (4, 4), (1, 4), (2, 2)].map(|(used, capacity)| Depth { used, capacity }),
+        depths: [(1, 2, 2), (6, 64, 1), (4, 4, 1), (1, 4, 1), (2, 2, 2)].map(|(used, capacity, queues)| Depth {
+            used,
+            capacity,
+            queues,
+        }),
         workers: vec![
             WorkerFigures { figures: figures(15.0, 0.97), job: 1 },
             WorkerFigures { figures: figures(16.0, 0.95), job: 2 },

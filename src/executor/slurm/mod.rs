@@ -165,11 +165,7 @@ impl Slurm {
             Some(depths) => drop(all.insert(job, depths)),
             None => drop(all.remove(&job)),
         }
-        for buffer in Buffer::ALL {
-            let sum =
-                |part: fn(&Depth) -> u32| all.values().map(|depths| part(&depths[buffer as usize]) as usize).sum();
-            self.live.fill_elsewhere(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
-        }
+        self.live.note_elsewhere(relay::summed(all.values()));
     }
 
     /// Removes the folder of a job that is over, and what workers that were killed left among its results.

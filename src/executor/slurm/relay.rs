@@ -265,11 +265,10 @@ impl Relay {
 }
 
 /// How full the queues of several workers are together.
-fn summed<'d>(all: impl Iterator<Item = &'d [Depth; Buffer::ALL.len()]>) -> [Depth; Buffer::ALL.len()] {
+pub fn summed<'d>(all: impl Iterator<Item = &'d [Depth; Buffer::ALL.len()]>) -> [Depth; Buffer::ALL.len()] {
     all.fold(Default::default(), |mut sum: [Depth; Buffer::ALL.len()], depths| {
         for (sum, depth) in sum.iter_mut().zip(depths) {
-            sum.used += depth.used;
-            sum.capacity += depth.capacity;
+            *sum = *sum + *depth;
         }
         sum
     })
