@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-cluster test-blender lint bench bench-results bench-networks corpus accuracy train gallery clean
+.PHONY: help setup setup-gpu setup-tests build run install uninstall deb test test-cluster soak-cluster test-blender lint bench bench-results bench-networks corpus accuracy train gallery clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -40,6 +40,10 @@ test: setup-tests ## run all tests
 test-cluster: setup ## run jobs on a real Slurm cluster of three nodes, which is started here (as root; installs Slurm)
 	@bash scripts/setup-cluster.sh
 	cargo test --profile ci --locked --test cluster -- --ignored --test-threads 1
+
+soak-cluster: build ## let a Slurm cluster work under bad treatment (as root): [MINUTES=20]
+	@bash scripts/setup-cluster.sh
+	@python3 scripts/soak_cluster.py --minutes $(or $(MINUTES),20)
 
 test-blender: build ## have Blender open exports (fetches it as a Python module, 1 GB, Python 3.11)
 	@bash scripts/setup-readers.sh blender

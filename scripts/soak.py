@@ -49,6 +49,10 @@ def tool(*arguments):
 
 
 class Soak:
+    config = CONFIG
+    # What the engine's command begins with.
+    wrap = ()
+
     def __init__(self, program, folder, seed):
         self.program = program
         self.folder = folder
@@ -59,7 +63,7 @@ class Soak:
         self.cancelled = set()
         self.memory = []  # (time, MB)
         (folder / "in/day").mkdir(parents=True)
-        (folder / "config.toml").write_text(CONFIG.replace("MODELS", str(ROOT / "models")))
+        (folder / "config.toml").write_text(self.config.replace("MODELS", str(ROOT / "models")))
         self.environment = dict(os.environ, HOME=str(folder))
         self.environment.pop("XDG_RUNTIME_DIR", None)
         self.log = open(folder / "engine.log", "ab")
@@ -82,10 +86,13 @@ class Soak:
             start, length = self.random.uniform(0, 6), self.random.uniform(0.4, 2.5)
             tool("ffmpeg", "-v", "error", "-ss", f"{start:.2f}", "-i", SAMPLE, "-t", f"{length:.2f}", "-vf", "scale=480:-2",
                  "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", clip)
-            answer = self.meshreel("process", "-o", "undisturbed", str(clip))
+            answer = self.process(clip)
             if answer.returncode != 0:
                 sys.exit(f"the undisturbed run failed: {answer.stderr}")
             self.bases.append(clip)
+
+    def process(self, clip):
+        return self.meshreel("process", "-o", "undisturbed", str(clip))
 
     def drop(self):
         number = self.counts["dropped"]
@@ -116,7 +123,7 @@ class Soak:
 
     def start(self):
         if self.engine is None or self.engine.poll() is not None:
-            command = [self.program, "run", "--headless", "-v", "--config", "config.toml"]
+            command = [*self.wrap, self.program, "run", "--headless", "-v", "--config", "config.toml"]
             self.engine = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=self.log)
             self.counts["started"] += 1
 
@@ -262,6 +269,21 @@ class Soak:
         for path in sorted((self.folder / "state/jobs").iterdir()):
             self.wrong(f"{path} was left behind")
 
+    def report(self, keep):
+        """Prints what was counted, and ends the program."""
+        for name, count in sorted(self.counts.items()):
+            print(f"{count:7} {name}")
+        third = max(1, len(self.memory) // 3)
+        for name, part in [("first", self.memory[:third]), ("last", self.memory[-third:])]:
+            sizes = sorted(size for _, size in part)
+            print(f"{sizes[len(sizes) // 2]:7.0f} MB at work in the {name} third (median; {sizes[-1]:.0f} at most)")
+        is_wrong = any(name.startswith("WRONG") and count for name, count in self.counts.items())
+        if keep or is_wrong:
+            print(f"see {self.folder}")
+        else:
+            shutil.rmtree(self.folder)
+        sys.exit(1 if is_wrong else 0)
+
     @staticmethod
     def contents(video):
         """What a result says and shows, without the names of files."""
@@ -289,17 +311,7 @@ def main():
     finally:
         if soak.engine is not None and soak.engine.poll() is None:
             soak.engine.kill()
-    for name, count in sorted(soak.counts.items()):
-        print(f"{count:7} {name}")
-    third = max(1, len(soak.memory) // 3)
-    for name, part in [("first", soak.memory[:third]), ("last", soak.memory[-third:])]:
-        sizes = sorted(size for _, size in part)
-        print(f"{sizes[len(sizes) // 2]:7.0f} MB at work in the {name} third (median; {sizes[-1]:.0f} at most)")
-    if arguments.keep or soak.counts["WRONG"]:
-        print(f"see {folder}")
-    else:
-        shutil.rmtree(folder)
-    sys.exit(1 if any(name.startswith("WRONG") and count for name, count in soak.counts.items()) else 0)
+    soak.report(arguments.keep)
 
 
 if __name__ == "__main__":

@@ -96,12 +96,22 @@ pub enum Command {
         drain: bool,
     },
     /// Check the installation: what is there, what is missing, and how to fix it
-    Doctor,
+    Doctor {
+        /// Have a node of the Slurm cluster look as well, with a short task: folders, models, OpenGL, GPU
+        #[arg(long)]
+        cluster: bool,
+        /// Look around on a node: what that task calls
+        #[arg(long, hide = true, value_name = "FILE", conflicts_with = "cluster")]
+        node: Option<PathBuf>,
+    },
     /// Work on a job that was sent to a cluster; its batch script calls this
     Work {
         /// The job: a file that `meshreel run` has written
         #[arg(value_name = "SPEC", value_hint = ValueHint::FilePath)]
         spec: PathBuf,
+        /// Only help the worker that makes the results of the job
+        #[arg(long)]
+        helper: bool,
     },
     /// Look at what is sent to a Slurm cluster
     #[command(subcommand)]
@@ -437,7 +447,7 @@ impl Command {
             | Self::Attach { .. }
             | Self::Status(_)
             | Self::Log(_)
-            | Self::Doctor
+            | Self::Doctor { .. }
             | Self::Work { .. }
             | Self::Slurm(_)
             | Self::Completions { .. }

@@ -1,22 +1,26 @@
-//! `meshreel doctor`: one line for everything meshreel needs: there or missing, and how to fix it.
+//! `meshreel doctor`: one line for everything meshreel needs: there or missing, and how to fix it; here, and on a node of the cluster.
 
 use crate::models::Network;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use nvml_wrapper::Nvml;
+use serde::{Deserialize, Serialize};
 
 use crate::checksum;
-use crate::config::{Config, Place};
+use crate::config::Config;
+use crate::executor::slurm::probe::{self, NoAnswer};
 use crate::executor::slurm::{self, Health};
+use crate::job::{Backend, Encode};
 use crate::models::Models;
 use crate::pose::{Device, GPU_MEND, Runtime, Worker};
 use crate::render::{RenderThread, self_test};
 use crate::text::printable;
 
 /// How one thing stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// As it should be.
     Good,
@@ -27,12 +31,12 @@ pub enum State {
 }
 
 /// One line of the doctor's report.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// How it stands.
     pub state: State,
     /// What was looked at.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// What was found.
     pub found: String,
     /// What to do about it.
@@ -55,15 +59,15 @@ impl fmt::Display for Finding {
 }
 
 fn good(what: &'static str, found: impl Into<String>) -> Finding {
-    Finding { state: State::Good, what, found: found.into(), fix: None }
+    Finding { state: State::Good, what: what.into(), found: found.into(), fix: None }
 }
 
 fn poor(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding { state: State::Poor, what, found: found.into(), fix: Some(fix.into()) }
+    Finding { state: State::Poor, what: what.into(), found: found.into(), fix: Some(fix.into()) }
 }
 
 fn bad(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding { state: State::Bad, what, found: found.into(), fix: Some(fix.into()) }
+    Finding { state: State::Bad, what: what.into(), found: found.into(), fix: Some(fix.into()) }
 }
 
 /// Looks at everything, telling each finding as soon as it is made. True when nothing is bad.
@@ -83,6 +87,156 @@ pub fn examine(config: &Config, models: &Models, mut tell: impl FnMut(&Finding))
     findings(folders(config));
     findings(terminal());
     healthy
+}
+
+/// What a node is to look at.
+#[derive(Serialize, Deserialize)]
+struct NodeQuestion {
+    /// Version of the meshreel that asks.
+    version: String,
+    /// Where the networks are to run.
+    device: Device,
+    /// GPUs that a task is to have.
+    gpus: usize,
+    /// Where models and library are: as in the configuration.
+    models: PathBuf,
+    library: PathBuf,
+    encode: Encode,
+    /// Folders that are read.
+    reads: Vec<PathBuf>,
+    /// Folders that are written to.
+    writes: Vec<PathBuf>,
+}
+
+/// What it has found.
+#[derive(Serialize, Deserialize)]
+struct NodeAnswer {
+    node: String,
+    findings: Vec<Finding>,
+}
+
+/// Has a node of the cluster look, telling what it has found as its own. True when nothing is bad.
+pub fn examine_cluster(config: &Config, mut tell: impl FnMut(&Finding)) -> bool {
+    let question = NodeQuestion {
+        version: env!("CARGO_PKG_VERSION").into(),
+        device: config.device,
+        gpus: config.slurm.gpus,
+        models: config.models.folder.clone(),
+        library: config.onnxruntime.library.clone(),
+        encode: config.encode.clone(),
+        reads: config.watch.iter().map(|watch| watch.path.clone()).collect(),
+        writes: config.watch.iter().map(|watch| watch.output.clone()).collect(),
+    };
+    let answer: NodeAnswer = match probe::ask(config, &question) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let fix = match &error {
+                NoAnswer::Ended { .. } => {
+                    "nodes must see slurm.folder and slurm.program (this program, if it is not set) under the same names; look at them \
+                     with `srun ls -l`"
+                }
+                NoAnswer::Waits { .. } => {
+                    "see what the reason means in `man squeue`, and whether slurm.partition, cpus, memory, gpus and time suit the cluster"
+                }
+                NoAnswer::Silent { .. } => "see what the task does there; the node may be overloaded, or its disk away",
+                NoAnswer::Folder(_) => "make slurm.folder writable, or name another one",
+                NoAnswer::Slurm(_) => {
+                    "correct what it names in [slurm]; `meshreel doctor` alone says what is known of the cluster here"
+                }
+            };
+            tell(&bad("node", error.to_string(), fix));
+            return false;
+        }
+    };
+    let mut healthy = true;
+    for mut finding in answer.findings {
+        healthy &= finding.state != State::Bad;
+        finding.what = format!("{}: {:<12}", answer.node, finding.what).into();
+        tell(&finding);
+    }
+    healthy
+}
+
+/// Looks around on a node for [`examine_cluster`]; `file` holds what it asks.
+///
+/// # Errors
+/// When the question cannot be read, or the answer not be written.
+pub fn examine_node(file: &Path) -> Result<(), String> {
+    let question: NodeQuestion = match probe::question(file) {
+        Ok(Some(question)) => question,
+        Ok(None) => {
+            return Err(format!("{}: there is no question, or one of another version of meshreel", file.display()));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut config = Config { device: question.device, encode: question.encode.clone(), ..Config::default() };
+    config.models.folder.clone_from(&question.models);
+    config.onnxruntime.library.clone_from(&question.library);
+    let models = Models::find(&config.models.folder);
+    let mut findings = vec![node_itself(&question), node_gpu(&question)];
+    findings.push(good(
+        "slurm.folder",
+        format!("{} is the same there as here", file.parent().and_then(Path::parent).unwrap_or(file).display()),
+    ));
+    for folder in &question.reads {
+        findings.push(readable(
+            folder,
+            "it must have the same name on the nodes; mount it there, or name another folder with watch.path",
+        ));
+    }
+    findings.extend(question.writes.iter().map(|folder| writable("output folder", folder)));
+    findings.extend(ffmpeg(&config));
+    findings.extend(model_files(&models));
+    findings.extend(runtime(&config, &models));
+    findings.extend(opengl());
+    probe::answer(file, &NodeAnswer { node: slurm::node(), findings }).map_err(|error| error.to_string())
+}
+
+/// Version and cores.
+fn node_itself(question: &NodeQuestion) -> Finding {
+    let own = env!("CARGO_PKG_VERSION");
+    let cores = slurm::cores_of_task();
+    let found = format!("meshreel {own}, {cores} {} for a task", if cores == 1 { "core" } else { "cores" });
+    match question.version == own {
+        true => good("node", found),
+        false => bad(
+            "node",
+            format!("{found}; here it is {}", question.version),
+            "install the same version on both, or correct slurm.program",
+        ),
+    }
+}
+
+/// GPUs that a task is given.
+fn node_gpu(question: &NodeQuestion) -> Finding {
+    let names = gpus();
+    let given = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+    match (names.is_empty(), question.gpus) {
+        (true, 0) => good("GPU", "none, and slurm.gpus asks for none"),
+        (true, wanted) => bad(
+            "GPU",
+            format!("none that NVIDIA's driver knows of, though slurm.gpus is {wanted}"),
+            "ask for a partition with GPUs (slurm.partition, slurm.extra), or have the driver installed there",
+        ),
+        (false, 0) => poor(
+            "GPU",
+            format!("{}, which tasks are not given", names.join(", ")),
+            "set slurm.gpus = 1 if jobs are to use one",
+        ),
+        (false, _) if given.is_empty() => poor(
+            "GPU",
+            format!("{}, but CUDA_VISIBLE_DEVICES is not set", names.join(", ")),
+            "tasks may disturb each other; have Slurm's gres.conf name the GPUs",
+        ),
+        (false, _) => good("GPU", format!("{}; a task is given {given}", names.join(", "))),
+    }
+}
+
+/// Names of NVIDIA's GPUs that this process sees.
+fn gpus() -> Vec<String> {
+    let Ok(nvml) = Nvml::builder().lib_path("libnvidia-ml.so.1".as_ref()).init() else { return Vec::new() };
+    let name = |index| nvml.device_by_index(index).and_then(|device| device.name()).ok();
+    (0..nvml.device_count().unwrap_or(0)).filter_map(name).collect()
 }
 
 fn ffmpeg(config: &Config) -> Vec<Finding> {
@@ -189,7 +343,7 @@ fn opengl() -> Vec<Finding> {
 }
 
 fn cluster(config: &Config) -> Vec<Finding> {
-    if config.executor != Place::Slurm {
+    if !config.backends().contains(&Backend::Slurm) && config.executor != Backend::Slurm {
         return Vec::new();
     }
     let finding = |health| match health {
@@ -202,15 +356,18 @@ fn cluster(config: &Config) -> Vec<Finding> {
 fn folders(config: &Config) -> Vec<Finding> {
     let mut findings = vec![writable("state folder", &config.state)];
     for watch in &config.watch {
-        findings.push(match std::fs::read_dir(&watch.path) {
-            Ok(_) => good("watch folder", watch.path.display().to_string()),
-            Err(error) => {
-                bad("watch folder", format!("{}: {error}", watch.path.display()), "create it, or correct watch.path")
-            }
-        });
+        findings.push(readable(&watch.path, "create it, or correct watch.path"));
         findings.push(writable("output folder", &watch.output));
     }
     findings
+}
+
+/// A folder that videos come from.
+fn readable(folder: &Path, fix: &str) -> Finding {
+    match std::fs::read_dir(folder) {
+        Ok(_) => good("watch folder", format!("{} can be read", folder.display())),
+        Err(error) => bad("watch folder", format!("{}: {error}", folder.display()), fix),
+    }
 }
 
 /// A folder we can write in, or could make.

@@ -47,7 +47,8 @@ fn main() -> ExitCode {
         Command::Completions { shell } => return print(&manual::completions(*shell)),
         Command::Man { folder } => return man(folder.as_deref()),
         // On a node there is none: the job says all.
-        Command::Work { spec } => return work(spec, cli.verbose),
+        Command::Work { spec, helper } => return work(spec, *helper, cli.verbose),
+        Command::Doctor { node: Some(file), .. } => return examine_node(file),
         _ => {}
     }
     let mut config = match Config::load(cli.config.as_deref()) {
@@ -99,23 +100,35 @@ fn main() -> ExitCode {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(FAILED, &error),
         },
-        Command::Doctor => {
+        Command::Doctor { cluster, .. } => {
             let models = Models::find(&config.models.folder);
-            let healthy = doctor::examine(&config, &models, |finding| say(finding));
+            let mut healthy = doctor::examine(&config, &models, |finding| say(finding));
+            healthy &= !cluster || doctor::examine_cluster(&config, |finding| say(finding));
             ExitCode::from(if healthy { 0 } else { FAILED })
         }
         other => other.request().map_or(ExitCode::SUCCESS, |(name, request)| order(&config, &request, name)),
     }
 }
 
-fn work(spec: &Path, verbose: bool) -> ExitCode {
+fn work(spec: &Path, is_helper: bool, verbose: bool) -> ExitCode {
     if let Err(error) = log::start(&Config::default(), log::Writer::Command, verbose) {
         return fail(FAILED, &error);
     }
     media::init();
-    match slurm::work(spec) {
+    match slurm::work(spec, is_helper) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn examine_node(file: &Path) -> ExitCode {
+    media::init();
+    match doctor::examine_node(file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("meshreel: {}", printable(&error)));
+            ExitCode::from(FAILED)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor as _, Local};
 use crate::export::Formats;
-use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec, OutputNames};
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSettings, JobSpec, OutputNames, Share};
 use crate::media;
 use crate::pipeline::{Redrawing, StartError};
 use crate::progress::FileProgress;
@@ -50,6 +50,7 @@ pub fn process(arguments: &Process, config: &Config, verbose: bool, stop: &Atomi
         let spec = JobSpec { source: source.clone(), outputs, overwrite: arguments.overwrite, settings };
         let context = JobContext {
             checkpoint: None,
+            share: Share::All,
             timings: Arc::new(Timings::new(0, executor.live().clone())),
             priority: 0,
             control: &control,
@@ -101,6 +102,7 @@ pub fn render(arguments: &Render, config: &Config, verbose: bool, stop: &AtomicB
     let spec = JobSpec { source: clip.clone(), outputs, overwrite: *overwrite, settings };
     let context = JobContext {
         checkpoint: None,
+        share: Share::All,
         timings: Arc::new(Timings::new(0, drawing.live().clone())),
         priority: 0,
         control: &|| if stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Go },

@@ -103,7 +103,7 @@ impl FileProgress {
                 bar.finish_and_clear();
                 tell(format_args!("{}: {}", self.name, printable(reason)));
             }
-            Event::Note(_) => {}
+            Event::Note(_) | Event::Placed(_) | Event::Stretches(_) => {}
         }
     }
 
@@ -139,6 +139,7 @@ impl FileProgress {
                     "people": people, "fps": frames_per_second(*phase, *done, *total, state.started),
                 })
             }
+            Event::Placed(_) | Event::Stretches(_) => return,
             Event::Note(text) => serde_json::json!({"event": "note", "file": self.name, "message": text}),
             Event::Warning(text) => serde_json::json!({"event": "warning", "file": self.name, "message": text}),
             Event::Done(report) => serde_json::json!({"event": "done", "file": self.name, "report": report}),
@@ -155,7 +156,7 @@ impl FileProgress {
         match event {
             Event::Warning(text) => tell(format_args!("{}: warning: {}", self.name, printable(text))),
             Event::Failed(reason) => tell(format_args!("{}: {}", self.name, printable(reason))),
-            Event::Note(_) | Event::Progress { .. } | Event::Done(_) => {}
+            Event::Note(_) | Event::Placed(_) | Event::Stretches(_) | Event::Progress { .. } | Event::Done(_) => {}
         }
     }
 

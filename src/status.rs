@@ -1,13 +1,12 @@
 //! `meshreel status` and `meshreel log`: jobs and what happened to them, for people and for programs.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::json;
 
 use crate::clock;
 use crate::clock::now;
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::executor::slurm;
 use crate::job::JobState;
 use crate::job::Phase;
@@ -39,17 +38,10 @@ pub enum StatusError {
 pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusError> {
     let mut rows = Vec::new();
     let mut counts = Vec::new();
-    // Where jobs are on the cluster, or what they wait for: the last line of their logs.
-    let mut places = BTreeMap::new();
     // No queue yet: no jobs. Looking does not make one.
     if queue::file(&config.state).exists() {
         let mut queue = Queue::open_to_look(&config.state)?;
         rows = queue.rows(limit)?;
-        if config.executor == Place::Slurm {
-            for row in rows.iter().filter(|row| row.state == JobState::Running) {
-                places.extend(queue.log(Some(row.id), 1)?.pop().map(|entry| (row.id, entry.text)));
-            }
-        }
         counts.extend(queue.counts()?.into_iter().map(|(state, count)| format!("{count} {}", state.name())));
         match queue.mode(now())? {
             QueueMode::Go => {}
@@ -63,7 +55,7 @@ pub fn show(config: &Config, limit: usize, is_json: bool) -> Result<(), StatusEr
     let mut out = terminal::stdout();
     let written = match is_json {
         true => rows.iter().try_for_each(|row| writeln!(out, "{}", as_json(row))),
-        false => table(&mut out, &rows, &places, &counts),
+        false => table(&mut out, &rows, &counts),
     };
     told(written)
 }
@@ -114,7 +106,7 @@ fn told(written: io::Result<()>) -> Result<(), StatusError> {
     }
 }
 
-fn table(out: &mut impl Write, rows: &[Row], places: &BTreeMap<i64, String>, counts: &[String]) -> io::Result<()> {
+fn table(out: &mut impl Write, rows: &[Row], counts: &[String]) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no jobs");
     }
@@ -130,8 +122,10 @@ fn table(out: &mut impl Write, rows: &[Row], places: &BTreeMap<i64, String>, cou
         };
         let source = printable(&row.source.to_string_lossy());
         writeln!(out, "{:>5} {:>4} {:<9} {progress:>9}  {source}", row.id, row.priority, row.state.name())?;
-        if let Some(text) = row.error.as_ref().or(places.get(&row.id)) {
-            writeln!(out, "{:>32}{}", "", printable(text))?;
+        // Where it is on the cluster, or what it waits for there.
+        let placement = row.placement.as_ref().filter(|_| row.state == JobState::Running);
+        for text in row.error.iter().cloned().chain(placement.map(ToString::to_string)) {
+            writeln!(out, "{:>32}{}", "", printable(&text))?;
         }
     }
     writeln!(out, "{}", counts.join(", "))
@@ -156,5 +150,6 @@ pub fn as_json(row: &Row) -> serde_json::Value {
         "people": row.people,
         "error": row.error,
         "resume_ms": row.resume,
+        "placement": row.placement,
     })
 }

@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{ffmpeg, meshreel, names, run, sample, signal, stream_md5};
+use common::{ffmpeg, meshreel, motion, names, run, sample, signal, stream_md5};
 use serde_json::Value;
 
 /// What takes longer does not happen.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(180);
 
-/// One cluster at a time: its ports are fixed.
+/// One cluster at a time: a second one would only slow both.
 static ONE: Mutex<()> = Mutex::new(());
 
 /// A cluster, and a folder with a configuration and watched folder.
@@ -77,12 +77,20 @@ impl Cluster {
         std::fs::read_to_string(self.at("engine.log")).unwrap_or_default()
     }
 
+    /// All jobs, by number.
+    fn rows(&self) -> Vec<Value> {
+        let status = self.says(&["status", "--json"]);
+        let mut rows: Vec<Value> = status.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        rows.sort_by_key(|row| row["id"].as_i64());
+        rows
+    }
+
     /// State and number of tries of each job, by number.
     fn jobs(&self) -> Vec<(String, u64)> {
-        let mut rows: Vec<Value> =
-            self.says(&["status", "--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        rows.sort_by_key(|row| row["id"].as_i64());
-        rows.iter().map(|row| (row["state"].as_str().unwrap().to_owned(), row["attempts"].as_u64().unwrap())).collect()
+        self.rows()
+            .iter()
+            .map(|row| (row["state"].as_str().unwrap().to_owned(), row["attempts"].as_u64().unwrap()))
+            .collect()
     }
 
     fn state(&self, job: usize) -> String {
@@ -102,7 +110,7 @@ impl Cluster {
         let text = self.slurm("squeue -h -t running -o %N|%j");
         let task = |line: &str| {
             let (node, name) = line.split_once('|')?;
-            Some((node.to_owned(), name.split('-').nth(1)?.parse().ok()?))
+            Some((node.to_owned(), name.strip_prefix("meshreel-")?.split('-').next()?.parse().ok()?))
         };
         text.lines().filter_map(task).collect()
     }
@@ -220,6 +228,12 @@ fn process(file: &Path) -> u32 {
 #[ignore = "starts a Slurm cluster: make test-cluster"]
 fn three_nodes_are_at_work_at_once_and_results_are_those_of_a_local_run() {
     let cluster = Cluster::start(6, 1.0, "");
+    // What is dropped into this folder is worked on by the engine itself.
+    let mut config = std::fs::read_to_string(cluster.at("config.toml")).unwrap();
+    config += "[[watch]]\npath = \"here\"\noutput = \"out-here\"\nexecutor = \"local\"\n";
+    std::fs::write(cluster.at("config.toml"), config).unwrap();
+    std::fs::create_dir(cluster.at("here")).unwrap();
+    std::fs::copy(cluster.at("in/0.mp4"), cluster.at("here/local.mp4")).unwrap();
     let begun = Instant::now();
     let _engine = cluster.engine();
     cluster.until("all three nodes at work", |cluster| {
@@ -228,15 +242,64 @@ fn three_nodes_are_at_work_at_once_and_results_are_those_of_a_local_run() {
         nodes == ["n1", "n2", "n3"]
     });
     // Six jobs, of which three wait in Slurm.
-    cluster.until_all_done(6);
+    cluster.until("it is shown where they are", |cluster| {
+        let status = cluster.says(&["status"]);
+        status.contains("on node n") && status.contains("waits for a node: ")
+    });
+    cluster.until_all_done(7);
     println!("6 clips of 1 s on three nodes: {:.1} s", begun.elapsed().as_secs_f64());
     assert!(cluster.jobs().iter().all(|(_, tries)| *tries == 1));
-    for job in ["1", "2", "3", "4", "5", "6"] {
-        let log = cluster.says(&["log", job]);
+    for row in cluster.rows() {
+        let (log, source) = (cluster.says(&["log", &row["id"].to_string()]), row["source"].as_str().unwrap());
+        if source.contains("/here/") {
+            assert!(!log.contains("Slurm") && row["placement"].is_null(), "{log}");
+            continue;
+        }
         assert!(log.contains("submitted as Slurm task") && log.contains("on node n"), "{log}");
+        let node = row["placement"]["node"].as_str().unwrap();
+        assert!(["n1", "n2", "n3"].contains(&node) && row["placement"]["task"].as_u64().is_some(), "{row}");
     }
+    // The first line names the video.
+    let rows = |name: &str| motion(&cluster.at(name)).into_iter().skip(1).collect::<Vec<_>>();
+    assert!(rows("out-here/local.motion.jsonl") == rows("out/0.motion.jsonl"));
     cluster.assert_as_local();
     assert!(!names(&cluster.at("out")).iter().any(|name| name.starts_with('.')));
+}
+
+#[test]
+#[ignore = "starts a Slurm cluster: make test-cluster"]
+fn nodes_share_a_long_clip() {
+    let cluster = Cluster::start(0, 0.0, "per_job = 3");
+    // Two and a half minutes of two frames a second: seven stretches.
+    let options = "-vf setpts=N/2/TB,scale=480:-2 -r 2 -frames:v 300 -an -c:v libx264 -preset ultrafast -g 10 {}";
+    ffmpeg(&format!("-stream_loop 1 -i {{}} {options}"), &[&sample(), &cluster.at("in/long.mp4")]);
+    let _engine = cluster.engine();
+    let is_at_work = |line: &Value| line["figures"]["times"].as_object().is_some_and(|times| !times.is_empty());
+    // Files of those who help, and their processes, as soon as they have done something.
+    let helping = |cluster: &Cluster| -> Vec<u32> {
+        let folder = cluster.file(1, "");
+        let files = names(&folder).into_iter().filter(|name| name.starts_with("events."));
+        let helper = |name: String| {
+            let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+            let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let began = lines.iter().find(|line| line["began"]["is_helper"] == true)?;
+            lines.iter().any(is_at_work).then(|| began["began"]["process"].as_u64().unwrap().try_into().unwrap())
+        };
+        files.filter_map(helper).collect()
+    };
+    cluster.until("two nodes help", |cluster| helping(cluster).len() == 2);
+    assert_eq!(cluster.running().len(), 3);
+    // One of them is lost, and nothing with it.
+    signal("-KILL", helping(&cluster)[0]);
+    // Others take the node of the one that makes the results. Slurm begins it again, and it is helped again.
+    let node = cluster.rows()[0]["placement"]["node"].as_str().unwrap().to_owned();
+    cluster.slurm(&format!("sbatch -p first -w {node} --job-name first --output /dev/null --wrap true"));
+    cluster.until("preempted", |cluster| cluster.says(&["log", "1"]).contains("is given back: SIGTERM"));
+    cluster.until_all_done(1);
+    let log = cluster.says(&["log", "1"]);
+    assert!(log.contains("2 further Slurm tasks may help") && log.matches(" helps: 1 core").count() >= 2, "{log}");
+    cluster.assert_as_local();
+    cluster.until("no task is left", |cluster| cluster.slurm("squeue -h").is_empty());
 }
 
 #[test]
@@ -244,7 +307,15 @@ fn three_nodes_are_at_work_at_once_and_results_are_those_of_a_local_run() {
 fn orders_reach_the_nodes() {
     let cluster = Cluster::start(1, 6.0, "time = \"10\"");
     let doctor = String::from_utf8(run(&mut cluster.command(&["doctor"])).stdout).unwrap();
-    assert!(doctor.contains("the default partition; there are main"), "{doctor}");
+    assert!(doctor.contains("the default partition; there are first, main"), "{doctor}");
+    let output = run(&mut cluster.command(&["doctor", "--cluster"]));
+    let doctor = String::from_utf8(output.stdout).unwrap();
+    let node = doctor.lines().find_map(|line| line.split_once("ok   ")?.1.split_once(": node ")).map(|(node, _)| node);
+    let node = node.unwrap_or_else(|| panic!("{doctor}"));
+    assert!(["n1", "n2", "n3"].contains(&node) && doctor.contains("1 core for a task"), "{doctor}");
+    for what in ["slurm.folder", "watch folder", "output folder", "model ", "OpenGL", "EGL device", "encoder"] {
+        assert!(doctor.contains(&format!("ok   {node}: {what}")), "{what}\n{doctor}");
+    }
     let engine = cluster.engine();
 
     cluster.until("at work", |cluster| cluster.observed(1) > 20);
@@ -257,10 +328,17 @@ fn orders_reach_the_nodes() {
     println!("a node is given back {:.1} s after the order", begun.elapsed().as_secs_f64());
     assert_eq!(cluster.state(1), "paused");
     cluster.until("it is said", |cluster| cluster.says(&["log", "1"]).contains("is given back: told so"));
-    assert!(cluster.file(1, "checkpoint").is_file() && names(&cluster.at("out")).is_empty());
+    assert!(cluster.file(1, "checkpoint").is_dir() && names(&cluster.at("out")).is_empty());
 
     cluster.says(&["resume", "1"]);
-    cluster.until("at work again", |cluster| cluster.running() == [("n1".to_owned(), 1)]);
+    cluster.until("at work again", |cluster| {
+        cluster.rows()[0]["placement"]["node"].is_string() && cluster.running().len() == 1
+    });
+    // Others take its node, and Slurm begins it again.
+    let node = cluster.running()[0].0.clone();
+    cluster.slurm(&format!("sbatch -p first -w {node} --job-name first --output /dev/null --wrap true"));
+    cluster.until("preempted", |cluster| cluster.says(&["log", "1"]).contains("is given back: SIGTERM"));
+    cluster.until("at work again", |cluster| cluster.running().iter().any(|(_, job)| *job == 1));
     // The engine ends, and its jobs go on.
     cluster.says(&["stop"]);
     drop(engine);
@@ -284,15 +362,24 @@ fn orders_reach_the_nodes() {
     let text = std::fs::read_to_string(cluster.at("config.toml")).unwrap();
     let text =
         text.replace("[slurm]", "[slurm]\nprogram = \"/nowhere/meshreel\"").replace("[jobs]", "[jobs]\nattempts = 1");
-    std::fs::write(cluster.at("config.toml"), text).unwrap();
+    std::fs::write(cluster.at("config.toml"), &text).unwrap();
     ffmpeg("-i {} -c copy -t 4 {}", &[&cluster.at("again.mp4"), &cluster.at("in/c.mp4")]);
-    let _engine = cluster.engine();
+    let engine = cluster.engine();
     cluster.until("it fails", |cluster| cluster.state(3) == "failed");
     let status = cluster.says(&["status"]);
     assert!(
         status.contains("FAILED, NonZeroExitCode, exit code 127") && status.contains("/nowhere/meshreel"),
         "{status}"
     );
+    drop(engine);
+    // What to do is said where that is known.
+    let text = text.replace("program = \"/nowhere/meshreel\"", "memory = \"50M\"");
+    std::fs::write(cluster.at("config.toml"), text).unwrap();
+    ffmpeg("-i {} -c copy -t 3 {}", &[&cluster.at("again.mp4"), &cluster.at("in/d.mp4")]);
+    let _engine = cluster.engine();
+    cluster.until("it fails", |cluster| cluster.state(4) == "failed");
+    let status = cluster.says(&["status"]);
+    assert!(status.contains("give tasks more memory (slurm.memory)"), "{status}");
 }
 
 #[test]

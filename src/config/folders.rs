@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::seconds;
-use crate::job::{Overrides, with_overrides};
+use crate::job::{Backend, Overrides, with_overrides};
 use crate::toml_text;
 
 /// What happens to a video after its results are in place.
@@ -47,6 +47,8 @@ pub struct Watch {
     pub originals_folder: PathBuf,
     /// Higher comes first.
     pub priority: Option<i64>,
+    /// Who works on what is dropped here; none: as for all folders.
+    pub executor: Option<Backend>,
 }
 }
 

@@ -17,7 +17,7 @@ pub use slurm::Slurm;
 use crate::clock::{self, Hours};
 use crate::export::Formats;
 use crate::job::range::ranged;
-use crate::job::{Encode, JobSettings, with_overrides};
+use crate::job::{Backend, Encode, JobSettings, with_overrides};
 use crate::pose::Device;
 use crate::thread;
 use crate::toml_text;
@@ -42,8 +42,8 @@ pub struct Config {
     pub workers: usize,
     /// Where the networks run.
     pub device: Device,
-    /// Who works on jobs.
-    pub executor: Place,
+    /// Who works on jobs, unless a watched folder says otherwise.
+    pub executor: Backend,
     /// The cluster, where that does.
     pub slurm: Slurm,
     /// How the output video is written.
@@ -69,16 +69,6 @@ pub struct Config {
     /// Folders that `meshreel` takes videos from.
     pub watch: Vec<Watch>,
 }
-}
-
-/// Where jobs of the service are worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// In the service itself.
-    Local,
-    /// On the nodes of a Slurm cluster.
-    Slurm,
 }
 
 /// `[output]`: what is written beside the video, unless a watched folder or the command line says otherwise.
@@ -114,7 +104,7 @@ pub struct Jobs {
     /// Videos at a time; 0 is as many as the machine is good for ([`Config::concurrent_jobs`]).
     #[serde(deserialize_with = "concurrent")]
     pub concurrent: usize,
-    /// Stretches of one video that are drawn at a time; 0 is as many as the machine is good for.
+    /// Stretches of one video that are worked on at a time; 0 is as many as the machine is good for.
     #[serde(deserialize_with = "stretches")]
     pub stretches: usize,
     /// Seconds for which a dropped file's size and time must not change before it is taken.
@@ -238,7 +228,7 @@ impl Default for Config {
             state: default_state(),
             workers: 0,
             device: Device::Auto,
-            executor: Place::Local,
+            executor: Backend::Local,
             slurm: Slurm::default(),
             encode: Encode::default(),
             output: Output::default(),
@@ -309,12 +299,37 @@ impl Config {
         }
     }
 
-    /// Videos at a time; on a cluster `slurm.at_once`. Where that is left to the machine: one for every four processor cores and every two gigabytes of memory, at least
+    /// Who works on what is dropped into a watched folder.
+    pub fn backend(&self, watch: &Watch) -> Backend {
+        watch.executor.unwrap_or(self.executor)
+    }
+
+    /// Who works on a video: as the innermost watched folder says that it lies in, or, of one from elsewhere, the first.
+    pub fn backend_of(&self, source: &Path) -> Backend {
+        let holds = |watch: &&Watch| match watch.recursive {
+            true => source.starts_with(&watch.path),
+            false => source.parent() == Some(&*watch.path),
+        };
+        let watch = self.watch.iter().rev().filter(holds).max_by_key(|watch| watch.path.components().count());
+        watch.or(self.watch.first()).map_or(self.executor, |watch| self.backend(watch))
+    }
+
+    /// All who work on what is dropped into watched folders.
+    pub fn backends(&self) -> Vec<Backend> {
+        Backend::ALL.into_iter().filter(|backend| self.watch.iter().any(|w| self.backend(w) == *backend)).collect()
+    }
+
+    /// Videos that a back end has at a time.
+    pub fn places(&self, backend: Backend) -> usize {
+        match backend {
+            Backend::Local => self.concurrent_jobs(),
+            Backend::Slurm => self.slurm.at_once,
+        }
+    }
+
+    /// Videos at a time on this machine. Where that is left to the machine: one for every four processor cores and every two gigabytes of memory, at least
     /// one. A single video keeps four cores busy; of more it leaves some idle while it waits for a keyframe.
     pub fn concurrent_jobs(&self) -> usize {
-        if self.executor == Place::Slurm {
-            return self.slurm.at_once;
-        }
         if self.jobs.concurrent > 0 {
             return self.jobs.concurrent;
         }

@@ -38,6 +38,9 @@ pub struct Slurm {
     /// Most tasks at a time, those that wait in Slurm included.
     #[serde(deserialize_with = "at_once")]
     pub at_once: usize,
+    /// Most tasks that work on one long video at the same time.
+    #[serde(deserialize_with = "per_job")]
+    pub per_job: usize,
     /// Further options of `sbatch`, each with its value: `"--constraint=avx2"`.
     #[serde(deserialize_with = "options")]
     pub extra: Vec<String>,
@@ -59,6 +62,7 @@ impl Default for Slurm {
             memory: String::new(),
             gpus: 0,
             at_once: 16,
+            per_job: 4,
             extra: Vec::new(),
             poll: 10.0,
         }
@@ -68,7 +72,8 @@ impl Default for Slurm {
 ranged! {
     cpus: usize = 0..=4096;
     gpus: usize = 0..=64;
-    at_once: usize = 1..=256;
+    at_once: usize = 1..=1000;
+    per_job: usize = 1..=100;
     poll: f64 = 1.0..=3600.0;
 }
 

@@ -1,34 +1,40 @@
 //! What holds the work back, in one sentence drawn from the figures.
 
 use crate::service::Snapshot;
-use crate::telemetry::Stage;
+use crate::telemetry::{Buffer, Stage};
 
 /// A thread, or all of a kind, that is busy for more of the time than this holds the others back.
 const SATURATED: f32 = 0.85;
 
-/// Threads of a stage, where there is a fixed number of them.
+/// Threads of a stage in the last seconds, where that is known: how many nodes have is not.
 pub fn threads(snapshot: &Snapshot, stage: Stage) -> Option<usize> {
-    let jobs = snapshot.at_work.len().max(1);
+    if snapshot.nodes > 0 {
+        return None;
+    }
+    // Each of these threads has a queue of its own; while there is none, no number is shown.
+    let of = |buffer| Some(snapshot.depth(buffer).queues as usize).filter(|threads| *threads > 0);
     match stage {
         Stage::Detect | Stage::Landmarks => Some(snapshot.workers.len()),
         Stage::RenderWait => None,
         Stage::Render => Some(1),
         Stage::Fit => Some(snapshot.machine.cores.max(1)),
-        // A thread a job.
-        Stage::Decode | Stage::Blend | Stage::Encode => Some(jobs),
+        Stage::Decode => of(Buffer::Decoded),
+        Stage::Blend | Stage::Encode => of(Buffer::Encode),
     }
 }
 
 /// Which stage the others wait for, if there is one.
 pub fn bottleneck(snapshot: &Snapshot) -> Option<Stage> {
+    if snapshot.nodes > 0 {
+        return None;
+    }
     let detection = busy(snapshot, Stage::Detect) + busy(snapshot, Stage::Landmarks);
     let load = |stage: Stage| match stage {
         // Workers do both.
         Stage::Detect | Stage::Landmarks => detection / snapshot.workers.len().max(1) as f32,
-        // One thread does both.
-        Stage::Blend | Stage::Encode => {
-            (busy(snapshot, Stage::Blend) + busy(snapshot, Stage::Encode)) / snapshot.at_work.len().max(1) as f32
-        }
+        // The same threads do both.
+        Stage::Blend | Stage::Encode => threads(snapshot, Stage::Encode)
+            .map_or(0.0, |threads| (busy(snapshot, Stage::Blend) + busy(snapshot, Stage::Encode)) / threads as f32),
         other => threads(snapshot, other).map_or(0.0, |threads| busy(snapshot, other) / threads as f32),
     };
     let stages = [Stage::Decode, Stage::Landmarks, Stage::Fit, Stage::Render, Stage::Encode];
@@ -44,6 +50,17 @@ fn busy(snapshot: &Snapshot, stage: Stage) -> f32 {
 pub fn advice(snapshot: &Snapshot) -> String {
     if snapshot.at_work.is_empty() {
         return "No job is running.".into();
+    }
+    if snapshot.nodes > 0 {
+        let threads = |stages: &[Stage]| stages.iter().map(|stage| busy(snapshot, *stage)).sum::<f32>();
+        return format!(
+            "Nodes of the cluster are at work on {} jobs. In all, {:.1} threads are busy with detection and landmarks, {:.1} with rendering, \
+             {:.1} with blending and encoding.",
+            snapshot.nodes,
+            threads(&[Stage::Detect, Stage::Landmarks]),
+            threads(&[Stage::Render]),
+            threads(&[Stage::Blend, Stage::Encode])
+        );
     }
     let percent = |share: f32| format!("{:.0}%", 100.0 * share);
     let render = busy(snapshot, Stage::Render);

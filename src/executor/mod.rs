@@ -19,7 +19,7 @@ pub trait Executor: Sync {
     /// Why there are no results.
     fn work(&self, spec: &JobSpec, context: &JobContext<'_>) -> Result<Report, Failure>;
 
-    /// Whether jobs are worked on in this process, which a job may then bring down.
+    /// Whether jobs are worked on in this process, which one of them may bring down.
     fn is_here(&self) -> bool {
         true
     }

@@ -41,7 +41,9 @@ pub use header::{BodyInfo, Clock, Direction, Header, MeshInfo, PersonInfo, Pinho
 pub use motion::{MotionWriter, Person, PersonRow, Row};
 pub use names::{JointNames, MarkerSet};
 pub use openpose::{is_folder, remove_folder};
-pub use output::{Content, Made, PREFIX, is_being_written, publish};
+pub use output::{
+    Content, LockedFolder, Made, PREFIX, is_being_written, is_signed, own_prefix, prefix_of, publish, sign,
+};
 pub use reader::MotionReader;
 pub use selection::{Axes, Frame, Heading, Placement, Sample, Selection};
 

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
@@ -13,6 +14,31 @@ use crate::control::Proceed;
 
 /// Begins the names of results that are not complete.
 pub const PREFIX: &str = ".meshreel-";
+/// What comes after it in names that this process gives.
+static OWNER: OnceLock<String> = OnceLock::new();
+
+/// Has this process begin the names of incomplete results with [`prefix_of`] this word, so that others know whose they were when it is
+/// gone. The first word counts; it is to be said before anything is written.
+pub fn sign(owner: &str) {
+    let _ = OWNER.set(owner.to_owned());
+}
+
+/// Begins the names of incomplete results of who has [signed](sign) with this word.
+pub fn prefix_of(owner: &str) -> String {
+    format!("{PREFIX}{owner}-")
+}
+
+/// Whether an incomplete result of this name is one of somebody who has [signed](sign).
+pub fn is_signed(name: &OsStr) -> bool {
+    let rest = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
+    // The random letters of a name without one have no dash.
+    rest.split('.').next().is_some_and(|word| word.contains('-'))
+}
+
+/// Begins the names of incomplete results that this process writes.
+pub fn own_prefix() -> String {
+    OWNER.get().map_or_else(|| PREFIX.to_owned(), |owner| prefix_of(owner))
+}
 
 /// A file or folder that was written, under a name for now.
 pub struct Made {
@@ -37,10 +63,24 @@ pub struct LockedFolder {
 }
 
 impl LockedFolder {
-    fn new(folder: TempDir) -> Self {
+    /// Makes one in a folder, whose name has this ending. It goes with what is in it when this is dropped.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn new(place: &Path, ending: &str) -> io::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix(&own_prefix())
+            .suffix(&format!(".{ending}"))
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .tempdir_in(place)?;
         // A file system without locks does without.
         let lock = File::open(folder.path()).ok().filter(|file| file.lock().is_ok());
-        Self { folder, _lock: lock }
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
     }
 }
 
@@ -50,11 +90,6 @@ pub fn is_being_written(folder: &Path) -> bool {
 }
 
 impl Content {
-    /// A folder that others leave alone as long as it is there.
-    pub fn folder(folder: TempDir) -> Self {
-        Self::Folder(LockedFolder::new(folder))
-    }
-
     /// Waits until it is on disk.
     ///
     /// # Errors
@@ -123,14 +158,9 @@ impl<'a> Output<'a> {
         write: impl FnOnce(&Self, &Path) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let name = self.folder.join(self.name(ending));
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .suffix(&format!(".{ending}"))
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
-            .tempdir_in(self.folder)
+        let folder = LockedFolder::new(self.folder, ending)
             .map_err(|source| ExportError::Write { path: name.clone(), source })?;
-        let folder = LockedFolder::new(folder);
-        write(self, folder.folder.path()).map_err(|error| error.of(&name))?;
+        write(self, folder.path()).map_err(|error| error.of(&name))?;
         self.made.push(Made { ending: ending.to_owned(), content: Content::Folder(folder) });
         Ok(())
     }
@@ -143,7 +173,7 @@ impl<'a> Output<'a> {
 
     fn temporary(&self, ending: &str) -> Result<NamedTempFile, ExportError> {
         tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(&own_prefix())
             .suffix(&format!(".{ending}"))
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
             .tempfile_in(self.folder)

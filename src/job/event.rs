@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
+use super::{Placement, Report};
 
 /// Which pass a job is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,10 @@ pub enum Event {
     Warning(String),
     /// Something for the job's log, such as where it is worked on.
     Note(String),
+    /// Its clip has so many stretches, which several may work on at the same time.
+    Stretches(usize),
+    /// Where it is worked on, if not in this process; `None`: nowhere any more.
+    Placed(Option<Placement>),
     /// The results are in place.
     Done(Box<Report>),
     /// There are no results, and this is why.

@@ -12,7 +12,6 @@ use crate::body;
 use crate::export::{Format, Formats};
 use crate::media::{CONTAINERS, EncodeSettings};
 use crate::models::ModelName;
-use crate::thread;
 
 /// Ending of the name of the page to look at.
 pub const PAGE: &str = "report.html";
@@ -358,6 +357,9 @@ ranged! {
 
 /// Quality of a picture that is compressed with loss.
 const STILL_QUALITY: i64 = 10;
+/// Threads of an encoder, whatever the machine is like: what x264 and x265 make depends on it in the last bits. Four keep up with a clip
+/// of one stretch; of a longer one several are compressed at the same time.
+const ENCODER_THREADS: usize = 4;
 /// Pictures a second, where there is one.
 const STILL_RATE: f64 = 25.0;
 
@@ -407,15 +409,12 @@ impl Encode {
 
     /// As the encoder takes them.
     pub fn settings(&self) -> EncodeSettings {
-        // Frames that are compressed at the same time wait for each other: with half as many threads more, x264 keeps the cores busy.
-        let cores = thread::cores();
-        let threads = cores + cores.div_ceil(2);
         EncodeSettings {
             codec: self.codec.clone(),
             preset: self.preset.clone(),
             crf: u32::try_from(self.crf).unwrap_or_default(),
             pixel_format: Some(self.pixel_format.clone()).filter(|name| !name.is_empty()),
-            threads,
+            threads: ENCODER_THREADS,
         }
     }
 }

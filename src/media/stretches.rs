@@ -70,6 +70,8 @@ impl Mark {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stretches {
     begins: Vec<Begin>,
+    /// Seconds of all frames since the first.
+    times: Vec<f64>,
     why_one: Option<&'static str>,
 }
 
@@ -84,19 +86,24 @@ impl Stretches {
             Err(why) => Err(why),
         };
         Ok(match found {
-            Ok(begins) => Self { begins, why_one: None },
+            Ok((begins, times)) => Self { begins, times, why_one: None },
             Err(why) => Self::one(why),
         })
     }
 
     /// One stretch, in a sentence why.
     pub fn one(why: &'static str) -> Self {
-        Self { begins: Vec::new(), why_one: Some(why) }
+        Self { begins: Vec::new(), times: Vec::new(), why_one: Some(why) }
     }
 
     /// Why a decoder can begin nowhere but at the first frame, in a sentence, where that is so.
     pub fn why_one(&self) -> Option<&'static str> {
         self.why_one
+    }
+
+    /// Seconds of all frames since the first one, as the packets have them; empty where a decoder can begin nowhere but there.
+    pub fn times(&self) -> &[f64] {
+        &self.times
     }
 
     /// The last place to begin at or before a frame.
@@ -243,8 +250,8 @@ impl Packets {
         Ok(if could_be_read { Ok(self) } else { Err("the file cannot be read to its end") })
     }
 
-    /// Looks at all of them together, and gives the places to begin.
-    fn begins(&self) -> Found<Vec<Begin>> {
+    /// Looks at all of them together, and gives the places to begin, and the time of every frame.
+    fn begins(&self) -> Found<(Vec<Begin>, Vec<f64>)> {
         if self.listed.is_some_and(|listed| listed != self.all.len()) {
             return Err("the file has no list of all its packets");
         }
@@ -267,17 +274,17 @@ impl Packets {
         if self.held_back.is_some_and(|held_back| self.most_reordered() > held_back) {
             return Err("its frames are further out of order than the file says");
         }
+        let time = |stamp: i64| (stamp - first) as f64 / self.per_second;
         let mut latest = i64::MIN;
         let mut begins = Vec::new();
         for Packet { mark, is_begin } in &self.all {
             if *is_begin && mark.stamp > latest {
-                let time = (mark.stamp - first) as f64 / self.per_second;
                 let frame = stamps.partition_point(|&stamp| stamp < mark.stamp) as u64;
-                begins.push(Begin { frame, time, first, packet: *mark });
+                begins.push(Begin { frame, time: time(mark.stamp), first, packet: *mark });
             }
             latest = latest.max(mark.stamp);
         }
-        Ok(begins)
+        Ok((begins, stamps.into_iter().map(time).collect()))
     }
 
     /// Frames at most that come before another one in the file and are shown after it.
@@ -396,6 +403,10 @@ mod tests {
             let mut decoder = Decoder::open(&path, 2).unwrap();
             let frames = all_of(&mut decoder);
             assert!(decoder.is_sound() || expected.is_err(), "{name}");
+            if expected.is_ok() {
+                let times: Vec<u64> = frames.iter().map(|frame| frame.1).collect();
+                assert_eq!(stretches.times.iter().map(|time| time.to_bits()).collect::<Vec<_>>(), times, "{name}");
+            }
             for begin in &stretches.begins {
                 let mut decoder = Decoder::open(&path, 2).unwrap().begin_at(begin).unwrap();
                 assert!(decoder.is_inside(), "{name}: {begin:?}");

@@ -21,7 +21,7 @@ use std::path::Path;
 pub use index::{Entry, is_index, write_index};
 
 use crate::control::{Proceed, Stopped};
-use crate::export::{Clip, Detail, ExportError, Frame, Heading, PREFIX, Placement, Selection, small_glb};
+use crate::export::{Clip, Detail, ExportError, Frame, Heading, Placement, Selection, own_prefix, small_glb};
 use crate::job::{JobSettings, Report};
 use crate::media::{self, MediaError, Proxy, ShareError};
 use data::Notes;
@@ -100,7 +100,7 @@ pub fn write_page(subject: &Subject<'_>, to: &File, proceed: Proceed<'_>) -> Res
     let shown = duration.min(LONGEST);
     let mut notes = Notes::new(duration, shown);
 
-    let video = tempfile::Builder::new().prefix(PREFIX).suffix(".mp4").tempfile_in(subject.folder)?;
+    let video = tempfile::Builder::new().prefix(&own_prefix()).suffix(".mp4").tempfile_in(subject.folder)?;
     let has_video = match make_video(subject, video.path(), frame_rate, shown, proceed) {
         Ok(()) => true,
         Err(reason) => {

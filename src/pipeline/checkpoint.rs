@@ -1,158 +1,237 @@
-//! What is done of a job, on disk segment by segment: a process that dies loses a few seconds of work.
+//! What is done of a job, on disk piece by piece: a process that dies loses a few seconds of work.
 //!
-//! An SQLite file for each job. A segment is in it as a whole or not at all, whenever the process or the machine dies. Those of the drawing
-//! pass may come in any order. What follows from a segment is made again: whoever goes on from a checkpoint gets the same results, byte for byte, as who never stopped.
+//! A folder of plain files for each job. A piece is written under a name for now and gets its own when all of it is on disk, so it is there
+//! whole or not at all, whenever the process or the machine dies. Nothing is locked, and nothing that is there is changed. Pieces may come
+//! in any order, from several threads and from several processes. What follows from a piece is made again: whoever goes on from a checkpoint
+//! gets the same results, byte for byte, as who never stopped.
+//!
+//! In the folder is another one, named by a sum of the job's description and of the version of the files. So a process that still works by
+//! another description cannot spoil what is there.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `begun` | nothing: whoever finds it may go on |
+//! | `observed-S-A-B` | frames A to B as the stretch that begins with frame S observed them; with `-end` they are its last |
+//! | `fitted` | the fitted people |
+//! | `drawn-A-B` | the compressed pictures of frames A to B |
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tempfile::NamedTempFile;
 
+use crate::checksum;
 use crate::media::Packet;
 
-/// Version of what is in the file, what the tracker remembers included; a file of another version is replaced.
-const FORMAT: u32 = 12;
-/// Packets of a segment are numbered from its first frame, shifted left by so many bits.
-const NUMBERING: u32 = 24;
+/// Version of what is in the files, what the tracker remembers included; a checkpoint of another version is begun anew.
+const FORMAT: u32 = 14;
 
-const SCHEMA: &str = "
-    CREATE TABLE about (job TEXT NOT NULL, is_fitted INTEGER NOT NULL DEFAULT 0) STRICT;
-    CREATE TABLE fitted (number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
-    CREATE TABLE observed (number INTEGER PRIMARY KEY, frames INTEGER NOT NULL, segment BLOB NOT NULL) STRICT;
-    CREATE TABLE drawn (first INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
-    CREATE TABLE packets (
-        number INTEGER PRIMARY KEY,
-        stamp INTEGER NOT NULL,
-        duration INTEGER NOT NULL,
-        flags INTEGER NOT NULL,
-        data BLOB NOT NULL
-    ) STRICT;
-";
+const BEGUN: &str = "begun";
+const FITTED: &str = "fitted";
+/// Ends the name of a stretch's last piece.
+const LAST: &str = "-end";
+/// Begins the names of files that are being written.
+const UNFINISHED: &str = ".unfinished-";
+/// Age of such a file from which on nobody writes it any more.
+const OLD: Duration = Duration::from_secs(3600);
 
 /// Why a checkpoint cannot be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("what is done cannot be written down in {}: {source}", path.display())]
 pub struct CheckpointError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub source: Cause,
+    /// The file or folder.
+    path: PathBuf,
+    source: Cause,
 }
 
-/// What is wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// SQLite or the disk.
+enum Cause {
     #[error(transparent)]
-    Database(#[from] rusqlite::Error),
-    /// What a segment holds.
-    #[error(transparent)]
+    Disk(#[from] io::Error),
+    #[error("it makes no sense: {0}")]
     Form(#[from] postcard::Error),
 }
 
 impl CheckpointError {
     /// Whether there is no room.
     pub fn is_disk_full(&self) -> bool {
-        matches!(&self.source, Cause::Database(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(&self.source, Cause::Disk(error) if matches!(error.kind(), StorageFull | QuotaExceeded))
+    }
+
+    /// Whether what is there cannot be understood.
+    pub fn is_beyond_use(&self) -> bool {
+        matches!(self.source, Cause::Form(_))
     }
 }
 
 /// Names the file in an error.
-fn at<T>(path: &Path, result: Result<T, Cause>) -> Result<T, CheckpointError> {
-    result.map_err(|source| CheckpointError { path: path.to_owned(), source })
+fn at<T, E: Into<Cause>>(path: &Path, result: Result<T, E>) -> Result<T, CheckpointError> {
+    result.map_err(|source| CheckpointError { path: path.to_owned(), source: source.into() })
 }
 
 /// The checkpoint of one job.
 pub struct Checkpoint {
-    path: PathBuf,
-    db: Connection,
-    /// Whether packets were stored since a segment was completed.
-    is_open: bool,
+    /// That of the description.
+    folder: PathBuf,
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint of the job with this description, or makes one. A file of another description, or one that cannot be
-    /// understood, is replaced.
+    /// Opens the checkpoint of the job with this description in a folder, or begins one. What is there of another description goes.
     ///
     /// # Errors
-    /// Those of SQLite and the disk, which may pass; so have all methods below.
-    pub fn open(path: &Path, job: &str) -> Result<Self, CheckpointError> {
-        let db = match continued(path, job) {
-            Ok(Some(db)) => Ok(db),
-            Ok(None) => begun(path, job),
-            Err(error) if is_damaged(&error) => begun(path, job),
-            Err(error) => Err(error.into()),
-        };
-        Ok(Self { path: path.to_owned(), db: at(path, db)?, is_open: false })
+    /// Those of the disk, which may pass; so have all methods below.
+    pub fn open(folder: &Path, job: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::of(folder, job);
+        match checkpoint.is_begun()? {
+            true => checkpoint.remove_left()?,
+            false => checkpoint.begin(folder)?,
+        }
+        Ok(checkpoint)
     }
 
-    /// Whether what is in it cannot be understood, by an error of one of the methods below.
-    pub fn is_beyond_use(error: &CheckpointError) -> bool {
-        match &error.source {
-            Cause::Database(error) => is_damaged(error),
-            Cause::Form(_) => true,
+    /// Opens one that somebody else has begun, to work on the same job; `None` where there is none of this description.
+    pub fn join(folder: &Path, job: &str) -> Result<Option<Self>, CheckpointError> {
+        let checkpoint = Self::of(folder, job);
+        Ok(checkpoint.is_begun()?.then_some(checkpoint))
+    }
+
+    fn of(folder: &Path, job: &str) -> Self {
+        let sum = checksum::of(format!("{FORMAT} {job}").as_bytes());
+        Self { folder: folder.join(&checksum::hex(&sum)[..16]) }
+    }
+
+    fn is_begun(&self) -> Result<bool, CheckpointError> {
+        let path = self.folder.join(BEGUN);
+        match path.symlink_metadata() {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => at(&path, Err(error)),
         }
     }
 
-    /// Writes down the fitted people, piece by piece.
-    pub fn add_fitted<T: Serialize>(&mut self, pieces: impl Iterator<Item = T>) -> Result<(), CheckpointError> {
-        let write = || {
-            let transaction = self.db.transaction()?;
-            for piece in pieces {
-                let bytes = postcard::to_allocvec(&piece)?;
-                transaction.prepare_cached("INSERT INTO fitted (piece) VALUES (?1)")?.execute(params![bytes])?;
+    /// Makes the folder anew.
+    fn begin(&self, around: &Path) -> Result<(), CheckpointError> {
+        if around.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+            at(around, std::fs::remove_file(around))?;
+        }
+        if !around.is_dir() {
+            at(around, std::fs::create_dir(around))?;
+        }
+        for name in names(around)? {
+            let path = around.join(name);
+            at(&path, if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) })?;
+        }
+        at(&self.folder, std::fs::create_dir(&self.folder))?;
+        let begun = self.folder.join(BEGUN);
+        at(&begun, std::fs::write(&begun, ""))?;
+        at(around, File::open(around).and_then(|folder| folder.sync_all()))
+    }
+
+    /// Removes the files whose names are such.
+    fn remove(&self, is_such: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
+        for name in names(&self.folder)? {
+            if is_such(&name) {
+                let path = self.folder.join(name);
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => at(&path, removed)?,
+                }
             }
-            transaction.execute("UPDATE about SET is_fitted = 1", [])?;
-            Ok(transaction.commit()?)
-        };
-        at(&self.path, write())
+        }
+        Ok(())
+    }
+
+    /// Removes what those have left who died while they wrote. Others may be writing now.
+    fn remove_left(&self) -> Result<(), CheckpointError> {
+        let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+        // The clock of the disk, which may be another machine's.
+        let now = at(&self.folder, modified(Unfinished::new(&self.folder)?.out.get_ref().path()))?;
+        let is_old = |name: &str| modified(&self.folder.join(name)).is_ok_and(|then| now > then + OLD);
+        self.remove(|name| name.starts_with(UNFINISHED) && is_old(name))
+    }
+
+    /// Makes the next [`Checkpoint::open`] begin anew.
+    pub fn forget(&self) -> Result<(), CheckpointError> {
+        self.remove(|name| name == BEGUN)
+    }
+
+    fn put<T: Serialize>(&self, name: &str, piece: &T) -> Result<(), CheckpointError> {
+        let path = self.folder.join(name);
+        let mut file = Unfinished::new(&self.folder)?;
+        let bytes = at(&path, postcard::to_allocvec(piece))?;
+        at(&path, file.out.write_all(&bytes))?;
+        file.finish(&path)
+    }
+
+    fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, CheckpointError> {
+        let path = self.folder.join(name);
+        let bytes = at(&path, std::fs::read(&path))?;
+        at(&path, postcard::from_bytes(&bytes))
+    }
+
+    /// Writes down the fitted people, piece by piece.
+    pub fn add_fitted<T: Serialize>(&self, pieces: impl Iterator<Item = T>) -> Result<(), CheckpointError> {
+        let path = self.folder.join(FITTED);
+        let mut file = Unfinished::new(&self.folder)?;
+        for piece in pieces {
+            let bytes = at(&path, postcard::to_allocvec(&piece))?;
+            at(&path, file.add(&bytes))?;
+        }
+        file.finish(&path)
     }
 
     /// The pieces of the fitted people, in order; `None` where they are not fitted yet.
     pub fn fitted<T: DeserializeOwned>(&self) -> Result<Option<Vec<T>>, CheckpointError> {
-        let read = || {
-            if !self.db.query_row("SELECT is_fitted FROM about", [], |row| row.get::<_, bool>(0))? {
-                return Ok(None);
-            }
-            let mut all = self.db.prepare("SELECT piece FROM fitted ORDER BY number")?;
-            let pieces = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-            pieces.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect::<Result<_, Cause>>().map(Some)
+        let path = self.folder.join(FITTED);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => at(&path, opened)?,
         };
-        at(&self.path, read())
+        let (mut file, mut pieces) = (BufReader::new(file), Vec::new());
+        while let Some(bytes) = at(&path, next(&mut file))? {
+            pieces.push(at(&path, postcard::from_bytes(&bytes))?);
+        }
+        Ok(Some(pieces))
     }
 
-    /// Makes the next [`Checkpoint::open`] begin anew. What is drawn of a segment that is not complete goes first: inside its
-    /// transaction nothing would be kept of this either.
-    pub fn forget(&mut self) -> Result<(), CheckpointError> {
-        let mut forget = || {
-            if std::mem::replace(&mut self.is_open, false) {
-                self.db.execute_batch("ROLLBACK")?;
-            }
-            Ok(self.db.execute("DELETE FROM about", []).map(drop)?)
-        };
-        at(&self.path, forget())
+    /// What the stretch that begins with frame `stretch` observed so far, in order.
+    pub fn observed<T: DeserializeOwned>(&self, stretch: u64) -> Result<Vec<T>, CheckpointError> {
+        let pieces = self.observed_pieces(stretch)?;
+        chain(stretch, &pieces).into_iter().map(|piece| self.get(&piece.name())).collect()
     }
 
-    /// The segments of the observing pass so far, in order.
-    pub fn observed<T: DeserializeOwned>(&self) -> Result<Vec<T>, CheckpointError> {
-        let read = || {
-            let mut all = self.db.prepare("SELECT segment FROM observed ORDER BY number")?;
-            let segments = all.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-            segments.map(|bytes| Ok(postcard::from_bytes(&bytes?)?)).collect()
-        };
-        at(&self.path, read())
+    /// How far each stretch was observed, by its first frame, and whether that is all of it.
+    pub fn observed_until(&self) -> Result<BTreeMap<u64, (u64, bool)>, CheckpointError> {
+        let all = pieces(&self.folder)?;
+        let by_stretch = all.chunk_by(|a, b| a.pass == b.pass).filter_map(|pieces| match pieces[0].pass {
+            Pass::Observed { stretch } => Some((stretch, pieces)),
+            Pass::Drawn => None,
+        });
+        let until = |piece: &Piece| (piece.frames.end, piece.is_last);
+        Ok(by_stretch.filter_map(|(stretch, pieces)| Some((stretch, until(chain(stretch, pieces).last()?)))).collect())
     }
 
-    /// Adds a segment of the observing pass, which has now seen `frames`.
-    pub fn add_observed<T: Serialize>(&self, frames: u64, segment: &T) -> Result<(), CheckpointError> {
-        let write = || {
-            let bytes = postcard::to_allocvec(segment)?;
-            self.db.execute("INSERT INTO observed (frames, segment) VALUES (?1, ?2)", params![frames as i64, bytes])?;
-            Ok(())
-        };
-        at(&self.path, write())
+    fn observed_pieces(&self, stretch: u64) -> Result<Vec<Piece>, CheckpointError> {
+        Ok(pieces(&self.folder)?.into_iter().filter(|piece| piece.pass == Pass::Observed { stretch }).collect())
+    }
+
+    /// Adds frames that were observed by the stretch that begins with frame `stretch`, perhaps its last (`is_last`): then there may be
+    /// none.
+    pub fn add_observed<T: Serialize>(
+        &self,
+        stretch: u64,
+        frames: Range<u64>,
+        is_last: bool,
+        piece: &T,
+    ) -> Result<(), CheckpointError> {
+        self.put(&Piece { pass: Pass::Observed { stretch }, frames, is_last }.name(), piece)
     }
 
     /// Frames from the first one on that are in the segments of the drawing pass, without a gap.
@@ -163,55 +242,42 @@ impl Checkpoint {
 
     /// The segments of the drawing pass so far: their frames, in order.
     pub fn drawn_segments(&self) -> Result<Vec<Range<u64>>, CheckpointError> {
-        let read = || {
-            let mut all = self.db.prepare("SELECT first, next FROM drawn ORDER BY first")?;
-            let segments = all
-                .query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()..row.get::<_, i64>(1)?.unsigned_abs()))?;
-            Ok(segments.collect::<rusqlite::Result<_>>()?)
-        };
-        at(&self.path, read())
+        let mut all: Vec<Range<u64>> = Vec::new();
+        for Piece { frames, .. } in pieces(&self.folder)?.into_iter().filter(|piece| piece.pass == Pass::Drawn) {
+            if all.last().is_none_or(|before| before.end <= frames.start) {
+                all.push(frames);
+            }
+        }
+        Ok(all)
     }
 
-    /// Adds packets to the segment that is being drawn from this frame on. Several may be at the same time.
-    pub fn add_packets(&mut self, first: u64, packets: &[Packet]) -> Result<(), CheckpointError> {
-        let mut write = || {
-            let number = (first as i64) << NUMBERING;
-            for packet in packets {
-                if !std::mem::replace(&mut self.is_open, true) {
-                    self.db.execute_batch("BEGIN IMMEDIATE")?;
-                }
-                let sql = "INSERT INTO packets (number, stamp, duration, flags, data)
-                    SELECT COALESCE(MAX(number) + 1, ?1), ?3, ?4, ?5, ?6 FROM packets WHERE number BETWEEN ?1 AND ?2";
-                let last = number + (1 << NUMBERING) - 1;
-                let values = params![number, last, packet.stamp, packet.duration, packet.flags, packet.data];
-                self.db.prepare_cached(sql)?.execute(values)?;
-            }
-            Ok(())
-        };
-        at(&self.path, write())
+    /// Whether there is a segment that begins with this frame.
+    pub fn is_drawn(&self, first: u64) -> Result<bool, CheckpointError> {
+        Ok(self.drawn_segments()?.iter().any(|segment| segment.start == first))
     }
 
-    /// Completes the segment that was drawn from frame `first` on: the next one begins at frame `next`.
-    pub fn complete_drawn(&mut self, first: u64, next: u64) -> Result<(), CheckpointError> {
-        let mut write = || {
-            if !std::mem::replace(&mut self.is_open, false) {
-                self.db.execute_batch("BEGIN IMMEDIATE")?;
-            }
-            self.db.execute("INSERT OR REPLACE INTO drawn VALUES (?1, ?2)", params![first as i64, next as i64])?;
-            // What there is of other segments goes with it, and is taken away again where they are not completed.
-            Ok(self.db.execute_batch("COMMIT")?)
-        };
-        at(&self.path, write())
+    /// Whether the fitted people are there.
+    pub fn is_fitted(&self) -> Result<bool, CheckpointError> {
+        Ok(names(&self.folder)?.iter().any(|name| name == FITTED))
+    }
+
+    /// Begins a segment of the drawing pass with this frame. Several may be under way at the same time.
+    pub fn begin_drawn(&self, first: u64) -> Result<Segment, CheckpointError> {
+        Ok(Segment { folder: self.folder.clone(), first, file: Unfinished::new(&self.folder)? })
     }
 
     /// Stamps of all packets, in order.
     pub fn stamps(&self) -> Result<Vec<i64>, CheckpointError> {
-        let read = || {
-            let mut all = self.db.prepare("SELECT stamp FROM packets ORDER BY number")?;
-            let stamps = all.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-            Ok(stamps)
-        };
-        at(&self.path, read())
+        let mut stamps = Vec::new();
+        for frames in self.drawn_segments()? {
+            let (path, mut file) = self.open_drawn(frames)?;
+            while let Some(about) = at(&path, next(&mut file))? {
+                let (stamp, _, _): (i64, i64, i32) = at(&path, postcard::from_bytes(&about))?;
+                stamps.push(stamp);
+                at(&path, skip(&mut file))?;
+            }
+        }
+        Ok(stamps)
     }
 
     /// Gives all packets in order.
@@ -219,70 +285,188 @@ impl Checkpoint {
         &self,
         mut take: impl FnMut(Packet) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sql = "SELECT stamp, duration, flags, data FROM packets ORDER BY number";
-        let mut all = at(&self.path, self.db.prepare(sql).map_err(Cause::from))?;
-        let packets = all.query_map([], |row| {
-            Ok(Packet { stamp: row.get(0)?, duration: row.get(1)?, flags: row.get(2)?, data: row.get(3)? })
-        });
-        for packet in at(&self.path, packets.map_err(Cause::from))? {
-            take(at(&self.path, packet.map_err(Cause::from))?)?;
+        for frames in self.drawn_segments()? {
+            let (path, mut file) = self.open_drawn(frames)?;
+            while let Some(about) = at(&path, next(&mut file))? {
+                let (stamp, duration, flags) = at(&path, postcard::from_bytes(&about))?;
+                let data = at(&path, next(&mut file).and_then(|data| data.ok_or_else(cut_off)))?;
+                take(Packet { data, stamp, duration, flags })?;
+            }
         }
         Ok(())
     }
+
+    fn open_drawn(&self, frames: Range<u64>) -> Result<(PathBuf, BufReader<File>), CheckpointError> {
+        let path = self.folder.join(Piece::drawn(frames).name());
+        let file = BufReader::with_capacity(1 << 16, at(&path, File::open(&path))?);
+        Ok((path, file))
+    }
 }
 
-/// Frames in the segments of both passes in a checkpoint, whatever job it is of; none when it cannot be read.
-pub fn frames_written_down(path: &Path) -> u64 {
-    let count = || {
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        db.query_row(
-            "SELECT (SELECT COALESCE(MAX(frames), 0) FROM observed) + (SELECT COALESCE(SUM(next - first), 0) FROM drawn)",
-            [],
-            |row| row.get::<_, i64>(0),
-        )
-    };
-    count().map_or(0, i64::unsigned_abs)
+/// A segment that is being drawn. Nothing is left of one that is not completed.
+pub struct Segment {
+    folder: PathBuf,
+    first: u64,
+    file: Unfinished,
 }
 
-/// Whether an error says that a file is no checkpoint, and not that the disk is busy or fails.
-fn is_damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
-    match error {
-        // A table or column that is missing is an unknown error to SQLite.
-        rusqlite::Error::SqliteFailure(error, _) => {
-            matches!(error.code, DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
+impl Segment {
+    /// Adds packets.
+    pub fn add(&mut self, packets: &[Packet]) -> Result<(), CheckpointError> {
+        for Packet { data, stamp, duration, flags } in packets {
+            let about = at(&self.folder, postcard::to_allocvec(&(stamp, duration, flags)))?;
+            at(&self.folder, self.file.add(&about).and_then(|()| self.file.add(data)))?;
         }
-        rusqlite::Error::SqlInputError { .. }
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
-        _ => false,
+        Ok(())
+    }
+
+    /// Completes it: the next one begins at frame `next`. Gives its frames.
+    pub fn complete(self, next: u64) -> Result<Range<u64>, CheckpointError> {
+        let frames = self.first..next;
+        self.file.finish(&self.folder.join(Piece::drawn(frames.clone()).name()))?;
+        Ok(frames)
     }
 }
 
-fn continued(path: &Path, job: &str) -> rusqlite::Result<Option<Connection>> {
-    let db = Connection::open(path)?;
-    let format: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if format != FORMAT {
-        return Ok(None);
-    }
-    let known: Option<String> = db.query_row("SELECT job FROM about", [], |row| row.get(0)).optional()?;
-    if known.as_deref() != Some(job) {
-        return Ok(None);
-    }
-    // What is left of segments that were not completed.
-    db.execute("DELETE FROM packets WHERE number >> ?1 NOT IN (SELECT first FROM drawn)", [NUMBERING])?;
-    Ok(Some(db))
+/// A file that is being written.
+struct Unfinished {
+    folder: PathBuf,
+    out: BufWriter<NamedTempFile>,
 }
 
-fn begun(path: &Path, job: &str) -> Result<Connection, Cause> {
-    // One that cannot be removed cannot be opened either, and that is told.
-    drop(std::fs::remove_file(path));
-    let db = Connection::open(path)?;
-    db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {FORMAT};"))?;
-    db.execute("INSERT INTO about (job) VALUES (?1)", [job])?;
-    db.execute_batch("COMMIT")?;
-    Ok(db)
+impl Unfinished {
+    fn new(folder: &Path) -> Result<Self, CheckpointError> {
+        let file = at(folder, tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder))?;
+        Ok(Self { folder: folder.to_owned(), out: BufWriter::with_capacity(1 << 16, file) })
+    }
+
+    /// Adds bytes that [`next`] gives again as a whole.
+    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(&(bytes.len() as u64).to_le_bytes())?;
+        self.out.write_all(bytes)
+    }
+
+    /// Gives it its name, once all of it is on disk.
+    fn finish(self, path: &Path) -> Result<(), CheckpointError> {
+        let file = at(path, self.out.into_inner().map_err(io::IntoInnerError::into_error))?;
+        at(path, file.as_file().sync_all())?;
+        if path.exists() {
+            // Somebody else has made the same. What others may be reading is left alone.
+            return Ok(());
+        }
+        at(path, file.persist(path).map_err(|error| error.error))?;
+        at(&self.folder, File::open(&self.folder).and_then(|folder| folder.sync_all()))
+    }
+}
+
+/// The next bytes of a file to which [`Unfinished::add`] has added them; `None` at its end.
+fn next(file: &mut BufReader<File>) -> Result<Option<Vec<u8>>, Cause> {
+    let Some(length) = next_length(file)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == length { Ok(Some(bytes)) } else { Err(cut_off()) }
+}
+
+/// Passes over the bytes that [`next`] would give.
+fn skip(file: &mut BufReader<File>) -> Result<(), Cause> {
+    let length = next_length(file)?.and_then(|length| i64::try_from(length).ok()).ok_or_else(cut_off)?;
+    Ok(file.seek_relative(length)?)
+}
+
+fn next_length(file: &mut BufReader<File>) -> Result<Option<u64>, Cause> {
+    let mut length = Vec::with_capacity(8);
+    file.take(8).read_to_end(&mut length)?;
+    match <[u8; 8]>::try_from(&length[..]) {
+        Ok(length) => Ok(Some(u64::from_le_bytes(length))),
+        Err(_) if length.is_empty() => Ok(None),
+        Err(_) => Err(cut_off()),
+    }
+}
+
+/// A file ends too early.
+fn cut_off() -> Cause {
+    Cause::Form(postcard::Error::DeserializeUnexpectedEnd)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pass {
+    /// By the stretch that begins with this frame.
+    Observed {
+        stretch: u64,
+    },
+    Drawn,
+}
+
+/// A piece of a pass, by its file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Piece {
+    pass: Pass,
+    frames: Range<u64>,
+    /// Nothing of its stretch follows.
+    is_last: bool,
+}
+
+impl Piece {
+    fn drawn(frames: Range<u64>) -> Self {
+        Self { pass: Pass::Drawn, frames, is_last: false }
+    }
+
+    fn name(&self) -> String {
+        let Range { start, end } = self.frames;
+        match self.pass {
+            Pass::Observed { stretch } => {
+                let last = if self.is_last { LAST } else { "" };
+                format!("observed-{stretch}-{start}-{end}{last}")
+            }
+            Pass::Drawn => format!("drawn-{start}-{end}"),
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        let (name, is_last) = name.strip_suffix(LAST).map_or((name, false), |name| (name, true));
+        let (kind, numbers) = name.split_once('-')?;
+        let numbers: Vec<u64> = numbers.split('-').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+        match (kind, &numbers[..]) {
+            ("observed", &[stretch, start, end]) => {
+                Some(Self { pass: Pass::Observed { stretch }, frames: start..end, is_last })
+            }
+            ("drawn", &[start, end]) => Some(Self::drawn(start..end)),
+            _ => None,
+        }
+    }
+}
+
+/// Names of all files in a folder.
+fn names(folder: &Path) -> Result<Vec<String>, CheckpointError> {
+    let read = || std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+    Ok(at(folder, read())?.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// All pieces in a folder, in the order of the passes and their frames.
+fn pieces(folder: &Path) -> Result<Vec<Piece>, CheckpointError> {
+    let mut all: Vec<Piece> = names(folder)?.iter().filter_map(|name| Piece::of_name(name)).collect();
+    all.sort_by_key(|piece| (piece.pass, piece.frames.start, piece.frames.end, piece.is_last));
+    Ok(all)
+}
+
+/// The pieces that follow each other from a frame on; of several that begin with the same frame the longest one. Where two workers were at
+/// the same job for a moment, each has cut it into pieces in its own way, and either's are good.
+fn chain(from: u64, sorted: &[Piece]) -> Vec<&Piece> {
+    let (mut all, mut at) = (Vec::new(), from);
+    while let Some(piece) = sorted.iter().rev().find(|piece| piece.frames.start == at) {
+        all.push(piece);
+        if piece.is_last || piece.frames.is_empty() {
+            break;
+        }
+        at = piece.frames.end;
+    }
+    all
+}
+
+/// Frames in the pieces of both passes in a checkpoint, whatever job it is of; none when it cannot be read.
+pub fn frames_written_down(folder: &Path) -> u64 {
+    let all = names(folder).unwrap_or_default().into_iter().filter_map(|name| pieces(&folder.join(name)).ok());
+    all.flatten().map(|piece| piece.frames.end.saturating_sub(piece.frames.start)).sum()
 }
 
 #[cfg(test)]
@@ -293,51 +477,67 @@ mod tests {
         Packet { data: vec![stamp as u8; 3], stamp, duration: 1, flags: 0 }
     }
 
-    #[test]
-    fn what_cannot_be_opened_now_is_not_begun_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.checkpoint");
-        Checkpoint::open(&path, "a").unwrap().add_observed(2, &1u8).unwrap();
-        // As when a disk is away: nothing can be opened there, and nothing is lost.
-        let away = folder.path().join("away");
-        std::fs::rename(&path, &away).unwrap();
-        std::fs::create_dir(&path).unwrap();
-        assert!(Checkpoint::open(&path, "a").is_err());
-        std::fs::remove_dir(&path).unwrap();
-        std::fs::rename(&away, &path).unwrap();
-        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>().unwrap(), [1]);
-        // Somebody else writes for longer than anybody waits.
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
-        assert!(Checkpoint::open(&path, "b").is_err());
-        drop(other);
-        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>().unwrap(), [1]);
+    fn add_drawn(checkpoint: &Checkpoint, stamps: Range<i64>) {
+        let mut segment = checkpoint.begin_drawn(stamps.start.unsigned_abs()).unwrap();
+        let packets: Vec<Packet> = stamps.clone().map(packet).collect();
+        segment.add(&packets).unwrap();
+        segment.complete(stamps.end.unsigned_abs()).unwrap();
     }
 
     #[test]
-    fn a_segment_that_ends_where_another_does_replaces_nothing() {
+    fn what_cannot_be_opened_now_is_not_begun_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("jobs").join("1.checkpoint");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        Checkpoint::open(&path, "a").unwrap().add_observed(0, 0..2, false, &1u8).unwrap();
+        // As when a disk is away: nothing can be opened there, and nothing is begun.
+        let away = root.path().join("away");
+        std::fs::rename(path.parent().unwrap(), &away).unwrap();
+        assert!(Checkpoint::open(&path, "a").is_err());
+        std::fs::rename(&away, path.parent().unwrap()).unwrap();
+        assert_eq!(Checkpoint::open(&path, "a").unwrap().observed::<u8>(0).unwrap(), [1]);
+    }
+
+    #[test]
+    fn pieces_of_a_stretch_follow_each_other() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::open(&folder.path().join("1.checkpoint"), "a").unwrap();
-        checkpoint.add_observed(121, &1u8).unwrap();
+        let checkpoint = Checkpoint::open(folder.path(), "a").unwrap();
+        let add = |stretch, frames, piece: u8| {
+            checkpoint.add_observed(stretch, frames, [3, 4].contains(&piece), &piece).unwrap();
+        };
+        add(0, 0..100, 1);
+        add(0, 100..121, 2);
         // The end of a clip whose last frame was a keyframe has no frames of its own.
-        checkpoint.add_observed(121, &2u8).unwrap();
-        assert_eq!(checkpoint.observed::<u8>().unwrap(), [1, 2]);
+        add(0, 121..121, 3);
+        // Another stretch, and what another worker cut differently before it was told to end.
+        add(110, 110..200, 4);
+        add(0, 0..90, 5);
+        add(0, 90..110, 6);
+        assert_eq!(checkpoint.observed::<u8>(0).unwrap(), [1, 2, 3]);
+        assert_eq!(checkpoint.observed::<u8>(110).unwrap(), [4]);
+        assert!(checkpoint.observed::<u8>(90).unwrap().is_empty());
+        add(300, 300..310, 7);
+        let until = checkpoint.observed_until().unwrap();
+        assert_eq!(until, BTreeMap::from([(0, (121, true)), (110, (200, true)), (300, (310, false))]));
+        // What is there is not written over.
+        add(300, 300..310, 8);
+        assert_eq!(checkpoint.observed::<u8>(300).unwrap(), [7]);
     }
 
     #[test]
     fn what_was_solved_is_there_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.checkpoint");
-        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("1.checkpoint");
+        let checkpoint = Checkpoint::open(&path, "a").unwrap();
         assert_eq!(checkpoint.fitted::<u8>().unwrap(), None);
         checkpoint.add_fitted([7u8, 8].into_iter()).unwrap();
-        drop(checkpoint);
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
         assert_eq!(checkpoint.fitted::<u8>().unwrap(), Some(vec![7, 8]));
-        // What is of another kind is no reason to fail for ever.
-        let error = checkpoint.fitted::<String>().unwrap_err();
-        assert!(Checkpoint::is_beyond_use(&error), "{error}");
-        drop(checkpoint);
+        // What is of another kind, or cut off, is no reason to fail for ever.
+        assert!(checkpoint.fitted::<String>().unwrap_err().is_beyond_use());
+        let whole = std::fs::read(checkpoint.folder.join(FITTED)).unwrap();
+        std::fs::write(checkpoint.folder.join(FITTED), &whole[..whole.len() - 1]).unwrap();
+        assert!(checkpoint.fitted::<u8>().unwrap_err().is_beyond_use());
         assert_eq!(Checkpoint::open(&path, "b").unwrap().fitted::<u8>().unwrap(), None);
     }
 
@@ -345,60 +545,69 @@ mod tests {
     #[allow(clippy::single_range_in_vec_init)] // ranges are what is meant
     fn segments_may_be_drawn_at_the_same_time() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.checkpoint");
-        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        let checkpoint = Checkpoint::open(folder.path(), "a").unwrap();
         // The second of three is completed while the first has a packet; of the third there is one as well.
-        checkpoint.add_packets(5, &[packet(5)]).unwrap();
-        checkpoint.add_packets(0, &[packet(0)]).unwrap();
-        checkpoint.add_packets(10, &[packet(10)]).unwrap();
-        checkpoint.add_packets(5, &[packet(6)]).unwrap();
-        checkpoint.complete_drawn(5, 10).unwrap();
+        let [mut first, mut second, mut third] = [0, 5, 10].map(|first| checkpoint.begin_drawn(first).unwrap());
+        second.add(&[packet(5)]).unwrap();
+        first.add(&[packet(0)]).unwrap();
+        third.add(&[packet(10)]).unwrap();
+        second.add(&[packet(6)]).unwrap();
+        assert_eq!(second.complete(10).unwrap(), 5..10);
         assert_eq!((checkpoint.drawn().unwrap(), checkpoint.drawn_segments().unwrap()), (0, vec![5..10]));
-        drop(checkpoint);
-        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
+        drop((first, third));
         assert_eq!(checkpoint.stamps().unwrap(), [5, 6]);
-        checkpoint.add_packets(0, &[packet(0), packet(1)]).unwrap();
-        checkpoint.complete_drawn(0, 5).unwrap();
-        assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (10, vec![0, 1, 5, 6]));
-        drop(checkpoint);
-        assert_eq!(frames_written_down(&path), 10);
+        add_drawn(&checkpoint, 0..5);
+        assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (10, vec![0, 1, 2, 3, 4, 5, 6]));
+        assert_eq!(frames_written_down(folder.path()), 10);
+        assert_eq!(names(&checkpoint.folder).unwrap().len(), 3);
     }
 
     #[test]
     fn only_whole_segments_of_the_same_job_are_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.checkpoint");
-        let mut checkpoint = Checkpoint::open(&path, "a").unwrap();
-        checkpoint.add_observed(2, &("first", 1.5f32)).unwrap();
-        checkpoint.add_packets(0, &[packet(0), packet(2)]).unwrap();
-        checkpoint.complete_drawn(0, 2).unwrap();
-        checkpoint.add_packets(2, &[packet(3)]).unwrap();
-        drop(checkpoint);
-
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("1.checkpoint");
+        // Something else was there.
+        std::fs::write(&path, "no checkpoint").unwrap();
         let checkpoint = Checkpoint::open(&path, "a").unwrap();
-        assert_eq!(checkpoint.observed::<(String, f32)>().unwrap(), [("first".to_owned(), 1.5)]);
+        checkpoint.add_observed(0, 0..2, false, &("first", 1.5f32)).unwrap();
+        add_drawn(&checkpoint, 0..2);
+        // Somebody dies in the middle of a segment.
+        let mut segment = checkpoint.begin_drawn(2).unwrap();
+        segment.add(&[packet(3)]).unwrap();
+        let left = segment.file.out.get_ref().path().to_owned();
+        std::mem::forget(segment);
+        // Or is still at work somewhere else.
+        let folder = Checkpoint::open(&path, "a").unwrap().folder;
+        assert_eq!(names(&folder).unwrap().len(), 4);
+        let long_ago = std::time::SystemTime::now() - 2 * OLD;
+        File::options().write(true).open(left).unwrap().set_modified(long_ago).unwrap();
+
+        assert!(Checkpoint::join(&path, "b").unwrap().is_none());
+        assert!(Checkpoint::join(&path, "a").unwrap().is_some());
+        let checkpoint = Checkpoint::open(&path, "a").unwrap();
+        assert_eq!(names(&folder).unwrap().len(), 3);
+        assert_eq!(checkpoint.observed::<(String, f32)>(0).unwrap(), [("first".to_owned(), 1.5)]);
         assert_eq!(checkpoint.drawn().unwrap(), 2);
-        assert_eq!(checkpoint.stamps().unwrap(), [0, 2]);
+        assert_eq!(checkpoint.stamps().unwrap(), [0, 1]);
         let mut packets = Vec::new();
         let take = |packet| {
             packets.push(packet);
             Ok::<_, CheckpointError>(())
         };
         checkpoint.each_packet(take).unwrap();
-        assert_eq!(packets, [packet(0), packet(2)]);
-        drop(checkpoint);
+        assert_eq!(packets, [packet(0), packet(1)]);
 
-        assert_eq!((frames_written_down(&path), frames_written_down(&folder.path().join("2.checkpoint"))), (4, 0));
-        let mut checkpoint = Checkpoint::open(&path, "b").unwrap();
+        assert_eq!((frames_written_down(&path), frames_written_down(&root.path().join("2.checkpoint"))), (4, 0));
+        let checkpoint = Checkpoint::open(&path, "b").unwrap();
         assert_eq!((checkpoint.drawn().unwrap(), checkpoint.stamps().unwrap()), (0, Vec::new()));
-        checkpoint.add_observed(2, &1).unwrap();
-        // In the middle of a segment.
-        checkpoint.add_packets(0, &[packet(0)]).unwrap();
+        checkpoint.add_observed(0, 0..2, false, &1).unwrap();
         checkpoint.forget().unwrap();
-        assert!(checkpoint.stamps().unwrap().is_empty());
-        drop(checkpoint);
-        assert!(Checkpoint::open(&path, "b").unwrap().observed::<u8>().unwrap().is_empty());
-        std::fs::write(&path, "no database").unwrap();
-        assert_eq!(Checkpoint::open(&path, "b").unwrap().drawn().unwrap(), 0);
+        assert!(Checkpoint::open(&path, "b").unwrap().observed::<u8>(0).unwrap().is_empty());
+        // Of another description nothing is left, and who still works by it writes nothing here.
+        let late = Checkpoint::open(&path, "b").unwrap();
+        assert_eq!(names(&path).unwrap().len(), 1);
+        drop(Checkpoint::open(&path, "c").unwrap());
+        assert!(late.add_observed(0, 0..2, false, &1).is_err());
+        assert_eq!(frames_written_down(&path), 0);
     }
 }

@@ -13,7 +13,7 @@ use super::outputs::{self, PartialOutputs};
 use super::picture::Composition;
 use super::{Job, JobError, check_limits};
 use crate::config::Limits;
-use crate::export::{Content, ExportError, Made, MotionReader};
+use crate::export::{Content, ExportError, LockedFolder, Made, MotionReader};
 use crate::job::{Event, OwnNetwork, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
@@ -116,18 +116,31 @@ impl<'j> Course<'j> {
     pub fn with_checkpoint<T>(
         &self,
         identity: &str,
-        work: impl FnOnce(&mut Checkpoint) -> Result<T, JobError>,
+        work: impl FnOnce(&Checkpoint) -> Result<T, JobError>,
     ) -> Result<T, JobError> {
-        let path = self.job.context.checkpoint.unwrap_or(self.partial.checkpoint());
-        let mut checkpoint = Checkpoint::open(path, identity)?;
-        let result = work(&mut checkpoint);
+        let temporary;
+        let folder = match self.job.context.checkpoint {
+            Some(folder) => folder,
+            None => {
+                temporary = self.temporary_checkpoint()?;
+                temporary.path()
+            }
+        };
+        let checkpoint = Checkpoint::open(folder, identity)?;
+        let result = work(&checkpoint);
         if let Err(JobError::Checkpoint(error)) = &result
-            && Checkpoint::is_beyond_use(error)
+            && error.is_beyond_use()
         {
             // The next try finds nothing to go on from.
             checkpoint.forget()?;
         }
         result
+    }
+
+    /// A folder beside the results for what is done until all is.
+    fn temporary_checkpoint(&self) -> Result<LockedFolder, JobError> {
+        let folder = self.partial.temporary_folder("checkpoint");
+        folder.map_err(|source| JobError::Output { path: self.job.spec.outputs.video(), source })
     }
 
     /// Makes the file of what was drawn.
@@ -145,11 +158,11 @@ impl<'j> Course<'j> {
             let ending = view.ending(&job.spec.outputs.container);
             let unwritable = |source| JobError::Output { path: job.spec.outputs.file(&ending), source };
             let file = self.partial.temporary(&ending).map_err(unwritable)?.into_temp_path();
-            let notes = self.partial.temporary("checkpoint").map_err(unwritable)?.into_temp_path();
-            let mut checkpoint = Checkpoint::open(&notes, &ending)?;
+            let notes = self.temporary_checkpoint()?;
+            let checkpoint = Checkpoint::open(notes.path(), &ending)?;
             let composition = Composition::of_view(job.settings(), &self.info, view);
             let clip = Clip { composition: &composition, ..*clip };
-            draw(job, &clip, renderer, &job.context.timings, &mut checkpoint, &file)?;
+            draw(job, &clip, renderer, &job.context.timings, &checkpoint, &file)?;
             let written = mux(job, composition.info(), &checkpoint, jumps, &file)?;
             media::verify(&file, composition.info(), &job.settings().encode.settings(), &written)?;
             all.push(Made { ending, content: Content::File(file) });
@@ -253,7 +266,7 @@ fn is_same_motion(one: &Path, other: &Path) -> Result<bool, ExportError> {
 }
 
 /// Size and time: enough to notice a file that is still being written.
-fn stamp(source: &Path) -> Result<Stamp, JobError> {
+pub(super) fn stamp(source: &Path) -> Result<Stamp, JobError> {
     let failed = |error| MediaError::Read { path: source.to_owned(), source: error };
     Ok(std::fs::metadata(source).map(|metadata| Stamp::of(&metadata)).map_err(failed)?)
 }

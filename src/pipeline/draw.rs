@@ -7,24 +7,22 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use flume::{Receiver, Sender};
 
-use super::checkpoint::Checkpoint;
-use super::decode::{Passage, decode, forward, stretches};
+use super::checkpoint::{self, Checkpoint};
+use super::decode::{Passage, WHOLE, decode, forward};
 use super::fitted_people::FittedPeople;
 use super::picture::{Composition, Cost, Picture, Pictures};
 use super::{Job, JobError, join, spawn};
 use crate::body::World;
-use crate::job::{Event, Phase};
+use crate::job::{Event, Phase, Share};
 use crate::media::{
     ClockJump, Decoder, Encoder, Frame, LeftOut, MediaError, Muxer, Stretches, Thumbnail, VideoInfo, Written,
 };
 use crate::render::Renderer;
 use crate::telemetry::{Buffer, Preview, Stage, Timings};
-use crate::thread::locked;
 
 /// Frames decoded ahead of the drawing.
 const DECODED: usize = 1;
@@ -49,8 +47,8 @@ pub struct Clip<'a> {
     pub composition: &'a Composition<'a>,
     /// Frames of the video.
     pub frames: u64,
-    /// Seconds of all frames, where all of them are known to be whole and in order: then a decoder may begin elsewhere than at the first.
-    pub times: Option<&'a [f64]>,
+    /// Seconds of all frames, where all of them are known to be whole and in order, and where decoders may begin then.
+    pub known: Option<(&'a [f64], &'a Stretches)>,
     /// Stretches that may be drawn at the same time.
     pub at_once: usize,
     /// What the drawing is called.
@@ -74,7 +72,7 @@ pub fn draw(
     clip: &Clip<'_>,
     renderer: &Renderer,
     timings: &Timings,
-    checkpoint: &mut Checkpoint,
+    checkpoint: &Checkpoint,
     path: &Path,
 ) -> Result<Option<Seen>, JobError> {
     let known = checkpoint.drawn_segments()?;
@@ -82,21 +80,26 @@ pub fn draw(
     if before > 0 {
         tracing::info!("{}: {before} frames were drawn before", job.name());
     }
-    let end = clip.times.and_then(|times| times.last()).copied().unwrap_or(0.0);
+    let end = clip.known.and_then(|(times, _)| times.last()).copied().unwrap_or(0.0);
     let at_once = if Stretches::is_one(end) { 1 } else { clip.at_once.max(1) };
     let segment = job.settings().encode.segment_frames(clip.composition.info().frame_rate);
     if pieces(&known, clip.frames, &[], segment).is_empty() {
         return Ok(None);
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = crate::thread::cores();
     let threads = if at_once > 1 { cores.div_ceil(at_once) } else { 0 };
     let first = Decoder::open_also_pictures(job.source(), threads, job.settings().pictures)?;
     let info = first.info().clone();
-    let stretches = match clip.times.is_some() && (before > 0 || at_once > 1) {
-        true => Some(stretches(job, &info)?),
-        false => None,
+    let by_stretches = at_once > 1 || job.context.share.is_shared();
+    let cuts = clip.known.filter(|_| by_stretches).map_or(Vec::new(), |(_, stretches)| stretches.cuts(end));
+    // A clip that is one stretch is drawn by one.
+    let share = match (job.context.share, cuts.is_empty()) {
+        (Share::Helper { .. }, true) => return Ok(None),
+        (Share::First, true) => Share::All,
+        (share, _) => share,
     };
-    let cuts = stretches.as_ref().filter(|_| at_once > 1).map_or(Vec::new(), |stretches| stretches.cuts(end));
+    // Whoever shares a clip cuts it like all others.
+    let pieces = pieces(if share.is_shared() { &[] } else { &known }, clip.frames, &cuts, segment);
     let drawing = Drawing {
         job,
         clip,
@@ -105,13 +108,14 @@ pub fn draw(
         path,
         info,
         threads,
-        stretches,
         segment,
-        pieces: pieces(&known, clip.frames, &cuts, segment),
+        share,
+        order: share.order(pieces.len()),
+        pieces,
         begun: AtomicUsize::new(0),
         has_failed: AtomicBool::new(false),
         done: AtomicU64::new(before),
-        checkpoint: Mutex::new(checkpoint),
+        checkpoint,
     };
     std::thread::scope(|scope| {
         let others = (1..at_once.min(drawing.pieces.len()))
@@ -154,17 +158,18 @@ struct Drawing<'a> {
     info: VideoInfo,
     /// Of each decoder.
     threads: usize,
-    /// Where decoders may begin, where that is of use.
-    stretches: Option<Stretches>,
     /// Frames in a segment.
     segment: u64,
-    /// What is to be drawn, and how many of them were begun.
+    /// Who draws it.
+    share: Share,
+    /// What is to be drawn, in which order, and how many of them were begun.
     pieces: Vec<Range<u64>>,
+    order: Vec<usize>,
     begun: AtomicUsize,
     has_failed: AtomicBool,
     /// Frames that are drawn.
     done: AtomicU64,
-    checkpoint: Mutex<&'a mut Checkpoint>,
+    checkpoint: &'a Checkpoint,
 }
 
 impl Drawing<'_> {
@@ -172,32 +177,68 @@ impl Drawing<'_> {
     fn take_pieces(&self, mut decoder: Option<Decoder>) -> Result<Option<Seen>, JobError> {
         let mut seen = None;
         while !self.has_failed.load(Ordering::Acquire) {
-            let Some(piece) = self.pieces.get(self.begun.fetch_add(1, Ordering::AcqRel)) else { break };
-            let drawn = match decoder.take() {
-                Some(decoder) => self.draw(piece, decoder),
-                None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)
-                    .map_err(JobError::from)
-                    .and_then(|decoder| self.draw(piece, decoder)),
-            };
-            let is_last = piece.end == self.clip.frames;
+            let Some(&number) = self.order.get(self.begun.fetch_add(1, Ordering::AcqRel)) else { break };
+            let drawn = self.take_piece(&self.pieces[number], &mut decoder);
             self.has_failed.fetch_or(drawn.is_err(), Ordering::AcqRel);
-            let drawn = drawn?;
-            seen = if is_last { Some(drawn) } else { seen };
+            seen = drawn?.or(seen);
         }
         Ok(seen)
+    }
+
+    /// Draws a piece. Gives what was seen of the video if its end was reached.
+    fn take_piece(&self, piece: &Range<u64>, decoder: &mut Option<Decoder>) -> Result<Option<Seen>, JobError> {
+        let mut seen = None;
+        let mut rest = self.rest(piece)?;
+        while let Some(part) = rest {
+            let decoder = match decoder.take() {
+                Some(decoder) => decoder,
+                None => Decoder::open_also_pictures(self.job.source(), self.threads, self.job.settings().pictures)?,
+            };
+            let drawn = self.draw(&part, decoder)?;
+            if self.has_failed.load(Ordering::Acquire) {
+                // Another thread tells why.
+                return Ok(seen);
+            }
+            if self.share.is_shared() && !self.checkpoint.is_drawn(part.start)? {
+                // It has fewer frames than before.
+                return Err(JobError::Changed);
+            }
+            seen = if part.end == self.clip.frames { Some(drawn) } else { seen };
+            rest = if self.share.is_shared() { self.rest(piece)? } else { None };
+        }
+        Ok(seen)
+    }
+
+    /// What is to be drawn next of a piece. Where nobody else draws the clip, or nothing of the piece is drawn yet, that is all of it. Where
+    /// something is, another process may be drawing on from there: then it is the second half of what is left.
+    fn rest(&self, piece: &Range<u64>) -> Result<Option<Range<u64>>, JobError> {
+        if !self.share.is_shared() {
+            return Ok(Some(piece.clone()));
+        }
+        let drawn = self.checkpoint.drawn_segments()?;
+        let next = drawn.iter().find(|segment| segment.end > piece.start);
+        if next.is_none_or(|next| next.start >= piece.end) {
+            return Ok(Some(piece.clone()));
+        }
+        let is_left = |first: &u64| !drawn.iter().any(|segment| segment.contains(first));
+        let left: Vec<u64> = piece.clone().step_by(self.segment as usize).filter(is_left).collect();
+        let Some(&from) = left.get(left.len() / 2) else { return Ok(None) };
+        let end = drawn.iter().map(|segment| segment.start).find(|&start| start > from).unwrap_or(piece.end);
+        Ok(Some(from..end.min(piece.end)))
     }
 
     /// Draws a piece. The one at the clip's end goes on to the end of the file.
     fn draw(&self, piece: &Range<u64>, decoder: Decoder) -> Result<Seen, JobError> {
         let Self { job, clip, renderer, timings, .. } = *self;
-        let times = clip.times.unwrap_or_default();
-        let decoder = match &self.stretches {
-            Some(stretches) => forward(decoder, stretches, piece.start, times)?,
+        let times = clip.known.map_or(&[][..], |(times, _)| times);
+        let decoder = match clip.known {
+            Some((times, stretches)) => forward(decoder, stretches, piece.start, times)?,
             None => decoder,
         };
         let end = if piece.end == clip.frames { u64::MAX } else { piece.end };
-        let is_damaged = AtomicBool::new(false);
-        let passage = Passage { frames: piece.start..end, times, is_damaged: &is_damaged };
+        let damaged_from = AtomicU64::new(WHOLE);
+        let (damaged_from, is_over) = (&damaged_from, &self.has_failed);
+        let passage = Passage { frames: piece.start..end, times, damaged_from, goes_on: false, is_over };
         std::thread::scope(|scope| {
             let (decoded, to_draw) = flume::bounded(DECODED);
             let (asked, to_encode) = flume::bounded(DRAWN);
@@ -270,10 +311,10 @@ fn ask(
     frames: &Receiver<Frame>,
     asked: Sender<Asked>,
 ) -> Result<(), JobError> {
+    let ahead = asked.clone();
+    let _queue = timings.live().queue(Buffer::Encode, DRAWN, move || ahead.len());
     for frame in frames {
         let picture = pictures.ask(frame.index, frame.time, renderer)?;
-        timings.live().fill(Buffer::Render, renderer.queued(), renderer.capacity());
-        timings.live().fill(Buffer::Encode, asked.len(), DRAWN);
         if asked.send(Asked { frame, picture }).is_err() {
             // The encoder failed and tells why itself.
             break;
@@ -284,13 +325,12 @@ fn ask(
 
 /// A segment that is being compressed.
 struct Segment {
-    /// Its first frame.
-    first: u64,
     encoder: Encoder,
+    file: checkpoint::Segment,
 }
 
 /// What the encode thread of a piece does.
-impl<'a> Drawing<'a> {
+impl Drawing<'_> {
     fn encode(&self, frames: &Receiver<Asked>) -> Result<(), JobError> {
         let Self { job, clip, timings, segment, .. } = *self;
         let (phase, total, people) = (clip.phase, clip.frames, clip.people.len());
@@ -310,13 +350,16 @@ impl<'a> Drawing<'a> {
             self.show(&frame);
             let mut current = match begun.take() {
                 Some(current) => current,
+                // Somebody else has come as far; the rest of the piece is looked at again.
+                None if self.share.is_shared() && self.checkpoint.is_drawn(index)? => break,
                 None => {
                     let settings = job.settings().encode.settings();
-                    Segment { first: index, encoder: Encoder::open(self.path, clip.composition.info(), &settings)? }
+                    let encoder = Encoder::open(self.path, clip.composition.info(), &settings)?;
+                    Segment { encoder, file: self.checkpoint.begin_drawn(index)? }
                 }
             };
             let packets = timings.time(Stage::Encode, index, || current.encoder.write(frame))?;
-            self.checkpoint().add_packets(current.first, &packets)?;
+            current.file.add(&packets)?;
             next = index + 1;
             match next % segment {
                 0 => self.complete(current, next)?,
@@ -339,17 +382,16 @@ impl<'a> Drawing<'a> {
     }
 
     /// Records a segment; the next one begins at frame `next`.
-    fn complete(&self, Segment { first, encoder }: Segment, next: u64) -> Result<(), JobError> {
+    fn complete(&self, Segment { encoder, mut file }: Segment, next: u64) -> Result<(), JobError> {
         let packets = self.timings.time(Stage::Encode, next.saturating_sub(1), || encoder.finish())?;
-        let mut checkpoint = self.checkpoint();
-        checkpoint.add_packets(first, &packets)?;
-        checkpoint.complete_drawn(first, next)?;
-        tracing::debug!("frames {first} to {next}: drawn and written down");
+        file.add(&packets)?;
+        let frames = file.complete(next)?;
+        if self.share.is_shared() {
+            let all = self.checkpoint.drawn_segments()?.iter().map(|segment| segment.end - segment.start).sum();
+            self.done.fetch_max(all, Ordering::AcqRel);
+        }
+        tracing::debug!("frames {} to {}: drawn and written down", frames.start, frames.end);
         Ok(())
-    }
-
-    fn checkpoint(&self) -> MutexGuard<'_, &'a mut Checkpoint> {
-        locked(&self.checkpoint)
     }
 
     /// For who looks at the job just now.

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::observe::Sightings;
 use super::{Job, JobError};
 use crate::media::VideoInfo;
-use crate::track::{Track, drop_outliers, link, repair_left_right};
+use crate::track::{Sightings, Track, drop_outliers, link, repair_left_right};
 
 /// Links the tracklets of one person, exchanges left and right back where the network confused them, and takes out what it saw wrongly
 /// for a moment. Nobody is observed in frames that are `corrupt`.
@@ -18,7 +17,7 @@ pub fn link_people(
     sightings: Sightings,
     corrupt: &BTreeSet<u64>,
 ) -> Result<Vec<Track>, JobError> {
-    let Sightings { observations, trajectory } = sightings;
+    let Sightings { observations, trajectory, .. } = sightings;
     let go_on = || job.context.proceed();
     // Frame by frame, so that no observation is in memory twice.
     let observations = observations.into_values().flatten();

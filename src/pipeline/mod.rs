@@ -2,9 +2,9 @@
 //!
 //! Two passes over the file. `observe` decodes it and observes people in every frame; then the whole clip is known at once, `link` makes
 //! one track a person of it, and `fit` fits a body to each; `draw` decodes the file again, draws the bodies into it and compresses it; in
-//! the end all is put into one file. Both passes stream through bounded queues,
-//! and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a kilobyte per
-//! person and frame.
+//! the end all is put into one file. Both passes go by stretches of the clip, of which several are under way at the same time (`room`). They
+//! stream through bounded queues, and write down in the `checkpoint` what they have done; what is kept of a whole clip in memory is about a
+//! kilobyte per person and frame.
 
 mod answer;
 mod bodies;
@@ -36,7 +36,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 pub use check::{CheckError, about, check};
 pub use checkpoint::frames_written_down;
 pub use engine::{Pipeline, runtime_library};
-pub use outputs::remove_leftovers;
+pub use outputs::{remove_leftovers, remove_leftovers_of};
 pub use studio::{Redrawing, StartError, Studio};
 
 use crate::config::Limits;

@@ -9,13 +9,24 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::JobError;
-use crate::export::{self, Content, Format, Made, PREFIX, is_being_written, publish};
+use crate::export::{
+    self, Content, Format, LockedFolder, Made, PREFIX, is_being_written, own_prefix, prefix_of, publish,
+};
 use crate::job::OutputNames;
 
 /// Removes what a run that was killed left half-written in a folder, but not what another process `is_writing` there.
 pub fn remove_leftovers(folder: &Path, is_writing: impl Fn(&Path) -> bool) {
+    remove_incomplete(folder, PREFIX, is_writing);
+}
+
+/// Removes what a process that has [signed](export::sign) with this word, and is gone, left half-written in a folder.
+pub fn remove_leftovers_of(folder: &Path, owner: &str) {
+    remove_incomplete(folder, &prefix_of(owner), |_| false);
+}
+
+fn remove_incomplete(folder: &Path, prefix: &str, is_writing: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
         let Some(kind) = entry.file_type().ok().filter(|_| is_ours && !is_writing(&entry.path())) else { continue };
         // What cannot be removed now is no reason to stop; the next start tries again.
         if kind.is_file() {
@@ -37,7 +48,6 @@ pub struct PartialOutputs {
     keeps_motion_exports: bool,
     video: TempPath,
     motion: NamedTempFile,
-    checkpoint: TempPath,
 }
 
 impl PartialOutputs {
@@ -54,18 +64,8 @@ impl PartialOutputs {
         let extension = OsString::from(format!(".{}", paths.container));
         let video = temporary(folder, &extension)?.into_temp_path();
         let motion = temporary(folder, OsStr::new(".motion.jsonl"))?;
-        let checkpoint = temporary(folder, OsStr::new(".checkpoint"))?.into_temp_path();
         let were_there = paths.there().into_iter().chain(exports).collect();
-        Ok(Self {
-            paths,
-            source: source.to_owned(),
-            overwrite,
-            were_there,
-            keeps_motion_exports: false,
-            video,
-            motion,
-            checkpoint,
-        })
+        Ok(Self { paths, source: source.to_owned(), overwrite, were_there, keeps_motion_exports: false, video, motion })
     }
 
     /// With the motion of the earlier result: what was exported of it stays. What was made of the earlier video does not.
@@ -108,14 +108,14 @@ impl PartialOutputs {
         temporary(self.folder(), OsStr::new(&format!(".{ending}")))
     }
 
+    /// A folder beside the results with this ending, until it is dropped.
+    pub fn temporary_folder(&self, ending: &str) -> io::Result<LockedFolder> {
+        LockedFolder::new(self.folder(), ending)
+    }
+
     /// Where the motion lies for now.
     pub fn motion_path(&self) -> &Path {
         self.motion.path()
-    }
-
-    /// For what is done until all is, unless that is written down elsewhere.
-    pub fn checkpoint(&self) -> &Path {
-        &self.checkpoint
     }
 
     /// Gives the files their final names: first a report that names earlier exports as well, so that who is killed in between knows its own
@@ -223,7 +223,8 @@ fn written(folder: &Path, report: impl AsRef<[u8]>) -> io::Result<TempPath> {
 fn temporary(folder: &Path, ending: &OsStr) -> io::Result<NamedTempFile> {
     // As a file made by any other program: the umask decides.
     let permissions = Permissions::from_mode(0o666);
-    let made = tempfile::Builder::new().prefix(PREFIX).suffix(ending).permissions(permissions).tempfile_in(folder);
+    let made =
+        tempfile::Builder::new().prefix(&own_prefix()).suffix(ending).permissions(permissions).tempfile_in(folder);
     // Of the system's reason alone: the name that the file would have had for a while means nothing to the user.
     made.map_err(|error| {
         let inner =
@@ -243,7 +244,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = OutputNames::for_sources(&["a.mp4".into()], folder.path(), "mkv").remove(0);
         let partial = PartialOutputs::create(paths.clone(), Path::new("a.mp4"), false, Vec::new()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         drop(partial);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
@@ -341,6 +342,8 @@ mod tests {
         lock.lock().unwrap();
         remove_leftovers(folder.path(), |_| false);
         assert_eq!([left.is_dir(), written.is_dir()], [false, true]);
+        assert!(export::is_signed(OsStr::new(".meshreel-0123456789abcdef-aB3dEf.mp4")));
+        assert!(!export::is_signed(OsStr::new(".meshreel-aB3dEf.a-b.mp4")));
         drop(lock);
         remove_leftovers(folder.path(), |_| false);
         assert!(!written.is_dir());
@@ -357,9 +360,9 @@ mod tests {
             let made = |ending: &&str| {
                 let content = match *ending {
                     "openpose" => {
-                        let made = tempfile::tempdir_in(folder.path()).unwrap();
+                        let made = partial.temporary_folder(ending).unwrap();
                         std::fs::write(made.path().join("clip_000000000000_keypoints.json"), "new").unwrap();
-                        Content::folder(made)
+                        Content::Folder(made)
                     }
                     _ => Content::File(partial.temporary(ending).unwrap().into_temp_path()),
                 };

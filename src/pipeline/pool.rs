@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use flume::{Receiver, RecvTimeoutError, Sender};
 
 use crate::pose::Worker;
-use crate::telemetry::{Buffer, Live, Timings};
+use crate::telemetry::{Buffer, Live, Queue, Timings};
 use crate::thread;
 
 /// How soon an idle worker notices that its networks are not needed.
@@ -57,6 +57,8 @@ impl Drop for InUse<'_> {
 struct Queues {
     lanes: [Sender<Work>; 2],
     tickets: Sender<()>,
+    /// For those who watch.
+    _measured: [Queue; 2],
 }
 
 /// The pool has shut down, or the worker that had this work died of it.
@@ -83,7 +85,12 @@ impl DetectionPool {
                 serve(worker, &drawn, &lanes, &users, index, &live)
             })?);
         }
-        Ok(Self { queues: Some(Queues { lanes: [urgent, ordinary], tickets }), threads, users, batch })
+        let measured = [(Buffer::Urgent, &urgent), (Buffer::Ordinary, &ordinary)].map(|(buffer, lane)| {
+            let waiting = lane.clone();
+            live.queue(buffer, lane.capacity().unwrap_or(0), move || waiting.len())
+        });
+        let queues = Queues { lanes: [urgent, ordinary], tickets, _measured: measured };
+        Ok(Self { queues: Some(queues), threads, users, batch })
     }
 
     /// To be held while a video is watched.
@@ -104,11 +111,9 @@ impl DetectionPool {
         timings: &Timings,
         work: impl FnOnce(&mut Worker) + Send + 'static,
     ) -> Result<(), WorkerLost> {
-        let Queues { lanes, tickets } = self.queues.as_ref().ok_or(WorkerLost)?;
+        let Queues { lanes, tickets, .. } = self.queues.as_ref().ok_or(WorkerLost)?;
         let queue = &lanes[lane as usize];
         queue.send((timings.job(), Box::new(work))).map_err(|_| WorkerLost)?;
-        let buffer = if lane == Lane::Urgent { Buffer::Urgent } else { Buffer::Ordinary };
-        timings.live().fill(buffer, queue.len(), queue.capacity().unwrap_or(0));
         tickets.send(()).map_err(|_| WorkerLost)
     }
 

@@ -1,14 +1,15 @@
-//! How many stretches of videos are drawn at the same time: one of each job, and some more over all jobs.
+//! How many stretches of videos are worked on at the same time: one of each job, and some more over all jobs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::media::VideoInfo;
+use crate::{memory, thread};
 
-/// Processor cores for each stretch that is drawn.
+/// Processor cores for each stretch.
 const CORES: usize = 2;
 /// Most stretches where nobody says how many.
-const MOST: usize = 4;
-/// Pictures that a decoder and an encoder hold together, with those between them.
+const MOST: usize = 16;
+/// Pictures that a decoder and an encoder hold together, with those between them. While a stretch is observed it holds fewer.
 const PICTURES: u64 = 100;
 /// The part of the memory that all these pictures may take.
 const SHARE: u64 = 4;
@@ -29,11 +30,8 @@ pub struct Taken<'r> {
 impl Room {
     /// For so many stretches at the same time; 0: as many as cores and memory are good for.
     pub fn new(stretches: usize) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let memory = rustix::system::sysinfo();
-        let memory = (memory.totalram as u64).saturating_mul(memory.mem_unit.into());
-        let count = if stretches == 0 { (cores / CORES).clamp(1, MOST) } else { stretches };
-        Self { free: AtomicUsize::new(count - 1), memory: (stretches == 0).then_some(memory) }
+        let count = if stretches == 0 { (thread::cores() / CORES).clamp(1, MOST) } else { stretches };
+        Self { free: AtomicUsize::new(count - 1), memory: (stretches == 0).then(memory::limit) }
     }
 
     /// As much as there is for a video.
@@ -53,7 +51,7 @@ impl Room {
 }
 
 impl Taken<'_> {
-    /// Stretches that may be drawn at the same time.
+    /// Stretches that may be worked on at the same time.
     pub fn at_once(&self) -> usize {
         1 + self.further
     }

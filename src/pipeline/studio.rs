@@ -21,7 +21,7 @@ use crate::media;
 use crate::models::{DescriptionError, ModelName, Models};
 use crate::pose::PoseError;
 use crate::render::{Description, RenderError, RenderThread};
-use crate::telemetry::Live;
+use crate::telemetry::{Buffer, Live, Queue};
 
 /// Why no job can run at all.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +47,19 @@ pub enum StartError {
 pub struct Studio {
     pub(super) render: RenderThread,
     pub(super) bodies: Bodies,
+    /// For those who watch.
+    _queue: Queue,
 }
 
 impl Studio {
     /// Loads a body, so that a missing one is told of before any video is touched, and starts the render thread.
-    pub(super) fn open(models: &Models, body: ModelName) -> Result<Self, StartError> {
+    pub(super) fn open(models: &Models, body: ModelName, live: &Live) -> Result<Self, StartError> {
         let render = RenderThread::start()?;
+        let renderer = render.renderer();
+        let queue = live.queue(Buffer::Render, renderer.capacity(), move || renderer.queued());
         let bodies = Bodies::new(models);
         bodies.get(body)?;
-        Ok(Self { render, bodies })
+        Ok(Self { render, bodies, _queue: queue })
     }
 
     /// What draws.
@@ -78,8 +82,8 @@ impl Redrawing {
     /// When nothing can be drawn.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let models = Models::find(&config.models.folder);
-        let studio = Studio::open(&models, ModelName::default())?;
         let live = Arc::new(Live::new(0));
+        let studio = Studio::open(&models, ModelName::default(), &live)?;
         Ok(Self { studio, limits: config.limits, live })
     }
 
@@ -140,7 +144,7 @@ impl Redrawing {
                 world,
                 composition: &course.composition,
                 frames,
-                times: None,
+                known: None,
                 at_once: 1,
                 phase: Phase::Redraw,
             };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::store::{Sql, names, note, path};
 use super::{Queue, QueueError};
 use crate::clock::Millis;
-use crate::job::{JobState, Phase};
+use crate::job::{JobState, Phase, Placement};
 
 /// A job as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Row {
     pub error: Option<String>,
     /// When its pause ends, if by itself.
     pub resume: Option<Millis>,
+    /// The task of a cluster that works on it, or did last.
+    pub placement: Option<Placement>,
 }
 
 /// A line of a job's log.
@@ -179,7 +181,7 @@ mod lossy {
 /// What [`row_from`] reads.
 const COLUMNS: &str =
     "id, source, folder, state, priority, attempts, ready, added, started, ended, phase, frames, total, people,
-    error, resume, stem, container";
+    error, resume, stem, container, placement";
 
 fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
     let state: String = row.get(3)?;
@@ -200,5 +202,6 @@ fn row_from(row: &SqlRow<'_>) -> Sql<Row> {
         people: row.get::<_, i64>(13)? as usize,
         error: row.get(14)?,
         resume: row.get(15)?,
+        placement: row.get::<_, Option<String>>(18)?.and_then(|text| serde_json::from_str(&text).ok()),
     })
 }

@@ -9,7 +9,7 @@ use super::store::{Sql, as_json, bytes, end, note, path, size};
 use super::{Queue, QueueError};
 use crate::checksum::Sum;
 use crate::clock::Millis;
-use crate::job::{JobSettings, JobState, OutputNames, Stamp};
+use crate::job::{Backend, JobSettings, JobState, OutputNames, Stamp};
 
 /// A file to be processed.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct NewJob {
     pub settings: JobSettings,
     /// Higher comes first.
     pub priority: i64,
+    /// Who works on it.
+    pub backend: Backend,
 }
 
 impl Queue {
@@ -90,8 +92,8 @@ impl Queue {
             }
             t.execute(
                 "INSERT INTO jobs (source, size, modified, content, folder, stem, container, settings, priority,
-                                   position, state, added)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT COALESCE(MAX(position), 0) + 1 FROM jobs), 'queued', ?10)",
+                                   position, state, added, backend)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (SELECT COALESCE(MAX(position), 0) + 1 FROM jobs), 'queued', ?10, ?11)",
                 params![
                     bytes(&job.source),
                     size(job.stamp),
@@ -102,7 +104,8 @@ impl Queue {
                     outputs.container,
                     settings,
                     job.priority,
-                    now
+                    now,
+                    job.backend.name()
                 ],
             )?;
             let id = t.last_insert_rowid();

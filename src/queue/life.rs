@@ -1,14 +1,14 @@
 //! The life of a job from its turn to its end.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
 use super::store::{Sql, as_json, bytes, end, names, note, path, state_of};
 use super::{Queue, QueueError};
 use crate::clock::Millis;
-use crate::job::{JobSpec, JobState, Phase, Report, Stamp};
+use crate::job::{Backend, JobSpec, JobState, Phase, Placement, Report, Stamp};
 
 /// Times a job may have been at work when the program crashed.
 const CRASHES: u32 = 2;
@@ -36,9 +36,9 @@ pub struct Claim {
 }
 
 impl Queue {
-    /// Takes the first job whose turn it is ([`Queue::turns`]) and that is not at work yet.
-    pub fn claim(&mut self, places: usize, now: Millis) -> Result<Option<Claim>, QueueError> {
-        let turns = self.turns(places, false, now)?;
+    /// Takes a back end's first job whose turn it is ([`Queue::turns`]) and that is not at work yet.
+    pub fn claim(&mut self, backend: Backend, places: usize, now: Millis) -> Result<Option<Claim>, QueueError> {
+        let turns = self.turns(backend, places, false, now)?;
         self.write(|t| {
             for id in turns {
                 let next = t.query_row(
@@ -59,7 +59,8 @@ impl Queue {
                     Err(error) => return Err(error),
                 };
                 t.execute(
-                    "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0 WHERE id = ?1",
+                    "UPDATE jobs SET state = 'running', started = ?2, ended = NULL, attempts = ?3, frames = 0, placement = NULL
+                     WHERE id = ?1",
                     params![claim.id, now, claim.attempts],
                 )?;
                 note(t, claim.id, now, &format!("begins or goes on, try {}", claim.attempts))?;
@@ -89,6 +90,52 @@ impl Queue {
                 params![id, phase.name(), frames as i64, total.map(|n| n as i64), people as i64],
             )
             .map(drop)
+        })
+    }
+
+    /// What many jobs are at; those that there are.
+    pub fn states(&mut self, ids: &[i64]) -> Result<HashMap<i64, JobState>, QueueError> {
+        self.read(|t| {
+            let mut one = t.prepare_cached("SELECT state FROM jobs WHERE id = ?1")?;
+            let mut states = HashMap::new();
+            for &id in ids {
+                let name: Option<String> = one.query_row([id], |row| row.get(0)).optional()?;
+                states.extend(name.and_then(|name| JobState::from_name(&name)).map(|state| (id, state)));
+            }
+            Ok(states)
+        })
+    }
+
+    /// What a job of this back end is at; `None` when there is none of that number.
+    pub fn state_with(&mut self, id: i64, backend: Backend) -> Result<Option<JobState>, QueueError> {
+        self.read(|t| {
+            let is_its = "SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND backend = ?2)";
+            match t.query_row(is_its, params![id, backend.name()], |row| row.get(0))? {
+                true => state_of(t, id),
+                false => Ok(None),
+            }
+        })
+    }
+
+    /// Notes which task of a cluster works on a job, `None` for none. On disk before this returns, and so before the task may begin.
+    pub fn placed(&mut self, id: i64, placement: Option<&Placement>) -> Result<(), QueueError> {
+        let text = placement.map(as_json).transpose();
+        self.write(|t| t.execute("UPDATE jobs SET placement = ?2 WHERE id = ?1", params![id, text?]).map(drop))
+    }
+
+    /// At start: jobs that are not at their end are for whom the configuration says now, by the names of their videos.
+    pub fn assign(&mut self, backend_of: impl Fn(&Path) -> Backend) -> Result<(), QueueError> {
+        self.write(|t| {
+            let sql = "SELECT id, source, backend FROM jobs WHERE state IN ('queued', 'running', 'paused')";
+            let mut all = t.prepare(sql)?;
+            let all = all.query_map([], |row| Ok((row.get(0)?, path(row.get(1)?), row.get(2)?)))?;
+            for (id, source, before) in all.collect::<Sql<Vec<(i64, PathBuf, String)>>>()? {
+                let backend = backend_of(&source).name();
+                if backend != before {
+                    t.execute("UPDATE jobs SET backend = ?2 WHERE id = ?1", params![id, backend])?;
+                }
+            }
+            Ok(())
         })
     }
 
@@ -180,8 +227,8 @@ impl Queue {
     }
 
     /// At start: jobs that were at work when the program ended go on. Those `blamed` for its end for the second time are set
-    /// aside, and so are those that got no further in many tries (`reached`: frames written down of a job). Gives all folders
-    /// of results, where leftovers may lie.
+    /// aside, and so are those that got no further in many tries (`reached`: frames written down of a job). Those on a cluster went on
+    /// meanwhile, and are not what ended the program. Gives all folders of results, where leftovers may lie.
     pub fn recover(
         &mut self,
         blamed: &[i64],
@@ -189,6 +236,10 @@ impl Queue {
         now: Millis,
     ) -> Result<BTreeSet<PathBuf>, QueueError> {
         self.write(|t| {
+            t.execute(
+                "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE state = 'running' AND backend <> 'local'",
+                [],
+            )?;
             let mut running = t.prepare("SELECT id FROM jobs WHERE state = 'running'")?;
             for id in running.query_map([], |row| row.get(0))? {
                 let id: i64 = id?;
@@ -219,9 +270,10 @@ impl Queue {
         })
     }
 
-    /// When the next job may begin; `None` when there is none.
-    pub fn next_ready(&mut self) -> Result<Option<Millis>, QueueError> {
-        self.read(|t| t.query_row("SELECT MIN(ready) FROM jobs WHERE state = 'queued'", [], |row| row.get(0)))
+    /// When a back end's next job may begin; `None` when there is none.
+    pub fn next_ready(&mut self, backend: Backend) -> Result<Option<Millis>, QueueError> {
+        let sql = "SELECT MIN(ready) FROM jobs WHERE state = 'queued' AND backend = ?1";
+        self.read(|t| t.query_row(sql, [backend.name()], |row| row.get(0)))
     }
 }
 

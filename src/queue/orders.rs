@@ -5,13 +5,19 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::store::{Sql, end, note, state_of};
 use super::{Order, Place, Queue, QueueError, QueueMode};
 use crate::clock::Millis;
-use crate::job::JobState;
+use crate::job::{Backend, JobState};
 
 impl Queue {
-    /// The jobs whose turn it is, at most `places`: of those at work and those whose time has come the highest
+    /// The jobs of a back end whose turn it is, at most `places`: of those at work and those whose time has come the highest
     /// priority, then those at work, then the oldest. None while everything is paused; only those at work while nothing is
     /// to be begun. One that was at work when the program crashed is at work alone, so that it shows who is to blame.
-    pub fn turns(&mut self, places: usize, is_draining: bool, now: Millis) -> Result<Vec<i64>, QueueError> {
+    pub fn turns(
+        &mut self,
+        backend: Backend,
+        places: usize,
+        is_draining: bool,
+        now: Millis,
+    ) -> Result<Vec<i64>, QueueError> {
         self.read(|t| {
             let begins = match mode(t, now)? {
                 QueueMode::Go => !is_draining,
@@ -19,10 +25,12 @@ impl Queue {
                 QueueMode::Pause { .. } => return Ok(Vec::new()),
             };
             let mut first = t.prepare_cached(
-                "SELECT id, crashes > 0 FROM jobs WHERE state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3)
+                "SELECT id, crashes > 0 FROM jobs
+                 WHERE backend = ?4 AND (state = 'running' OR (state = 'queued' AND ready <= ?1 AND ?3))
                  ORDER BY priority DESC, state = 'running' DESC, position LIMIT ?2",
             )?;
-            let first = first.query_map(params![now, places as i64, begins], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let values = params![now, places as i64, begins, backend.name()];
+            let first = first.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
             let first: Vec<(i64, bool)> = first.collect::<Sql<_>>()?;
             let alone = match first[..] {
                 [(_, true), ..] => 1,

@@ -21,7 +21,7 @@ enum Step {
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [Step; 8] = [
+const MIGRATIONS: [Step; 9] = [
     Step::Sql(
         "
     CREATE TABLE jobs (
@@ -101,6 +101,12 @@ const MIGRATIONS: [Step; 8] = [
     ),
     Step::Code(name_by_folder_and_stem),
     Step::Code(restate_settings),
+    Step::Sql(
+        "
+    ALTER TABLE jobs ADD COLUMN backend TEXT NOT NULL DEFAULT 'local';
+    ALTER TABLE jobs ADD COLUMN placement TEXT;
+",
+    ),
 ];
 
 /// Settings get what is new in them (exports, views, labels, ...) as it is where nothing is said, in today's order: they are compared to the letter with
@@ -178,6 +184,7 @@ pub(super) fn prepare(db: &mut Connection) -> Sql<usize> {
 mod tests {
     use super::super::{Queue, file};
     use super::*;
+    use crate::job::Backend;
 
     #[test]
     fn jobs_of_an_earlier_meshreel_are_as_those_of_today() {
@@ -204,7 +211,7 @@ mod tests {
         // Who only looks changes nothing: an engine of that version may be at work.
         let error = Queue::open_to_look(folder.path()).err().unwrap().to_string();
         assert!(error.contains("earlier meshreel"), "{error}");
-        let claim = Queue::open(folder.path()).unwrap().claim(1, 1).unwrap().unwrap();
+        let claim = Queue::open(folder.path()).unwrap().claim(Backend::Local, 1, 1).unwrap().unwrap();
         assert!(Queue::open_to_look(folder.path()).is_ok());
         assert_eq!(claim.spec.settings, JobSettings::default());
         assert_eq!(claim.spec.outputs.video(), Path::new("/out/a.b.mkv"));
@@ -218,7 +225,7 @@ mod tests {
         db.execute(sql, []).unwrap();
         drop(db);
         let mut queue = Queue::open(folder.path()).unwrap();
-        assert_eq!(queue.claim(1, 1).unwrap(), None);
+        assert_eq!(queue.claim(Backend::Local, 1, 1).unwrap(), None);
         let row = queue.row(1).unwrap().unwrap();
         assert!(row.error.is_some_and(|error| error.contains("container is \"mpg\"")));
     }

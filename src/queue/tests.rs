@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::export::Format;
-use crate::job::{JobSettings, JobSpec, JobState, OutputNames, Stamp};
+use crate::job::{Backend, JobSettings, JobSpec, JobState, OutputNames, Placement, Stamp};
 
 fn job(source: &str, content: u8, priority: i64) -> NewJob {
     NewJob {
@@ -14,6 +14,7 @@ fn job(source: &str, content: u8, priority: i64) -> NewJob {
         output: "/out".into(),
         settings: JobSettings::default(),
         priority,
+        backend: Backend::Local,
     }
 }
 
@@ -45,7 +46,7 @@ fn the_highest_priority_comes_first_then_the_oldest() {
         queue.add(&job(name, content, priority), 0).unwrap().unwrap();
     }
     let mut order = Vec::new();
-    while let Some(claim) = queue.claim(99, 1).unwrap() {
+    while let Some(claim) = queue.claim(Backend::Local, 99, 1).unwrap() {
         order.push(claim.spec.source.to_string_lossy().into_owned());
     }
     assert_eq!(order, ["/b", "/d", "/a", "/c"]);
@@ -59,21 +60,21 @@ fn a_higher_priority_takes_the_turn_of_what_is_at_work() {
         queue.add(&job(name, content, priority), 0).unwrap().unwrap()
     };
     let (a, b) = (add(&mut queue, "/a", 1, 0), add(&mut queue, "/b", 2, 0));
-    assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, a);
-    assert_eq!(queue.claim(1, 1).unwrap(), None, "one at a time");
+    assert_eq!(queue.claim(Backend::Local, 1, 1).unwrap().unwrap().id, a);
+    assert_eq!(queue.claim(Backend::Local, 1, 1).unwrap(), None, "one at a time");
     let c = add(&mut queue, "/c", 3, 5);
-    assert_eq!(queue.turns(1, false, 1).unwrap(), [c]);
-    assert_eq!(queue.claim(1, 1).unwrap().unwrap().id, c);
+    assert_eq!(queue.turns(Backend::Local, 1, false, 1).unwrap(), [c]);
+    assert_eq!(queue.claim(Backend::Local, 1, 1).unwrap().unwrap().id, c);
     queue.failed(c, "broken", 2).unwrap();
-    assert_eq!(queue.turns(1, false, 2).unwrap(), [a], "goes on where it was");
+    assert_eq!(queue.turns(Backend::Local, 1, false, 2).unwrap(), [a], "goes on where it was");
     // Of equals, the one at work.
     queue.order(b, Order::Priority(0), "a test", false, 2).unwrap().unwrap();
-    assert_eq!(queue.turns(1, false, 2).unwrap(), [a]);
+    assert_eq!(queue.turns(Backend::Local, 1, false, 2).unwrap(), [a]);
     queue.set_mode(QueueMode::Drain).unwrap();
-    assert_eq!(queue.turns(9, false, 2).unwrap(), [a]);
+    assert_eq!(queue.turns(Backend::Local, 9, false, 2).unwrap(), [a]);
     queue.set_mode(QueueMode::Pause { until: Some(7) }).unwrap();
-    assert_eq!((queue.turns(1, false, 2).unwrap(), queue.next_moment(2).unwrap()), (vec![], Some(7)));
-    assert_eq!(queue.turns(9, false, 7).unwrap(), [a, b]);
+    assert_eq!((queue.turns(Backend::Local, 1, false, 2).unwrap(), queue.next_moment(2).unwrap()), (vec![], Some(7)));
+    assert_eq!(queue.turns(Backend::Local, 9, false, 7).unwrap(), [a, b]);
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn jobs_are_moved_among_their_equals_and_pauses_end() {
     let [a, b, c, d] = [add("/a", 1, 0), add("/b", 2, 0), add("/c", 3, 0), add("/d", 4, 9)];
     let mut after = |id: i64, place: Place| {
         queue.order(id, Order::Move(place), "a test", false, 1).unwrap().unwrap();
-        queue.turns(9, false, 1).unwrap()
+        queue.turns(Backend::Local, 9, false, 1).unwrap()
     };
     assert_eq!(after(c, Place::Up), [d, a, c, b]);
     assert_eq!(after(c, Place::First), [d, c, a, b]);
@@ -96,7 +97,10 @@ fn jobs_are_moved_among_their_equals_and_pauses_end() {
     queue.order(a, Order::Pause { until: Some(5) }, "a test", false, 2).unwrap().unwrap();
     queue.order(b, Order::Pause { until: None }, "a test", false, 2).unwrap().unwrap();
     assert_eq!((queue.next_moment(2).unwrap(), queue.resume_due(|_| false, 4).unwrap()), (Some(5), vec![]));
-    assert_eq!((queue.resume_due(|_| false, 5).unwrap(), queue.turns(9, false, 5).unwrap()), (vec![a], vec![d, a, c]));
+    assert_eq!(
+        (queue.resume_due(|_| false, 5).unwrap(), queue.turns(Backend::Local, 9, false, 5).unwrap()),
+        (vec![a], vec![d, a, c])
+    );
     let said: Vec<String> = queue.log(Some(a), 9).unwrap().into_iter().map(|entry| entry.text).collect();
     let told = ["queued", "moved down, by a test", "moved up, by a test", "paused by a test", "the pause is over"];
     assert_eq!(said, told);
@@ -142,7 +146,7 @@ fn the_same_contents_are_processed_once_and_changed_ones_again() {
     let elsewhere = NewJob { output: "/other".into(), ..job("/in/copy.mp4", 1, 0) };
     assert!(queue.add(&elsewhere, 0).unwrap().is_some(), "another folder of results");
 
-    let claim = queue.claim(99, 1).unwrap().unwrap();
+    let claim = queue.claim(Backend::Local, 99, 1).unwrap().unwrap();
     queue.failed(claim.id, "broken", 2).unwrap();
     assert!(queue.add(&job("/in/copy2.mp4", 1, 0), 3).unwrap().is_some(), "the first one failed");
     assert!(queue.add(&job("/in/a.mp4", 9, 0), 3).unwrap().is_some(), "changed");
@@ -153,9 +157,9 @@ fn a_file_that_changes_before_its_turn_is_processed_once() {
     let (_folder, mut queue) = queue();
     queue.add(&job("/in/a.mp4", 1, 0), 0).unwrap();
     queue.add(&job("/in/a.mp4", 2, 0), 1).unwrap();
-    let claim = queue.claim(99, 2).unwrap().unwrap();
+    let claim = queue.claim(Backend::Local, 99, 2).unwrap().unwrap();
     assert_eq!(claim.stamp.modified, 2);
-    assert_eq!(queue.claim(99, 2).unwrap(), None);
+    assert_eq!(queue.claim(Backend::Local, 99, 2).unwrap(), None);
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn results_of_different_sources_never_share_a_name() {
         queue.add(&job(source, content, 0), 0).unwrap().unwrap();
     }
     let mut videos: Vec<_> =
-        std::iter::from_fn(|| queue.claim(99, 1).unwrap()).map(|c| c.spec.outputs.video()).collect();
+        std::iter::from_fn(|| queue.claim(Backend::Local, 99, 1).unwrap()).map(|c| c.spec.outputs.video()).collect();
     videos.sort();
     assert_eq!(videos, ["/out/a.mp4", "/out/a.mp4-2.mp4", "/out/a.mp4.mp4"].map(PathBuf::from));
 }
@@ -184,7 +188,7 @@ fn an_export_that_somebody_else_made_gives_the_results_another_name() {
         [(1, &[Format::Bvh][..], "a.mov.mp4"), (2, &[Format::Glb], "a.mp4"), (3, &[Format::Npz], "a.mov-2.mp4")]
     {
         queue.add(&add(content, formats), 0).unwrap().unwrap();
-        let claim = queue.claim(99, 1).unwrap().unwrap();
+        let claim = queue.claim(Backend::Local, 99, 1).unwrap().unwrap();
         assert_eq!(claim.spec.outputs.video(), folder.path().join(name));
     }
 }
@@ -193,11 +197,11 @@ fn an_export_that_somebody_else_made_gives_the_results_another_name() {
 fn what_may_pass_is_tried_again_later_and_later() {
     let (_folder, mut queue) = queue();
     queue.add(&job("/a", 1, 0), 0).unwrap();
-    let claim = queue.claim(99, 0).unwrap().unwrap();
+    let claim = queue.claim(Backend::Local, 99, 0).unwrap().unwrap();
     let first = queue.try_later(&claim, "disk full", 1000).unwrap();
-    assert!(first > 1000 && queue.claim(99, first - 1).unwrap().is_none());
-    assert_eq!(queue.next_ready().unwrap(), Some(first));
-    let again = queue.claim(99, first).unwrap().unwrap();
+    assert!(first > 1000 && queue.claim(Backend::Local, 99, first - 1).unwrap().is_none());
+    assert_eq!(queue.next_ready(Backend::Local).unwrap(), Some(first));
+    let again = queue.claim(Backend::Local, 99, first).unwrap().unwrap();
     assert_eq!(again.attempts, 2);
     let second = queue.try_later(&again, "disk full", first).unwrap();
     assert!(second - first > first - 1000);
@@ -211,7 +215,7 @@ fn everything_outlives_the_program_and_a_video_that_crashes_it_twice_is_set_asid
     let bad = queue.add(&job("/in/bad", 1, 1), 0).unwrap().unwrap();
     queue.add(&job("/in/good", 2, 0), 0).unwrap();
     for round in 0..2 {
-        assert_eq!(queue.claim(99, 1).unwrap().unwrap().id, bad, "round {round}");
+        assert_eq!(queue.claim(Backend::Local, 99, 1).unwrap().unwrap().id, bad, "round {round}");
         drop(queue);
         queue = open();
         assert_eq!(queue.recover(&[bad], |_| 0, 2).unwrap(), BTreeSet::from([PathBuf::from("/out")]));
@@ -222,20 +226,20 @@ fn everything_outlives_the_program_and_a_video_that_crashes_it_twice_is_set_asid
     assert!(rows[1].error.as_ref().unwrap().contains("2 times"), "{rows:?}");
     // Killed from outside any number of times, a job goes on.
     for _ in 0..5 {
-        let claim = queue.claim(99, 3).unwrap().unwrap();
+        let claim = queue.claim(Backend::Local, 99, 3).unwrap().unwrap();
         assert_eq!((claim.spec.source.as_path(), claim.attempts), (Path::new("/in/good"), 1));
         queue.recover(&[], |_| 0, 3).unwrap();
     }
     // As long as it gets further; what never does is set aside.
     for (kills, reached) in (1..30).map(|frames| (frames, frames)).chain((1..20).map(|kill| (30 + kill, 30))) {
-        assert!(queue.claim(99, 3).unwrap().is_some(), "after {kills}");
+        assert!(queue.claim(Backend::Local, 99, 3).unwrap().is_some(), "after {kills}");
         queue.recover(&[], |_| reached, 3).unwrap();
     }
-    assert!(queue.claim(99, 3).unwrap().is_some());
+    assert!(queue.claim(Backend::Local, 99, 3).unwrap().is_some());
     queue.recover(&[], |_| 30, 3).unwrap();
     assert_eq!(queue.state(rows[0].id).unwrap(), Some(JobState::Failed));
     queue.order(rows[0].id, Order::Retry, "a test", false, 3).unwrap().unwrap();
-    assert!(queue.claim(99, 3).unwrap().is_some());
+    assert!(queue.claim(Backend::Local, 99, 3).unwrap().is_some());
 }
 
 #[test]
@@ -243,8 +247,8 @@ fn after_a_crash_those_at_work_go_on_alone_until_the_guilty_one_is_known() {
     let (_folder, mut queue) = queue();
     let ids: Vec<i64> = (0..4).map(|i| queue.add(&job(&format!("/in/{i}"), i + 1, 0), 0).unwrap().unwrap()).collect();
     let begin = |queue: &mut Queue, places: usize| {
-        while queue.claim(places, 1).unwrap().is_some() {}
-        queue.turns(places, false, 1).unwrap()
+        while queue.claim(Backend::Local, places, 1).unwrap().is_some() {}
+        queue.turns(Backend::Local, places, false, 1).unwrap()
     };
     assert_eq!(begin(&mut queue, 3), ids[..3]);
     queue.recover(&ids[..3], |_| 0, 2).unwrap();
@@ -272,7 +276,7 @@ fn after_a_crash_those_at_work_go_on_alone_until_the_guilty_one_is_known() {
 fn a_later_schema_is_left_alone_and_history_is_pruned() {
     let (folder, mut queue) = queue();
     queue.add(&job("/a", 1, 0), 0).unwrap();
-    let id = queue.claim(99, 0).unwrap().unwrap().id;
+    let id = queue.claim(Backend::Local, 99, 0).unwrap().unwrap().id;
     queue.failed(id, "broken", 100).unwrap();
     assert_eq!((queue.prune(100).unwrap(), queue.prune(101).unwrap()), (0, 1));
     drop(queue);
@@ -281,4 +285,41 @@ fn a_later_schema_is_left_alone_and_history_is_pruned() {
     drop(db);
     let error = Queue::open(folder.path()).err().unwrap().to_string();
     assert!(error.contains("later meshreel"), "{error}");
+}
+
+#[test]
+fn each_back_end_has_turns_of_its_own() {
+    let (_folder, mut queue) = queue();
+    let add = |queue: &mut Queue, source: &str, content, priority, backend| {
+        queue.add(&NewJob { backend, ..job(source, content, priority) }, 0).unwrap().unwrap()
+    };
+    let here = add(&mut queue, "/in/a.mp4", 1, 0, Backend::Local);
+    let there = add(&mut queue, "/in/b.mp4", 2, 0, Backend::Slurm);
+    let first = add(&mut queue, "/in/c.mp4", 3, 5, Backend::Slurm);
+    assert_eq!(queue.turns(Backend::Local, 9, false, 1).unwrap(), [here]);
+    assert_eq!(queue.turns(Backend::Slurm, 9, false, 1).unwrap(), [first, there]);
+    assert_eq!(queue.claim(Backend::Slurm, 1, 1).unwrap().map(|claim| claim.id), Some(first));
+    assert_eq!(queue.claim(Backend::Slurm, 1, 1).unwrap(), None);
+    assert_eq!(queue.claim(Backend::Local, 1, 1).unwrap().map(|claim| claim.id), Some(here));
+    assert_eq!((queue.next_ready(Backend::Local).unwrap(), queue.next_ready(Backend::Slurm).unwrap()), (None, Some(0)));
+    assert_eq!(queue.state_with(first, Backend::Slurm).unwrap(), Some(JobState::Running));
+    assert_eq!(queue.state_with(first, Backend::Local).unwrap(), None);
+
+    let placement = Placement { task: 12, node: Some("n1".into()), gpus: "0".into(), waits: String::new() };
+    queue.placed(first, Some(&placement)).unwrap();
+    let shown = queue.row(first).unwrap().unwrap().placement.unwrap();
+    assert_eq!((shown.to_string(), &shown), ("Slurm task 12 on node n1, GPU 0".into(), &placement));
+
+    // What is on the cluster goes on while the engine is away; what crashed it is to blame.
+    queue.recover(&[here, first], |_| 0, 2).unwrap();
+    queue.recover(&[here, first], |_| 0, 3).unwrap();
+    assert_eq!(queue.claim(Backend::Slurm, 1, 4).unwrap().map(|claim| (claim.id, claim.attempts)), Some((first, 1)));
+
+    // The configuration has another word for them.
+    queue.assign(|source| if source == Path::new("/in/b.mp4") { Backend::Local } else { Backend::Slurm }).unwrap();
+    assert_eq!(queue.turns(Backend::Local, 9, false, 5).unwrap(), [there]);
+    // What was blamed for a crash is at work alone.
+    assert_eq!(queue.turns(Backend::Slurm, 9, false, 5).unwrap(), [first]);
+    queue.order(first, Order::Cancel, "a test", false, 5).unwrap().unwrap();
+    assert_eq!(queue.turns(Backend::Slurm, 9, false, 5).unwrap(), [here]);
 }

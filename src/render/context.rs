@@ -10,6 +10,8 @@ use glutin::context::{ContextApi, ContextAttributesBuilder, GlProfile, Robustnes
 use glutin::display::GlDisplay;
 use thiserror::Error;
 
+use super::cuda::device_of_cuda;
+
 const MESA_SOFTWARE: &str = "EGL_MESA_device_software";
 
 /// Why there is no usable OpenGL.
@@ -73,7 +75,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Makes a context current on this thread: a GPU if one gives a context, else Mesa's software renderer.
+    /// Makes a context current on this thread: a GPU if one gives a context, the one that CUDA uses before others, else Mesa's software renderer.
     ///
     /// The software renderer starts one thread per core; the environment variable `LP_NUM_THREADS` (read by Mesa at this
     /// moment) sets another number.
@@ -88,7 +90,8 @@ impl Context {
             return Err(ContextError::NoDevice("the list is empty".into()));
         }
         let mut order: Vec<usize> = (0..devices.len()).collect();
-        order.sort_by_key(|&i| infos[i].software);
+        let of_cuda = device_of_cuda(devices.iter().filter(|device| !device.extensions().contains(MESA_SOFTWARE)));
+        order.sort_by_key(|&i| (infos[i].software, of_cuda != Some(&devices[i])));
         // A device that claims to be a GPU may still be drawn by the CPU (a card without driver): the last resort.
         let mut fallback = None;
         for used in order {

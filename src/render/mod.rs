@@ -6,6 +6,7 @@
 
 mod blend;
 mod context;
+mod cuda;
 mod letters;
 mod mesh;
 mod painter;

@@ -17,13 +17,12 @@ use super::{ServiceError, Shared, lock, locked, shown};
 use crate::clock;
 use crate::clock::now;
 use crate::config::Config;
-use crate::executor::Executor;
 use crate::queue::{Order, Queue, QueueError, QueueMode};
 use crate::text::printable;
 use crate::thread::spawn_scoped;
 
 /// Version of what is said on the socket.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Most bytes of a request or an answer.
 const LONGEST: u64 = 1 << 23;
 /// How long the listener waits after it could not listen.
@@ -118,7 +117,7 @@ impl Listener {
     }
 
     /// Answers until `is_over`, and [`Listener::wake`] is called after that.
-    pub(super) fn serve(&self, shared: &Shared<'_>, executor: &dyn Executor, is_over: &AtomicBool) {
+    pub(super) fn serve(&self, shared: &Shared<'_>, is_over: &AtomicBool) {
         // A partner that says nothing keeps nobody waiting but itself.
         std::thread::scope(|scope| {
             while !is_over.load(Ordering::SeqCst) {
@@ -126,7 +125,7 @@ impl Listener {
                 match listener.accept() {
                     Ok((stream, _)) => {
                         let answering = move || {
-                            if let Err(error) = answer(shared, executor, &stream) {
+                            if let Err(error) = answer(shared, &stream) {
                                 tracing::debug!("an order was not understood: {error}");
                             }
                         };
@@ -174,11 +173,11 @@ impl Drop for Listener {
     }
 }
 
-fn answer(shared: &Shared<'_>, executor: &dyn Executor, stream: &UnixStream) -> io::Result<()> {
+fn answer(shared: &Shared<'_>, stream: &UnixStream) -> io::Result<()> {
     let asked: Versioned<serde_json::Value> = receive(stream)?;
     let answer = match serde_json::from_value::<Asked>(asked.what) {
         _ if asked.meshreel != VERSION => Err(format!("this engine speaks version {VERSION}, not {}", asked.meshreel)),
-        Ok(Asked { request: Request::Snapshot(wanted), .. }) => match snapshot::take(shared, executor, &wanted) {
+        Ok(Asked { request: Request::Snapshot(wanted), .. }) => match snapshot::take(shared, &wanted) {
             Ok(snapshot) => return send(stream, &Versioned { meshreel: VERSION, what: snapshot }),
             Err(error) => Err(error.to_string()),
         },

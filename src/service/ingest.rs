@@ -211,6 +211,7 @@ impl<'a> Ingest<'a> {
             output: folder_for(watch, path),
             settings: self.shared.config.job_settings().with(&overrides),
             priority: priority.unwrap_or(0),
+            backend: self.shared.config.backend(watch),
         };
         if let Some(reason) = &entry.refused {
             self.refuse(&job, reason)?;

@@ -1,7 +1,7 @@
 //! The service: takes what is dropped into the watched folders, and works through the queue.
 //!
-//! `ingest` looks at the folders and fills the queue; runners take from it, as many as jobs may be at work, and some
-//! more for jobs that wait; a clock lets them go on and wait when the time for that has come; a listener takes orders, and shows
+//! `ingest` looks at the folders and fills the queue; a runner for each executor takes from it, and has a thread for each job in hand:
+//! as many as jobs may be at work, and some more that wait; a clock lets them go on and wait when the time for that has come; a listener takes orders, and shows
 //! the engine to who looks. What must outlive a run is on disk: the queue, and a checkpoint for each job; what they share in
 //! memory is which of the jobs in hand go on, and that follows from the queue.
 
@@ -23,10 +23,10 @@ mod socket;
 
 use crate::control::Control;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 pub use control::{Answer, ControlError, Request, ask, snapshot};
 pub use lock::is_held;
@@ -36,14 +36,15 @@ pub use snapshot::{AtWork, ChartOf, Detail, Gpu, Machine, Picture, Shown, Snapsh
 use snapshot::RecentJobs;
 
 use crate::clock::{Millis, now};
-use crate::config::{Config, Originals, Place};
+use crate::config::{Config, Originals};
 use crate::executor::slurm::{self, Slurm, SlurmError};
 use crate::executor::{Executor, Local};
-use crate::job::JobState;
-use crate::job::Report;
+use crate::export::is_signed;
+use crate::job::{Backend, JobState, Report};
 use crate::pipeline::{StartError, frames_written_down, remove_leftovers};
 use crate::queue::{Queue, QueueError};
 use crate::status;
+use crate::telemetry::Live;
 use crate::text::printable;
 use crate::thread::{locked, spawn_scoped};
 use crate::watch::is_open_for_writing;
@@ -117,16 +118,20 @@ pub struct Summary {
     pub failed: u64,
 }
 
-/// Runners beyond the jobs that may be at work: for those that wait where they are, paused or overtaken.
-const SPARE: usize = 7;
+/// An executor, and which jobs are its own.
+type Station = (Backend, Box<dyn Executor>);
 
 /// How late the beginning or end of the hours of work may be noticed.
 const CLOCK: Duration = Duration::from_secs(1);
+/// How often what jobs leave is removed that could not be removed at once.
+const CLEAN: Duration = Duration::from_secs(60);
 
 /// What ingest, runners and control share.
 struct Shared<'a> {
     config: &'a Config,
-    executor: &'a dyn Executor,
+    executors: &'a [Station],
+    /// What all of them did in the last seconds.
+    live: Arc<Live>,
     queue: Mutex<Queue>,
     /// Whether each job that a runner has in hand goes on.
     controls: Mutex<HashMap<i64, Control>>,
@@ -184,9 +189,14 @@ impl Shared<'_> {
         let is_draining = self.is_draining.load(Ordering::SeqCst);
         // Both at once, the queue first as everywhere: what is told must not be older than what was told before.
         let (mut queue, mut controls) = (self.queue(), locked(&self.controls));
-        let turns = queue.turns(self.places(), is_draining, now())?;
+        let mut turns = HashSet::new();
+        for (backend, _) in self.executors {
+            turns.extend(queue.turns(*backend, self.places(*backend), is_draining, now())?);
+        }
+        let ids: Vec<i64> = controls.keys().copied().collect();
+        let states = queue.states(&ids)?;
         for (id, control) in controls.iter_mut() {
-            *control = match queue.state(*id)? {
+            *control = match states.get(id) {
                 Some(JobState::Running) if turns.contains(id) => Control::Go,
                 Some(JobState::Running | JobState::Paused) if !is_draining => Control::Hold,
                 Some(state) if !state.is_over() => Control::Leave,
@@ -199,16 +209,20 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// How many jobs may be at work now.
-    fn places(&self) -> usize {
-        let is_open = self.is_once || self.config.jobs.hours.is_none_or(|hours| hours.is_now());
-        if is_open { self.config.concurrent_jobs() } else { 0 }
+    /// Whether it is within the hours of work.
+    fn is_open(&self) -> bool {
+        self.is_once || self.config.jobs.hours.is_none_or(|hours| hours.is_now())
+    }
+
+    /// How many jobs of a back end may be at work now.
+    fn places(&self, backend: Backend) -> usize {
+        if self.is_open() { self.config.places(backend) } else { 0 }
     }
 
     /// Lets jobs go on, begin and wait when the time for that has come, until `is_over`.
     fn keep_time(&self, listener: &control::Listener, is_over: &AtomicBool) -> Result<(), ServiceError> {
-        let mut places = self.places();
-        let mut planned = None;
+        let mut is_open = self.is_open();
+        let (mut planned, mut cleaned) = (None, Instant::now());
         while !is_over.load(Ordering::SeqCst) {
             listener.restore();
             let version = self.version();
@@ -218,12 +232,16 @@ impl Shared<'_> {
                 queue.resume_due(|id| in_hand.contains(&id), now())?
             };
             resumed.iter().for_each(|id| tracing::info!("job {id}: the pause is over"));
-            let before = std::mem::replace(&mut places, self.places());
-            if before != places {
-                tracing::info!("the hours of work {}", if places == 0 { "are over" } else { "begin" });
+            let before = std::mem::replace(&mut is_open, self.is_open());
+            if before != is_open {
+                tracing::info!("the hours of work {}", if is_open { "begin" } else { "are over" });
             }
-            if !resumed.is_empty() || before != places || planned.is_some_and(|planned| planned <= now()) {
+            if !resumed.is_empty() || before != is_open || planned.is_some_and(|planned| planned <= now()) {
                 self.reschedule()?;
+            }
+            if cleaned.elapsed() >= CLEAN {
+                cleaned = Instant::now();
+                self.clean()?;
             }
             planned = self.queue().next_moment(now())?;
             let left = planned.map(|planned| Duration::from_millis((planned - now()).max(1).unsigned_abs()));
@@ -245,8 +263,10 @@ impl Shared<'_> {
 
     /// Removes what jobs that are at their end leave in the state folder.
     fn clean(&self) -> Result<(), QueueError> {
-        // Of a job that the queue cannot tell of now nothing is removed.
-        self.executor.tidy(&|id| self.queue().state(id).unwrap_or(Some(JobState::Running)));
+        for (backend, executor) in self.executors {
+            // Of a job that the queue cannot tell of now nothing is removed.
+            executor.tidy(&|id| self.queue().state_with(id, *backend).unwrap_or(Some(JobState::Running)));
+        }
         let mut queue = self.queue();
         let in_hand = self.in_hand();
         checkpoints::clean(&self.config.state, &mut queue, |id| in_hand.contains(&id))
@@ -321,29 +341,23 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
             blamed.len()
         );
     }
-    let is_elsewhere = config.executor == Place::Slurm;
-    let reached = |id| match is_elsewhere {
-        // Jobs on a cluster go on while this program is away, and are not what ended it: they count as further than before.
-        true => since.unsigned_abs(),
-        false => frames_written_down(&checkpoints::path(state, id)),
-    };
-    let folders = queue.recover(&blamed, reached, now())?;
-    // What workers on other machines write does not show here.
-    if !(is_elsewhere && slurm::has_jobs(config)) {
-        folders.iter().for_each(|folder| remove_leftovers(folder, is_open_for_writing));
-    }
+    queue.assign(|source| config.backend_of(source))?;
+    let folders = queue.recover(&blamed, |id| frames_written_down(&checkpoints::path(state, id)), now())?;
+    // What workers on other machines write does not show here, but bears their names.
+    let has_jobs_elsewhere = slurm::has_jobs(config);
+    let is_anothers = |path: &Path| has_jobs_elsewhere && path.file_name().is_some_and(is_signed);
+    let is_in_use = |path: &Path| is_anothers(path) || is_open_for_writing(path);
+    folders.iter().for_each(|folder| remove_leftovers(folder, is_in_use));
     checkpoints::prepare(state).map_err(state_error)?;
     checkpoints::clean(state, &mut queue, |_| false)?;
     // Only now, when the queue knows: this forgets whom the last run blamed.
     crash::watch(state).map_err(state_error)?;
-    let executor: Box<dyn Executor> = match config.executor {
-        Place::Local => Box::new(Local::start(config)?),
-        Place::Slurm => Box::new(Slurm::start(config)?),
-    };
-    let executor = &*executor;
+    let executors = executors(config, has_jobs_elsewhere)?;
+    let live = executors.first().map_or_else(|| Arc::new(Live::new(0)), |(_, executor)| executor.live().clone());
     let shared = Shared {
         config,
-        executor,
+        executors: &executors,
+        live,
         queue: Mutex::new(queue),
         controls: Mutex::default(),
         changes: Mutex::default(),
@@ -370,13 +384,14 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     };
     let result = std::thread::scope(|scope| {
         let start = || {
-            spawn_scoped(scope, "listen", || listener.serve(&shared, executor, &is_over))?;
+            spawn_scoped(scope, "listen", || listener.serve(&shared, &is_over))?;
             let clock = spawn_scoped(scope, "clock", || shared.or_stop(shared.keep_time(&listener, &is_over)))?;
-            let runner = |number| {
-                let work = || shared.or_stop(runner::work(&shared, executor));
-                spawn_scoped(scope, &format!("runner-{number}"), work)
-            };
-            let runners = (0..config.concurrent_jobs() + SPARE).map(runner).collect::<std::io::Result<Vec<_>>>()?;
+            let shared = &shared;
+            let runners = shared.executors.iter().map(|(backend, executor)| {
+                let work = move || shared.or_stop(runner::work(shared, *backend, &**executor));
+                spawn_scoped(scope, backend.name(), work)
+            });
+            let runners = runners.collect::<std::io::Result<Vec<_>>>()?;
             Ok((clock, runners))
         };
         let (clock, runners) = start().map_err(ServiceError::Thread).inspect_err(|_| {
@@ -388,11 +403,7 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
         shared.wake();
         let mut result = kept;
         for runner in runners {
-            let ended = runner.join().unwrap_or_else(|_| {
-                tracing::error!("a runner panicked; its job is taken up again at the next start");
-                Ok(())
-            });
-            result = ended.and(result);
+            result = runner.join().unwrap_or(Ok(())).and(result);
         }
         end();
         clock.join().unwrap_or(Ok(())).and(result)
@@ -401,6 +412,24 @@ pub fn run(config: &Config, run: RunOptions, stop: &AtomicBool) -> Result<Summar
     let unread = result?;
     let mut queue = shared.queue();
     Ok(Summary { done: queue.ended(JobState::Done, since)?, failed: queue.ended(JobState::Failed, since)? + unread })
+}
+
+/// Whoever works on jobs, this process first. One whose jobs nobody drops any more is there to give up those that it has.
+fn executors(config: &Config, has_jobs_elsewhere: bool) -> Result<Vec<Station>, ServiceError> {
+    let mut all: Vec<Station> = Vec::new();
+    for backend in Backend::ALL {
+        let is_wanted = config.backends().contains(&backend) || (backend == Backend::Slurm && has_jobs_elsewhere);
+        if !is_wanted {
+            continue;
+        }
+        let live = all.first().map(|(_, executor)| executor.live().clone());
+        let executor: Box<dyn Executor> = match backend {
+            Backend::Local => Box::new(Local::start(config)?),
+            Backend::Slurm => Box::new(Slurm::start(config, live.unwrap_or_else(|| Arc::new(Live::new(0))))?),
+        };
+        all.push((backend, executor));
+    }
+    Ok(all)
 }
 
 /// What is free on the disk of a folder, for who is no superuser.

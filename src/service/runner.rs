@@ -1,67 +1,110 @@
-//! Takes jobs from the queue, one after another.
+//! Takes an executor's jobs from the queue, and has it work on them.
 
 use crate::control::Control;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::crash::AtWork;
 use super::{ServiceError, Shared, checkpoints, free_megabytes, locked, originals, shown};
 use crate::clock::{Millis, now};
 use crate::executor::Executor;
-use crate::job::{Event, Failure, FailureKind, JobContext, JobState, Phase, Report, Stamp};
+use crate::job::{Backend, Event, Failure, FailureKind, JobContext, JobState, Phase, Report, Stamp};
 use crate::log::JOBS;
 use crate::progress::{FileProgress, ProgressStyle};
 use crate::queue::{Claim, QueueMode};
 use crate::telemetry::Timings;
 use crate::text::{people, printable};
+use crate::thread::spawn_scoped;
 
 /// How long a job waits before it is looked again whether there is room.
 const ROOM_WAIT: Millis = 10_000;
-/// How often a job's progress is noted in the queue.
-const NOTED: Duration = Duration::from_secs(1);
+/// How often progress is noted in the queue, of all jobs together and of each at most. Each time is a write to the disk.
+const NOTED: Duration = Duration::from_millis(60);
+const NOTED_OF_ONE: Duration = Duration::from_secs(1);
 /// Longest sleep while there is nothing to do.
 const NAP: Duration = Duration::from_secs(5);
+/// Jobs in hand beyond those that may be at work: they wait where they are, paused or overtaken.
+const SPARE: usize = 7;
 
-/// Works until the run is stopped, or everything is done and nothing more will come.
-pub fn work(shared: &Shared<'_>, executor: &dyn Executor) -> Result<(), ServiceError> {
-    loop {
-        // Both before asking, so that a job that is added in between is not missed.
-        let is_complete = shared.is_complete.load(Ordering::SeqCst);
-        let version = shared.version();
-        if shared.is_stopped() || shared.is_draining.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        let (claim, next, mode) = {
-            let mut queue = shared.queue();
-            let claim = queue.claim(shared.places(), now())?;
-            if let Some(claim) = &claim {
-                locked(&shared.controls).insert(claim.id, Control::Go);
-            }
-            (claim, queue.next_ready()?, queue.mode(now())?)
-        };
-        match (claim, next) {
-            (Some(claim), _) => {
-                shared.reschedule()?;
-                let result = run_claim(shared, executor, &claim);
-                shared.let_go(claim.id)?;
-                result?;
-                shared.clean()?;
-                shared.reschedule()?;
-            }
-            (None, None) if is_complete => return Ok(()),
-            (None, Some(_)) if is_complete && mode != QueueMode::Go => {
-                tracing::warn!("everything is paused, so nothing is begun; `meshreel resume --all` lets it go on");
+/// Works on a back end's jobs until the run is stopped, or everything is done and nothing more will come. Each job in hand has a
+/// thread, and none waits for a job.
+pub fn work(shared: &Shared<'_>, backend: Backend, executor: &dyn Executor) -> Result<(), ServiceError> {
+    let in_hand = AtomicUsize::new(0);
+    let trouble = Mutex::new(None);
+    let result = std::thread::scope(|scope| {
+        loop {
+            // All before asking, so that a job that is added or ends in between is not missed.
+            let is_complete = shared.is_complete.load(Ordering::SeqCst);
+            let version = shared.version();
+            let count = in_hand.load(Ordering::SeqCst);
+            if shared.is_stopped() || shared.is_draining.load(Ordering::SeqCst) {
                 return Ok(());
             }
-            (None, next) => {
-                // One whose time has come waits for a place rather than for the clock.
-                let until = next.map(|next| next - now()).filter(|&until| until > 0);
-                let until = until.map_or(NAP, |millis| Duration::from_millis(millis.unsigned_abs()));
-                shared.wait(version, until.min(NAP));
+            let (claim, next, mode) = {
+                let mut queue = shared.queue();
+                let claim = match count < shared.config.places(backend) + SPARE {
+                    true => queue.claim(backend, shared.places(backend), now())?,
+                    false => None,
+                };
+                if let Some(claim) = &claim {
+                    locked(&shared.controls).insert(claim.id, Control::Go);
+                }
+                (claim, queue.next_ready(backend)?, queue.mode(now())?)
+            };
+            match (claim, next) {
+                (Some(claim), _) => {
+                    shared.reschedule()?;
+                    let id = claim.id;
+                    in_hand.fetch_add(1, Ordering::SeqCst);
+                    let (in_hand, trouble) = (&in_hand, &trouble);
+                    let work = move || {
+                        let carry_out = AssertUnwindSafe(|| shared.or_stop(carry_out(shared, executor, &claim)));
+                        match catch_unwind(carry_out) {
+                            Ok(Ok(())) => {}
+                            Ok(Err(error)) => drop(locked(trouble).get_or_insert(error)),
+                            Err(_) => {
+                                tracing::error!("job {id}: its thread panicked; it is taken up at the next start")
+                            }
+                        }
+                        in_hand.fetch_sub(1, Ordering::SeqCst);
+                        shared.wake();
+                    };
+                    if let Err(error) = spawn_scoped(scope, &format!("job-{id}"), work) {
+                        in_hand.fetch_sub(1, Ordering::SeqCst);
+                        tracing::warn!("job {id} waits: {error}");
+                        shared.queue().put_back(id, now())?;
+                        shared.let_go(id)?;
+                        shared.wait(shared.version(), NAP);
+                    }
+                }
+                // One that is at work may fail, and is tried again then.
+                (None, None) if is_complete && count == 0 => return Ok(()),
+                (None, Some(_)) if is_complete && mode != QueueMode::Go => {
+                    tracing::warn!("everything is paused, so nothing is begun; `meshreel resume --all` lets it go on");
+                    return Ok(());
+                }
+                (None, next) => {
+                    // One whose time has come waits for a place rather than for the clock.
+                    let until = next.map(|next| next - now()).filter(|&until| until > 0);
+                    let until = until.map_or(NAP, |millis| Duration::from_millis(millis.unsigned_abs()));
+                    shared.wait(version, until.min(NAP));
+                }
             }
         }
-    }
+    });
+    let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
+    trouble.map_or(result, Err)
+}
+
+/// Works on one claimed job, and lets go of it.
+fn carry_out(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Result<(), ServiceError> {
+    let result = run_claim(shared, executor, claim);
+    shared.let_go(claim.id)?;
+    result?;
+    shared.clean()?;
+    Ok(shared.reschedule()?)
 }
 
 /// Works on one claimed job: checks its source and the room there is, has the executor do it, and writes down what became of it.
@@ -109,6 +152,15 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
             }
             Event::Warning(text) => tell(shared, claim, text),
             Event::Note(text) => remark(shared, claim, text),
+            Event::Stretches(_) => {}
+            Event::Placed(placement) => {
+                let node = placement.as_ref().and_then(|placement| placement.node.as_ref());
+                locked(&shared.recent).place(claim.id, node.is_some());
+                if let Err(error) = shared.queue().placed(claim.id, placement.as_ref()) {
+                    tracing::warn!("{error}");
+                }
+                shared.wake();
+            }
             Event::Done(_) | Event::Failed(_) => {}
         }
         show(&event);
@@ -117,6 +169,7 @@ fn run_claim(shared: &Shared<'_>, executor: &dyn Executor, claim: &Claim) -> Res
     let checkpoint = checkpoints::path(&shared.config.state, claim.id);
     let context = JobContext {
         checkpoint: Some(&checkpoint),
+        share: crate::job::Share::All,
         timings: timings.clone(),
         priority: claim.priority,
         control: &|| shared.control_of(claim.id),
@@ -139,7 +192,8 @@ fn is_removed(source: &std::path::Path, error: &std::io::Error) -> bool {
 /// Notes the progress unless that was done a moment ago, or somebody else does it.
 fn note(shared: &Shared<'_>, id: i64, noted: &Mutex<Instant>, at: (Phase, u64, Option<u64>, usize)) {
     let Ok(mut last) = noted.try_lock() else { return };
-    if last.elapsed() < NOTED {
+    let jobs = u32::try_from(locked(&shared.controls).len()).unwrap_or(u32::MAX);
+    if last.elapsed() < NOTED_OF_ONE.max(NOTED * jobs) {
         return;
     }
     *last = Instant::now();

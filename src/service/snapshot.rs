@@ -99,6 +99,8 @@ pub struct Snapshot {
     pub render_shares: Vec<(i64, f32)>,
     /// Jobs that are in hand.
     pub at_work: Vec<AtWork>,
+    /// Jobs that nodes of a cluster are at work on.
+    pub nodes: usize,
     /// The list of jobs and its version, if that is not known yet.
     pub jobs: Option<(u64, Vec<Row>)>,
     /// New lines of the log.
@@ -230,6 +232,8 @@ struct RecentJob {
     done: u64,
     total: Option<u64>,
     people: usize,
+    /// A node of a cluster is at work on it.
+    has_node: bool,
 }
 
 impl RecentJobs {
@@ -248,6 +252,7 @@ impl RecentJobs {
             done: 0,
             total: None,
             people: 0,
+            has_node: false,
         });
     }
 
@@ -256,6 +261,11 @@ impl RecentJobs {
         if let Some(job) = self.jobs.iter_mut().find(|job| job.timings.job() == id) {
             (job.phase, job.done, job.total, job.people) = (phase, done, total, people);
         }
+    }
+
+    /// A node of a cluster is at work on it, or none.
+    pub fn place(&mut self, id: i64, has_node: bool) {
+        self.jobs.iter_mut().filter(|job| job.timings.job() == id).for_each(|job| job.has_node = has_node);
     }
 
     /// It is no longer at work.
@@ -315,12 +325,8 @@ fn picture(live: &Live, album: &Album, job: i64, known: Option<Shown>, result: O
 }
 
 /// Looks at the engine.
-pub(super) fn take(
-    shared: &Shared<'_>,
-    executor: &dyn Executor,
-    wanted: &SnapshotRequest,
-) -> Result<Snapshot, QueueError> {
-    let live = executor.live();
+pub(super) fn take(shared: &Shared<'_>, wanted: &SnapshotRequest) -> Result<Snapshot, QueueError> {
+    let live = &shared.live;
     let version = shared.version();
     let (mode, counts, jobs, detail, result) = {
         let mut queue = shared.queue();
@@ -342,7 +348,7 @@ pub(super) fn take(
     };
     let album = locked(&shared.recent).album.clone();
     let preview = wanted.preview.and_then(|(job, known)| picture(live, &album, job, known, result));
-    let (at_work, machine, charted) = {
+    let (at_work, nodes, machine, charted) = {
         let mut known = locked(&shared.recent);
         let at_work = known.jobs.iter().filter(|job| job.is_at_work).map(|job| AtWork {
             id: job.timings.job(),
@@ -353,8 +359,12 @@ pub(super) fn take(
             fps: live.frames_per_second(Some(job.timings.job())),
         });
         let at_work = at_work.collect();
+        let nodes = known.jobs.iter().filter(|job| job.is_at_work && job.has_node).count();
         let output = shared.config.watch.first().map(|watch| &watch.output);
-        (at_work, known.machine(output), wanted.chart.and_then(|of| Some((of, known.timings(of.job)?))))
+        (at_work, nodes, known.machine(output), wanted.chart.and_then(|of| Some((of, known.timings(of.job)?))))
+    };
+    let all = |what: fn(&dyn Executor) -> &str| {
+        shared.executors.iter().map(|(_, executor)| what(&**executor)).collect::<Vec<_>>().join(" and ")
     };
     Ok(Snapshot {
         now: now(),
@@ -363,11 +373,11 @@ pub(super) fn take(
         folders: locked(&shared.folders).clone(),
         mode,
         is_draining: shared.is_draining.load(std::sync::atomic::Ordering::SeqCst),
-        is_open: shared.places() > 0,
+        is_open: shared.is_open(),
         counts,
         machine,
-        inference: executor.inference().to_owned(),
-        renderer: executor.renderer().to_owned(),
+        inference: all(|executor| executor.inference()),
+        renderer: all(|executor| executor.renderer()),
         fps: live.frames_per_second(None),
         fps_hour: live.frames_per_second_in_hour(),
         stages: Stage::ALL.into_iter().map(|stage| live.stage(stage)).collect(),
@@ -375,6 +385,7 @@ pub(super) fn take(
         workers: live.workers(),
         render_shares: live.shares(Stage::Render),
         at_work,
+        nodes,
         jobs,
         log: log::recent(wanted.log_seen),
         chart: charted.map(|(of, timings)| timings.chart(of.from, of.count, of.columns.min(1000), 20)),

@@ -1,13 +1,14 @@
 //! What the stages did in the last seconds, over all jobs: for who watches the machine work.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Preview, Stage};
+use super::buffer::Queues;
+use super::{Buffer, Depth, Preview, Queue, Stage};
 use crate::thread::locked;
 
 /// How far back figures go.
@@ -34,35 +35,6 @@ pub struct Figures {
     pub course: Vec<f32>,
 }
 
-/// A bounded queue between two stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Buffer {
-    /// Frames decoded ahead.
-    Decoded,
-    /// Questions of keyframes for detection workers.
-    Urgent,
-    /// Frames between keyframes for detection workers.
-    Ordinary,
-    /// Requests to the render thread.
-    Render,
-    /// Frames whose drawing was asked for, on their way to the encoder.
-    Encode,
-}
-
-impl Buffer {
-    /// All of them, in the order of the data flow.
-    pub const ALL: [Buffer; 5] = [Buffer::Decoded, Buffer::Urgent, Buffer::Ordinary, Buffer::Render, Buffer::Encode];
-}
-
-/// How full a [`Buffer`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Depth {
-    /// What waits.
-    pub used: u32,
-    /// What can wait.
-    pub capacity: u32,
-}
-
 /// What a detection worker does.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct WorkerFigures {
@@ -77,7 +49,9 @@ pub struct Live {
     begun: Instant,
     stages: [Window; Stage::ALL.len()],
     workers: Vec<(Window, AtomicI64)>,
-    buffers: [Filling; Buffer::ALL.len()],
+    queues: [Queues; Buffer::ALL.len()],
+    /// Those of workers on other machines, all together.
+    elsewhere: Mutex<[Depth; Buffer::ALL.len()]>,
     /// Frames that are through; half of it with each pass.
     frames: Window,
     /// Which minute since the start, and how many frames went through a pass in it: those of the last hour.
@@ -87,17 +61,6 @@ pub struct Live {
 
 /// Minutes in [`Live::frames_per_second_in_hour`].
 const HOUR: u64 = 60;
-
-/// How full a queue was when it was last used, and when that was (milliseconds since the start).
-#[derive(Default)]
-struct Filling {
-    used: AtomicU32,
-    capacity: AtomicU32,
-    when: AtomicU64,
-}
-
-/// A queue that nobody put anything into for so long is empty, or its job is gone.
-const STALE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Window(Mutex<VecDeque<Event>>);
@@ -158,7 +121,8 @@ impl Live {
             begun: Instant::now(),
             stages: Default::default(),
             workers: (0..workers).map(|_| Default::default()).collect(),
-            buffers: Default::default(),
+            queues: Default::default(),
+            elsewhere: Mutex::default(),
             frames: Window::default(),
             minutes: Mutex::default(),
             preview: Preview::default(),
@@ -210,25 +174,19 @@ impl Live {
         count as f32 / 2.0 / since.as_secs_f32().clamp(1.0, 60.0 * HOUR as f32)
     }
 
-    /// Notes how full a queue is.
-    pub fn fill(&self, buffer: Buffer, used: usize, capacity: usize) {
-        let filling = &self.buffers[buffer as usize];
-        filling.used.store(used as u32, Ordering::Relaxed);
-        filling.capacity.store(capacity as u32, Ordering::Relaxed);
-        filling.when.store(self.millis(), Ordering::Relaxed);
+    /// There is a queue that can hold `capacity`, for as long as what this gives; `used` tells how much is in it.
+    pub fn queue(&self, buffer: Buffer, capacity: usize, used: impl Fn() -> usize + Send + 'static) -> Queue {
+        self.queues[buffer as usize].open(capacity, used)
     }
 
-    /// How full a queue is.
+    /// Notes how full all queues are on other machines.
+    pub fn note_elsewhere(&self, depths: [Depth; Buffer::ALL.len()]) {
+        *locked(&self.elsewhere) = depths;
+    }
+
+    /// How full the queues of a kind are, here and elsewhere.
     pub fn depth(&self, buffer: Buffer) -> Depth {
-        let filling = &self.buffers[buffer as usize];
-        let age = self.millis().saturating_sub(filling.when.load(Ordering::Relaxed));
-        let is_stale = u128::from(age) > STALE.as_millis();
-        let used = if is_stale { 0 } else { filling.used.load(Ordering::Relaxed) };
-        Depth { used, capacity: filling.capacity.load(Ordering::Relaxed) }
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.queues[buffer as usize].depth() + locked(&self.elsewhere)[buffer as usize]
     }
 
     /// The figures of a stage.

@@ -1,5 +1,6 @@
 //! Timings of the stages of a job: recorded by whichever thread runs the stage, read by the report and the progress.
 
+mod buffer;
 mod frames;
 mod live;
 mod preview;
@@ -8,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub use buffer::{Buffer, Depth, Queue};
 pub use frames::{Chart, FrameTimes};
-pub use live::{Buffer, Depth, Figures, Live, SPAN, WorkerFigures};
+pub use live::{Figures, Live, SPAN, WorkerFigures};
 pub use preview::Preview;
 
 use hdrhistogram::Histogram;
@@ -54,7 +56,7 @@ impl Stage {
 }
 
 /// What the report says of one stage. Times in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Times recorded.
     pub count: u64,
@@ -73,7 +75,8 @@ pub struct Summary {
 /// Timings of one job.
 pub struct Timings {
     job: i64,
-    stages: [Mutex<Histogram<u64>>; Stage::ALL.len()],
+    /// Made when the first time comes: they are large, and many jobs may wait elsewhere.
+    stages: [Mutex<Option<Histogram<u64>>>; Stage::ALL.len()],
     frames: Mutex<FrameTimes>,
     live: Arc<Live>,
     /// What was recorded and not taken yet, for who sends it elsewhere.
@@ -92,8 +95,7 @@ fn new_histogram() -> Histogram<u64> {
 impl Timings {
     /// For the job of this number, in a process with these live figures.
     pub fn new(job: i64, live: Arc<Live>) -> Self {
-        let stages = std::array::from_fn(|_| Mutex::new(new_histogram()));
-        Self { job, stages, frames: Mutex::default(), live, taken: None }
+        Self { job, stages: Default::default(), frames: Mutex::default(), live, taken: None }
     }
 
     /// The same, and all that is recorded can be [taken](Self::take) as well.
@@ -125,11 +127,13 @@ impl Timings {
     /// The same for a time that is not of the last seconds.
     pub fn record_past(&self, stage: Stage, frame: u64, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // For `scripts/simulate_stretches.py`.
+        tracing::trace!("work: {stage:?} of frame {frame}: {micros} us");
         if let Some(taken) = &self.taken {
             let micros = u32::try_from(micros).unwrap_or(u32::MAX);
             locked(taken).entry(stage).or_default().push((frame, micros));
         }
-        self.lock(stage).saturating_record(micros);
+        self.lock(stage).get_or_insert_with(new_histogram).saturating_record(micros);
         locked(&self.frames).add(frame, stage, time);
     }
 
@@ -149,6 +153,7 @@ impl Timings {
     /// The figures of a stage so far.
     pub fn summary(&self, stage: Stage) -> Summary {
         let h = self.lock(stage);
+        let Some(h) = &*h else { return Summary::default() };
         let ms = |micros: u64| micros as f64 / 1000.0;
         Summary {
             count: h.len(),
@@ -162,11 +167,10 @@ impl Timings {
 
     /// Sum of all recorded times of a stage.
     pub fn total(&self, stage: Stage) -> Duration {
-        let h = self.lock(stage);
-        Duration::from_secs_f64(h.mean() * h.len() as f64 / 1e6)
+        self.lock(stage).as_ref().map_or(Duration::ZERO, |h| Duration::from_secs_f64(h.mean() * h.len() as f64 / 1e6))
     }
 
-    fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+    fn lock(&self, stage: Stage) -> std::sync::MutexGuard<'_, Option<Histogram<u64>>> {
         locked(&self.stages[stage as usize])
     }
 }

@@ -31,27 +31,48 @@ const DISTINCT: f64 = 0.85;
 
 /// Where the scene is in the picture in each frame so far, relative to the first frame, displayed pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Trajectory(Vec<DVec2>);
+pub struct Trajectory {
+    /// Index of the first frame.
+    first: u64,
+    places: Vec<DVec2>,
+}
 
 impl Trajectory {
     /// Of this many frames and their places.
     pub fn of(places: Vec<DVec2>) -> Self {
-        Self(places)
+        Self { first: 0, places }
+    }
+
+    /// Of frames from this index on.
+    pub fn from(first: u64) -> Self {
+        Self { first, places: Vec::new() }
     }
 
     /// Adds the next frame's place.
     pub fn push(&mut self, place: DVec2) {
-        self.0.push(place);
+        self.places.push(place);
     }
 
-    /// The places of all frames.
+    /// The places of all frames from the first one on.
     pub fn places(&self) -> &[DVec2] {
-        &self.0
+        &self.places
+    }
+
+    /// Goes on with that of a later part of the clip, of which this one has the first frame as well: there both are in one place.
+    pub(super) fn go_on_with(&mut self, later: &Self) {
+        let shared = usize::try_from(later.first.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let at = |places: &[DVec2], frame: usize| places.get(frame).or(places.last()).copied().unwrap_or_default();
+        let by = at(&self.places, shared) - at(&later.places, 0);
+        self.places.truncate(shared);
+        self.places.extend(later.places.iter().map(|place| place + by));
     }
 
     /// How far the scene has moved from one frame to another.
     pub fn moved(&self, from: u64, to: u64) -> DVec2 {
-        let at = |frame: u64| self.0.get(frame as usize).or(self.0.last()).copied().unwrap_or_default();
+        let at = |frame: u64| {
+            let place = self.places.get(frame.saturating_sub(self.first) as usize);
+            place.or(self.places.last()).copied().unwrap_or_default()
+        };
         at(to) - at(from)
     }
 

@@ -460,19 +460,7 @@ mod tests {
     }
 
     fn seen(tracklet: u32, frame: u64, x: f32, colour: [u8; 3]) -> TrackletObservation {
-        let observation = Observation {
-            landmarks: synthetic::person([x, 200.0], 150.0),
-            appearance: AppearanceHistogram::of_colour(colour),
-        };
-        TrackletObservation {
-            frame,
-            tracklet,
-            observation,
-            heavy_landmarks: None,
-            seen_points: None,
-            estimate: None,
-            is_detected: None,
-        }
+        synthetic::seen(frame, tracklet, [x, 200.0], 150.0, colour)
     }
 
     fn walk(

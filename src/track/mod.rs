@@ -5,7 +5,8 @@
 //! 3. `refine`: the frames between two keyframes -> [`TrackletObservation`]s
 //! 4. `link`: which tracklets of the whole clip are one person -> [`Track`]s
 //!
-//! The first three share a [`Tracker`], which goes from keyframe to keyframe. Afterwards each track has its left and right repaired
+//! The first three share a [`Tracker`], which goes from keyframe to keyframe. Where several trackers went through a stretch of the clip
+//! each, what they saw is put together before the fourth ([`Sightings`], in `stretches`). Afterwards each track has its left and right repaired
 //! ([`repair_left_right`]) and its outliers taken out ([`drop_outliers`]). A [`Stabilizer`] follows the camera, so that places in
 //! different frames can be compared.
 
@@ -22,6 +23,7 @@ mod outliers;
 mod presence;
 mod refine;
 mod similarity;
+mod stretches;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use left_right::repair_left_right;
 pub use link::link;
 pub use outliers::drop_outliers;
 pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy_due, resolve};
+pub use stretches::Sightings;
 pub use tracker::Tracker;
 
 use crate::pose::Landmarks;

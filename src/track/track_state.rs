@@ -132,6 +132,11 @@ impl TrackletState {
         self.is_worth_finding(display) && self.turned.is_some_and(is_recent)
     }
 
+    /// Whether the person neither leans nor turns.
+    pub fn is_upright(&self) -> bool {
+        self.region().rotation.abs() < LEANING
+    }
+
     /// Whether the person is turning, or leans so far that they may be about to.
     pub fn may_turn(&self, predicted: &RotatedRegion, fps: f64, display: [u32; 2]) -> bool {
         let leans = self.is_worth_finding(display) && predicted.rotation.abs() > LEANING;

@@ -20,6 +20,12 @@ use crate::pose::Tile;
 const KEYFRAME_INTERVAL: f64 = 0.2;
 /// Frames between keyframes at most: they are held in memory.
 const MOST_BETWEEN: u64 = 12;
+/// Keyframes after which a tracker that begins in the middle of a clip knows who is there: the fourth proves them.
+const TO_BEGIN: u64 = 3;
+/// Keyframes on which nothing must be in the way of finding somebody before it is left to another tracker that begins there.
+const TO_SETTLE: u64 = 2;
+/// Keyframes after which it is left to that one anyway.
+const MOST_TO_SETTLE: u64 = 10;
 /// How many times as often keyframes come while somebody turns head over heels. With three times as often more of them were lost
 /// (docs/accuracy.md).
 const CLOSER_TURNING: u64 = 5;
@@ -50,6 +56,8 @@ pub struct Tracker {
     pub(super) next_tracklet: u32,
     /// Index of the last keyframe.
     pub(super) last_keyframe: Option<u64>,
+    /// Index of the keyframe since which whoever is worth finding stands in full sight.
+    settled_since: Option<u64>,
     /// Whether nothing is known of the picture: at the beginning, and after frames that are corrupt.
     pub(super) starts_over: bool,
     /// Index of the last frame that the person detector was shown.
@@ -69,6 +77,7 @@ impl Tracker {
             states: Vec::new(),
             next_tracklet: 0,
             last_keyframe: None,
+            settled_since: None,
             starts_over: true,
             last_detection: 0,
             schedule: TileSchedule::default(),
@@ -78,6 +87,23 @@ impl Tracker {
     /// Frames between keyframes while everybody is in sight.
     pub(super) fn interval(&self) -> u64 {
         ((self.fps * KEYFRAME_INTERVAL).round() as u64).clamp(1, MOST_BETWEEN)
+    }
+
+    /// Frames from the one on which a tracker begins to the one on which it can be relied on, both included.
+    pub fn beginning(&self) -> u64 {
+        TO_BEGIN * self.interval() + 1
+    }
+
+    /// Frames after those at most for which it is worth waiting until it [is settled](Self::is_settled).
+    pub fn settling(&self) -> u64 {
+        MOST_TO_SETTLE * self.interval()
+    }
+
+    /// Whether a tracker that began a moment ago knows whom this one follows, since nothing was in the way of finding them: on the last
+    /// keyframes whoever is worth finding was observed, seen by the person detector, and upright.
+    pub fn is_settled(&self) -> bool {
+        let Some(last) = self.last_keyframe else { return true };
+        self.settled_since.is_some_and(|since| last - since >= TO_SETTLE * self.interval())
     }
 
     /// Frames are corrupt: the next one that is not is a keyframe, and the whole of it is searched.
@@ -159,6 +185,11 @@ impl Tracker {
     /// Ends a keyframe.
     pub(super) fn end_keyframe(&mut self, keyframe: Keyframe) -> Keyframe {
         (self.last_keyframe, self.starts_over) = (Some(keyframe.index), false);
+        let is_in_sight =
+            |state: &TrackletState| state.frame == keyframe.index && state.was_detected && state.is_upright();
+        let mut worth_finding = self.states.iter().filter(|state| state.is_worth_finding(self.display));
+        let are_in_sight = worth_finding.all(is_in_sight);
+        self.settled_since = are_in_sight.then(|| self.settled_since.unwrap_or(keyframe.index));
         keyframe
     }
 }

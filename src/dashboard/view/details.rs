@@ -26,6 +26,10 @@ pub fn draw(frame: &mut Frame, body: Rect, app: &App, id: i64, scrolled: usize) 
     fact("video", row.source.to_string_lossy().into_owned());
     fact("result", row.video.to_string_lossy().into_owned());
     fact("state", format!("{}, priority {}, attempt {}", row.state.name(), row.priority, row.attempts));
+    if let Some(placement) = row.placement.as_ref().filter(|placement| !row.state.is_over() || placement.node.is_some())
+    {
+        fact("cluster", placement.to_string());
+    }
     fact("queued", clock::local(row.added));
     for (name, time) in [("started", row.started), ("ended", row.ended), ("resumes", row.resume)] {
         if let Some(time) = time {

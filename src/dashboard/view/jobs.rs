@@ -11,7 +11,7 @@ use crate::clock;
 use crate::clock::Millis;
 use crate::dashboard::app::{App, name};
 use crate::dashboard::keys::Pane;
-use crate::job::JobState;
+use crate::job::{JobState, Placement};
 use crate::queue::Row;
 use crate::text::printable;
 
@@ -37,7 +37,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
         frame.render_widget(Paragraph::new(text).style(app.theme.faint()).wrap(Wrap { trim: true }), inside);
         return;
     }
-    let columns = columns(inside.width);
+    let columns = columns(inside.width, app.rows.iter().any(|row| placement(row).is_some()));
     let widths = columns.iter().map(|column| match column.width() {
         0 => Constraint::Fill(1),
         width => Constraint::Length(width),
@@ -55,12 +55,12 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &mut App) {
     let table = Table::new(rows, widths).header(header).column_spacing(1).row_highlight_style(app.theme.selected());
     let mut state = TableState::new().with_selected(selected.and_then(|at| at.checked_sub(first)));
     frame.render_stateful_widget(table, inside, &mut state);
-    let trouble = app.row().and_then(|row| reason_line(app, row));
-    if let Some(trouble) = trouble {
-        // What is wrong with the selected job, in one line under the list.
+    let said = app.row().and_then(|row| reason_line(app, row));
+    if let Some(said) = said {
+        // What is wrong with the selected job, or where it is, in one line under the list.
         let y = place.y + place.height - 1;
         let width = place.width.saturating_sub(4);
-        frame.render_widget(trouble, Rect { x: place.x + 2, y, width, height: 1 });
+        frame.render_widget(said, Rect { x: place.x + 2, y, width, height: 1 });
     }
 }
 
@@ -71,6 +71,7 @@ enum Column {
     Job,
     Name,
     JobState,
+    Node,
     Priority,
     /// A bar of so many cells, if any, and the share in percent.
     Progress(u16),
@@ -90,6 +91,7 @@ impl Column {
             Column::Priority => 4,
             Column::Job | Column::Fps | Column::Age => 5,
             Column::Left => 7,
+            Column::Node => 8,
             Column::JobState => 9,
             Column::Progress(0) => 4,
             Column::Progress(bar) => bar + 5,
@@ -106,6 +108,7 @@ impl Column {
             Column::Job => "  JOB",
             Column::Name => "NAME",
             Column::JobState => "STATE",
+            Column::Node => "NODE",
             Column::Priority => "PRIO",
             Column::Progress(0) => "   %",
             Column::Progress(_) => "PROGRESS",
@@ -117,8 +120,9 @@ impl Column {
     }
 }
 
-/// The columns that have room, from left to right: number and name always, then the state, then what is missed the most.
-fn columns(width: u16) -> Vec<Column> {
+/// The columns that have room, from left to right: number and name always, then the state, then what is missed the most. Nodes are shown
+/// where jobs are on some.
+fn columns(width: u16, has_nodes: bool) -> Vec<Column> {
     use Column::*;
     /// Cells that a name has at least before anything but state and percent is shown.
     const NAME: u16 = 20;
@@ -128,9 +132,9 @@ fn columns(width: u16) -> Vec<Column> {
         let others: u16 = columns.iter().filter(|column| **column != Name).map(|column| column.width() + 1).sum();
         width.saturating_sub(others)
     };
-    let wanted = [(JobState, 8), (Progress(0), 14), (Left, NAME), (Fps, NAME), (Priority, NAME), (People, NAME)];
-    for (column, least) in wanted.into_iter().chain([(Progress(8), NAME), (Age, NAME + 15), (Progress(16), NAME + 15)])
-    {
+    let wanted = [(JobState, 8), (Progress(0), 14), (Node, 14), (Left, NAME), (Fps, NAME), (Priority, NAME)];
+    let more = [(People, NAME), (Progress(8), NAME), (Age, NAME + 15), (Progress(16), NAME + 15)];
+    for (column, least) in wanted.into_iter().chain(more).filter(|(column, _)| has_nodes || *column != Node) {
         let mut more: Vec<Column> = columns.iter().copied().filter(|other| !column.replaces(*other)).collect();
         more.push(column);
         if name(&more) < least {
@@ -138,7 +142,8 @@ fn columns(width: u16) -> Vec<Column> {
         }
         columns = more;
     }
-    let order = [Mark, Job, Name, JobState, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
+    let order =
+        [Mark, Job, Name, JobState, Node, Priority, Progress(16), Progress(8), Progress(0), Fps, Left, People, Age];
     order.into_iter().filter(|column| columns.contains(column)).collect()
 }
 
@@ -148,9 +153,18 @@ fn first_row(before: usize, selected: usize, height: usize, count: usize) -> usi
 }
 
 fn reason_line(app: &App, row: &Row) -> Option<Line<'static>> {
-    let error = row.error.as_ref()?;
-    let style = if row.state == JobState::Failed { app.theme.bad() } else { app.theme.warning() };
-    Some(Line::from(Span::styled(format!(" {} ", printable(error)), style)))
+    let (text, style) = match (&row.error, placement(row)) {
+        (Some(error), _) if row.state == JobState::Failed => (error.clone(), app.theme.bad()),
+        (_, Some(placement)) => (placement.to_string(), app.theme.faint()),
+        (Some(error), None) => (error.clone(), app.theme.warning()),
+        (None, None) => return None,
+    };
+    Some(Line::from(Span::styled(format!(" {} ", printable(&text)), style)))
+}
+
+/// The task of the cluster that has a job.
+fn placement(row: &Row) -> Option<&Placement> {
+    row.placement.as_ref().filter(|_| row.state == JobState::Running)
 }
 
 fn line(app: &App, row: &Row, now: Millis, columns: &[Column]) -> TableRow<'static> {
@@ -176,6 +190,13 @@ fn cell(app: &App, row: &Row, now: Millis, column: Column) -> Cell<'static> {
                 (state, _) => state.name(),
             };
             Cell::from(Span::styled(state, theme.state(row.state)))
+        }
+        Column::Node => {
+            let node = placement(row).map(|placement| match &placement.node {
+                Some(node) => Span::raw(printable(node)),
+                None => Span::styled("waits", theme.faint()),
+            });
+            Cell::from(node.unwrap_or_default())
         }
         Column::Priority => right(row.priority.to_string()),
         Column::Progress(bar) => Cell::from(progress(app, row, now, usize::from(bar))),
@@ -244,7 +265,7 @@ mod tests {
         assert_eq!(first_row(98, 99, 5, 100), 95);
         assert_eq!(first_row(3, 0, 5, 2), 0);
         let titles =
-            |width: u16| columns(width).iter().map(|column| column.title().trim()).collect::<Vec<_>>().join(" ");
+            |width: u16| columns(width, false).iter().map(|column| column.title().trim()).collect::<Vec<_>>().join(" ");
         assert_eq!(titles(20).trim(), "JOB NAME");
         assert_eq!(titles(38).trim(), "JOB NAME STATE %");
         assert_eq!(titles(58).trim(), "JOB NAME STATE % FPS LEFT");

@@ -93,7 +93,8 @@ fn gauge(app: &App, depth: Depth) -> String {
 fn load(snapshot: &Snapshot, stage: Stage, figures: &Figures) -> String {
     match threads(snapshot, stage) {
         Some(threads) => format!("{:.1} of {threads}", figures.busy),
-        None => String::new(),
+        None if stage == Stage::RenderWait => String::new(),
+        None => format!("{:.1}", figures.busy),
     }
 }
 
@@ -106,11 +107,16 @@ fn times(figures: &Figures) -> String {
 
 /// Draws the render thread and who waits for it.
 pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
-    let inside = pane(frame, place, app, Pane::Render, "one thread renders for all jobs");
+    let nodes = app.snapshot.as_ref().map_or(0, |snapshot| snapshot.nodes);
+    let title = if nodes > 0 { "one thread a node" } else { "one thread renders for all jobs" };
+    let inside = pane(frame, place, app, Pane::Render, title);
     let Some(snapshot) = &app.snapshot else { return };
     let theme = app.theme;
     let (wait, render) = (snapshot.stage(Stage::RenderWait), snapshot.stage(Stage::Render));
     let queue = snapshot.depth(Buffer::Render);
+    // That of each node, and the engine's own where it works on jobs, too.
+    let threads = nodes + usize::from(nodes == 0 || !snapshot.workers.is_empty());
+    let busy = render.busy / threads as f32;
     let width = usize::from(inside.width);
     let spark = width.saturating_sub(46).min(20);
     let figures = |name: &'static str, figures: &Figures, stage: Stage| {
@@ -126,12 +132,7 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
         Line::from(format!("{:<16}{:>7} {:>7} {:>7}", "ms", "p50", "p95", "max")).style(theme.faint()),
         figures("wait for turn", &wait, Stage::RenderWait),
         figures("render and read", &render, Stage::Render),
-        Line::from(format!(
-            "{:<16}{} {:3.0}% of the time",
-            "thread busy",
-            theme.bar(render.busy, bar),
-            100.0 * render.busy
-        )),
+        Line::from(format!("{:<16}{} {:3.0}% of the time", "thread busy", theme.bar(busy, bar), 100.0 * busy)),
         Line::from(format!(
             "{:<16}{} {} of {} requests",
             "queue",
@@ -149,10 +150,10 @@ pub fn draw_render(frame: &mut Frame, place: Rect, app: &App) {
     )));
     let verdict = match (wait.count, wait.p50) {
         (0, _) => "Nothing was rendered in the last 10 s.".to_owned(),
-        (_, wait) if wait < 2.0 && render.busy < 0.85 => {
+        (_, wait) if wait < 2.0 && busy < 0.85 => {
             format!("Rendering is not the bottleneck: frames wait {wait:.1} ms for their turn.")
         }
-        (_, wait) if render.busy < 0.85 && snapshot.machine.cpu > 0.85 => {
+        (_, wait) if busy < 0.85 && (nodes > 0 || snapshot.machine.cpu > 0.85) => {
             format!("Frames wait {wait:.1} ms for it, because all cores are busy.")
         }
         (_, wait) => format!("Rendering is the bottleneck: frames wait {wait:.1} ms for their turn."),

@@ -10,8 +10,7 @@ use super::draw;
 use crate::dashboard::app::{App, Popup, Typing};
 use crate::dashboard::keys::{Keys, Pane};
 use crate::dashboard::theme::Theme;
-use crate::job::JobState;
-use crate::job::Phase;
+use crate::job::{JobState, Phase, Placement};
 use crate::log::Line;
 use crate::queue::{QueueMode, Row};
 use crate::service::{AtWork, Detail, Gpu, Machine, Snapshot};
@@ -37,6 +36,7 @@ fn row(id: i64, name: &str, state: JobState) -> Row {
         people: if state == JobState::Done { 2 } else { 0 },
         error: None,
         resume: None,
+        placement: None,
     }
 }
 
@@ -70,10 +70,11 @@ pub fn idle() -> Snapshot {
         fps: 0.0,
         fps_hour: 0.0,
         stages: Stage::ALL.iter().map(|_| Figures::default()).collect(),
-        depths: [Depth { used: 0, capacity: 4 }; 5],
+        depths: [Depth { used: 0, capacity: 4, queues: 1 }; 5],
         workers: vec![WorkerFigures::default(); 2],
         render_shares: Vec::new(),
         at_work: Vec::new(),
+        nodes: 0,
         jobs: Some((1, Vec::new())),
         log: Vec::new(),
         chart: None,
@@ -111,7 +112,11 @@ fn busy() -> Snapshot {
             .zip([0.1, 0.5, 1.4, 0.02, 0.0, 0.3, 0.05, 0.5])
             .map(|(ms, busy)| figures(ms, busy))
             .collect(),
-        depths: [(1, 2), (6, 64), (4, 4), (1, 4), (2, 2)].map(|(used, capacity)| Depth { used, capacity }),
+        depths: [(1, 2, 2), (6, 64, 1), (4, 4, 1), (1, 4, 1), (2, 2, 2)].map(|(used, capacity, queues)| Depth {
+            used,
+            capacity,
+            queues,
+        }),
         workers: vec![
             WorkerFigures { figures: figures(15.0, 0.97), job: 1 },
             WorkerFigures { figures: figures(16.0, 0.95), job: 2 },
@@ -185,6 +190,21 @@ fn main_situations_at_five_sizes() {
             let mut app = app(snapshot.clone());
             insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture(&mut app, width, height));
         }
+    }
+}
+
+#[test]
+fn jobs_on_a_cluster_show_where_they_are() {
+    let mut snapshot = busy();
+    (snapshot.nodes, snapshot.workers) = (1, Vec::new());
+    (snapshot.inference, snapshot.renderer) = ("nodes of the cluster".into(), "nodes of the cluster".into());
+    let rows = &mut snapshot.jobs.as_mut().unwrap().1;
+    let placement = Placement { task: 1234, node: Some("node07".into()), gpus: "2".into(), waits: String::new() };
+    rows[0].placement = Some(placement.clone());
+    rows[1].placement = Some(Placement { node: None, gpus: String::new(), waits: "Resources".into(), ..placement });
+    for (width, height) in [(60, 20), (80, 24), (200, 60)] {
+        let mut app = app(snapshot.clone());
+        insta::assert_snapshot!(format!("cluster_{width}x{height}"), picture(&mut app, width, height));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::thread::locked;
@@ -13,6 +13,28 @@ use crate::thread::locked;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked whether a command has ended.
 const NAP: Duration = Duration::from_millis(10);
+/// Commands about single tasks that run at a time, so that hundreds of jobs do not come to the controller all at once.
+const AT_ONCE: usize = 4;
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A place among those commands, until it is dropped.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        let running = ENDED.wait_while(locked(&RUNNING), |running| *running >= AT_ONCE);
+        *running.unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *locked(&RUNNING) -= 1;
+        ENDED.notify_one();
+    }
+}
 
 /// Why a command did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +82,7 @@ impl Listed {
 
 /// Submits a batch script, held: nothing is begun before its number is known here. Gives the number.
 pub fn submit(script: &Path) -> Result<u64, Trouble> {
+    let _turn = Turn::wait();
     let said = run(Command::new("sbatch").args(["--parsable", "--hold"]).arg(script))?;
     // `1234` or `1234;cluster`.
     let id = said.trim().split(';').next().and_then(|id| id.parse().ok());
@@ -68,21 +91,31 @@ pub fn submit(script: &Path) -> Result<u64, Trouble> {
 
 /// Lets a held task begin.
 pub fn release(id: u64) -> Result<(), Trouble> {
+    let _turn = Turn::wait();
     run(Command::new("scontrol").args(["release", &id.to_string()])).map(drop)
 }
 
 /// Keeps a task that waits from beginning.
 pub fn hold(id: u64) -> Result<(), Trouble> {
+    let _turn = Turn::wait();
     run(Command::new("scontrol").args(["uhold", &id.to_string()])).map(drop)
 }
 
 /// Ends the task of this number and name, whatever it is at. A controller that has lost its state gives numbers again.
 pub fn cancel(id: u64, name: &str) -> Result<(), Trouble> {
+    let _turn = Turn::wait();
     run(Command::new("scancel").args(["--name", name, &id.to_string()])).map(drop)
+}
+
+/// Ends all of our tasks of this name.
+pub fn cancel_all(name: &str) -> Result<(), Trouble> {
+    let _turn = Turn::wait();
+    run(Command::new("scancel").args(["--me", "--name", name])).map(drop)
 }
 
 /// What Slurm says of a task that it may list no more; `None`: nothing any more.
 pub fn ended(id: u64, name: &str) -> Result<Option<String>, Trouble> {
+    let _turn = Turn::wait();
     match run(Command::new("scontrol").args(["show", "job", "--oneliner", &id.to_string()])) {
         Ok(said) => Ok(Some(said).filter(|said| field(said, "JobName") == Some(name))),
         Err(Trouble::Refused(_)) => Ok(None),
@@ -93,6 +126,23 @@ pub fn ended(id: u64, name: &str) -> Result<Option<String>, Trouble> {
 /// A field of what [`ended`] gives.
 pub fn field<'a>(said: &'a str, name: &str) -> Option<&'a str> {
     said.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// State of a task that has ended, and all of it in words.
+pub fn state_of(said: &str) -> (String, String) {
+    let field = |name: &str| field(said, name).filter(|text| !["None", "(null)", "0:0"].contains(text));
+    let state = field("JobState").unwrap_or("unknown").to_owned();
+    let mut what = state.clone();
+    if let Some(reason) = field("Reason") {
+        what += &format!(", {reason}");
+    }
+    if let Some((code, signal)) = field("ExitCode").and_then(|text| text.split_once(':')) {
+        what += &if signal == "0" { format!(", exit code {code}") } else { format!(", signal {signal}") };
+    }
+    if let Some(node) = field("NodeList") {
+        what += &format!(", node {node}");
+    }
+    (state, what)
 }
 
 /// Partitions that there are, with the number of their nodes.
@@ -106,7 +156,8 @@ pub fn version(program: &str) -> Result<String, Trouble> {
     Ok(run(Command::new(program).arg("--version"))?.trim().to_owned())
 }
 
-fn list() -> Result<BTreeMap<u64, Listed>, Trouble> {
+/// Our tasks that wait or run.
+pub fn list() -> Result<BTreeMap<u64, Listed>, Trouble> {
     let said = run(Command::new("squeue").args(["-h", "--me", "-o", "%A|%T|%r|%N|%j"]))?;
     Ok(said.lines().filter_map(listed).collect())
 }
@@ -124,7 +175,7 @@ fn run(command: &mut Command) -> Result<String, Trouble> {
     for (variable, _) in std::env::vars_os() {
         let text = variable.to_string_lossy();
         let is_meant = text == "SLURM_CONF" || text == "SLURM_CLUSTERS";
-        if !is_meant && ["SBATCH_", "SLURM_", "SQUEUE_"].iter().any(|prefix| text.starts_with(prefix)) {
+        if !is_meant && ["SBATCH_", "SCANCEL_", "SLURM_", "SQUEUE_"].iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&variable);
         }
     }
@@ -227,6 +278,13 @@ impl Tasks {
         known(&self.lock())
     }
 
+    /// Whether the controller answered when it was last asked.
+    pub fn is_answered(&self) -> bool {
+        drop(self.after(Instant::now()));
+        let latest = self.lock();
+        latest.list.is_some() && !latest.is_away
+    }
+
     fn ask(&self) {
         let when = Instant::now();
         let answer = list();
@@ -272,6 +330,14 @@ mod tests {
             "JobId=5 JobName=x JobState=OUT_OF_MEMORY Reason=OutOfMemory Dependency=(null) ExitCode=0:125 NodeList=n1";
         assert_eq!(field(said, "JobState"), Some("OUT_OF_MEMORY"));
         assert_eq!((field(said, "ExitCode"), field(said, "Node")), (Some("0:125"), None));
+    }
+
+    #[test]
+    fn the_end_of_a_task_is_told_in_words() {
+        let said = "JobId=5 JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125 NodeList=n1";
+        assert_eq!(state_of(said).1, "OUT_OF_MEMORY, OutOfMemory, signal 125, node n1");
+        let said = "JobId=5 JobState=FAILED Reason=NonZeroExitCode ExitCode=127:0 NodeList=(null)";
+        assert_eq!(state_of(said), ("FAILED".into(), "FAILED, NonZeroExitCode, exit code 127".into()));
     }
 
     #[test]

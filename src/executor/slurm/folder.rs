@@ -18,6 +18,10 @@ pub const SPEC: &str = "spec.json";
 pub const TASK: &str = "task.json";
 /// What the worker is to do: [`Wish`].
 pub const CONTROL: &str = "control";
+/// The batch script of helpers.
+pub const HELPERS_SCRIPT: &str = "helpers.sh";
+/// There once helpers were submitted.
+pub const HELPERS: &str = "helpers";
 /// The worker that the job belongs to, by a random name.
 pub const OWNER: &str = "owner";
 /// What became of the job: [`Outcome`].
@@ -48,6 +52,10 @@ pub struct Work {
     pub library: PathBuf,
     /// What a video may be at most.
     pub limits: Limits,
+    /// Stretches at the same time; 0: as many as the task is good for.
+    pub stretches: usize,
+    /// Whether helpers may come.
+    pub is_shared: bool,
 }
 
 /// What was submitted.
@@ -105,6 +113,11 @@ impl Folder {
     /// That of a job, below the one that all jobs share.
     pub fn of(root: &Path, job: i64) -> Self {
         Self(root.join(job.to_string()))
+    }
+
+    /// One of another name.
+    pub fn named(root: &Path, name: &str) -> Self {
+        Self(root.join(name))
     }
 
     /// The one that a specification lies in.

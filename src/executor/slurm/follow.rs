@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::Slurm;
 use super::commands::{self, Listed, Trouble};
-use super::folder::{CONTROL, Folder, FolderError, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work};
+use super::folder::{
+    CONTROL, Folder, FolderError, HELPERS, HELPERS_SCRIPT, Outcome, RESULT, SCRIPT, SPEC, TASK, Task, Wish, Work,
+};
 use super::relay::Relay;
-use super::script::script;
+use super::{Slurm, script};
 use crate::control::Control;
-use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, Report};
+use crate::job::{Event, Failure, FailureKind, JobContext, JobSpec, Placement, Report};
 use crate::telemetry::{Buffer, Depth};
 
-/// How often it is looked whether the job is to go on.
+/// How often it is looked whether the job is to go on, while it is at work and while it waits.
 const NAP: Duration = Duration::from_millis(100);
+const LONG_NAP: Duration = Duration::from_millis(500);
 /// How often a job's files are read, while it is at work and while it waits.
 const AT_WORK: Duration = Duration::from_secs(1);
 const WAITING: Duration = Duration::from_secs(2);
@@ -21,8 +23,8 @@ const WAITING: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Tasks in a row that may end without a result and without a single frame more, when nobody is to blame for their end.
 const ROUNDS: u32 = 3;
-/// Ends of a task that are no fault of its own.
-const INNOCENT: [&str; 5] = ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"];
+/// Ends of a task that are no fault of its own. (One that came to its end without a result was told to leave, or came too late.)
+const INNOCENT: [&str; 6] = ["TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "COMPLETED"];
 /// Reasons to wait that are usual.
 const USUAL: [&str; 7] = ["None", "Resources", "Priority", "BeginTime", "Cleaning", "Prolog", "JobHeldUser"];
 
@@ -44,8 +46,12 @@ pub struct Following<'a> {
     frames: f64,
     /// How often Slurm could not begin it.
     stranded: u32,
+    /// Its task waits for a node, as the last list says.
+    is_waiting: bool,
     /// What was said of waiting, so that it is said once.
     waits_for: String,
+    /// What was said of where it is.
+    placement: Option<Placement>,
 }
 
 /// Its task.
@@ -75,11 +81,12 @@ impl<'a> Following<'a> {
         let earlier = match earlier {
             // The same number of another queue, or of another version.
             Some(work) if work.spec != *spec => {
+                Slurm::end_helpers(&folder, &work.name);
                 if let Some(Task { id }) = folder.read(TASK)? {
                     // A task whose folder is gone ends by itself.
                     drop(commands::cancel(id, &work.name));
                 }
-                folder.remove()?;
+                Slurm::remove(&folder);
                 None
             }
             other => other,
@@ -107,7 +114,9 @@ impl<'a> Following<'a> {
             rounds: 0,
             stranded: 0,
             frames: 0.0,
+            is_waiting: false,
             waits_for: String::new(),
+            placement: None,
         })
     }
 
@@ -126,7 +135,13 @@ impl<'a> Following<'a> {
             self.listen();
             if let Some(outcome) = self.folder.read::<Outcome>(RESULT)? {
                 self.listen();
+                // The last list of tasks may be older than its work.
+                self.is_waiting = false;
+                self.tell_place();
                 return self.conclude(outcome);
+            }
+            if control == Control::Go {
+                self.ask_for_help();
             }
             match (control, self.task) {
                 (Control::Hold, None) if !self.may_be_there => {}
@@ -134,21 +149,40 @@ impl<'a> Following<'a> {
                 (_, None) => self.submit()?,
                 (_, Some(task)) => self.watch(task)?,
             }
+            self.tell_place();
             self.nap(control);
         }
     }
 
     /// Waits until it is time to look again, or the job is to do something else.
     fn nap(&self, control: Control) {
-        let is_at_work = self.task.is_some() && self.waits_for.is_empty();
-        let (begun, length) = (Instant::now(), if is_at_work { AT_WORK } else { WAITING });
+        let begun = Instant::now();
+        let (length, nap) = if self.is_waiting { (WAITING, LONG_NAP) } else { (AT_WORK, NAP) };
         while begun.elapsed() < length && (self.context.control)() == control {
-            std::thread::sleep(NAP);
+            std::thread::sleep(nap);
         }
     }
 
     fn note(&self, text: String) {
         (self.context.events)(Event::Note(text));
+    }
+
+    /// Tells where it is, if that is news.
+    fn tell_place(&mut self) {
+        let worker = &self.relay.latest;
+        let placement = self.task.map(|Followed { id, .. }| {
+            let is_at_work = !self.is_waiting && worker.task == Some(id) && worker.left.is_none();
+            Placement {
+                task: id,
+                node: is_at_work.then(|| worker.node.clone()),
+                gpus: if is_at_work { worker.gpus.clone() } else { String::new() },
+                waits: self.waits_for.clone(),
+            }
+        });
+        if placement != self.placement {
+            self.placement.clone_from(&placement);
+            (self.context.events)(Event::Placed(placement));
+        }
     }
 
     fn listen(&mut self) {
@@ -163,6 +197,7 @@ impl<'a> Following<'a> {
             // The folder stays until the queue knows: see `Slurm::tidy`.
             Outcome::Done(report) => Ok(*report),
             Outcome::Failed(failure) => {
+                Slurm::end_helpers(&self.folder, &self.name);
                 self.folder.forget(TASK)?;
                 self.folder.forget(RESULT)?;
                 Err(failure)
@@ -193,21 +228,31 @@ impl<'a> Following<'a> {
                 Err(()) => return Ok(()),
             }
         }
+        if !self.slurm.tasks.is_answered() {
+            return Ok(());
+        }
         self.folder.write(CONTROL, &Wish::Go)?;
         self.told_to_end = None;
         self.frames = self.relay.latest.frames;
-        let text = script(&self.slurm.settings, &self.slurm.program, &self.folder, &self.name, self.context.priority);
+        let command = script::work(&self.slurm.program, &self.folder);
+        let text = script::script(&self.slurm.settings, &command, &self.folder, &self.name, self.context.priority);
         self.folder.write_text(SCRIPT, text.as_bytes())?;
         let asked = Instant::now();
         match commands::submit(&self.folder.file(SCRIPT)) {
             Ok(id) => {
                 self.take_up(Followed { id, since: Instant::now(), gone: None })?;
                 self.note(format!("submitted as Slurm task {id}"));
+                (self.is_waiting, self.waits_for) = (false, String::new());
+                // The queue knows its number before it can begin.
+                self.tell_place();
                 // One that stays held is released when it is seen in the list.
                 drop(commands::release(id));
                 Ok(())
             }
-            Err(Trouble::Refused(why)) => Err(passing(format!("Slurm does not take it: {why}"))),
+            Err(Trouble::Refused(why)) => {
+                Slurm::end_helpers(&self.folder, &self.name);
+                Err(passing(format!("Slurm does not take it: {why}")))
+            }
             Err(trouble) => {
                 // It may have been taken all the same.
                 (self.may_be_there, self.since) = (true, asked);
@@ -215,6 +260,34 @@ impl<'a> Following<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Submits helpers, where the clip has stretches for them.
+    fn ask_for_help(&self) {
+        let worker = &self.relay.latest;
+        let is_at_work = !self.is_waiting && self.task.is_some_and(|task| worker.task == Some(task.id));
+        let count = self.slurm.settings.per_job.min(worker.stretches).saturating_sub(1);
+        if count == 0 || !is_at_work || worker.left.is_some() || self.folder.file(HELPERS).exists() {
+            return;
+        }
+        // Before they are submitted: what is submitted twice would be too much, and without any the job is done, too.
+        if let Err(error) = self.folder.write(HELPERS, &count) {
+            tracing::debug!("job {}: nobody is asked for help: {error}", self.context.timings.job());
+            return;
+        }
+        match self.submit_helpers(count) {
+            Ok(()) => self.note(format!("{count} further Slurm tasks may help")),
+            Err(why) => self.note(format!("no other tasks help: {why}")),
+        }
+    }
+
+    fn submit_helpers(&self, count: usize) -> Result<(), String> {
+        let (command, name) = (script::help(&self.slurm.program, &self.folder), script::of_helpers(&self.name));
+        let (settings, priority) = (&self.slurm.settings, self.context.priority);
+        let text = script::helpers(settings, &command, &self.folder, &name, priority, count);
+        self.folder.write_text(HELPERS_SCRIPT, text.as_bytes()).map_err(|error| error.to_string())?;
+        let submitted = commands::submit(&self.folder.file(HELPERS_SCRIPT)).and_then(commands::release);
+        submitted.map_err(|why| why.to_string())
     }
 
     /// Says once what it waits for.
@@ -235,12 +308,19 @@ impl<'a> Following<'a> {
     /// Something was done with its task: only a later list tells what has come of it.
     fn acted(&mut self, task: Followed) {
         self.task = Some(Followed { since: Instant::now(), gone: None, ..task });
+        self.is_waiting = false;
     }
 
     /// Sees what has become of its task.
     fn watch(&mut self, task: Followed) -> Result<(), Failure> {
         let Some(list) = self.slurm.tasks.after(task.gone.unwrap_or(task.since)) else { return Ok(()) };
-        match self.listed(&list, task) {
+        let listed = self.listed(&list, task);
+        self.is_waiting = listed.is_some_and(Listed::is_waiting);
+        if self.is_waiting {
+            // It was given up by its node. Its helpers may have the only nodes that it could get, and would wait for it there.
+            Slurm::end_helpers(&self.folder, &self.name);
+        }
+        match listed {
             Some(listed) if listed.is_stranded() && self.stranded < ROUNDS => {
                 self.stranded += 1;
                 self.note(format!("Slurm could not begin task {} on a node, and held it; it is released", task.id));
@@ -274,9 +354,10 @@ impl<'a> Following<'a> {
 
     /// Its task is gone, and there is no result.
     fn ended(&mut self, id: u64) -> Result<(), Failure> {
+        Slurm::end_helpers(&self.folder, &self.name);
         if self.told_to_end.is_none() {
             let (state, what) = match commands::ended(id, &self.name) {
-                Ok(Some(said)) => state_of(&said),
+                Ok(Some(said)) => commands::state_of(&said),
                 Ok(None) => ("REVOKED".to_owned(), "Slurm has forgotten it".to_owned()),
                 // The controller went away in this moment.
                 Err(_) => return Ok(()),
@@ -291,13 +372,13 @@ impl<'a> Following<'a> {
             }
             if !is_innocent || self.rounds >= ROUNDS {
                 self.folder.forget(TASK)?;
-                let said = self.folder.last_output().map_or(String::new(), |line| format!("; it said last: {line}"));
-                return Err(passing(format!("its Slurm task {id} ended without a result: {what}{said}")));
+                let why = why(&what, self.folder.last_output());
+                return Err(passing(format!("its Slurm task {id} ended without a result: {why}")));
             }
             self.note(format!("Slurm task {id} ended ({what}); the job goes on in another"));
         }
         self.folder.forget(TASK)?;
-        self.task = None;
+        (self.task, self.is_waiting) = (None, false);
         self.slurm.fill(self.context.timings.job(), None);
         Ok(())
     }
@@ -308,6 +389,7 @@ impl<'a> Following<'a> {
             Some(since) => since,
             None => {
                 self.folder.write(CONTROL, &Wish::Stop)?;
+                Slurm::end_helpers(&self.folder, &self.name);
                 *self.told_to_end.insert(Instant::now())
             }
         };
@@ -318,7 +400,9 @@ impl<'a> Following<'a> {
             return Ok(());
         };
         let Some(list) = self.slurm.tasks.after(task.gone.unwrap_or(task.since)) else { return Ok(()) };
-        match self.listed(&list, task) {
+        let listed = self.listed(&list, task);
+        self.is_waiting = listed.is_some_and(Listed::is_waiting);
+        match listed {
             Some(listed) if listed.is_held() => {}
             // One that has begun meanwhile sees that it is to end.
             Some(listed) if listed.is_waiting() => {
@@ -339,6 +423,7 @@ impl<'a> Following<'a> {
     /// Nobody wants its results any more: ends its task, and leaves nothing. What cannot be done now, [`Slurm::tidy`] does.
     fn give_up(&mut self) {
         drop(self.folder.write(CONTROL, &Wish::Stop));
+        let is_without_help = Slurm::end_helpers(&self.folder, &self.name);
         let begun = Instant::now();
         let mut cancelled = None;
         while begun.elapsed() < PATIENCE && (self.context.control)() == Control::Stop {
@@ -361,27 +446,21 @@ impl<'a> Following<'a> {
             }
             std::thread::sleep(NAP);
         }
-        if self.task.is_none() || cancelled.is_some() {
-            drop(self.folder.remove());
+        if is_without_help && (self.task.is_none() || cancelled.is_some()) {
+            Slurm::remove(&self.folder);
         }
     }
 }
 
-/// State of a task that has ended, and all of it in words.
-fn state_of(said: &str) -> (String, String) {
-    let field = |name: &str| commands::field(said, name).filter(|text| !["None", "(null)", "0:0"].contains(text));
-    let state = field("JobState").unwrap_or("unknown").to_owned();
-    let mut what = state.clone();
-    if let Some(reason) = field("Reason") {
-        what += &format!(", {reason}");
-    }
-    if let Some((code, signal)) = field("ExitCode").and_then(|text| text.split_once(':')) {
-        what += &if signal == "0" { format!(", exit code {code}") } else { format!(", signal {signal}") };
-    }
-    if let Some(node) = field("NodeList") {
-        what += &format!(", node {node}");
-    }
-    (state, what)
+/// Why a task ended, by what Slurm says and the last line of the task's output, and what to do where that is known.
+fn why(what: &str, said: Option<String>) -> String {
+    let lacks_memory = |text: &str| ["OUT_OF_MEMORY", "memory limit"].iter().any(|word| text.contains(word));
+    let fix = match lacks_memory(what) || said.as_deref().is_some_and(lacks_memory) {
+        true => "; give tasks more memory (slurm.memory)",
+        false => "",
+    };
+    let said = said.map_or(String::new(), |line| format!("; it said last: {line}"));
+    format!("{what}{said}{fix}")
 }
 
 #[cfg(test)]
@@ -389,10 +468,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_task_is_told_in_words() {
-        let said = "JobId=5 JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125 NodeList=n1";
-        assert_eq!(state_of(said).1, "OUT_OF_MEMORY, OutOfMemory, signal 125, node n1");
-        let said = "JobId=5 JobState=FAILED Reason=NonZeroExitCode ExitCode=127:0 NodeList=(null)";
-        assert_eq!(state_of(said), ("FAILED".into(), "FAILED, NonZeroExitCode, exit code 127".into()));
+    fn what_to_do_about_a_tasks_end_is_said_where_it_is_known() {
+        let said = why("OUT_OF_MEMORY, OutOfMemory, node n1", None);
+        assert_eq!(said, "OUT_OF_MEMORY, OutOfMemory, node n1; give tasks more memory (slurm.memory)");
+        let said = why("FAILED, signal 9", Some("slurmstepd-n1: error: Exceeded job memory limit".into()));
+        assert!(said.contains("; it said last: slurmstepd-n1") && said.ends_with("(slurm.memory)"), "{said}");
+        assert_eq!(why("FAILED, exit code 127", Some("no".into())), "FAILED, exit code 127; it said last: no");
     }
 }

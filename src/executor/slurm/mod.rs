@@ -5,6 +5,7 @@ mod commands;
 mod doctor;
 mod folder;
 mod follow;
+pub mod probe;
 mod relay;
 mod script;
 mod worker;
@@ -16,16 +17,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use doctor::{Health, examine};
-pub use worker::{WorkerError, work};
+pub use worker::{WorkerError, cores_of_task, node, work};
 
 use super::Executor;
 use crate::config::{self, Config, Limits};
 use crate::job::{Failure, JobContext, JobSpec, JobState, Report};
+use crate::pipeline::remove_leftovers_of;
 use crate::pose::Device;
 use crate::telemetry::{Buffer, Depth, Live};
 use crate::thread::locked;
 use commands::Tasks;
-use folder::{CONTROL, Folder, RESULT, SPEC, TASK, Task, Wish, Work};
+use folder::{CONTROL, Folder, HELPERS, RESULT, SPEC, TASK, Task, Wish, Work};
 use follow::Following;
 
 /// Why no job can be sent to the cluster.
@@ -62,6 +64,7 @@ pub struct Slurm {
     models: PathBuf,
     library: PathBuf,
     limits: Limits,
+    stretches: usize,
     tasks: Tasks,
     live: Arc<Live>,
     /// How full the queues of each job's worker are.
@@ -101,15 +104,15 @@ pub fn batch_script(config: &Config, job: i64, priority: i64) -> String {
     let folder = Folder::of(&root(config), job);
     let name = folder.read::<Work>(SPEC).ok().flatten().map(|work| work.name);
     let name = name.unwrap_or_else(|| format!("meshreel-{job}-{}", random()));
-    script::script(&config.slurm, &program(config), &folder, &name, priority)
+    script::script(&config.slurm, &script::work(&program(config), &folder), &folder, &name, priority)
 }
 
 impl Slurm {
-    /// Makes the folder that the nodes see. Whether there is a controller is asked when there is a job.
+    /// Makes the folder that the nodes see; what they do goes into `live`. Whether there is a controller is asked when there is a job.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn start(config: &Config) -> Result<Self, SlurmError> {
+    pub fn start(config: &Config, live: Arc<Live>) -> Result<Self, SlurmError> {
         let root = root(config);
         let failed = |source| SlurmError::Folder { path: root.clone(), source };
         std::fs::create_dir_all(&root).map_err(failed)?;
@@ -128,8 +131,9 @@ impl Slurm {
             models: config.models.folder.clone(),
             library: config.onnxruntime.library.clone(),
             limits: config.limits,
+            stretches: config.jobs.stretches,
             tasks: Tasks::new(Duration::from_secs_f64(config.slurm.poll)),
-            live: Arc::new(Live::new(0)),
+            live,
             depths: Mutex::default(),
             followed: Mutex::default(),
         })
@@ -149,6 +153,8 @@ impl Slurm {
             models: self.models.clone(),
             library: self.library.clone(),
             limits: self.limits,
+            stretches: self.stretches,
+            is_shared: self.settings.per_job > 1,
         }
     }
 
@@ -159,28 +165,47 @@ impl Slurm {
             Some(depths) => drop(all.insert(job, depths)),
             None => drop(all.remove(&job)),
         }
-        for buffer in Buffer::ALL {
-            let sum =
-                |part: fn(&Depth) -> u32| all.values().map(|depths| part(&depths[buffer as usize]) as usize).sum();
-            self.live.fill(buffer, sum(|depth| depth.used), sum(|depth| depth.capacity));
+        self.live.note_elsewhere(relay::summed(all.values()));
+    }
+
+    /// Removes the folder of a job that is over, and what workers that were killed left among its results.
+    fn remove(folder: &Folder) {
+        if let Ok(Some(Work { spec, .. })) = folder.read(SPEC) {
+            for owner in folder.names().iter().filter_map(|name| relay::owner_of(name)) {
+                remove_leftovers_of(spec.outputs.place(), owner);
+            }
+        }
+        // What cannot be removed now is removed the next time.
+        drop(folder.remove());
+    }
+
+    /// Ends tasks that help with the job of this name. Whether it is known to have none now.
+    fn end_helpers(folder: &Folder, name: &str) -> bool {
+        if !folder.file(HELPERS).exists() {
+            return true;
+        }
+        match commands::cancel_all(&script::of_helpers(name)) {
+            Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(HELPERS).is_ok(),
+            Err(_) => false,
         }
     }
 
-    /// Ends the task of a job that nobody follows. Whether it is known to have none now.
+    /// Ends the tasks of a job that nobody follows. Whether it is known to have none now.
     fn end(folder: &Folder) -> bool {
-        if folder.file(RESULT).exists() {
-            return true;
-        }
         // Without one nothing was submitted.
         let Ok(Some(Work { name, .. })) = folder.read(SPEC) else { return true };
+        let is_without_help = Self::end_helpers(folder, &name);
+        if folder.file(RESULT).exists() {
+            return is_without_help;
+        }
         drop(folder.write(CONTROL, &Wish::Stop));
         match folder.read::<Task>(TASK) {
             Ok(Some(Task { id })) => match commands::cancel(id, &name) {
                 // What Slurm does not know of any more has ended.
-                Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(TASK).is_ok(),
+                Ok(()) | Err(commands::Trouble::Refused(_)) => folder.forget(TASK).is_ok() && is_without_help,
                 Err(_) => false,
             },
-            Ok(None) => true,
+            Ok(None) => is_without_help,
             Err(_) => false,
         }
     }
@@ -212,13 +237,13 @@ impl Executor for Slurm {
                 Some(JobState::Queued | JobState::Running) => {}
                 // Paused while no engine ran: the checkpoint stays.
                 Some(JobState::Paused) => {
-                    if folder.file(TASK).exists() {
+                    if folder.file(TASK).exists() || folder.file(HELPERS).exists() {
                         Self::end(&folder);
                     }
                 }
                 Some(JobState::Done | JobState::Failed | JobState::Cancelled) | None => {
                     if Self::end(&folder) {
-                        drop(folder.remove());
+                        Self::remove(&folder);
                     }
                 }
             }

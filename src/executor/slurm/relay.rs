@@ -1,9 +1,9 @@
 //! What a worker says of its work, a line for each thing in a file of its own, and how it gets from there to whoever waits for the job.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,17 @@ const PASSED_ON: &str = "passed-on.json";
 /// Most bytes of lines that are read at once.
 const MOST: u64 = 16 << 20;
 
+/// A worker that has said nothing for so long is not counted any more.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// The file of a worker with this random name.
 pub fn file_of(owner: &str) -> String {
     format!("events.{owner}.jsonl")
+}
+
+/// The name of the worker that a file is of.
+pub fn owner_of(file: &str) -> Option<&str> {
+    file.strip_prefix("events.")?.strip_suffix(".jsonl")
 }
 
 /// A line.
@@ -39,6 +47,9 @@ pub enum Said {
         cores: usize,
         /// GPUs that it was given, as CUDA calls them; empty: none.
         gpus: String,
+        /// It helps the worker that the job belongs to.
+        #[serde(default)]
+        is_helper: bool,
     },
     /// All is loaded, and it is at work.
     Ready {
@@ -74,6 +85,10 @@ pub struct Relay {
     old: Vec<String>,
     /// The node of each file's worker.
     nodes: BTreeMap<String, String>,
+    /// Files of workers who help.
+    helpers: BTreeSet<String>,
+    /// How full the queues of each file's worker are.
+    depths: BTreeMap<String, ([Depth; Buffer::ALL.len()], Instant)>,
     /// Of the latest worker.
     pub latest: Latest,
     /// The last progress of the latest worker.
@@ -85,10 +100,18 @@ pub struct Relay {
 pub struct Latest {
     /// Its file; empty: nobody began yet.
     file: String,
+    /// Its node.
+    pub node: String,
+    /// Its task, if Slurm told it.
+    pub task: Option<u64>,
+    /// GPUs that it was given; empty: none.
+    pub gpus: String,
     /// Frames that are done, half of one in each pass.
     pub frames: f64,
     /// Why it left, if it did.
     pub left: Option<String>,
+    /// Stretches of the clip; 0: not known yet.
+    pub stretches: usize,
 }
 
 impl Relay {
@@ -101,6 +124,8 @@ impl Relay {
             passed_on,
             old: folder.names(),
             nodes: BTreeMap::new(),
+            helpers: BTreeSet::new(),
+            depths: BTreeMap::new(),
             latest: Latest::default(),
             progress: None,
         })
@@ -110,7 +135,7 @@ impl Relay {
     pub fn pass_on(&mut self, context: &JobContext<'_>, depths: &dyn Fn([Depth; Buffer::ALL.len()])) {
         let mut is_told = false;
         let names = self.folder.names();
-        for name in names.into_iter().filter(|name| name.starts_with("events.") && name.ends_with(".jsonl")) {
+        for name in names.into_iter().filter(|name| owner_of(name).is_some()) {
             let from = self.read.get(&name).copied().unwrap_or(0);
             let Ok(text) = self.text(&name, from) else { continue };
             let is_past = from == 0 && self.old.contains(&name);
@@ -148,13 +173,30 @@ impl Relay {
             !is_known
         };
         match said {
-            Said::Began { node, task, restarts, cores, gpus, .. } => {
-                let task = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
-                let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
-                let gpus = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
-                let told = tell(format!("on node {node}{task}{again}: {cores} cores{gpus}"));
+            Said::Began { node, task, cores, is_helper: true, .. } => {
+                let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
+                let unit = if cores == 1 { "core" } else { "cores" };
+                let told = tell(format!("node {node}{of} helps: {cores} {unit}"));
                 self.nodes.insert(name.to_owned(), node);
-                self.latest = Latest { file: name.to_owned(), frames: self.latest.frames, left: None };
+                self.helpers.insert(name.to_owned());
+                told
+            }
+            // Whoever the job belongs to says that, too.
+            Said::Event(_) if self.helpers.contains(name) => false,
+            Said::Event(Event::Stretches(count)) => {
+                self.latest.stretches = count;
+                false
+            }
+            Said::Began { node, task, restarts, cores, gpus, .. } => {
+                let of = task.map_or(String::new(), |id| format!(", Slurm task {id}"));
+                let again = if restarts > 0 { format!(", begun {} times", restarts + 1) } else { String::new() };
+                let with = if gpus.is_empty() { String::new() } else { format!(", GPU {gpus}") };
+                let unit = if cores == 1 { "core" } else { "cores" };
+                let told = tell(format!("on node {node}{of}{again}: {cores} {unit}{with}"));
+                self.nodes.insert(name.to_owned(), node.clone());
+                let (file, frames) = (name.to_owned(), self.latest.frames);
+                self.latest = Latest { file, node, task, gpus, frames, left: None, stretches: 0 };
+                self.depths.clear();
                 self.progress = None;
                 told
             }
@@ -190,11 +232,15 @@ impl Relay {
                     }
                 }
                 if !is_past {
-                    depths(found);
+                    let now = Instant::now();
+                    self.depths.insert(name.to_owned(), (found, now));
+                    self.depths.retain(|_, (_, told)| now - *told < SILENT);
+                    depths(summed(self.depths.values().map(|(depths, _)| depths)));
                 }
                 false
             }
             Said::Left { why } => {
+                self.depths.remove(name);
                 let told = tell(format!("node {} is given back: {why}", self.node(name)));
                 // One that came too late says nothing of the one that the job belongs to.
                 if self.latest.file == name {
@@ -218,6 +264,16 @@ impl Relay {
     }
 }
 
+/// How full the queues of several workers are together.
+pub fn summed<'d>(all: impl Iterator<Item = &'d [Depth; Buffer::ALL.len()]>) -> [Depth; Buffer::ALL.len()] {
+    all.fold(Default::default(), |mut sum: [Depth; Buffer::ALL.len()], depths| {
+        for (sum, depth) in sum.iter_mut().zip(depths) {
+            *sum = *sum + *depth;
+        }
+        sum
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -235,7 +291,7 @@ mod tests {
 
     fn began(node: &str) -> Said {
         let (node, gpus) = (node.to_owned(), String::new());
-        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus }
+        Said::Began { node, task: Some(4), restarts: 0, process: 1, cores: 2, gpus, is_helper: false }
     }
 
     #[test]
@@ -248,6 +304,7 @@ mod tests {
         let events = |event: Event| heard.lock().unwrap().push(event);
         let context = JobContext {
             checkpoint: None,
+            share: crate::job::Share::All,
             timings: timings.clone(),
             priority: 0,
             control: &|| Control::Go,

@@ -1,28 +1,56 @@
-//! The batch script of a job.
+//! The batch script of a task.
 
 use std::path::Path;
 
 use super::folder::{Folder, OUTPUT, SPEC};
 use crate::config::Slurm;
 
-/// Seconds before the end of its time at which a task is told.
-const NOTICE: u32 = 60;
+/// Seconds before the end of its time at which a task is told; Slurm may do so up to a minute earlier.
+const NOTICE: u32 = 30;
 /// What a step of priority costs. Users may lower their own alone, and priorities above 0 are kept by the queue.
 const NICE: i64 = 100;
 /// Slurm's own bound is far above.
 const NICEST: i64 = 10_000;
 
-/// The script that works on a job, which Slurm calls `name`.
-pub fn script(settings: &Slurm, program: &Path, folder: &Folder, name: &str, priority: i64) -> String {
+/// What works on the job of a folder.
+pub fn work(program: &Path, folder: &Folder) -> String {
+    format!("{} work {}", quoted(program), quoted(&folder.file(SPEC)))
+}
+
+/// What helps with the job of a folder.
+pub fn help(program: &Path, folder: &Folder) -> String {
+    format!("{} --helper", work(program, folder))
+}
+
+/// What tasks are called that help with the job of this name.
+pub fn of_helpers(name: &str) -> String {
+    format!("{name}-helper")
+}
+
+/// The script of a task that Slurm calls `name`: it becomes `command`, and what that says goes into the folder.
+pub fn script(settings: &Slurm, command: &str, folder: &Folder, name: &str, priority: i64) -> String {
+    let all = [format!("--output={}", pattern(&folder.file(OUTPUT))), "--requeue".into()];
+    of_task(settings, command, name, (-priority).max(0).saturating_mul(NICE), &all)
+}
+
+/// The script of so many helpers of a job. They come after the tasks of other jobs, and are not begun again: the job does without them.
+pub fn helpers(settings: &Slurm, command: &str, folder: &Folder, name: &str, priority: i64, count: usize) -> String {
+    // `%a` is the number of the helper.
+    let output = pattern(&folder.file("helper-")).trim_end_matches('"').to_owned() + "%a.txt\"";
+    let all = [format!("--output={output}"), "--no-requeue".into(), format!("--array=1-{count}")];
+    of_task(settings, command, name, (-priority).max(0).saturating_add(1).saturating_mul(NICE), &all)
+}
+
+/// The script of a task, of which Slurm thinks so little (`nice`), with these options as well.
+fn of_task(settings: &Slurm, command: &str, name: &str, nice: i64, more: &[String]) -> String {
     let mut lines = vec!["#!/bin/sh".to_owned()];
     let mut option = |text: String| lines.push(format!("#SBATCH {text}"));
     option(format!("--job-name={name}"));
     // What stood there before stays: the job may have been elsewhere already.
-    option(format!("--output={}", pattern(&folder.file(OUTPUT))));
     option("--open-mode=append".into());
+    more.iter().for_each(|more| option(more.clone()));
     option("--nodes=1".into());
     option("--ntasks=1".into());
-    option("--requeue".into());
     // To the script itself, which the worker takes the place of.
     option(format!("--signal=B:USR1@{NOTICE}"));
     let words = [
@@ -39,16 +67,16 @@ pub fn script(settings: &Slurm, program: &Path, folder: &Folder, name: &str, pri
     if settings.gpus > 0 {
         option(format!("--gres=gpu:{}", settings.gpus));
     }
-    if priority < 0 {
-        option(format!("--nice={}", priority.saturating_mul(-NICE).min(NICEST)));
+    if nice > 0 {
+        option(format!("--nice={}", nice.min(NICEST)));
     }
     settings.extra.iter().for_each(|extra| option(extra.clone()));
-    lines.push(format!("exec {} work {}", quoted(program), quoted(&folder.file(SPEC))));
+    lines.push(format!("exec {command}"));
     lines.join("\n") + "\n"
 }
 
 /// A path as the shell takes it, whatever it is called.
-fn quoted(path: &Path) -> String {
+pub fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
@@ -72,7 +100,7 @@ mod tests {
             ..Slurm::default()
         };
         let folder = Folder::of(Path::new("/shared/it's 100%"), 3);
-        let text = script(&settings, Path::new("/opt/a b/meshreel"), &folder, "meshreel-3-x", -2);
+        let text = script(&settings, &work(Path::new("/opt/a b/meshreel"), &folder), &folder, "meshreel-3-x", -2);
         for line in [
             "#SBATCH --job-name=meshreel-3-x",
             "#SBATCH --output=\"/shared/it's 100%%/3/output.txt\"",
@@ -86,7 +114,14 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }
-        let plain = script(&Slurm::default(), Path::new("/meshreel"), &folder, "meshreel-3-x", 5);
+        let plain = script(&Slurm::default(), "/meshreel", &folder, "meshreel-3-x", 5);
+        let several = helpers(&settings, "/meshreel", &folder, "meshreel-3-x-helper", -2, 3);
+        for line in
+            ["#SBATCH --output=\"/shared/it's 100%%/3/helper-%a.txt\"", "#SBATCH --array=1-3", "#SBATCH --nice=300"]
+        {
+            assert!(several.lines().any(|other| other == line), "{line}\n{several}");
+        }
+        assert!(several.contains("--no-requeue") && !several.contains("--requeue"), "{several}");
         assert!(plain.starts_with("#!/bin/sh\n") && !plain.contains("--mem") && !plain.contains("--nice"), "{plain}");
     }
 }

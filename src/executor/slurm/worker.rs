@@ -18,7 +18,8 @@ use super::{locked, random};
 use crate::config::Config;
 use crate::control::Control;
 use crate::executor::{Executor, Local};
-use crate::job::{Event, Failure, FailureKind, JobContext, Overrides};
+use crate::export;
+use crate::job::{Event, Failure, FailureKind, JobContext, Overrides, Share};
 use crate::telemetry::{Buffer, Timings};
 use crate::thread::{self, spawn_scoped};
 
@@ -26,6 +27,8 @@ use crate::thread::{self, spawn_scoped};
 const LOOK: Duration = Duration::from_millis(500);
 /// How often progress and figures are written.
 const TELL: Duration = Duration::from_secs(1);
+/// How long a helper waits for a checkpoint that it can go on from.
+const UNSEEN: Duration = Duration::from_secs(30);
 /// How long a new owner gives the one before to see that it is none any more.
 const HANDOVER: Duration = Duration::from_secs(2);
 
@@ -54,11 +57,12 @@ pub enum WorkerError {
     System(#[from] std::io::Error),
 }
 
-/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else.
+/// Works on the job of this specification until it has a result, is told to end, or belongs to somebody else. `is_helper`: it only helps the
+/// worker that the job belongs to.
 ///
 /// # Errors
 /// When it cannot begin, or the result cannot be written.
-pub fn work(spec: &Path) -> Result<(), WorkerError> {
+pub fn work(spec: &Path, is_helper: bool) -> Result<(), WorkerError> {
     let folder = Folder::around(spec);
     let no_job = || WorkerError::NoJob { path: spec.to_owned() };
     let work: Work = folder.read(SPEC)?.ok_or_else(no_job)?;
@@ -66,12 +70,13 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
         return Ok(());
     }
     let signalled = Signals::watch()?;
-    if let Some(cores) = number("SLURM_CPUS_ON_NODE") {
-        thread::borrow(cores);
-    }
+    cores_of_task();
     let before: Option<String> = folder.read(OWNER)?;
     let owner = random();
-    folder.write(OWNER, &owner)?;
+    if !is_helper {
+        folder.write(OWNER, &owner)?;
+    }
+    export::sign(&owner);
     let voice = Voice::open(&folder, &owner)?;
     voice.say(&Said::Began {
         node: node(),
@@ -80,9 +85,20 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
         process: std::process::id(),
         cores: thread::cores(),
         gpus: std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default(),
+        is_helper,
     });
-    let worker = Worker { folder, owner, voice, signalled, why: Mutex::default(), is_told: AtomicBool::new(false) };
-    if before.is_some() {
+    let share = match is_helper {
+        false if !work.is_shared => Share::All,
+        false => Share::First,
+        // Slurm counts them from 1.
+        true => Share::Helper {
+            number: number("SLURM_ARRAY_TASK_ID").unwrap_or(1).saturating_sub(1),
+            of: number("SLURM_ARRAY_TASK_COUNT").unwrap_or(1),
+        },
+    };
+    let (why, is_told) = (Mutex::default(), AtomicBool::new(false));
+    let worker = Worker { folder, name: work.name.clone(), owner, share, voice, signalled, why, is_told };
+    if before.is_some() && !is_helper {
         // Two writers of a checkpoint would be one too many.
         std::thread::sleep(HANDOVER);
     }
@@ -93,7 +109,7 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
     };
     worker.look();
     match outcome {
-        Some(outcome) if worker.is_owner() => worker.folder.write(RESULT, &outcome)?,
+        Some(outcome) if !is_helper && worker.is_wanted() => worker.folder.write(RESULT, &outcome)?,
         _ => worker.voice.say(&Said::Left { why: locked(&worker.why).clone() }),
     }
     Ok(())
@@ -101,8 +117,11 @@ pub fn work(spec: &Path) -> Result<(), WorkerError> {
 
 struct Worker {
     folder: Folder,
+    /// What Slurm calls the job.
+    name: String,
     /// Its random name.
     owner: String,
+    share: Share,
     voice: Voice,
     signalled: Signals,
     /// Why it ends.
@@ -121,6 +140,7 @@ impl Worker {
             limits: work.limits,
             ..Config::default()
         };
+        config.jobs.stretches = work.stretches;
         config.models.folder.clone_from(&work.models);
         config.onnxruntime.library.clone_from(&work.library);
         let settings = &work.spec.settings;
@@ -136,6 +156,7 @@ impl Worker {
                 Ok(executor) => executor,
                 Err(error) => {
                     let reason = format!("on node {}: {error}", node());
+                    locked(&self.why).clone_from(&reason);
                     return Ok(Some(Outcome::Failed(Failure { reason, kind: FailureKind::Passing })));
                 }
             };
@@ -149,6 +170,7 @@ impl Worker {
             let checkpoint = self.folder.file(CHECKPOINT);
             let context = JobContext {
                 checkpoint: Some(&checkpoint),
+                share: self.share,
                 timings,
                 priority: 0,
                 control: &|| if self.is_told.load(Ordering::SeqCst) { Control::Leave } else { Control::Go },
@@ -157,16 +179,40 @@ impl Worker {
                     other => self.voice.say(&Said::Event(other)),
                 },
             };
-            let result = executor.work(&work.spec, &context);
+            let result = match self.share {
+                Share::Helper { .. } => self.help(&executor, work, &context).map(|()| None),
+                _ => executor.work(&work.spec, &context).map(Some),
+            };
             is_over.store(true, Ordering::SeqCst);
             reporter.thread().unpark();
             drop(reporter.join());
             Ok(match result {
-                Ok(report) => Some(Outcome::Done(Box::new(report))),
+                Ok(report) => report.map(|report| Outcome::Done(Box::new(report))),
                 Err(Failure { kind: FailureKind::Stopped, .. }) => None,
                 Err(failure) => Some(Outcome::Failed(failure)),
             })
         })
+    }
+
+    /// Helps with the job, once it has begun.
+    fn help(&self, executor: &Local, work: &Work, context: &JobContext<'_>) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while !self.is_told.load(Ordering::SeqCst) {
+            let reason = match executor.help(&work.spec, context) {
+                // It may become visible here a little later.
+                Ok(false) if begun.elapsed() < UNSEEN => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                Ok(false) => "the job was begun on a node of another kind, or with another meshreel".to_owned(),
+                Ok(true) => "nothing is left to help with".to_owned(),
+                Err(Failure { kind: FailureKind::Stopped, .. }) => break,
+                Err(failure) => failure.reason,
+            };
+            *locked(&self.why) = reason;
+            break;
+        }
+        Ok(())
     }
 
     /// Looks and tells, now and then, until `is_over`.
@@ -197,8 +243,8 @@ impl Worker {
     fn look(&self) {
         let why = if let Some(signal) = self.signalled.which() {
             signal.to_owned()
-        } else if !self.is_owner() {
-            "the job belongs to another worker, or was cancelled".to_owned()
+        } else if !self.is_wanted() {
+            "the job is done or cancelled, or belongs to another worker".to_owned()
         } else if self.folder.read(CONTROL).ok().flatten() == Some(Wish::Stop) {
             "told so".to_owned()
         } else {
@@ -210,8 +256,15 @@ impl Worker {
     }
 
     /// A file that cannot be read now says nothing.
-    fn is_owner(&self) -> bool {
-        self.folder.read::<String>(OWNER).map_or(true, |owner| owner.as_ref() == Some(&self.owner))
+    fn is_wanted(&self) -> bool {
+        match self.share {
+            Share::Helper { .. } => {
+                let job = self.folder.read::<Work>(SPEC);
+                job.map_or(true, |job| job.is_some_and(|job| job.name == self.name))
+                    && !self.folder.file(RESULT).exists()
+            }
+            _ => self.folder.read::<String>(OWNER).map_or(true, |owner| owner.as_ref() == Some(&self.owner)),
+        }
     }
 }
 
@@ -252,13 +305,21 @@ impl Signals {
     }
 }
 
+/// Cores of this task: those that it may run on, and no more than Slurm says where it does not bind tasks to cores.
+pub fn cores_of_task() -> usize {
+    if let Some(cores) = number("SLURM_CPUS_ON_NODE") {
+        thread::borrow(cores);
+    }
+    thread::cores()
+}
+
 /// A number that Slurm tells its tasks.
 fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
 /// This machine, as Slurm calls it.
-fn node() -> String {
+pub fn node() -> String {
     let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
     std::env::var("SLURMD_NODENAME").unwrap_or_else(|_| own())
 }
