@@ -25,7 +25,7 @@ const LEAST_REST: f64 = 0.12;
 /// Seconds between two frames in which one person is heard. People in more frames than that say nothing new.
 const VOTE_EVERY: f64 = 0.1;
 /// Seconds of standing, over all people, with which up can be told.
-const LEAST_STANDING: f64 = 1.0;
+const LEAST_STANDING: f64 = 0.5;
 /// A body is upright when its trunk leans from the line between ankles and shoulders by less than this, and the line from its feet's own up.
 const UPRIGHT: f64 = 35.0 * DEGREE;
 /// Feet that are further from the line than this do not stand under the body.
