@@ -14,7 +14,7 @@ DESTDIR=${DESTDIR:-}
 ZSH_FOLDER=${ZSH_FOLDER:-share/zsh/site-functions}
 PROGRAM=${PROGRAM:-target/release/meshreel}
 # The networks with `_segmentation` in their names serve accuracy measurements only.
-MODELS=(person_detection.onnx pose_detection.onnx pose_landmark_{lite,full,heavy}.onnx body.safetensors built.json)
+MODELS=(person_detection.onnx pose_detection.onnx pose_landmark_{lite,full,heavy}.onnx hand_landmark.onnx body.safetensors built.json)
 
 fail() {
     echo "$1" >&2

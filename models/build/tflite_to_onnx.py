@@ -1,4 +1,4 @@
-"""Converts the TFLite graphs of BlazePose to ONNX: just the operators that they use, in float32, for any number of pictures.
+"""Converts the TFLite graphs of MediaPipe's networks to ONNX: just the operators that they use, in float32, for any number of pictures.
 
 Inside the ONNX graph images are NCHW; inputs and outputs keep TFLite's NHWC. Constants that TFLite stores as half
 floats or sparsely are written out as dense float32.
@@ -52,7 +52,7 @@ class _Converter:
         results = [self._output(i, name) for i, name in zip(self.graph.OutputsAsNumpy(), outputs, strict=True) if name not in drop]
         nodes, used = self._reached({r.name for r in results})
         weights = [numpy_helper.from_array(a, n) for n, a in self.initializers.items() if n in used]
-        graph = helper.make_graph(nodes, "blazepose", inputs, results, weights)
+        graph = helper.make_graph(nodes, "mediapipe", inputs, results, weights)
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
@@ -222,6 +222,20 @@ class _Converter:
     def _depth_to_space(self, operator, inputs, output):
         block = _options(operator, tflite.DepthToSpaceOptions).BlockSize()
         self._node("DepthToSpace", [_name(inputs[0])], _name(output), blocksize=block, mode="DCR")
+
+    def _mean(self, operator, inputs, output):
+        axes = [TO_NHWC[int(axis)] for axis in self.constants[inputs[1]].reshape(-1)]
+        if len(self._shape(inputs[0])) != 4 or sorted(axes) != [2, 3]:
+            raise ConversionError("a mean other than that of whole pictures is not supported")
+        keep = _options(operator, tflite.ReducerOptions).KeepDims()
+        self._node("ReduceMean", [_name(inputs[0])], _name(output), axes=sorted(axes), keepdims=int(keep))
+
+    def _fully_connected(self, operator, inputs, output):
+        if len(self._shape(inputs[0])) != 2:
+            raise ConversionError("a fully connected layer of other than one vector a picture is not supported")
+        weights = [self._constant(self.constants[i].astype(np.float32)) for i in inputs[1:] if i >= 0]
+        function = _options(operator, tflite.FullyConnectedOptions).FusedActivationFunction()
+        self._activated(function, "Gemm", [_name(inputs[0]), *weights], _name(output), transB=1)
 
     def _logistic(self, _, inputs, output):
         self._node("Sigmoid", [_name(inputs[0])], _name(output))

@@ -69,6 +69,11 @@ impl Models {
         self.folder.join(format!("pose_landmark_{name}.onnx"))
     }
 
+    /// MediaPipe's hand network.
+    pub fn hand_landmarker(&self) -> PathBuf {
+        self.folder.join("hand_landmark.onnx")
+    }
+
     /// The body's mesh, skeleton and shape.
     pub fn body(&self) -> PathBuf {
         self.folder.join("body.safetensors")
@@ -100,7 +105,8 @@ impl Models {
     /// All networks.
     pub fn networks(&self) -> Vec<PathBuf> {
         let landmarkers = [Network::Lite, Network::Full, Network::Heavy].map(|network| self.landmarker(network));
-        [self.person_detector(), self.region_detector()].into_iter().chain(landmarkers).collect()
+        let others = [self.person_detector(), self.region_detector(), self.hand_landmarker()];
+        others.into_iter().chain(landmarkers).collect()
     }
 
     /// The ONNX Runtime library for CPUs.
