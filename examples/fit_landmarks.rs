@@ -22,6 +22,7 @@ fn landmarks(frame: &Value) -> Result<Landmarks> {
         points: points.try_into().ok().with_context(count)?,
         circle: [[0.0; 2]; 2],
         world: world.try_into().ok().with_context(count)?,
+        hands: [None, None],
     })
 }
 

@@ -193,6 +193,7 @@ fn observe(
             let p = ray * (p.unwrap_or(hips) - hips) + DVec3::new(noise(), noise(), 2.0 * noise()) * (size * 0.03);
             p.to_array().map(|v| v as f32)
         }),
+        hands: [None, None],
     }
 }
 

@@ -28,6 +28,11 @@ LIMBS = {
 }
 SIDES = (".L", ".R")
 
+# The rig's fingers, thumb first, of three joints each, and what their four points are called: the joints from the palm on, and the tip.
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+THUMB_POINTS = ("cmc", "mcp", "ip", "tip")
+FINGER_POINTS = ("mcp", "pip", "dip", "tip")
+
 # BlazePose's 33 landmarks by the names of our key points (we have none for the corners of eyes and mouth),
 # and COCO-17 as a choice of them.
 BLAZEPOSE = (
@@ -53,11 +58,15 @@ SEEN = {
 
 
 def skeleton():
-    """Joint names, parents first, and each one's parent."""
+    """Joint names, parents first and fingers last, and each one's parent."""
     parents = dict(TRUNK)
     for side in SIDES:
         for joint, parent in LIMBS.items():
             parents[joint + side] = parent + side if parent in LIMBS else parent
+    for side in SIDES:
+        for finger in range(1, 6):
+            for bone, parent in (("1", "wrist"), ("2", f"finger{finger}-1"), ("3", f"finger{finger}-2")):
+                parents[f"finger{finger}-{bone}{side}"] = parent + side
     return parents
 
 
@@ -94,7 +103,7 @@ def keypoint_regressors(human, rig):
 
     for side, name in zip(SIDES, ("left", "right")):
         for finger, bone in (("pinky", "finger5-1"), ("index", "finger2-1"), ("thumb", "finger1-2")):
-            out[f"{name}_{finger}"] = mean_of(human.bone_head(rig[bone + side]))
+            out[f"{name}_{finger}"] = mean_of(human.end_of_bone(rig[bone + side]["head"]))
     out = {name: weights / weights.sum() for name, weights in out.items()}
 
     def seen(name):
@@ -103,6 +112,16 @@ def keypoint_regressors(human, rig):
         return sum(share * of(other) for other, share in SEEN.get(point, {name: 1.0}).items())
 
     return {name: seen(name) for name in out}
+
+
+def hand_points(human, rig):
+    """For each point of the hands beyond the wrists: its name, the joint that carries it, and the vertices in whose middle it is."""
+    for side, name in zip(SIDES, ("left", "right")):
+        for number, finger in enumerate(FINGERS, 1):
+            bones = [f"finger{number}-{k}{side}" for k in (1, 2, 3)]
+            ends = [rig[bone]["head"] for bone in bones] + [rig[bones[-1]]["tail"]]
+            for point, joint, end in zip(THUMB_POINTS if finger == "thumb" else FINGER_POINTS, [*bones, bones[-1]], ends):
+                yield f"{name}_{finger}_{point}", joint, human.end_of_bone(end)
 
 
 def phenotypes():
@@ -141,7 +160,7 @@ def build(archive, path):
 
     joint_regressor = np.zeros((len(joints), len(human.vertices)))
     for k, joint in enumerate(joints):
-        head = human.bone_head(rig[joint])
+        head = human.end_of_bone(rig[joint]["head"])
         joint_regressor[k, head] = 1 / len(head)
     average = average - joint_regressor[0] @ average
 
@@ -150,12 +169,19 @@ def build(archive, path):
     directions, explained = principal_directions(samples)
 
     average_skin = mannequin(average[:skin])
-    weights = skin_weights(human, rig, parents)
+    # What the body is fitted to hangs on no finger: those are fitted apart.
+    weights = skin_weights(human, rig, {joint: parent for joint, parent in parents.items() if not joint.startswith("finger")})
+    weights = np.pad(weights, [(0, 0), (0, len(joints) - weights.shape[1])])
     regressors = keypoint_regressors(human, rig)
     names = list(regressors)
     moments = np.array(list(regressors.values()))[:, :, None] * weights
-    # Only the skin follows the smooth weights: key points, and with them the fit, keep those of the untouched body.
-    drawn = weights[:skin].copy()
+    for name, joint, vertices in hand_points(human, rig):
+        names.append(name)
+        moment = np.zeros((1, *weights.shape))
+        moment[0, vertices, joints.index(joint)] = 1 / len(vertices)
+        moments = np.concatenate([moments, moment])
+    # Only the skin follows the fingers and the smooth weights: key points, and with them the fit, keep those of the untouched body.
+    drawn = skin_weights(human, rig, parents)[:skin]
     changed, smooth = mannequin.smooth_weights(average_skin, drawn, joints.index("spine05"), joints.index("root"))
     drawn[changed] = strongest(np.round(smooth, 6))
     top = np.argsort(-drawn, axis=1, kind="stable")[:, :INFLUENCES]

@@ -138,14 +138,13 @@ class MakeHuman:
         """For each bone of the default rig its list of (vertex, weight)."""
         return json.loads(self._text("rigs/standard/weights.default.json"))["weights"]
 
-    def bone_head(self, bone):
-        """The vertices whose mean is where `bone` begins."""
-        head = bone["head"]
-        if head["strategy"] == "VERTEX":
-            return [head["vertex_index"]]
-        if head["strategy"] == "CUBE":
-            return sorted({i for face in self.groups[head["cube_name"]] for i in face})
-        return list(head["vertex_indices"])
+    def end_of_bone(self, end):
+        """The vertices whose mean is where a bone begins or ends; `end` is its `head` or its `tail`."""
+        if end["strategy"] == "VERTEX":
+            return [end["vertex_index"]]
+        if end["strategy"] == "CUBE":
+            return sorted({i for face in self.groups[end["cube_name"]] for i in face})
+        return list(end["vertex_indices"])
 
     def coco_regressors(self):
         """Key points of COCO (body and feet) by name, each a weight per vertex."""

@@ -53,7 +53,8 @@ impl Estimated {
         let height = |shape: &[f64]| plain + added.iter().zip(shape).map(|(added, amount)| added * amount).sum::<f64>();
         let state = |estimate: &BodyEstimate| {
             let taller = height(&shape).max(LEAST_HEIGHT) / height(&estimate.shape).max(LEAST_HEIGHT);
-            State { rotations: estimate.rotations.clone(), position: estimate.position * taller }
+            let fitted = body.fitted_joints().min(estimate.rotations.len());
+            State { rotations: estimate.rotations[..fitted].to_vec(), position: estimate.position * taller }
         };
         let states = estimates.into_iter().map(|estimate| estimate.map(state)).collect();
         Some(Self { shape, states })

@@ -20,7 +20,7 @@ use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
 use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, heavy_landmarks, lifter, smooth};
+use super::{Camera, FittedPose, FittedTrack, Pose, confidence, hand, heavy_landmarks, lifter, smooth};
 use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
@@ -127,13 +127,18 @@ pub fn fit_track(
         }
     }
 
+    let hands = hand::hands(body, &shape);
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()
         .zip(confidence)
         .zip(track.frames.iter().zip(visibility))
         .map(|((state, confidence), (observation, visibility))| FittedPose {
-            pose: Pose { position: state.position, rotations: state.rotations, confidence },
+            pose: Pose {
+                position: state.position,
+                rotations: hand::at_ease(body, &hands, state.rotations),
+                confidence,
+            },
             score: match (observation, visibility) {
                 (Some(o), Some(v)) => confidence::person_score(&v, o.landmarks.score),
                 _ => 0.0,

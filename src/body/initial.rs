@@ -27,7 +27,7 @@ pub type Points = [DVec3; LANDMARKS];
 
 /// The body's own landmarks at rest; those it lacks are at the origin.
 pub fn rest_points(skeleton: &Skeleton) -> Points {
-    points(skeleton, &vec![DQuat::IDENTITY; skeleton.body().joint_count()])
+    points(skeleton, &vec![DQuat::IDENTITY; skeleton.body().fitted_joints()])
 }
 
 /// The same in a pose, relative to the root joint.
@@ -39,7 +39,7 @@ pub fn points(skeleton: &Skeleton, rotations: &[DQuat]) -> Points {
 
 /// Rotations that bring the limbs' directions at rest to those of the landmarks.
 pub fn pose_from_world(body: &Body, rest: &Points, world: &Points) -> Vec<DQuat> {
-    let mut rotations = vec![DQuat::IDENTITY; body.joint_count()];
+    let mut rotations = vec![DQuat::IDENTITY; body.fitted_joints()];
     let mut set = |role: Role, rotation: DQuat| {
         if let Some(j) = body.joint(role) {
             rotations[j] = rotation;
@@ -75,7 +75,7 @@ pub fn pose_from_world(body: &Body, rest: &Points, world: &Points) -> Vec<DQuat>
         let foot = between(shank * (rest[toes] - rest[heel]), world[toes] - world[heel]);
         set(Role::Foot(side), clamp(shank.inverse() * foot * shank, MOST_FOOT));
     }
-    let spine: Vec<usize> = (0..body.joint_count()).filter(|&j| body.roles[j] == Role::Spine).collect();
+    let spine: Vec<usize> = (0..body.fitted_joints()).filter(|&j| body.roles[j] == Role::Spine).collect();
     let share = exp(log(pelvis.inverse() * chest) / spine.len().max(1) as f64);
     for j in spine {
         rotations[j] = share;

@@ -34,8 +34,19 @@ pub enum Role {
     LowerLeg(Side),
     /// Ankle.
     Foot(Side),
+    /// A joint of a finger.
+    Finger(Side, FingerJoint),
     /// Anything else: kept nearly at rest.
     Other,
+}
+
+/// Which joint of a hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FingerJoint {
+    /// From the thumb (0) to the little finger (4).
+    pub finger: usize,
+    /// From the palm (0) to the tip (2).
+    pub segment: usize,
 }
 
 /// Of the body, not of the picture.
@@ -91,6 +102,25 @@ const SMPL: [(&str, RoleOf); 13] = [
     ("ankle", Role::Foot),
 ];
 
+/// Fingers of SMPL-H and SMPL-X, the thumb first.
+const SMPL_FINGERS: [&str; 5] = ["thumb", "index", "middle", "ring", "pinky"];
+
+/// The joint of a finger by its name: `finger2-1` in MakeHuman's rig, `index1` in SMPL's; both count from 1.
+fn finger_joint(stem: &str) -> Option<FingerJoint> {
+    let (finger, segment) = match stem.strip_prefix("finger") {
+        Some(numbers) => {
+            let (finger, segment) = numbers.split_once('-')?;
+            (finger.parse::<usize>().ok()?.checked_sub(1)?, segment)
+        }
+        None => {
+            let split = stem.len().checked_sub(1).filter(|&split| stem.is_char_boundary(split))?;
+            (SMPL_FINGERS.iter().position(|finger| *finger == &stem[..split])?, &stem[split..])
+        }
+    };
+    let segment = segment.parse::<usize>().ok()?.checked_sub(1)?;
+    (finger < 5 && segment < 3).then_some(FingerJoint { finger, segment })
+}
+
 /// The role of a joint by its name, MakeHuman's or SMPL's.
 pub fn role(name: &str) -> Role {
     // SMPL's foot is the joint of the toes, MakeHuman's is the ankle.
@@ -106,6 +136,11 @@ pub fn role(name: &str) -> Role {
         let table: &[_] = if MAKEHUMAN.iter().any(|(known, _)| *known == name) { &MAKEHUMAN } else { &SMPL };
         (table, name, Side::Left)
     };
+    if stem != name
+        && let Some(joint) = finger_joint(stem)
+    {
+        return Role::Finger(side, joint);
+    }
     table.iter().find(|(known, _)| *known == stem).map_or(Role::Other, |(_, role)| role(side))
 }
 
@@ -180,7 +215,7 @@ impl JointPrior {
             }
             // About x, toes up is negative.
             Role::Foot(_) => plain(0.3, [DVec3::new(-0.6, -0.6, -0.6), DVec3::new(1.0, 0.6, 0.6)]),
-            Role::Other => plain(0.1, within(0.5, 0.5, 0.5)),
+            Role::Finger(..) | Role::Other => plain(0.1, within(0.5, 0.5, 0.5)),
         }
     }
 

@@ -53,13 +53,18 @@ impl<'a> Skeleton<'a> {
         self.body
     }
 
-    /// Poses the skeleton by rotations relative to the parents.
+    /// Position of a key point at rest, metres.
+    pub fn keypoint_at_rest(&self, keypoint: usize) -> DVec3 {
+        self.moments[keypoint].iter().map(|&(_, _, point)| point).sum()
+    }
+
+    /// Poses the skeleton by rotations relative to the parents: all joints, or the first of them ([`Body::fitted_joints`]).
     pub fn pose(&self, rotations: &[DQuat], posed: &mut Posed) {
         posed.rotations.clear();
         posed.positions.clear();
         posed.offsets.clear();
-        for (j, &rest) in self.joints.iter().enumerate() {
-            let local = DMat3::from_quat(rotations[j]);
+        for (j, (&rest, &local)) in self.joints.iter().zip(rotations).enumerate() {
+            let local = DMat3::from_quat(local);
             let (rotation, position) = match self.body.parents[j] {
                 None => (local, DVec3::ZERO),
                 Some(p) => {

@@ -3,7 +3,7 @@
 //!
 //! The cost is twice a negative log-likelihood: each term is a difference over its standard deviation, squared. Unknowns are a
 //! right-multiplied rotation vector for each joint and the root's position, `3 J + 3` numbers. A key point hangs on few joints, so the
-//! normal equations are summed in 3x3 blocks over those only.
+//! normal equations are summed in 3x3 blocks over those only. `J` are the joints that the body is fitted with ([`Body::fitted_joints`]).
 
 use super::Camera;
 use super::kinematics::{JointDerivative, Posed, Skeleton};
@@ -55,7 +55,7 @@ const ROOT_STIFFNESS: f64 = 0.7;
 /// A body's pose in one frame while it is being fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// Of each joint, relative to its parent.
+    /// Of each joint that the body is fitted with, relative to its parent.
     pub rotations: Vec<DQuat>,
     /// Of the root joint, camera axes, metres.
     pub position: DVec3,
@@ -136,7 +136,7 @@ struct LandmarkTerm {
 impl<'a> Solver<'a> {
     /// For one shape of a body.
     pub fn new(camera: Camera, skeleton: Skeleton<'a>, set: &'a LandmarkSet) -> Self {
-        let joints = skeleton.body().joint_count();
+        let joints = skeleton.body().fitted_joints();
         let unknowns = 3 * joints + 3;
         let mut solver = Self {
             camera,
@@ -534,7 +534,7 @@ mod tests {
         let body = Body::load(&path).expect("`make setup` builds it");
         let camera = Camera::guess([1280, 720]);
         let set = LandmarkSet::new(&body);
-        let joints = body.joint_count();
+        let joints = body.fitted_joints();
         let world: Points = std::array::from_fn(|i| vector(i + 50) * 0.8);
         let seen = Corrected {
             pixels: std::array::from_fn(|i| DVec2::new(640.0 + 90.0 * noise(i), 360.0 + 200.0 * noise(i + 40))),

@@ -8,6 +8,7 @@ mod estimate;
 mod estimated_sequence;
 mod fit;
 mod foot_contacts;
+mod hand;
 mod heavy_landmarks;
 mod initial;
 mod joint_priors;
@@ -26,7 +27,7 @@ mod world;
 
 pub use estimate::Estimator;
 pub use fit::{FitOptions, STATURE, fit_track};
-pub use joint_priors::{Role, Side, role};
+pub use joint_priors::{FingerJoint, Role, Side, role};
 pub use kinematics::{JointDerivative, Posed, Skeleton};
 pub use model::{Body, BodyError};
 pub use pose_directions::{Bend, PoseDirections};

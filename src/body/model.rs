@@ -113,6 +113,7 @@ pub struct Body {
     pub roles: Vec<Role>,
     /// For a body of the SMPL family, where the root joint of the plain shape is in its own file, but in this program's axes, metres.
     pub file_origin: Option<DVec3>,
+    fitted_joints: usize,
     shape_dirs: Vec<[f32; 3]>,
     pose_dirs: Option<PoseDirections>,
     pub(super) joints: Vec<DVec3>,
@@ -145,6 +146,12 @@ impl Body {
     /// Number of joints.
     pub fn joint_count(&self) -> usize {
         self.parents.len()
+    }
+
+    /// How many joints, the first ones, the body is fitted with: all, or all but the fingers where these come last and no point that
+    /// the fit is given hangs on them. They are fitted apart, so that they cost nothing where no hand is seen.
+    pub fn fitted_joints(&self) -> usize {
+        self.fitted_joints
     }
 
     /// The joint with this role, if there is one (the first, where there are several).
@@ -320,7 +327,8 @@ impl Body {
                     .collect()
             })
             .collect();
-        let movers = moments.iter().map(|m| ancestors(m.iter().map(|m| m.joint), &parents)).collect();
+        let movers: Vec<Vec<usize>> =
+            moments.iter().map(|m| ancestors(m.iter().map(|m| m.joint), &parents)).collect();
 
         let index = |name: &str, length: usize| -> Result<Vec<Option<usize>>, String> {
             let list: Vec<i64> = file.json(name)?;
@@ -351,6 +359,8 @@ impl Body {
         };
         let roles: Vec<Role> = joint_names.iter().map(|n| role(n)).collect();
         let priors = joint_priors(&roles, &parents, &joints);
+        let fitted = coco17.iter().copied().chain(blazepose33.iter().copied().flatten());
+        let fitted_joints = joints_of_fit(&roles, fitted.map(|keypoint: usize| &movers[keypoint]));
         Ok(Self {
             name: text(&file.metadata, "name")?.to_owned(),
             licence: text(&file.metadata, "licence")?.to_owned(),
@@ -364,6 +374,7 @@ impl Body {
             keypoint_names,
             coco17,
             blazepose33,
+            fitted_joints,
             roles,
             file_origin,
             shape_dirs,
@@ -375,6 +386,14 @@ impl Body {
             priors,
         })
     }
+}
+
+/// See [`Body::fitted_joints`]; `movers` are the joints that move each point which the fit is given.
+fn joints_of_fit<'m>(roles: &[Role], movers: impl Iterator<Item = &'m Vec<usize>>) -> usize {
+    let is_finger = |role: &&Role| matches!(role, Role::Finger(..));
+    let others = roles.len() - roles.iter().rev().take_while(is_finger).count();
+    let is_needed = movers.flatten().any(|&joint| joint >= others);
+    if is_needed || roles[..others].iter().any(|role| is_finger(&role)) { roles.len() } else { others }
 }
 
 /// All of `joints` and their ancestors, ascending.

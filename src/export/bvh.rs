@@ -134,7 +134,7 @@ fn ends(selection: &Selection<'_>, person: &Person<'_>) -> Vec<Option<DVec3>> {
         match person.rest.roles[j] {
             Role::Head => Some(person.head_top),
             Role::Foot(side) => Some(person.rest.soles[usize::from(side == crate::body::Side::Right)][1]),
-            Role::Hand(_) | Role::Other => {
+            Role::Hand(_) | Role::Finger(..) | Role::Other => {
                 // Twice as far as the middle of the vertices that follow the hand, the toes or a finger.
                 let is_of = |(v, _): &(usize, &[f32; 3])| {
                     let of = mesh.skin_indices[*v].iter().zip(mesh.skin_weights[*v]);

@@ -1,7 +1,7 @@
 //! What joints and markers are called in other programs.
 
 use super::selection::{Sample, Selection};
-use crate::body::{Role, Side};
+use crate::body::{FingerJoint, Role, Side};
 use glam::DVec3;
 
 /// Names of joints.
@@ -66,11 +66,23 @@ fn known(role: Role, spine: usize, names: JointNames) -> Option<String> {
         Role::UpperLeg(side) => sided(side, "UpLeg", "UpperLeg"),
         Role::LowerLeg(side) => sided(side, "Leg", "LowerLeg"),
         Role::Foot(side) => sided(side, "Foot", "Foot"),
+        Role::Finger(side, FingerJoint { finger, segment }) => {
+            let (mixamo, vrm) = FINGERS[finger];
+            let part = if finger == 0 { THUMB_PARTS[segment] } else { FINGER_PARTS[segment] };
+            sided(side, &format!("Hand{mixamo}{}", segment + 1), &format!("{vrm}{part}"))
+        }
         Role::Other => return None,
     })
 }
 
-/// What toes, fingers, eyes and jaw of SMPL's bodies are called.
+/// Fingers in Mixamo's and in VRM's words, the thumb first.
+const FINGERS: [(&str, &str); 5] =
+    [("Thumb", "Thumb"), ("Index", "Index"), ("Middle", "Middle"), ("Ring", "Ring"), ("Pinky", "Little")];
+/// VRM's words for a finger's joints, from the palm on; the thumb has others.
+const FINGER_PARTS: [&str; 3] = ["Proximal", "Intermediate", "Distal"];
+const THUMB_PARTS: [&str; 3] = ["Metacarpal", "Proximal", "Distal"];
+
+/// What toes, eyes and jaw of SMPL's bodies are called.
 fn small(own: &str, names: JointNames) -> Option<String> {
     let is_vrm = names == JointNames::Vrm;
     let (side, part) = own.split_once('_').unwrap_or(("", own));
@@ -84,25 +96,10 @@ fn small(own: &str, names: JointNames) -> Option<String> {
         Some(if is_vrm { format!("{vrm_side}{vrm}") } else { format!("{mixamo_side}{mixamo}") })
     };
     match part {
-        "foot" => return pick("ToeBase", "Toes"),
-        "eye_joint" => return pick("Eye", "Eye"),
-        _ => {}
+        "foot" => pick("ToeBase", "Toes"),
+        "eye_joint" => pick("Eye", "Eye"),
+        _ => None,
     }
-    let number = part.chars().last()?.to_digit(10).filter(|number| (1..=3).contains(number))? as usize;
-    let finger = &part[..part.len() - 1];
-    let (mixamo, vrm) = match finger {
-        "thumb" => ("Thumb", "Thumb"),
-        "index" => ("Index", "Index"),
-        "middle" => ("Middle", "Middle"),
-        "ring" => ("Ring", "Ring"),
-        "pinky" => ("Pinky", "Little"),
-        _ => return None,
-    };
-    let part = match finger {
-        "thumb" => ["Metacarpal", "Proximal", "Distal"][number - 1],
-        _ => ["Proximal", "Intermediate", "Distal"][number - 1],
-    };
-    pick(&format!("Hand{mixamo}{number}"), &format!("{vrm}{part}"))
 }
 
 /// A set of markers.
@@ -245,15 +242,20 @@ impl Marker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::role;
 
     #[test]
     fn small_joints_of_smpl_have_names_elsewhere() {
-        let both = |own: &str| [JointNames::Mixamo, JointNames::Vrm].map(|names| small(own, names).unwrap_or_default());
+        let both = |own: &str| {
+            let name = |names| known(role(own), 0, names).or_else(|| small(own, names)).unwrap_or_default();
+            [JointNames::Mixamo, JointNames::Vrm].map(name)
+        };
         assert_eq!(both("left_foot"), ["LeftToeBase", "leftToes"]);
+        assert_eq!(both("finger2-1.L"), ["LeftHandIndex1", "leftIndexProximal"]);
         assert_eq!(both("right_pinky2"), ["RightHandPinky2", "rightLittleIntermediate"]);
         assert_eq!(both("left_thumb1"), ["LeftHandThumb1", "leftThumbMetacarpal"]);
         assert_eq!(both("jaw"), ["", "jaw"]);
-        for own in ["left_hand", "left_index4", "left_é", "finger2-1.L", "left_"] {
+        for own in ["left_hand", "left_index4", "left_é", "left_é1", "finger2-4.L", "finger6-1.R", "finger0-1.R", "finger2-1", "index1", "left_"] {
             assert_eq!(both(own), ["", ""], "{own}");
         }
     }

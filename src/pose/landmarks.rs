@@ -1,6 +1,6 @@
 //! The body points that a landmark network finds, and how they are moved, turned, mirrored and interpolated.
 //!
-//! Whatever is done to all points of a person is done here: a network that gives more of them (hands, a face) adds a field to
+//! Whatever is done to all points of a person is done here: a network that gives more of them (as that of hands does) adds a field to
 //! [`Landmarks`] and its part to these methods, and nothing elsewhere changes.
 
 use glam::{DMat2, DVec2};
@@ -9,7 +9,7 @@ use serde_big_array::BigArray;
 
 use super::own::{SeenPixel, SeenPoints};
 use super::skeleton::{self, LANDMARKS, mirrored};
-use super::{RotatedRegion, wrap_angle};
+use super::{HANDS, Hand, RotatedRegion, wrap_angle};
 
 /// Points of another network change sides where that makes their distance from those found here this much smaller.
 const EXCHANGED: f64 = 0.6;
@@ -42,6 +42,8 @@ pub struct Landmarks {
     /// Metres, camera axes (x right, y down, z away), origin between the hips.
     #[serde(with = "BigArray")]
     pub world: [[f32; 3]; LANDMARKS],
+    /// The left and the right hand, where they were looked at and seen.
+    pub hands: [Option<Box<Hand>>; HANDS],
 }
 
 impl Landmarks {
@@ -67,6 +69,7 @@ impl Landmarks {
             self.points[i] = points[mirrored(i)];
             self.world[i] = world[mirrored(i)];
         }
+        self.hands.swap(0, 1);
     }
 
     /// Exchanges the left and the right arm, or else the legs; the face goes with the arms.
@@ -76,6 +79,9 @@ impl Landmarks {
         let kept = if arms { skeleton::LOWER_BODY } else { 0..skeleton::LOWER_BODY.start };
         self.points[kept.clone()].copy_from_slice(&whole.points[kept.clone()]);
         self.world[kept.clone()].copy_from_slice(&whole.world[kept]);
+        if !arms {
+            self.hands = whole.hands;
+        }
     }
 
     /// The body on the straight way to another: `share` 0 is this one, 1 the other.
@@ -95,6 +101,10 @@ impl Landmarks {
             }),
             circle: std::array::from_fn(|i| std::array::from_fn(|k| lerp(self.circle[i][k], other.circle[i][k]))),
             world: std::array::from_fn(|i| std::array::from_fn(|k| lerp(self.world[i][k], other.world[i][k]))),
+            hands: std::array::from_fn(|side| {
+                let (a, b) = (self.hands[side].as_ref()?, other.hands[side].as_ref()?);
+                Some(Box::new(a.between(b, share)))
+            }),
         }
     }
 
@@ -127,6 +137,9 @@ impl Landmarks {
             [point.x, point.y] = carry([point.x, point.y]);
         }
         carried.circle = carried.circle.map(carry);
+        for hand in carried.hands.iter_mut().flatten() {
+            hand.points = hand.points.map(carry);
+        }
         carried
     }
 
@@ -203,6 +216,8 @@ impl Landmarks {
         let by = by.as_vec2();
         self.points.iter_mut().for_each(|p| (p.x, p.y) = (p.x + by.x, p.y + by.y));
         self.circle.iter_mut().for_each(|p| *p = [p[0] + by.x, p[1] + by.y]);
+        let hands = self.hands.iter_mut().flatten();
+        hands.for_each(|hand| hand.points.iter_mut().for_each(|p| *p = [p[0] + by.x, p[1] + by.y]));
     }
 
     /// Left, top, right and bottom of the box round all points, displayed pixels.
@@ -237,7 +252,7 @@ mod tests {
         let up = DMat2::from_angle(from.rotation) * DVec2::new(0.0, -from.side / 2.5);
         let circle = [from.center, from.center + up].map(|p| p.as_vec2().to_array());
         let points = [Landmark { x: 100.0, y: 240.0, ..Landmark::default() }; LANDMARKS];
-        let landmarks = Landmarks { score: 1.0, points, circle, world: [[0.0; 3]; LANDMARKS] };
+        let landmarks = Landmarks { score: 1.0, points, circle, world: [[0.0; 3]; LANDMARKS], hands: [None, None] };
         assert!(landmarks.region().difference(&from) < 1e-5);
         let carried = landmarks.carried(&from, &to);
         assert!(carried.region().difference(&to) < 1e-5);

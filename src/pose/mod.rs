@@ -2,10 +2,11 @@
 //!
 //! Three kinds of networks answer three kinds of [`Query`] about a [`Picture`]: the person detector sees people in a [`Tile`], the BlazePose
 //! region detector sees how they are turned in a [`Window`], and a landmark network sees the body points of the person in a
-//! [`MaskedRegion`]. Everything here is stateless. What belongs to whom over time is `track`.
+//! [`MaskedRegion`]. A network for hands is shown those of people whose landmarks are known ([`Worker::hands`]). Everything here is stateless. What belongs to whom over time is `track`.
 
 mod appearance;
 mod crop;
+mod hand;
 mod landmarker;
 mod landmarks;
 mod observation;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use appearance::AppearanceHistogram;
 pub use crop::Picture;
+pub use hand::{HAND_POINTS, HANDS, Hand, HandLandmarker};
 pub use landmarker::Landmarker;
 pub use landmarks::{Landmark, Landmarks};
 pub use observation::Observation;

@@ -47,5 +47,6 @@ pub fn person(hips: [f32; 2], height: f32) -> Landmarks {
         }),
         circle: [hips, [hips[0], hips[1] - 0.58 * height]],
         world: std::array::from_fn(|i| [1.7 * place(i)[0], 1.7 * place(i)[1], 0.0]),
+        hands: [None, None],
     }
 }

@@ -72,7 +72,7 @@ impl Person {
             Landmark { x, y, z: 0.0, visibility: 1.0, presence: 1.0 }
         });
         let world: [[f32; 3]; LANDMARKS] = world.try_into().unwrap();
-        let landmarks = Landmarks { score: 1.0, points, circle: [pixels[23], pixels[0]], world };
+        let landmarks = Landmarks { score: 1.0, points, circle: [pixels[23], pixels[0]], world, hands: [None, None] };
         Self { a, b, landmarks, frame: canvas.frame(), geometry: geometry(display) }
     }
 
