@@ -136,8 +136,7 @@ fn to_file(body: &Body, v: DVec3) -> DVec3 {
 /// A network's rotations as this program has them: all of the body's joints, the root's first.
 fn in_own_axes(body: &Body, output: &BodyOutput) -> Result<Vec<DQuat>, String> {
     let (joints, given) = (body.joint_count(), output.rotations.len() + usize::from(!output.has_root));
-    let is_without_hands =
-        given == body.fitted_joints() || (given == WITHOUT_HANDS && joints > 2 * WITHOUT_HANDS);
+    let is_without_hands = given == body.fitted_joints() || (given == WITHOUT_HANDS && joints > 2 * WITHOUT_HANDS);
     if given != joints && !is_without_hands {
         let root = if output.has_root { "with the root's" } else { "without the root's" };
         return Err(format!(

@@ -10,7 +10,8 @@
 //!    of the user's own gives bodies, shape and poses come from it (`estimated_sequence`);
 //! 4. `smooth`: smoothing over time;
 //! 5. `foot_contacts`: feet that rest are held where they are;
-//! 6. `confidence`: how well each part of the body was seen.
+//! 6. `hand`: the fingers, and a little turn of the wrists;
+//! 7. `confidence`: how well each part of the body was seen.
 
 use super::estimated_sequence::Estimated;
 use super::foot_contacts::{self, FootFrame};
@@ -80,7 +81,13 @@ pub fn fit_track(
     proceed()?;
     let set = LandmarkSet::new(body);
     let all_times: Vec<f64> = (0..track.frames.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
-    let corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
+    let mut corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
+    let seen_hands = hand::seen(&track.frames);
+    for (corrected, hands) in corrected.iter_mut().zip(&seen_hands) {
+        if let Some(corrected) = corrected {
+            hand::correct(corrected, hands);
+        }
+    }
     let estimated = Estimated::new(body, &track.frames);
     let mut lifted = match estimated {
         Some(_) => vec![None; corrected.len()],
@@ -127,23 +134,21 @@ pub fn fit_track(
         }
     }
 
-    let hands = hand::hands(body, &shape);
+    let hands = hand::fit(body, &shape, camera, &all_times, &smoothed, &seen_hands, proceed)?;
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
         .into_iter()
         .zip(confidence)
         .zip(track.frames.iter().zip(visibility))
-        .map(|((state, confidence), (observation, visibility))| FittedPose {
-            pose: Pose {
-                position: state.position,
-                rotations: hand::at_ease(body, &hands, state.rotations),
-                confidence,
-            },
+        .enumerate()
+        .map(|(index, ((state, confidence), (observation, visibility)))| FittedPose {
+            pose: Pose { position: state.position, rotations: hands.put(body, index, state.rotations), confidence },
             score: match (observation, visibility) {
                 (Some(o), Some(v)) => confidence::person_score(&v, o.landmarks.score),
                 _ => 0.0,
             },
             uncertain: observation.as_ref().is_some_and(|o| o.uncertain),
+            hands: hands.seen[index],
         })
         .collect();
     Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses })

@@ -184,7 +184,13 @@ mod tests {
     fn seen(depth: f32) -> Landmarks {
         let points =
             std::array::from_fn(|i| Landmark { x: i as f32 * 9.0, y: 7.0, visibility: 1.0, ..Default::default() });
-        Landmarks { score: 1.0, points, circle: [[0.0; 2]; 2], world: [[0.0, 0.0, depth]; LANDMARKS], hands: [None, None] }
+        Landmarks {
+            score: 1.0,
+            points,
+            circle: [[0.0; 2]; 2],
+            world: [[0.0, 0.0, depth]; LANDMARKS],
+            hands: [None, None],
+        }
     }
 
     #[test]

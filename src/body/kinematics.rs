@@ -115,11 +115,11 @@ impl<'a> Skeleton<'a> {
         at == ancestor
     }
 
-    /// Derivatives of all joints' positions by each shape coefficient: `[shape][joint]`.
+    /// Derivatives of all posed joints' positions by each shape coefficient: `[shape][joint]`.
     pub fn joint_shape_derivatives(&self, posed: &Posed) -> Vec<Vec<DVec3>> {
         let derive = |direction: &Vec<DVec3>| {
             let mut moved: Vec<DVec3> = Vec::with_capacity(direction.len());
-            for j in 0..direction.len() {
+            for j in 0..posed.rotations.len() {
                 let d = match self.body.parents[j] {
                     None => DVec3::ZERO,
                     Some(p) => moved[p] + posed.rotations[p] * (direction[j] - direction[p]),

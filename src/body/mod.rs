@@ -35,6 +35,7 @@ pub use rest::{PosedJoint, RestSkeleton, SIDES};
 pub use rotation::between;
 pub use world::{Stance, Standing, UPRIGHT_CAMERA, UpSource, World, floor_shift};
 
+use crate::pose::HANDS;
 use glam::{DQuat, DVec3};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,8 @@ pub struct FittedPose {
     pub score: f32,
     /// See [`crate::track::TrackFrame::uncertain`].
     pub uncertain: bool,
+    /// How surely the left and the right hand was seen, 0..=1; 0 where its fingers were not looked for or not found.
+    pub hands: [f32; HANDS],
 }
 
 #[cfg(test)]
@@ -108,7 +111,7 @@ mod tests {
             rotations: vec![DQuat::from_xyzw(odd(3), odd(7), f64::MIN_POSITIVE, odd(11)); 3],
             confidence: vec![0.1, f32::MIN_POSITIVE, 1.0],
         };
-        let fitted = FittedPose { pose, score: 0.7, uncertain: true };
+        let fitted = FittedPose { pose, score: 0.7, uncertain: true, hands: [0.0, 0.9] };
         let track = FittedTrack { id: 7, first_frame: 1 << 40, shape: vec![odd(13); 4], poses: vec![fitted; 2] };
         let bytes = postcard::to_allocvec(&track).unwrap();
         let read: FittedTrack = postcard::from_bytes(&bytes).unwrap();

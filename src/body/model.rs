@@ -327,8 +327,7 @@ impl Body {
                     .collect()
             })
             .collect();
-        let movers: Vec<Vec<usize>> =
-            moments.iter().map(|m| ancestors(m.iter().map(|m| m.joint), &parents)).collect();
+        let movers: Vec<Vec<usize>> = moments.iter().map(|m| ancestors(m.iter().map(|m| m.joint), &parents)).collect();
 
         let index = |name: &str, length: usize| -> Result<Vec<Option<usize>>, String> {
             let list: Vec<i64> = file.json(name)?;

@@ -252,6 +252,7 @@ impl Default for Config {
             labels: None,
             also: None,
             stature: None,
+            hands: None,
             formats: None,
             report: None,
         }

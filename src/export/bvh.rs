@@ -68,7 +68,13 @@ impl<'p> Skeleton<'p> {
     fn new(selection: &Selection<'_>, person: &'p Person<'p>, options: &Options) -> Self {
         let rest = &person.rest;
         let ends = ends(selection, person);
+        // A hand is turned as a whole.
+        let carrier = |j: usize| match rest.roles[j] {
+            Role::Finger(side, _) => rest.joint(Role::Hand(side)).unwrap_or(j),
+            _ => j,
+        };
         let turn = |j: usize| -> DQuat {
+            let j = carrier(j);
             let child = || rest.parents.iter().position(|&parent| parent == Some(j)).map(|child| rest.joints[child]);
             let bone = |to: Option<DVec3>| to.map_or(DVec3::ZERO, |to| to - rest.joints[j]);
             match rest.roles[j] {

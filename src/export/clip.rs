@@ -40,6 +40,8 @@ pub struct Raw {
     pub score: f64,
     /// Whether this could be somebody else.
     pub uncertain: bool,
+    /// How surely the left and the right hand was seen, 0..=1.
+    pub hands: [f64; 2],
     /// x, y and confidence of COCO's 17 points.
     pub keypoints2d: [[f64; 3]; 17],
     /// COCO's 17 points, then the header's extra ones.
@@ -120,6 +122,7 @@ impl Clip {
             bounds: std::array::from_fn(|_| next()),
             score: next(),
             uncertain: next() != 0.0,
+            hands: [next(), next()],
             keypoints2d: std::array::from_fn(|_| std::array::from_fn(|_| next())),
             points: (0..points).map(|_| DVec3::new(next(), next(), next())).collect(),
             root: DVec3::new(next(), next(), next()),
@@ -136,11 +139,12 @@ impl Clip {
 
 /// Numbers in a row of the temporary file.
 fn width(header: &Header) -> usize {
-    4 + 2 + 17 * 3 + (17 + header.extra_keypoints.len()) * 3 + 3 + header.body.joints.len() * 4
+    4 + 4 + 17 * 3 + (17 + header.extra_keypoints.len()) * 3 + 3 + header.body.joints.len() * 4
 }
 
 fn numbers(person: &PersonRow) -> Vec<f64> {
-    let flags = [person.score, f64::from(u8::from(person.uncertain))];
+    let [left, right] = person.hands;
+    let flags = [person.score, f64::from(u8::from(person.uncertain)), left, right];
     let lists = [
         &person.bounds[..],
         &flags,

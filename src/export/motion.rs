@@ -32,6 +32,8 @@ pub struct Person {
     pub rotations: Vec<DQuat>,
     /// Coefficients of the body's shape.
     pub shape: Vec<f64>,
+    /// How surely the left and the right hand was seen, 0..=1; 0 where its fingers are not measured.
+    pub hands: [f64; 2],
 }
 
 /// Writes the lines in order.
@@ -102,6 +104,14 @@ pub struct PersonRow {
     pub rotations: Vec<[f64; 4]>,
     /// Coefficients of the body's shape.
     pub shape: Vec<f64>,
+    /// Of the left and the right hand how surely it was seen, 0..=1. Where it is 0 the fingers are not measured.
+    #[serde(default, skip_serializing_if = "are_not_seen")]
+    pub hands: [f64; 2],
+}
+
+/// Whether neither hand was seen.
+fn are_not_seen(hands: &[f64; 2]) -> bool {
+    *hands == [0.0; 2]
 }
 
 /// The root joint of a person in a frame.
@@ -125,6 +135,7 @@ impl PersonRow {
             root: Root { position: metres(person.position) },
             rotations: person.rotations.iter().map(|q| [q.w, q.x, q.y, q.z].map(|v| round(v, 5))).collect(),
             shape: person.shape.iter().map(|v| round(*v, 4)).collect(),
+            hands: person.hands.map(|v| round(v, 3)),
         }
     }
 }
@@ -186,6 +197,7 @@ pub(super) mod tests {
             position: DVec3::Z,
             rotations: vec![DQuat::IDENTITY],
             shape: vec![-0.00001],
+            hands: [0.0, 0.98765],
         }
     }
 
@@ -216,6 +228,7 @@ pub(super) mod tests {
         assert_eq!(p["rotations"][0], serde_json::json!([1.0, 0.0, 0.0, 0.0]));
         assert_eq!(p["uncertain"], true);
         assert_eq!(p["shape"], serde_json::json!([0.0]));
+        assert_eq!(p["hands"], serde_json::json!([0.0, 0.988]));
         assert!(!text.contains("-0.0"), "{text}");
     }
 

@@ -187,6 +187,17 @@ pub fn keypoints(selection: &Selection<'_>, set: MarkerSet) -> Vec<Marker> {
     }
 }
 
+/// The 21 points of a hand (`left` or `right`) in the order of hand networks: the wrist, then four of each finger, the thumb's first. None of
+/// a body that has no fingers.
+pub fn hand(selection: &Selection<'_>, side: &str) -> Vec<Marker> {
+    let fingers = ["index", "middle", "ring", "pinky"].into_iter();
+    let parts = fingers.flat_map(|finger| ["mcp", "pip", "dip", "tip"].map(|part| format!("{side}_{finger}_{part}")));
+    let thumb = ["cmc", "mcp", "ip", "tip"].map(|part| format!("{side}_thumb_{part}"));
+    let names = [format!("{side}_wrist")].into_iter().chain(thumb).chain(parts);
+    let markers: Vec<Marker> = names.map(|name| marker(selection, &name, [&name, &name])).collect();
+    if markers.iter().any(|marker| marker.place == Place::Missing) { Vec::new() } else { markers }
+}
+
 /// A marker of its own for each name of a body's point.
 pub fn marker(selection: &Selection<'_>, name: &str, [a, b]: [&str; 2]) -> Marker {
     let index = |name: &str| selection.names.iter().position(|known| known == name);
@@ -255,7 +266,18 @@ mod tests {
         assert_eq!(both("right_pinky2"), ["RightHandPinky2", "rightLittleIntermediate"]);
         assert_eq!(both("left_thumb1"), ["LeftHandThumb1", "leftThumbMetacarpal"]);
         assert_eq!(both("jaw"), ["", "jaw"]);
-        for own in ["left_hand", "left_index4", "left_é", "left_é1", "finger2-4.L", "finger6-1.R", "finger0-1.R", "finger2-1", "index1", "left_"] {
+        for own in [
+            "left_hand",
+            "left_index4",
+            "left_é",
+            "left_é1",
+            "finger2-4.L",
+            "finger6-1.R",
+            "finger0-1.R",
+            "finger2-1",
+            "index1",
+            "left_",
+        ] {
             assert_eq!(both(own), ["", ""], "{own}");
         }
     }

@@ -15,7 +15,7 @@ use super::selection::{Sample, Selection};
 type Numbers = fn(&Sample) -> Vec<f64>;
 
 /// Arrays `[T, P, ...]`: name, what follows the first two dimensions, and the numbers.
-fn arrays(joints: usize, keypoints: usize) -> [(&'static str, Vec<usize>, Numbers); 9] {
+fn arrays(joints: usize, keypoints: usize) -> [(&'static str, Vec<usize>, Numbers); 10] {
     [
         ("joints3d", vec![17, 3], |s| s.points[..17].iter().flat_map(|p| p.to_array()).collect()),
         ("keypoints3d", vec![keypoints, 3], |s| s.points.iter().flat_map(|p| p.to_array()).collect()),
@@ -24,6 +24,7 @@ fn arrays(joints: usize, keypoints: usize) -> [(&'static str, Vec<usize>, Number
         ("root", vec![3], |s| s.root.to_array().to_vec()),
         ("box", vec![4], |s| s.bounds.to_vec()),
         ("score", vec![], |s| vec![s.score]),
+        ("hands", vec![2], |s| s.hands.to_vec()),
         ("floor_shift", vec![], |s| vec![s.shift]),
         ("head_top", vec![3], |s| s.head_top.0.to_array().to_vec()),
     ]

@@ -1,6 +1,7 @@
 //! Key points as OpenPose writes them, a JSON file a frame in a folder: what Pose2Sim takes of each camera, to put several cameras together.
 //!
-//! Points are in the order of Halpe-26, which begins with COCO's 17; a point that the body lacks is (0, 0) with confidence 0, as OpenPose has it.
+//! Points are in the order of Halpe-26, which begins with COCO's 17; a point that the body lacks is (0, 0) with confidence 0, as OpenPose has it. Hands
+//! have 21 points where they were seen, and none elsewhere.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::Options;
 use super::error::ExportError;
-use super::names::keypoints;
+use super::names::{hand, keypoints};
 use super::output::Output;
 use super::selection::Selection;
 
@@ -76,6 +77,7 @@ fn is_of_frame(name: &str, stem: &str) -> bool {
 /// Writes the folder `NAME.openpose`.
 pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'_>) -> Result<(), ExportError> {
     let points = keypoints(selection, options.markers);
+    let hands = ["left", "right"].map(|side| hand(selection, side));
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
     output.folder(ENDING, |output, folder| {
         for frame in 0..selection.clip.times.len() {
@@ -84,12 +86,19 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
             for (person, at) in selection.in_frame(frame) {
                 let sample = selection.sample(person, at)?;
                 let pixels = points.iter().flat_map(|point| point.pixel(&sample).unwrap_or_default());
+                // Where a hand was not seen its fingers are not measured.
+                let [left, right] = [0, 1].map(|side| {
+                    let seen = sample.hands[side];
+                    let points = hands[side].iter().filter(|_| seen > 0.0);
+                    let pixels = points.flat_map(|point| point.pixel(&sample).map_or([0.0; 3], |[x, y, _]| [x, y, seen]));
+                    pixels.map(round).collect::<Vec<_>>()
+                });
                 people.push(json!({
                     "person_id": [selection.people[person].info.id],
                     "pose_keypoints_2d": pixels.map(round).collect::<Vec<_>>(),
                     "face_keypoints_2d": [],
-                    "hand_left_keypoints_2d": [],
-                    "hand_right_keypoints_2d": [],
+                    "hand_left_keypoints_2d": left,
+                    "hand_right_keypoints_2d": right,
                     "pose_keypoints_3d": [],
                     "face_keypoints_3d": [],
                     "hand_left_keypoints_3d": [],

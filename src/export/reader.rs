@@ -184,6 +184,7 @@ impl MotionReader {
         for (name, numbers, most) in [
             ("box", person.bounds.to_vec(), MOST_PIXELS),
             ("score", vec![person.score], MOST_SHAPE),
+            ("hands", person.hands.to_vec(), MOST_SHAPE),
             ("keypoints2d", points(&person.keypoints2d), MOST_PIXELS),
             ("joints3d", points(&person.joints3d), MOST_METRES),
             ("extra3d", points(&person.extra3d), MOST_METRES),

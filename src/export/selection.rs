@@ -105,6 +105,8 @@ pub struct Sample {
     pub score: f64,
     /// Whether this could be somebody else.
     pub uncertain: bool,
+    /// How surely the left and the right hand was seen, 0..=1.
+    pub hands: [f64; 2],
     /// Metres by which they were raised.
     pub shift: f64,
     /// COCO's 17 points, then the extra ones, metres.
@@ -336,6 +338,7 @@ impl<'a> Selection<'a> {
             bounds: raw.bounds,
             score: raw.score,
             uncertain: raw.uncertain,
+            hands: raw.hands,
             shift,
             points: raw.points.iter().map(|&point| to(point)).collect(),
             pixels,

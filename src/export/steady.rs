@@ -174,6 +174,7 @@ impl Sample {
             bounds: std::array::from_fn(|i| mix(self.bounds[i], other.bounds[i])),
             score: mix(self.score, other.score),
             uncertain: self.uncertain || other.uncertain,
+            hands: std::array::from_fn(|i| mix(self.hands[i], other.hands[i])),
             shift: mix(self.shift, other.shift),
             points: self.points.iter().zip(&other.points).map(|(a, b)| a.lerp(*b, share)).collect(),
             pixels: self.pixels.iter().zip(&other.pixels).map(|(a, b)| pixel(a, b)).collect(),

@@ -70,6 +70,19 @@ impl<'de> Deserialize<'de> for Model {
     }
 }
 
+/// Whether the fingers of hands are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Hands {
+    /// They are not: hands are at ease.
+    Off,
+    /// They are where a hand is large enough to see them
+    #[default]
+    Auto,
+    /// They are on all hands, however small.
+    On,
+}
+
 /// Everything that the results of a job depend on, beside its video and the program. What an earlier version did not know of is as it is
 /// by default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +112,8 @@ pub struct JobSettings {
     pub encode: Encode,
     /// How tall people are taken to be, metres.
     pub stature: f64,
+    /// Whether the fingers of hands are looked for.
+    pub hands: Hands,
     /// What the motion is exported to, beside the motion file.
     pub formats: Formats,
     /// Whether a page to look at is made.
@@ -122,6 +137,7 @@ impl Default for JobSettings {
             also: Also::default(),
             encode: Encode::default(),
             stature: body::STATURE,
+            hands: Hands::Auto,
             formats: Formats::NONE,
             report: false,
             pictures: None,
@@ -142,7 +158,7 @@ impl JobSettings {
     /// These settings, but for what is said otherwise.
     #[must_use]
     pub fn with(self, overrides: &Overrides) -> Self {
-        let Overrides { model, detector, body, stature, formats, look } = *overrides;
+        let Overrides { model, detector, body, stature, hands, formats, look } = *overrides;
         let LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
         Self {
             model: model.unwrap_or(self.model),
@@ -156,6 +172,7 @@ impl JobSettings {
             labels: labels.unwrap_or(self.labels),
             also: also.unwrap_or(self.also),
             stature: stature.unwrap_or(self.stature),
+            hands: hands.unwrap_or(self.hands),
             formats: formats.unwrap_or(self.formats),
             report: report.unwrap_or(self.report),
             encode: self.encode,
@@ -180,6 +197,9 @@ pub struct Overrides {
     /// Height of the people in metres, which sets the scale of the motion
     #[arg(long, value_name = "METRES", value_parser = |text: &str| range::typed(text, &STATURE))]
     pub stature: Option<f64>,
+    /// Whether to look for the fingers of hands: auto: of those that are large enough
+    #[arg(long, value_name = "HANDS")]
+    pub hands: Option<Hands>,
     /// Also export the motion, in formats separated by commas: glb, bvh, trc, mot, c3d, npz, csv, coco, openpose
     #[arg(long, value_name = "FORMATS", value_parser = typed_formats)]
     pub formats: Option<Formats>,
@@ -236,6 +256,7 @@ impl Overrides {
             detector: self.detector.or(other.detector),
             body: self.body.or(other.body),
             stature: self.stature.or(other.stature),
+            hands: self.hands.or(other.hands),
             formats: self.formats.or(other.formats),
             look: self.look.or(other.look),
         }
@@ -299,6 +320,9 @@ macro_rules! with_overrides {
             /// How tall people are taken to be, metres.
             #[serde(default, deserialize_with = "crate::job::range::stature")]
             pub stature: Option<f64>,
+            /// Whether the fingers of hands are looked for.
+            #[serde(default)]
+            pub hands: Option<$crate::job::Hands>,
             /// What the motion is exported to.
             #[serde(default)]
             pub formats: Option<$crate::export::Formats>,
@@ -310,16 +334,17 @@ macro_rules! with_overrides {
         impl $name {
             /// What it says of how jobs are done.
             pub fn overrides(&self) -> $crate::job::Overrides {
-                let Self { model, detector, body, stature, formats, style, views, layout, opacity, dim, labels, also, report, .. } = *self;
+                let Self { model, detector, body, stature, hands, formats, .. } = *self;
+                let Self { style, views, layout, opacity, dim, labels, also, report, .. } = *self;
                 let look = $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report };
-                $crate::job::Overrides { model, detector, body, stature, formats, look }
+                $crate::job::Overrides { model, detector, body, stature, hands, formats, look }
             }
 
             /// Makes it say this.
             pub fn set_overrides(&mut self, overrides: $crate::job::Overrides) {
-                let $crate::job::Overrides { model, detector, body, stature, formats, look } = overrides;
+                let $crate::job::Overrides { model, detector, body, stature, hands, formats, look } = overrides;
                 (self.model, self.detector, self.body) = (model, detector, body);
-                (self.stature, self.formats) = (stature, formats);
+                (self.stature, self.hands, self.formats) = (stature, hands, formats);
                 let $crate::job::LookOverrides { style, views, layout, opacity, dim, labels, also, report } = look;
                 (self.style, self.views, self.layout, self.opacity) = (style, views, layout, opacity);
                 (self.dim, self.labels, self.also, self.report) = (dim, labels, also, report);

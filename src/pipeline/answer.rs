@@ -13,9 +13,10 @@ use super::JobError;
 use super::own_networks::{OwnNetworks, Said};
 use super::pool::{DetectionPool, Lane};
 use crate::geometry::Geometry;
+use crate::job::Hands;
 use crate::media::{Color, Frame};
 use crate::models::Network;
-use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, Worker};
+use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, SeenHands, Worker, first_regions};
 use crate::telemetry::{Stage, Timings};
 use crate::track::{Keyframe, PredictedRegion};
 
@@ -31,6 +32,8 @@ pub enum Request {
         heavy: Vec<(u32, Query)>,
         /// Whom to ask the network of the user's own about, with the landmarks that were found of each.
         own: Vec<(u32, Landmarks)>,
+        /// Whose hands to look at, with the landmarks that were found of each.
+        hands: Vec<(u32, Landmarks)>,
     },
 }
 
@@ -53,6 +56,8 @@ pub enum Reply {
         heavy: Vec<(u32, Option<Observation>)>,
         /// The same of the network of the user's own.
         own: Vec<(u32, Said)>,
+        /// The hands, by tracklet.
+        hands: Vec<(u32, SeenHands)>,
     },
 }
 
@@ -66,15 +71,19 @@ impl Reply {
 }
 
 impl Request {
-    /// For a keyframe, about all who need the heavy network, and all of them for a network of the user's own (`has_own`); `None` if nobody
-    /// does.
-    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, has_own: bool) -> Option<Self> {
+    /// For a keyframe, about all who need the heavy network, all of them for a network of the user's own, and those whose hands are looked
+    /// at; `None` if nobody is asked about.
+    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, view: &View) -> Option<Self> {
         let needing = keyframe.people.iter().filter(|person| person.needs_heavy);
         let heavy: Vec<(u32, Query)> = needing.map(|person| (person.tracklet, person.heavy_query())).collect();
-        let all = keyframe.people.iter().filter(|_| has_own);
-        let own: Vec<_> = all.map(|person| (person.tracklet, person.observation.landmarks.clone())).collect();
-        let is_needed = !heavy.is_empty() || !own.is_empty();
-        is_needed.then(|| Self::Keyframe { frame: frame.clone(), heavy, own })
+        let found = |is_asked: &dyn Fn(&Landmarks) -> bool| -> Vec<(u32, Landmarks)> {
+            let people = keyframe.people.iter().map(|person| (person.tracklet, &person.observation.landmarks));
+            people.filter(|(_, landmarks)| is_asked(landmarks)).map(|(id, landmarks)| (id, landmarks.clone())).collect()
+        };
+        let own = found(&|_| view.own.of_people.is_some());
+        let hands = found(&|landmarks| view.has_hands(landmarks));
+        let is_needed = !heavy.is_empty() || !own.is_empty() || !hands.is_empty();
+        is_needed.then(|| Self::Keyframe { frame: frame.clone(), heavy, own, hands })
     }
 
     /// The frames that there will be replies for.
@@ -97,6 +106,8 @@ pub struct View {
     pub network: Network,
     /// The user's own.
     pub own: OwnNetworks,
+    /// Whether hands are looked at.
+    pub hands: Hands,
 }
 
 impl View {
@@ -130,7 +141,9 @@ impl View {
                 for (frame, regions) in &frames {
                     queries.extend(regions.iter().map(|region| (&**frame, region.query(self.network))));
                 }
-                let found: Vec<Option<Observation>> = observations(self.answer(worker, &queries, timings)?).collect();
+                let mut found: Vec<Option<Observation>> =
+                    observations(self.answer(worker, &queries, timings)?).collect();
+                self.add_hands(worker, &queries, &mut found, timings)?;
                 let said = self.ask_own_between(worker, &queries, &found, timings)?;
                 let mut found = found.into_iter().zip(said);
                 let reply = |(frame, regions): (Arc<Frame>, Vec<PredictedRegion>)| {
@@ -143,16 +156,59 @@ impl View {
                 };
                 Ok(frames.into_iter().map(reply).collect())
             }
-            Request::Keyframe { frame, heavy, own } => {
+            Request::Keyframe { frame, heavy, own, hands } => {
                 let queries: Vec<(&Frame, Query)> = heavy.iter().map(|(_, query)| (&*frame, *query)).collect();
                 let found = observations(self.answer(worker, &queries, timings)?);
                 let heavy = heavy.into_iter().map(|(tracklet, _)| tracklet).zip(found).collect();
                 let people: Vec<_> = own.iter().map(|(_, landmarks)| (&*frame, landmarks)).collect();
                 let said = self.ask_own(worker, &people, timings)?;
                 let own = own.iter().map(|(tracklet, _)| *tracklet).zip(said).collect();
-                Ok(vec![Reply::Keyframe { frame: frame.index, heavy, own }])
+                let people: Vec<_> = hands.iter().map(|(_, landmarks)| (&*frame, landmarks)).collect();
+                let seen = self.see_hands(worker, &people, timings)?;
+                let hands = hands.iter().map(|(tracklet, _)| *tracklet).zip(seen).collect();
+                Ok(vec![Reply::Keyframe { frame: frame.index, heavy, own, hands }])
             }
         }
+    }
+
+    /// Whether any hand of somebody is looked at.
+    fn has_hands(&self, landmarks: &Landmarks) -> bool {
+        let regions = || first_regions(landmarks, self.geometry.display, self.hands == Hands::Auto);
+        self.hands != Hands::Off && regions().iter().any(Option::is_some)
+    }
+
+    /// Looks at the hands of those who were `found` (as many as `queries`).
+    fn add_hands(
+        &self,
+        worker: &mut Worker,
+        queries: &[(&Frame, Query)],
+        found: &mut [Option<Observation>],
+        timings: &Timings,
+    ) -> Result<(), PoseError> {
+        let all = queries.iter().zip(&*found);
+        let people: Vec<_> = all.filter_map(|((frame, _), found)| Some((*frame, &found.as_ref()?.landmarks))).collect();
+        let seen = self.see_hands(worker, &people, timings)?;
+        found.iter_mut().flatten().zip(seen).for_each(|(observation, hands)| observation.landmarks.hands = hands);
+        Ok(())
+    }
+
+    /// What is seen of the hands of people; nothing at all where hands are not looked at. Records the time that it took.
+    fn see_hands(
+        &self,
+        worker: &mut Worker,
+        people: &[(&Frame, &Landmarks)],
+        timings: &Timings,
+    ) -> Result<Vec<SeenHands>, PoseError> {
+        if self.hands == Hands::Off || people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let start = Instant::now();
+        let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
+        let shown: Vec<_> = people.iter().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
+        let seen = worker.hands(&shown, self.hands == Hands::Auto)?;
+        let each = start.elapsed() / people.len() as u32;
+        people.iter().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
+        Ok(seen)
     }
 
     /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`).
@@ -231,9 +287,9 @@ impl<'a> Asker<'a> {
         self.pool.batch().max(self.view.own.batch_between())
     }
 
-    /// Whether a network of the user's own is asked about people.
-    pub fn has_own(&self) -> bool {
-        self.view.own.of_people.is_some()
+    /// How the frames are looked at.
+    pub fn view(&self) -> &View {
+        &self.view
     }
 
     /// Asks about one frame and waits for the answers, which are in the order of the queries.

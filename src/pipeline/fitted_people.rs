@@ -282,6 +282,7 @@ impl<'a> FittedPeople<'a> {
             position: pose.position,
             rotations: pose.rotations.clone(),
             shape: person.track.shape.clone(),
+            hands: fitted.hands.map(f64::from),
         }
     }
 
@@ -393,7 +394,7 @@ mod tests {
 
     fn stands(id: u32, x: f64, frames: std::ops::Range<u64>) -> FittedTrack {
         let pose = Pose { position: DVec3::new(x, 0.0, 10.0), rotations: Vec::new(), confidence: Vec::new() };
-        let fitted = FittedPose { pose, score: 1.0, uncertain: false };
+        let fitted = FittedPose { pose, score: 1.0, uncertain: false, hands: [0.0; 2] };
         let poses = vec![fitted; (frames.end - frames.start) as usize];
         FittedTrack { id, first_frame: frames.start, shape: Vec::new(), poses }
     }

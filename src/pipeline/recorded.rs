@@ -132,7 +132,8 @@ fn posed(person: &PersonRow, body: &Body) -> FittedPose {
     let rotations = person.rotations.iter().map(rotation).collect();
     let position = DVec3::from(person.root.position);
     let pose = Pose { position, rotations, confidence: confidence(person, body) };
-    FittedPose { pose, score: person.score as f32, uncertain: person.uncertain }
+    let hands = person.hands.map(|seen| seen as f32);
+    FittedPose { pose, score: person.score as f32, uncertain: person.uncertain, hands }
 }
 
 /// How well each joint's segment was seen, which the file says of key points: as well as the key point that moves with it, else as the

@@ -21,6 +21,9 @@ pub const HAND_POINTS: usize = 21;
 /// The left and the right one.
 pub const HANDS: usize = 2;
 
+/// What was seen of a person's left and right hand.
+pub type SeenHands = [Option<Box<Hand>>; HANDS];
+
 /// Side of the network's input in pixels.
 const SIZE: usize = 224;
 /// Side of the first square over the distance from the wrist to the middle of the knuckles, which is its middle. (MediaPipe's square, which is larger and
@@ -247,14 +250,18 @@ mod tests {
         assert!(region.rotation.abs() < 1e-6 && (region.side - 200.0).abs() < 1e-3, "{region:?}");
         assert!((region.center - DVec2::new(50.0, 60.0 - 8.0)).length() < 1e-3, "{region:?}");
         let turn = DMat2::from_angle(2.0);
-        let turned = Hand { points: hand.points.map(|p| (turn * DVec2::new(f64::from(p[0]), f64::from(p[1]))).as_vec2().to_array()), ..hand };
+        let turned = Hand {
+            points: hand.points.map(|p| (turn * DVec2::new(f64::from(p[0]), f64::from(p[1]))).as_vec2().to_array()),
+            ..hand
+        };
         let expected = RotatedRegion { center: turn * region.center, rotation: 2.0, ..region };
         assert!(turned.region().difference(&expected) < 1e-4, "{:?}", turned.region());
     }
 
     #[test]
     fn the_networks_numbers_are_brought_into_the_picture() {
-        let region = RotatedRegion { center: DVec2::new(300.0, 200.0), side: 100.0, rotation: std::f64::consts::FRAC_PI_2 };
+        let region =
+            RotatedRegion { center: DVec2::new(300.0, 200.0), side: 100.0, rotation: std::f64::consts::FRAC_PI_2 };
         let mut points = vec![112.0; HAND_POINTS * 3];
         // The fingers' side of the crop points to the right in the picture.
         points[1] = 0.0;

@@ -126,7 +126,13 @@ impl Answers<'_> {
             let xy = turn * DVec2::new(f64::from(w[0]), f64::from(w[1]));
             [xy.x as f32, xy.y as f32, w[2]]
         });
-        Some(Landmarks { score: flag[0], points, circle: CIRCLE.map(|i| place(i).to_array()), world, hands: [None, None] })
+        Some(Landmarks {
+            score: flag[0],
+            points,
+            circle: CIRCLE.map(|i| place(i).to_array()),
+            world,
+            hands: [None, None],
+        })
     }
 }
 

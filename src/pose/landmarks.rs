@@ -9,7 +9,7 @@ use serde_big_array::BigArray;
 
 use super::own::{SeenPixel, SeenPoints};
 use super::skeleton::{self, LANDMARKS, mirrored};
-use super::{HANDS, Hand, RotatedRegion, wrap_angle};
+use super::{RotatedRegion, SeenHands, wrap_angle};
 
 /// Points of another network change sides where that makes their distance from those found here this much smaller.
 const EXCHANGED: f64 = 0.6;
@@ -43,7 +43,7 @@ pub struct Landmarks {
     #[serde(with = "BigArray")]
     pub world: [[f32; 3]; LANDMARKS],
     /// The left and the right hand, where they were looked at and seen.
-    pub hands: [Option<Box<Hand>>; HANDS],
+    pub hands: SeenHands,
 }
 
 impl Landmarks {

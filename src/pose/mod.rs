@@ -22,7 +22,7 @@ mod worker;
 
 pub use appearance::AppearanceHistogram;
 pub use crop::Picture;
-pub use hand::{HAND_POINTS, HANDS, Hand, HandLandmarker};
+pub use hand::{HAND_POINTS, HANDS, Hand, SeenHands, first_regions};
 pub use landmarker::Landmarker;
 pub use landmarks::{Landmark, Landmarks};
 pub use observation::Observation;

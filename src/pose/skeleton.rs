@@ -210,6 +210,8 @@ pub struct SidePoints {
     pub arm: [usize; 3],
     /// Knuckles of the little and of the index finger.
     pub knuckles: [usize; 2],
+    /// Knuckle of the thumb.
+    pub thumb: usize,
     /// Hip, knee and ankle.
     pub leg: [usize; 3],
     /// Heel and tip of the foot.
@@ -220,6 +222,7 @@ pub struct SidePoints {
 pub const LEFT: SidePoints = SidePoints {
     arm: [LEFT_SHOULDER, LEFT_ELBOW, LEFT_WRIST],
     knuckles: [LEFT_PINKY, LEFT_INDEX],
+    thumb: LEFT_THUMB,
     leg: [LEFT_HIP, LEFT_KNEE, LEFT_ANKLE],
     foot: [LEFT_HEEL, LEFT_TOES],
 };
@@ -228,6 +231,7 @@ pub const LEFT: SidePoints = SidePoints {
 pub const RIGHT: SidePoints = SidePoints {
     arm: [RIGHT_SHOULDER, RIGHT_ELBOW, RIGHT_WRIST],
     knuckles: [RIGHT_PINKY, RIGHT_INDEX],
+    thumb: RIGHT_THUMB,
     leg: [RIGHT_HIP, RIGHT_KNEE, RIGHT_ANKLE],
     foot: [RIGHT_HEEL, RIGHT_TOES],
 };

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::sync::Arc;
 
+use super::hand::HandLandmarker;
 use super::own::{OwnAnswer, OwnDetector, OwnNetwork};
 use super::{
     Answer, AppearanceHistogram, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetector, Picture,
-    PoseError, Query, RegionDetector, Runtime, optimized,
+    PoseError, Query, RegionDetector, Runtime, SeenHands, first_regions, optimized,
 };
 use crate::models::{ModelName, Models, Network, NetworkDescription, Purpose};
 
@@ -20,6 +21,7 @@ pub struct Worker {
     person_detector: Option<PersonDetector>,
     region_detector: Option<RegionDetector>,
     landmarkers: BTreeMap<Network, Landmarker>,
+    hand_landmarker: Option<HandLandmarker>,
     /// The user's own that were asked about people.
     own: BTreeMap<ModelName, OwnNetwork>,
     /// The user's own person detectors that were asked.
@@ -35,6 +37,7 @@ impl Worker {
             person_detector: None,
             region_detector: None,
             landmarkers: BTreeMap::new(),
+            hand_landmarker: None,
             own: BTreeMap::new(),
             own_detectors: BTreeMap::new(),
         }
@@ -68,8 +71,9 @@ impl Worker {
     /// little of this machine's memory.
     pub fn is_worth_closing(&self) -> bool {
         let own = self.own.len() + self.own_detectors.len();
-        let built_in = self.person_detector.is_some() || self.region_detector.is_some() || !self.landmarkers.is_empty();
-        let is_open = built_in || own > 0;
+        let detectors = self.person_detector.is_some() || self.region_detector.is_some();
+        let landmarkers = self.hand_landmarker.is_some() || !self.landmarkers.is_empty();
+        let is_open = detectors || landmarkers || own > 0;
         is_open && self.runtime.device() == Device::Cpu
     }
 
@@ -110,7 +114,7 @@ impl Worker {
 
     /// Closes the networks until they are needed again, and gives their memory back to the system.
     pub fn close(&mut self) {
-        (self.person_detector, self.region_detector) = (None, None);
+        (self.person_detector, self.region_detector, self.hand_landmarker) = (None, None, None);
         self.own.clear();
         self.own_detectors.clear();
         self.runtime.close_large();
@@ -127,6 +131,44 @@ impl Worker {
                 Ok(entry.insert(Landmarker::new(&self.runtime, &model, self.runtime.batch())?))
             }
         }
+    }
+
+    /// What is seen of the hands of people whose landmarks are known: of all that are in the picture, or, `only_large`, of those that
+    /// are large enough.
+    ///
+    /// # Errors
+    /// When the network cannot be opened or fails.
+    pub fn hands(
+        &mut self,
+        people: &[(Picture<'_>, &Landmarks)],
+        only_large: bool,
+    ) -> Result<Vec<SeenHands>, PoseError> {
+        let mut places = Vec::new();
+        let mut regions = Vec::new();
+        for (person, (picture, landmarks)) in people.iter().enumerate() {
+            for (side, region) in first_regions(landmarks, picture.geometry.display, only_large).into_iter().enumerate()
+            {
+                if let Some(region) = region {
+                    places.push((person, side));
+                    regions.push((*picture, region));
+                }
+            }
+        }
+        let mut hands: Vec<SeenHands> = people.iter().map(|_| [None, None]).collect();
+        if regions.is_empty() {
+            return Ok(hands);
+        }
+        let landmarker = match &mut self.hand_landmarker {
+            Some(landmarker) => landmarker,
+            none => {
+                let batch = self.runtime.batch();
+                none.insert(HandLandmarker::new(&self.runtime, &self.models.hand_landmarker(), batch)?)
+            }
+        };
+        for ((person, side), hand) in places.into_iter().zip(landmarker.hands(&regions)?) {
+            hands[person][side] = hand.map(Box::new);
+        }
+        Ok(hands)
     }
 
     /// Answers queries, in their order. Those for one landmark network that follow each other are answered in batches

@@ -21,7 +21,7 @@ enum Step {
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// The schema, one step for each version; `user_version` says how many were taken. Steps that were released never change.
-const MIGRATIONS: [Step; 9] = [
+const MIGRATIONS: [Step; 10] = [
     Step::Sql(
         "
     CREATE TABLE jobs (
@@ -107,6 +107,7 @@ const MIGRATIONS: [Step; 9] = [
     ALTER TABLE jobs ADD COLUMN placement TEXT;
 ",
     ),
+    Step::Code(restate_settings),
 ];
 
 /// Settings get what is new in them (exports, views, labels, ...) as it is where nothing is said, in today's order: they are compared to the letter with
@@ -200,7 +201,7 @@ mod tests {
             .execute(
                 "INSERT INTO jobs (source, size, modified, video, motion, report_file, settings, priority, position, state, added)
                  VALUES (x'2f61', 1, 1, CAST('/out/a.b.mkv' AS BLOB), x'01', x'02',
-                         json_remove(?1, '$.stature', '$.encode.pixel_format', '$.formats', '$.views', '$.labels'), 0, 1, 'queued', 0)",
+                         json_remove(?1, '$.stature', '$.encode.pixel_format', '$.formats', '$.views', '$.labels', '$.hands'), 0, 1, 'queued', 0)",
                 [&today],
             )
             .unwrap();

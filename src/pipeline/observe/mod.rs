@@ -82,7 +82,7 @@ pub fn observe(
         pool,
         timings: &job.context.timings,
         checkpoint,
-        view: View { geometry: info.geometry, color: info.color, network, own },
+        view: View { geometry: info.geometry, color: info.color, network, own, hands: job.settings().hands },
         tracker,
         segment: job.settings().encode.segment_frames(info.frame_rate),
         total: if is_one { info.frames } else { Some(times.len() as u64) },

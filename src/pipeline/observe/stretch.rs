@@ -361,7 +361,7 @@ impl<'a> Stretch<'a> {
         let keyframe = self.tracker.associate(candidates);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
-        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.has_own())
+        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.view())
             && frame.index >= self.part.own.start
         {
             self.request(request)?;
@@ -427,11 +427,16 @@ impl<'a> Stretch<'a> {
                 said_of(&mut observations, own);
                 self.observations.insert(frame, observations);
             }
-            Reply::Keyframe { frame, heavy, own } => {
+            Reply::Keyframe { frame, heavy, own, hands } => {
                 let observations = self.observations.entry(frame).or_default();
                 for (tracklet, answer) in heavy {
                     if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
                         one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
+                    }
+                }
+                for (tracklet, hands) in hands {
+                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                        one.observation.landmarks.hands = hands;
                     }
                 }
                 said_of(observations, own);
