@@ -83,11 +83,7 @@ pub fn fit_track(
     let all_times: Vec<f64> = (0..track.frames.len()).map(|i| time_of(times, track.first_frame as usize + i)).collect();
     let mut corrected = heavy_landmarks::correct(&all_times, &track.frames, proceed)?;
     let seen_hands = hand::seen(&track.frames);
-    for (corrected, hands) in corrected.iter_mut().zip(&seen_hands) {
-        if let Some(corrected) = corrected {
-            hand::correct(corrected, hands);
-        }
-    }
+    hand::correct(&all_times, &mut corrected, &seen_hands);
     let estimated = Estimated::new(body, &track.frames);
     let mut lifted = match estimated {
         Some(_) => vec![None; corrected.len()],

@@ -90,7 +90,8 @@ pub fn write(selection: &Selection<'_>, options: &Options, output: &mut Output<'
                 let [left, right] = [0, 1].map(|side| {
                     let seen = sample.hands[side];
                     let points = hands[side].iter().filter(|_| seen > 0.0);
-                    let pixels = points.flat_map(|point| point.pixel(&sample).map_or([0.0; 3], |[x, y, _]| [x, y, seen]));
+                    let pixels =
+                        points.flat_map(|point| point.pixel(&sample).map_or([0.0; 3], |[x, y, _]| [x, y, seen]));
                     pixels.map(round).collect::<Vec<_>>()
                 });
                 people.push(json!({

@@ -20,6 +20,9 @@ use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, See
 use crate::telemetry::{Stage, Timings};
 use crate::track::{Keyframe, PredictedRegion};
 
+/// How often a second the hands of a person are looked at by themselves. Fingers between are interpolated, and measured no worse (docs/accuracy.md).
+const HANDS_RATE: f64 = 15.0;
+
 /// What nobody waits for.
 pub enum Request {
     /// To observe, in some frames between keyframes, those who are predicted there.
@@ -81,7 +84,7 @@ impl Request {
             people.filter(|(_, landmarks)| is_asked(landmarks)).map(|(id, landmarks)| (id, landmarks.clone())).collect()
         };
         let own = found(&|_| view.own.of_people.is_some());
-        let hands = found(&|landmarks| view.has_hands(landmarks));
+        let hands = found(&|landmarks| view.has_hands(frame, landmarks));
         let is_needed = !heavy.is_empty() || !own.is_empty() || !hands.is_empty();
         is_needed.then(|| Self::Keyframe { frame: frame.clone(), heavy, own, hands })
     }
@@ -108,6 +111,8 @@ pub struct View {
     pub own: OwnNetworks,
     /// Whether hands are looked at.
     pub hands: Hands,
+    /// Frames a second.
+    pub frame_rate: f64,
 }
 
 impl View {
@@ -171,10 +176,19 @@ impl View {
         }
     }
 
-    /// Whether any hand of somebody is looked at.
-    fn has_hands(&self, landmarks: &Landmarks) -> bool {
+    /// Whether any hand of somebody is looked at in a frame.
+    fn has_hands(&self, frame: &Frame, landmarks: &Landmarks) -> bool {
         let regions = || first_regions(landmarks, self.geometry.display, self.hands == Hands::Auto);
-        self.hands != Hands::Off && regions().iter().any(Option::is_some)
+        self.is_turn_of_hands(frame) && regions().iter().any(Option::is_some)
+    }
+
+    /// Whether hands are looked at in a frame at all.
+    fn is_turn_of_hands(&self, frame: &Frame) -> bool {
+        match self.hands {
+            Hands::Off => false,
+            Hands::Auto => frame.index.is_multiple_of(((self.frame_rate / HANDS_RATE).round() as u64).max(1)),
+            Hands::On => true,
+        }
     }
 
     /// Looks at the hands of those who were `found` (as many as `queries`).
@@ -192,23 +206,25 @@ impl View {
         Ok(())
     }
 
-    /// What is seen of the hands of people; nothing at all where hands are not looked at. Records the time that it took.
+    /// What is seen of the hands of people, of each, whether they are looked at in their frame or not. Records the time that it took.
     fn see_hands(
         &self,
         worker: &mut Worker,
         people: &[(&Frame, &Landmarks)],
         timings: &Timings,
     ) -> Result<Vec<SeenHands>, PoseError> {
-        if self.hands == Hands::Off || people.is_empty() {
-            return Ok(Vec::new());
+        let their_turn = || people.iter().filter(|(frame, _)| self.is_turn_of_hands(frame));
+        if their_turn().next().is_none() {
+            return Ok(people.iter().map(|_| [None, None]).collect());
         }
         let start = Instant::now();
         let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
-        let shown: Vec<_> = people.iter().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
-        let seen = worker.hands(&shown, self.hands == Hands::Auto)?;
-        let each = start.elapsed() / people.len() as u32;
-        people.iter().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
-        Ok(seen)
+        let shown: Vec<_> = their_turn().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
+        let mut seen = worker.hands(&shown, self.hands == Hands::Auto)?.into_iter();
+        let each = start.elapsed() / shown.len() as u32;
+        their_turn().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
+        let of = |(frame, _): &(&Frame, &Landmarks)| self.is_turn_of_hands(frame).then(|| seen.next()).flatten();
+        Ok(people.iter().map(of).map(Option::unwrap_or_default).collect())
     }
 
     /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`).

@@ -17,14 +17,15 @@ pub use model::HandModel;
 pub use seen::{SeenOfTrack, correct, seen};
 
 use super::Camera;
+use super::joint_priors::Side;
 use super::kinematics::{Posed, Skeleton};
 use super::levenberg_marquardt::State;
 use super::model::Body;
 use super::rest::SIDES;
 use super::rotation::{exp, log};
 use crate::control::{Proceed, Stopped};
-use crate::pose::HANDS;
-use glam::{DQuat, DVec3};
+use crate::pose::{HAND_POINTS, HANDS, Hand};
+use glam::{DQuat, DVec2, DVec3};
 use solve::{Arm, Fitted, Solver};
 
 /// Seconds within which a hand is begun from how it was before.
@@ -80,6 +81,7 @@ pub fn fit(
         let Some(model) = HandModel::new(body, shape, side) else { continue };
         let solver = Solver::new(&model, camera);
         let mut found: Vec<Option<(Fitted, f64)>> = vec![None; times.len()];
+        let mut arms: Vec<Option<Arm>> = vec![None; times.len()];
         let mut last: Option<usize> = None;
         for (frame, state) in states.iter().enumerate() {
             proceed()?;
@@ -97,6 +99,7 @@ pub fn fit(
             let hand_there = solver.solve(&arm, hand, before);
             fitted.seen[frame][number] = hand.presence;
             found[frame] = Some((hand_there, f64::from(hand.presence)));
+            arms[frame] = Some(arm);
             last = Some(frame);
         }
         let relaxed = model.relaxed();
@@ -106,15 +109,59 @@ pub fn fit(
         };
         let measured: Vec<_> = found.iter().map(|found| found.as_ref().map(values)).collect();
         let settled = settle::settle(times, &measured, relaxed.len() + 3);
-        let hands = settled.into_iter().map(|values| {
-            let (angles, wrist) = values.split_at(relaxed.len());
-            Fitted {
-                angles: angles.iter().zip(&relaxed).map(|(angle, relaxed)| angle + relaxed).collect(),
-                wrist: exp(DVec3::from_slice(wrist)),
-            }
+        let hands: Vec<Fitted> = settled
+            .into_iter()
+            .map(|values| {
+                let (angles, wrist) = values.split_at(relaxed.len());
+                Fitted {
+                    angles: angles.iter().zip(&relaxed).map(|(angle, relaxed)| angle + relaxed).collect(),
+                    wrist: exp(DVec3::from_slice(wrist)),
+                }
+            })
+            .collect();
+        let errors = (0..times.len()).filter_map(|frame| {
+            let (arm, seen) = (arms[frame].as_ref()?, seen[frame][number]?);
+            Some(Error::of(camera, seen, &solver.points(arm, &hands[frame])))
         });
-        fitted.hands.push(hands.collect());
+        tell(side, errors.collect());
+        fitted.hands.push(hands);
         fitted.models.push(model);
     }
     Ok(fitted)
+}
+
+/// How far a fitted hand is from what was seen of it in a frame, displayed pixels.
+struct Error {
+    /// Mean of the points.
+    whole: f64,
+    /// The same, where the hand is moved so that the means of the points agree: what the arm's place has no part in.
+    shape: f64,
+    /// Diagonal of the box around the points.
+    extent: f64,
+}
+
+impl Error {
+    fn of(camera: &Camera, seen: &Hand, points: &[DVec3; HAND_POINTS]) -> Self {
+        let off: [DVec2; HAND_POINTS] =
+            std::array::from_fn(|i| DVec2::from_array(camera.project(points[i])) - seen.at(i));
+        let mean = off.iter().sum::<DVec2>() / HAND_POINTS as f64;
+        let length = |shift: DVec2| off.iter().map(|off| (*off - shift).length()).sum::<f64>() / HAND_POINTS as f64;
+        Self { whole: length(DVec2::ZERO), shape: length(mean), extent: seen.extent() }
+    }
+}
+
+/// Writes into the log how well the hands of one side were fitted.
+fn tell(side: Side, mut errors: Vec<Error>) {
+    if errors.is_empty() {
+        return;
+    }
+    let mut median = |of: fn(&Error) -> f64| {
+        let middle = errors.len() / 2;
+        of(errors.select_nth_unstable_by(middle, |a, b| of(a).total_cmp(&of(b))).1)
+    };
+    let (extent, whole, shape) = (median(|e| e.extent), median(|e| e.whole), median(|e| e.shape));
+    tracing::debug!(
+        "{side:?} hand: seen in {} frames, {extent:.0} pixels large; its points are {whole:.1} pixels off, {shape:.1} with the hand in its place",
+        errors.len()
+    );
 }

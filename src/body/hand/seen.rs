@@ -15,11 +15,16 @@ const FAR: f64 = 0.6;
 /// Mean distance of their points, over the same, below which two hands are one.
 const SAME: f64 = 0.3;
 
+/// Seconds between two frames in which a hand was seen up to which it was seen in those between as well.
+const BETWEEN: f64 = 0.25;
+/// Points that a hand shares with the body.
+const SHARED: usize = 4;
+
 /// For each frame of a track the left and the right hand, where they were seen.
 pub type SeenOfTrack<'t> = Vec<[Option<&'t Hand>; HANDS]>;
 
 /// The points of the body that a hand has, too, and which of its points they are.
-fn shared(side: &SidePoints) -> [(usize, usize); 4] {
+fn shared(side: &SidePoints) -> [(usize, usize); SHARED] {
     let [little, index] = side.knuckles;
     [(side.arm[2], 0), (index, 5), (little, 17), (side.thumb, 2)]
 }
@@ -51,19 +56,53 @@ fn of_side(hand: &Hand, side: usize) -> f32 {
     if side == 0 { 1.0 - hand.right } else { hand.right }
 }
 
-/// Puts wrists and knuckles where the hand network saw them: in the picture, and in metres as seen from the wrist.
-pub fn correct(corrected: &mut Corrected, hands: &[Option<&Hand>; HANDS]) {
-    for (side, hand) in [skeleton::LEFT, skeleton::RIGHT].iter().zip(hands) {
-        let Some(hand) = hand else { continue };
-        let wrist = side.arm[2];
-        let world = |point: usize| DVec3::from_array(hand.world[point].map(f64::from));
-        for (landmark, point) in shared(side) {
-            if landmark == wrist {
-                corrected.pixels[wrist] = DVec2::midpoint(corrected.pixels[wrist], hand.at(0));
-            } else {
-                corrected.pixels[landmark] = hand.at(point);
-                corrected.world[landmark] = corrected.world[wrist] + world(point) - world(0);
+/// Puts wrists and knuckles where the hand network saw them: in the picture, and in metres as seen from the wrist. Between two frames in which a
+/// hand was seen what it changes is interpolated: it is not looked at in every frame. `times`: seconds of each frame.
+pub fn correct(times: &[f64], corrected: &mut [Option<Corrected>], seen: &SeenOfTrack<'_>) {
+    for (number, side) in [skeleton::LEFT, skeleton::RIGHT].iter().enumerate() {
+        let mut last: Option<(usize, Change)> = None;
+        for frame in 0..times.len() {
+            let Some((hand, body)) = seen[frame][number].zip(corrected[frame].as_ref()) else { continue };
+            let change = change(side, body, hand);
+            if let Some((before, earlier)) = &last
+                && times[frame] - times[*before] <= BETWEEN
+            {
+                for between in before + 1..frame {
+                    let share = (times[between] - times[*before]) / (times[frame] - times[*before]).max(1e-9);
+                    let mixed = std::array::from_fn(|i| {
+                        let ((pixels, world), (later_pixels, later_world)) = (earlier[i], change[i]);
+                        (pixels.lerp(later_pixels, share), world.lerp(later_world, share))
+                    });
+                    put(side, &mut corrected[between], &mixed);
+                }
             }
+            put(side, &mut corrected[frame], &change);
+            last = Some((frame, change));
+        }
+    }
+}
+
+/// What is added to the points that a hand shares with the body: displayed pixels, and metres.
+type Change = [(DVec2, DVec3); SHARED];
+
+fn change(side: &SidePoints, body: &Corrected, hand: &Hand) -> Change {
+    let wrist = side.arm[2];
+    let world = |point: usize| DVec3::from_array(hand.world[point].map(f64::from));
+    shared(side).map(|(landmark, point)| {
+        let pixels = hand.at(point) - body.pixels[landmark];
+        if landmark == wrist {
+            // Both see it as well.
+            return (pixels / 2.0, DVec3::ZERO);
+        }
+        (pixels, body.world[wrist] + world(point) - world(0) - body.world[landmark])
+    })
+}
+
+fn put(side: &SidePoints, body: &mut Option<Corrected>, change: &Change) {
+    if let Some(body) = body {
+        for ((landmark, _), (pixels, world)) in shared(side).into_iter().zip(change) {
+            body.pixels[landmark] += *pixels;
+            body.world[landmark] += *world;
         }
     }
 }
