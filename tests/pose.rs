@@ -15,7 +15,7 @@ use meshreel::{
     pose::{
         Answer, Device, Landmarker, MaskedRegion, Observation, PersonDetection, Picture, PoseError, Query,
         RegionDetection, RotatedRegion, Runtime, Tile, Window, Worker,
-        skeleton::{JOINTS, TORSO},
+        skeleton::{JOINTS, LEFT_WRIST, TORSO},
     },
 };
 
@@ -153,6 +153,29 @@ fn of_two_people_the_one_who_may_be_seen_is_found() {
         assert!(TORSO.iter().all(is_within), "{:?}", found.bounds());
         assert!((found.bounds()[3] - found.bounds()[1]) > 0.6 * (bottom - top));
     }
+}
+
+#[test]
+fn the_fingers_of_a_large_hand_are_seen() {
+    let size = [1768, 994];
+    let geometry = Geometry::new(size, 1.0, Orientation::default());
+    let frame = Clip::open(&sample_clip(), size, 156).next().unwrap();
+    let picture = Picture { frame: &frame, geometry: &geometry, color: COLOR };
+    let mut worker = worker();
+    let at = RotatedRegion { center: (455.0, 740.0).into(), side: 560.0, rotation: 0.0 }.into();
+    let query = Query::Landmarks { at, network: Network::Full, tolerance: 0.1 };
+    let walking = observe(&mut worker, &picture, query).unwrap().expect("she walks there").landmarks;
+    let small = walking.carried(&walking.region(), &RotatedRegion { side: 200.0, ..walking.region() });
+    let mut seen = worker.hands(&[(picture, &walking), (picture, &small)], true).unwrap();
+    assert_eq!(seen.pop().unwrap(), [None, None], "small hands are not looked at");
+    let left = seen.pop().unwrap()[0].take().expect("her left hand is in front of the wall");
+    assert!(left.presence > 0.9 && left.right < 0.3, "{left:?}");
+    let [wrist, middle] = [0, 12].map(|i| left.at(i));
+    assert!(
+        wrist.distance(walking.at(LEFT_WRIST)) < 15.0 && (25.0..70.0).contains(&wrist.distance(middle)),
+        "{left:?}"
+    );
+    assert!(left.points.iter().all(|p| (500.0..620.0).contains(&p[0]) && (680.0..790.0).contains(&p[1])), "{left:?}");
 }
 
 #[test]

@@ -182,6 +182,7 @@ mod tests {
             bounds: [0.0; 4],
             score: 1.0,
             uncertain: false,
+            hands: [0.0; 2],
             shift: 0.0,
             points: names().iter().map(|name| at(name)).collect(),
             pixels: Vec::new(),

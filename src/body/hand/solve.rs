@@ -301,3 +301,104 @@ impl<'a> Solver<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::joint_priors::Side;
+    use super::*;
+    use crate::body::Body;
+
+    const ARM: Arm = Arm { position: DVec3::new(0.3, -0.2, 2.0), rotation: DQuat::IDENTITY };
+
+    fn model() -> HandModel {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/body.safetensors");
+        let body = Body::load(&path).expect("`make setup` builds it");
+        assert_eq!((body.fitted_joints(), body.joint_count()), (20, 50));
+        HandModel::new(&body, &[], Side::Right).expect("it has fingers")
+    }
+
+    /// Reproducible numbers in -1..1.
+    fn noise(i: usize) -> f64 {
+        ((i as f64 * 12.9898).sin() * 43758.5453).fract()
+    }
+
+    /// What the network would see of a hand.
+    fn seen(camera: &Camera, points: &[DVec3; HAND_POINTS]) -> Hand {
+        let ray = DQuat::from_rotation_arc(ARM.position.normalize(), DVec3::Z);
+        Hand {
+            points: points.map(|p| camera.project(p).map(|v| v as f32)),
+            world: points.map(|p| (ray * (p - points[0])).as_vec3().to_array()),
+            presence: 0.9,
+            right: 0.9,
+        }
+    }
+
+    #[test]
+    fn the_fingers_of_a_fist_and_of_a_pointing_hand_are_found() {
+        let (model, camera) = (model(), Camera::guess([1280, 720]));
+        let solver = Solver::new(&model, &camera);
+        for pointing in [false, true] {
+            let bent = |angle: &super::super::model::Angle| match (angle.joint.finger, angle.range[1] > 0.7) {
+                (1, true) if pointing => 0.0,
+                (1.., true) => 1.1,
+                _ => angle.relaxed,
+            };
+            let angles: Vec<f64> = model.angles.iter().map(bent).collect();
+            let truth = Fitted { angles, wrist: exp(DVec3::new(0.1, -0.1, 0.05)) };
+            let hand = seen(&camera, &solver.points(&ARM, &truth));
+            let found = solver.solve(&ARM, &hand, None);
+            let off = |i: usize| (found.angles[i] - truth.angles[i]).abs();
+            let mean = (0..model.angles.len()).map(off).sum::<f64>() / model.angles.len() as f64;
+            assert!(mean < 0.12, "{mean} radians off: {:?}", found.angles);
+            let places = solver.points(&ARM, &found);
+            let pixels: Vec<f64> =
+                (0..HAND_POINTS).map(|i| DVec2::from_array(camera.project(places[i])).distance(hand.at(i))).collect();
+            assert!(pixels.iter().sum::<f64>() < 0.05 * hand.extent() * HAND_POINTS as f64, "{pixels:?}");
+        }
+    }
+
+    #[test]
+    fn angles_stay_in_their_ranges() {
+        let (model, camera) = (model(), Camera::guess([1280, 720]));
+        let solver = Solver::new(&model, &camera);
+        let scattered =
+            std::array::from_fn(|i| ARM.position + DVec3::new(noise(i), noise(i + 30), noise(i + 60)) * 0.1);
+        let found = solver.solve(&ARM, &seen(&camera, &scattered), None);
+        for (angle, value) in model.angles.iter().zip(&found.angles) {
+            assert!((angle.range[0]..=angle.range[1]).contains(value), "{angle:?}: {value}");
+        }
+        assert!(found.wrist.is_finite());
+    }
+
+    #[test]
+    fn the_gradient_agrees_with_differences_of_the_cost() {
+        let (model, camera) = (model(), Camera::guess([1280, 720]));
+        let solver = Solver::new(&model, &camera);
+        let truth = Fitted { angles: model.relaxed(), wrist: DQuat::IDENTITY };
+        let hand = seen(&camera, &solver.points(&ARM, &truth));
+        let count = model.angles.len();
+        let angles: Vec<f64> = model.angles.iter().enumerate().map(|(i, a)| a.relaxed + 0.5 * noise(i)).collect();
+        let state = State { angles, wrist: exp(DVec3::new(0.2, -0.1, 0.3)), shift: DVec3::new(0.01, -0.02, 0.1) };
+        let cost = |state: &State| solver.build(state, &ARM, &hand, Some((&truth, 20.0))).cost;
+        let normal = solver.build(&state, &ARM, &hand, Some((&truth, 20.0)));
+        let size = 2.0 * normal.gradient.amax();
+        for i in 0..count + 6 {
+            let moved = |step: f64| {
+                let mut moved = state.clone();
+                match i {
+                    _ if i < count => moved.angles[i] += step,
+                    _ if i < count + 3 => moved.wrist *= exp(DVec3::AXES[i - count] * step),
+                    _ => moved.shift += DVec3::AXES[i - count - 3] * step,
+                }
+                cost(&moved)
+            };
+            let numeric = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            let found = 2.0 * normal.gradient[i];
+            // What the turn of the wrist costs is derived for small turns.
+            let near = if (count..count + 3).contains(&i) { 0.05 } else { 1e-4 };
+            assert!((numeric - found).abs() < near * size, "{i}: {numeric} {found}");
+        }
+    }
+}
