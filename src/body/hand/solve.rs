@@ -4,7 +4,7 @@
 //! the angles, and then forgotten, takes that up. In the picture the points say where fingers are; the network's metres say which way they go in depth.
 
 use super::super::Camera;
-use super::super::rotation::{exp, log};
+use super::super::rotation::{exp, frame, log};
 use super::model::{FINGERS, HandModel, SEGMENTS};
 use crate::pose::{HAND_POINTS, Hand};
 use glam::{DMat3, DQuat, DVec2, DVec3};
@@ -67,6 +67,12 @@ struct State {
     shift: DVec3,
 }
 
+impl State {
+    fn of(hand: &Fitted) -> Self {
+        Self { angles: hand.angles.clone(), wrist: hand.wrist, shift: DVec3::ZERO }
+    }
+}
+
 /// The hand posed: where its points are, and what each angle turns them about.
 struct Posed {
     points: [DVec3; HAND_POINTS],
@@ -109,11 +115,18 @@ impl<'a> Solver<'a> {
 
     /// The hand that was seen on an arm. `before`: that of a frame shortly before and one over the variance of what changes since, if there is one.
     pub fn solve(&self, arm: &Arm, seen: &Hand, before: Option<(&Fitted, f64)>) -> Fitted {
-        let start = match before {
-            Some((before, _)) => before.clone(),
-            None => Fitted { angles: self.model.relaxed(), wrist: DQuat::IDENTITY },
-        };
-        let mut state = State { angles: start.angles, wrist: start.wrist, shift: DVec3::ZERO };
+        let anew = Fitted { angles: self.angles_of(seen), wrist: DQuat::IDENTITY };
+        let starts = [Some(&anew), before.map(|(before, _)| before)];
+        let solved = starts.into_iter().flatten().map(|start| self.solve_from(start, arm, seen, before));
+        let (state, _) = solved.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_else(|| (State::of(&anew), 0.0));
+        let clamped = self.model.angles.iter().zip(state.angles);
+        let angles = clamped.map(|(angle, value)| value.clamp(angle.range[0], angle.range[1])).collect();
+        Fitted { angles, wrist: state.wrist }
+    }
+
+    /// Improves a hand; gives the cost as well.
+    fn solve_from(&self, start: &Fitted, arm: &Arm, seen: &Hand, before: Option<(&Fitted, f64)>) -> (State, f64) {
+        let mut state = State::of(start);
         let mut normal = self.build(&state, arm, seen, before);
         let mut damping = DAMPING;
         for _ in 0..STEPS {
@@ -129,16 +142,45 @@ impl<'a> Solver<'a> {
                 damping *= MORE;
             }
         }
-        for (angle, value) in self.model.angles.iter().zip(&mut state.angles) {
-            *value = value.clamp(angle.range[0], angle.range[1]);
+        (state, normal.cost)
+    }
+
+    /// The angles by the directions of the bones in metres alone: where the search begins. A finger that is bent far would not be found from
+    /// one that is straight.
+    fn angles_of(&self, seen: &Hand) -> Vec<f64> {
+        let rest = &self.model.points;
+        let world = |i: usize| DVec3::from_array(seen.world[i].map(f64::from));
+        let palm = |at: &dyn Fn(usize) -> DVec3| frame(at(5) - at(17), at(9) - at(0));
+        let (Some(seen_palm), Some(rest_palm)) = (palm(&world), palm(&|i| rest[i])) else {
+            return self.model.relaxed();
+        };
+        let mut turn = DQuat::IDENTITY;
+        let mut angles: Vec<f64> = Vec::with_capacity(self.model.angles.len());
+        for angle in &self.model.angles {
+            let at = 1 + 4 * angle.joint.finger + angle.joint.segment;
+            let before = angles.len().checked_sub(1).map(|before| self.model.angles[before].joint.finger);
+            if before != Some(angle.joint.finger) {
+                turn = seen_palm * rest_palm.inverse();
+            }
+            let aside = |v: DVec3| v - angle.axis * angle.axis.dot(v);
+            let bone = aside(rest[at + 1] - rest[at]);
+            let to = aside(turn.inverse() * (world(at + 1) - world(at)));
+            // A bone does not tell how it is turned about itself.
+            let turned = if bone.length() < 1e-3 * self.lengths[at + 1] {
+                angle.relaxed
+            } else {
+                bone.cross(to).dot(angle.axis).atan2(bone.dot(to))
+            };
+            let value = turned.clamp(angle.range[0], angle.range[1]);
+            turn *= exp(angle.axis * value);
+            angles.push(value);
         }
-        Fitted { angles: state.angles, wrist: state.wrist }
+        angles
     }
 
     /// Where the points of a hand are without any shift, camera axes, metres.
     pub fn points(&self, arm: &Arm, hand: &Fitted) -> [DVec3; HAND_POINTS] {
-        let state = State { angles: hand.angles.clone(), wrist: hand.wrist, shift: DVec3::ZERO };
-        self.pose(&state, arm).points
+        self.pose(&State::of(hand), arm).points
     }
 
     fn step(&self, state: &State, normal: &Normal, damping: f64) -> Option<(State, f64)> {
