@@ -116,6 +116,11 @@ def made_up(path, like):
     names = json.loads(meta["joint_names"])
     weights = np.zeros((len(points), len(names)))
     np.add.at(weights, (np.arange(len(points))[:, None], tensors["skin_indices"]), tensors["skin_weights"].astype(float))
+    # The fingers of the default body are not SMPL's.
+    for k, name in enumerate(names):
+        if name.startswith("finger"):
+            weights[:, names.index("wrist" + name[-2:])] += weights[:, k]
+            weights[:, k] = 0
     keypoints = {n: p.sum(0) * TURN for n, p in zip(json.loads(meta["keypoint_names"]), tensors["keypoint_points"].astype(float))}
     points, weights = points[kept], weights[kept]
     shapes = tensors["shape_dirs"].astype(float)[:, kept] * TURN

@@ -213,6 +213,8 @@ def person_rows(person, world, size, focal):
             "root": {"position": rounded(root[f], 4)},
             "rotations": rounded(q[f], 5),
             "shape": rounded(np.array(person.shape), 4),
+            # Now one hand is seen and now the other, now both and now neither.
+            **({"hands": hands} if any(hands := [0.9 * (f % 2), 0.6 * (f // 2 % 2)]) else {}),
         }
         rows.append(row)
     return rows

@@ -20,7 +20,7 @@ def check(export):
     motion = export.motion
     with np.load(export.file("npz"), allow_pickle=False) as file:
         data = {key: file[key] for key in file.files}
-    wanted = """joints3d keypoints3d keypoints2d rotations root shape box score visible uncertain ids time fps parents joint_names camera_K
+    wanted = """joints3d keypoints3d keypoints2d rotations root shape box score hands visible uncertain ids time fps parents joint_names camera_K
         world_from_camera frame keypoint_names floor_shift rest up_source"""
     missing = [key for key in wanted.split() if key not in data]
     require(not missing, f"the npz lacks {', '.join(missing)}")
@@ -59,6 +59,7 @@ def check(export):
     same("root", data["root"], to_world(matrix, motion.root, shift), NEAR)
     same("box", data["box"], motion.box, 0.006)
     same("score", data["score"], motion.score, 0.001)
+    same("hands", data["hands"], motion.hands, 0.001)
 
     # Rotations in the axes of the files; the root joint's carries the turn of the world.
     rotations = data["rotations"]

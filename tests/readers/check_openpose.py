@@ -25,7 +25,26 @@ def check(export):
             require(off <= 0.006, f"{path.name}: a point is {off:.2f} off")
             if len(points) == 26:
                 feet(export, path, f, p, points)
+            hands(export, path, f, p, person)
     return f"{len(paths)} files, {' and '.join(map(str, sorted(kinds))) or 'no'} points"
+
+
+def hands(export, path, f, p, person):
+    """21 points of each hand that was seen, with how surely; none of another."""
+    motion = export.motion
+    for side, name in enumerate(("left", "right")):
+        points = np.array(person[f"hand_{name}_keypoints_2d"], float).reshape(-1, 3)
+        seen = motion.hands[f, p, side]
+        if seen == 0 or f"{name}_index_tip" not in motion.keypoint_names:
+            require(len(points) == 0, f"{path.name} has points of a {name} hand that was not seen")
+            continue
+        require(len(points) == 21, f"{path.name} has {len(points)} points of a {name} hand, not 21")
+        require(np.abs(points[:, 2] - seen).max() < 1e-3, f"{path.name}: the confidence of a {name} hand is not {seen}")
+        # The wrist, and the tips of thumb and little finger.
+        for k, point in ((0, "wrist"), (4, "thumb_tip"), (20, "pinky_tip")):
+            place = motion.keypoints3d[f, p, motion.keypoint_names.index(f"{name}_{point}")]
+            off = np.abs(points[k, :2] - motion.project(place)).max()
+            require(off <= 0.1, f"{path.name}: {name}_{point} is {off:.2f} px off")
 
 
 def feet(export, path, f, p, points):

@@ -119,7 +119,7 @@ class Motion:
 
         self.rotations, self.root = empty(joints, 4), empty(3)
         self.keypoints3d, self.keypoints2d = empty(len(self.keypoint_names), 3), empty(17, 3)
-        self.box, self.score = empty(4), empty()
+        self.box, self.score, self.hands = empty(4), empty(), empty(2)
         self.present = np.zeros((frames, people), bool)
         self.uncertain = np.zeros((frames, people), bool)
         at = {person: i for i, person in enumerate(self.ids)}
@@ -135,6 +135,7 @@ class Motion:
                 self.keypoints3d[f, p] = person["joints3d"] + person["extra3d"]
                 self.keypoints2d[f, p] = person["keypoints2d"]
                 self.box[f, p], self.score[f, p] = person["box"], person["score"]
+                self.hands[f, p] = person.get("hands", [0, 0])
         self.rotations /= np.linalg.norm(self.rotations, axis=-1, keepdims=True)
 
     def pose(self, person, rotations, root):
