@@ -72,7 +72,7 @@ def main():
 
 
 def measure(model, folder, program):
-    """Of each scene the frames of the person behind: covered share, error over height, turned, merged, id."""
+    """What `compare` says of each scene."""
     plain = {}
     for _, man, woman, *_ in scenes():
         plain.setdefault(man, (None, -1))
@@ -190,42 +190,56 @@ def compose(scene, pictures, people, masks, path):
 
 
 def compare(rows, behind, front, covered):
-    """By frame: covered share, error over height (not a number where lost), turned, merged, id."""
+    """By frame: covered share; of the one behind and then of the one in front the error over height (not a number where lost), whether the sides
+    are exchanged, whether the body is the other's, and its number."""
     result = []
     for row, points, other, share in zip(rows, behind, front, covered):
-        inside = np.all((points > 0) & (points < [WIDTH, HEIGHT]), axis=-1)
-        if inside.mean() < 0.8:
-            continue
-        height = max(tall(points), tall(other))
-        bodies = [(np.array(p["keypoints2d"])[COCO, :2], p["id"]) for p in row]
-        off = lambda a, b: np.linalg.norm(a - b, axis=-1).mean() / tall(points)
-        # The one in front is whoever fits best there; of the rest, whoever fits best to the one behind.
-        ahead = min(bodies, key=lambda body: off(body[0], other), default=None)
-        rest = [body for body in bodies if body is not ahead]
-        mine = min(rest, key=lambda body: off(body[0], points), default=None)
-        if mine is None or off(mine[0], points) > LOST:
-            result.append((share, np.nan, np.nan, np.nan, -1))
-            continue
-        swapped = mine[0][[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]]
-        turned = off(swapped, points) < 0.7 * off(mine[0], points)
-        merged = off(mine[0], other) < MERGED * off(mine[0], points)
-        result.append((share, off(mine[0], points), turned, merged, mine[1]))
+        if is_inside(points):
+            bodies = [(np.array(p["keypoints2d"])[COCO, :2], p["id"]) for p in row]
+            result.append((share, *judge(bodies, points, other), *judge(bodies, other, points)))
     return np.array(result)
 
 
+def is_inside(points):
+    """Whether somebody is in the picture but for a hand or foot."""
+    return np.all((points > 0) & (points < [WIDTH, HEIGHT]), axis=-1).mean() > 0.8
+
+
+def judge(bodies, points, other):
+    """Of the body that is somebody's, who is at these points: error, exchanged, other's, number."""
+    def off(body, at):
+        return np.linalg.norm(body[0] - at, axis=-1).mean() / tall(at)
+
+    # Each body is of whom it fits better, but that nobody has two.
+    if len(bodies) > 1 and is_inside(other):
+        pairs = [(i, j) for i in range(len(bodies)) for j in range(len(bodies)) if i != j]
+        mine = bodies[min(pairs, key=lambda pair: min(off(bodies[pair[0]], points), 1) + min(off(bodies[pair[1]], other), 1))[0]]
+    else:
+        mine = min(bodies, key=lambda body: off(body, points), default=None)
+    if mine is None or off(mine, points) > LOST:
+        return np.nan, np.nan, np.nan, -1
+    exchanged = off((mine[0][[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]], 0), points) < 0.7 * off(mine, points)
+    merged = is_inside(other) and off(mine, other) < MERGED * off(mine, points)
+    return off(mine, points), exchanged, merged, mine[1]
+
+
 def report(model, rows):
+    def told(part, first):
+        found = part[~np.isnan(part[:, first])]
+        if not len(found):
+            return "  all lost"
+        return (f"{100 - 100 * len(found) / len(part):7.1f}%{100 * found[:, first].mean():7.2f}%{100 * found[:, first + 1].mean():7.1f}%"
+                f"{100 * found[:, first + 2].mean():7.1f}%")
+
     every = np.concatenate(list(rows.values()))
-    print(f"{'':8}{'covered':>12}{'frames':>8}{'lost':>8}{'error':>8}{'turned':>8}{'merged':>8}")
+    print(f"{'':8}{'':24}{'covered':>12}{'frames':>8}{'lost':>8}{'error':>8}{'turned':>8}{'merged':>8}   in front: the same")
     for low, high in zip(PARTS, PARTS[1:]):
         part = every[(every[:, 0] >= low) & (every[:, 0] < high)]
         if len(part):
-            found = part[~np.isnan(part[:, 1])]
-            print(f"{model:8}{100 * low:5.0f}-{min(100 * high, 100):3.0f} %{len(part):8}{100 - 100 * len(found) / len(part):7.1f}%"
-                  f"{100 * found[:, 1].mean():7.2f}%{100 * found[:, 2].mean():7.1f}%{100 * found[:, 3].mean():7.1f}%")
+            print(f"{model:8}{'all':24}{100 * low:5.0f}-{min(100 * high, 100):3.0f} %{len(part):8}{told(part, 1)}  {told(part, 5)}")
     for name, part in rows.items():
-        found = part[~np.isnan(part[:, 1])]
-        print(f"{model:8}{name:24}{len(set(found[:, 4]))} ids, lost {100 - 100 * len(found) / len(part):5.1f}%, error {100 * found[:, 1].mean():5.2f}%, "
-              f"turned {100 * found[:, 2].mean():5.1f}%, covered {100 * part[:, 0].mean():3.0f}% in the mean")
+        ids = [len(set(part[:, at]) - {-1}) for at in (4, 8)]
+        print(f"{model:8}{name:24}{100 * part[:, 0].mean():8.0f} % {len(part):8}{told(part, 1)}  {told(part, 5)}  {ids[0]} and {ids[1]} ids")
 
 
 if __name__ == "__main__":

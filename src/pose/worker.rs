@@ -142,22 +142,22 @@ impl Worker {
         let mut answers = Vec::with_capacity(queries.len());
         for alike in queries.chunk_by(|(_, a), (_, b)| a.is_batched_with(b)) {
             let (picture, query) = &alike[0];
-            match *query {
-                Query::DetectPersons(tile) => {
+            match query {
+                &Query::DetectPersons(tile) => {
                     let found = match detector {
                         Some(own) => self.own_detector(own)?.detect(picture, tile)?,
                         None => self.person_detector()?.detect(picture, tile)?,
                     };
                     answers.push(Answer::PersonDetections(found));
                 }
-                Query::DetectRegions(window) => {
+                &Query::DetectRegions(window) => {
                     let detector = match &mut self.region_detector {
                         Some(detector) => detector,
                         none => none.insert(RegionDetector::new(&self.runtime, &self.models.region_detector())?),
                     };
                     answers.push(Answer::RegionDetections(detector.detect(picture, window)?));
                 }
-                Query::Landmarks { network, .. } => answers.extend(self.observe(alike, network)?),
+                &Query::Landmarks { network, .. } => answers.extend(self.observe(alike, network)?),
             }
         }
         Ok(answers)
@@ -167,20 +167,20 @@ impl Worker {
     fn observe(&mut self, queries: &[(Picture<'_>, Query)], network: Network) -> Result<Vec<Answer>, PoseError> {
         let asked: Vec<(Picture<'_>, MaskedRegion, f64)> = queries
             .iter()
-            .filter_map(|(picture, query)| match *query {
-                Query::Landmarks { at, tolerance, .. } => Some((*picture, at, tolerance)),
+            .filter_map(|(picture, query)| match query {
+                Query::Landmarks { at, tolerance, .. } => Some((*picture, at.clone(), *tolerance)),
                 Query::DetectPersons(_) | Query::DetectRegions(_) => None,
             })
             .collect();
         let landmarker = self.landmarker(network)?;
-        let regions: Vec<_> = asked.iter().map(|&(picture, at, _)| (picture, at)).collect();
+        let regions: Vec<_> = asked.iter().map(|(picture, at, _)| (*picture, at.clone())).collect();
         let mut found = landmarker.landmarks(&regions)?;
         let is_off = |(index, landmarks): (usize, &Option<Landmarks>)| {
-            let (picture, at, tolerance) = asked[index];
+            let (picture, at, tolerance) = &asked[index];
             let landmarks = landmarks.as_ref().filter(|l| l.score >= Observation::MIN_SCORE)?;
             let own = landmarks.region();
-            (own.is_usable() && at.region.difference(&own) > tolerance)
-                .then_some((index, (picture, MaskedRegion { region: own, ..at })))
+            (own.is_usable() && at.region.difference(&own) > *tolerance)
+                .then(|| (index, (*picture, MaskedRegion { region: own, ..at.clone() })))
         };
         let (indices, again): (Vec<usize>, Vec<_>) = found.iter().enumerate().filter_map(is_off).unzip();
         for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {

@@ -5,9 +5,11 @@
 //! 1. the person detector on some tiles of the picture, and landmarks where those tracked should be;
 //! 2. the person detector on smaller tiles (only where nothing is known of the picture yet);
 //! 3. landmarks of those tracked in other orientations, where little of them was found;
-//! 4. the BlazePose region detector around those tracked whom the person detector does not see;
-//! 5. landmarks wherever a detector sees somebody who is not found yet;
-//! 6. the same without the mask, for those who were not found with it.
+//! 4. landmarks of those tracked whom others cover, with those in front greyed;
+//! 5. the BlazePose region detector around those tracked whom the person detector does not see;
+//! 6. landmarks wherever a detector sees somebody who is not found yet;
+//! 7. the same without the mask, for those who were not found with it;
+//! 8. the same with those greyed who were found in front, for those who were not found without.
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
@@ -17,8 +19,8 @@ use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
 use super::tracker::Tracker;
 use crate::pose::{
-    Answer, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Tile, Window, overlap,
-    wrap_angle,
+    Answer, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Silhouette, Tile, Window, overlap,
+    area, shared, wrap_angle,
 };
 
 /// New regions that are looked at on one keyframe, best first: more are not people but a crowd that cannot be told apart.
@@ -38,6 +40,10 @@ const MARGIN: f32 = 0.1;
 const SAME_PERSON_UNMASKED: f32 = 0.55;
 /// Distance over the side of a person's region within which an observation lies on them.
 const ON_PERSON: f64 = 0.35;
+/// Share of somebody's bounds that another's must share to cover them.
+const LEAST_COVERED: f32 = 0.05;
+/// Area of somebody's bounds over another's below which they are too far away to cover them.
+const LEAST_SIZE: f32 = 0.25;
 /// Side of the window in which the region detector looks for a person, over the side of their region.
 const WINDOW: f64 = 1.6;
 /// Distance over the smaller region's side within which two regions show the same. It is small, so that a person who stands half behind
@@ -47,8 +53,16 @@ const SAME_PLACE: f64 = 0.12;
 const SAME_SIZE: f64 = 0.45;
 
 /// Somebody found on a keyframe.
-pub(super) struct Candidate {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Find {
     pub observation: Observation,
+    /// Whether those in front were greyed for it.
+    pub is_behind: bool,
+}
+
+/// A find that may be one of several of the same person.
+pub(super) struct Candidate {
+    pub find: Find,
     /// The better of two observations of one person has the greater.
     pub rank: f32,
     /// Index of the tracked person, turning head over heels, whom this must be.
@@ -62,7 +76,7 @@ pub struct Candidates {
     /// Where those tracked should be, in their order.
     pub(super) predicted: Vec<RotatedRegion>,
     /// Best first.
-    pub(super) observations: Vec<Observation>,
+    pub(super) finds: Vec<Find>,
     /// What the person detector saw.
     pub(super) detections: DetectedPersons,
 }
@@ -75,12 +89,16 @@ enum Round {
     SmallerTiles { tiles: Vec<Tile>, guesses: Vec<Vec<RotatedRegion>>, found: Vec<Option<Observation>> },
     /// See 3.: what was found of those tracked so far.
     OtherOrientations { guesses: Vec<Vec<RotatedRegion>>, found: Vec<Option<Candidate>> },
-    /// See 4.
-    Windows { windows: Vec<Window> },
+    /// See 4.: those who are covered, by their index, and what was found of all so far.
+    Covered { regions: Vec<(usize, MaskedRegion)>, found: Vec<Option<Candidate>> },
     /// See 5.
-    New { regions: Vec<MaskedRegion> },
+    Windows { windows: Vec<Window> },
     /// See 6.
+    New { regions: Vec<MaskedRegion> },
+    /// See 7.
     Unmasked { regions: Vec<MaskedRegion>, found: Vec<Option<Observation>> },
+    /// See 8.
+    NewCovered { regions: Vec<MaskedRegion> },
     /// All is asked.
     Done,
 }
@@ -142,6 +160,12 @@ impl<'t> Search<'t> {
             }
             Round::OtherOrientations { guesses, found } => {
                 let found = self.best_of_tracked(found, &guesses, observations);
+                Round::Covered { regions: self.covered(&found), found }
+            }
+            Round::Covered { regions, mut found } => {
+                for ((person, _), observation) in regions.into_iter().zip(observations) {
+                    self.take_uncovered(person, observation, &mut found);
+                }
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
                 Round::Windows { windows }
@@ -152,16 +176,28 @@ impl<'t> Search<'t> {
                     let is_found = |o: &Observation| self.covers(region, o) > SAME_PERSON && self.is_somebody(o);
                     region.within.is_some() && !found.as_ref().is_some_and(is_found)
                 };
-                let missed = regions.iter().zip(&observations).filter(is_missed).map(|(region, _)| *region).collect();
-                Round::Unmasked { regions: missed, found: observations }
+                let missed = regions.iter().zip(&observations).filter(is_missed);
+                Round::Unmasked { regions: missed.map(|(region, _)| region.clone()).collect(), found: observations }
             }
             Round::Unmasked { regions, found } => {
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
                     found.filter(|o| self.covers(region, o) > SAME_PERSON_UNMASKED)
                 };
-                let again = regions.iter().zip(observations).map(is_there);
+                let again: Vec<Option<Observation>> = regions.iter().zip(observations).map(is_there).collect();
+                let missed = regions.into_iter().zip(&again).filter(|(_, found)| found.is_none());
+                let missed: Vec<MaskedRegion> = missed.map(|(region, _)| region).collect();
                 let all = found.into_iter().chain(again).flatten().filter(|o| self.is_somebody(o));
-                let all: Vec<Candidate> = all.map(|observation| self.rank(observation, None)).collect();
+                let all: Vec<Candidate> = all.map(|o| self.rank(Find::seen(o), None)).collect();
+                self.candidates.extend(all);
+                Round::NewCovered { regions: missed.into_iter().filter_map(|at| self.hide_those_found(at)).collect() }
+            }
+            Round::NewCovered { regions } => {
+                let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
+                    found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o))
+                };
+                let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
+                let all = found.into_iter().map(|observation| self.rank(Find { observation, is_behind: true }, None));
+                let all: Vec<Candidate> = all.collect();
                 self.candidates.extend(all);
                 Round::Done
             }
@@ -175,7 +211,7 @@ impl<'t> Search<'t> {
         Candidates {
             frame: self.frame,
             predicted: self.predicted,
-            observations: kept.into_iter().map(|candidate| candidate.observation).collect(),
+            finds: kept.into_iter().map(|candidate| candidate.find).collect(),
             detections: self.detections,
         }
     }
@@ -195,7 +231,7 @@ impl<'t> Search<'t> {
                 let is_detected = self.detections.has(&o.landmarks, self.tracker.states[person].was_detected);
                 is_plausible(&o.landmarks, self.tracker.display, is_detected)
             };
-            let own = own.into_iter().filter(is_plausible).map(|observation| self.rank(observation, Some(person)));
+            let own = own.into_iter().filter(is_plausible).map(|o| self.rank(Find::seen(o), Some(person)));
             own.chain(so_far).max_by(|a, b| a.rank.total_cmp(&b.rank))
         };
         so_far.into_iter().enumerate().map(best).collect()
@@ -205,16 +241,69 @@ impl<'t> Search<'t> {
     fn other_orientations(&self, found: &[Option<Candidate>]) -> Vec<Vec<RotatedRegion>> {
         let people = self.tracker.states.iter().zip(&self.predicted).zip(found);
         let guesses = |((state, at), found): ((&TrackletState, &RotatedRegion), &Option<Candidate>)| {
-            state.other_orientations(at, found.as_ref().map(|c| &c.observation), self.tracker.display)
+            state.other_orientations(at, found.as_ref().map(|c| &c.find.observation), self.tracker.display)
         };
         people.map(guesses).collect()
+    }
+
+    /// Where to look again for those tracked who are large and on whom somebody lies in the picture who fits their own place better: they may be
+    /// behind, and the network may have taken the other for them.
+    fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
+        let display = self.tracker.display;
+        let fits = |person: usize| {
+            let fits = |c: &Candidate| self.tracker.states[person].fits(&self.predicted[person], &c.find.observation);
+            found[person].as_ref().map_or(f32::MIN, fits)
+        };
+        let all = self.tracker.states.iter().zip(&self.predicted).enumerate();
+        let behind = all.filter_map(|(person, (state, &region))| {
+            if is_small(&region, display) || !region.is_usable() {
+                return None;
+            }
+            let bounds = state.moved_to(&region).bounds();
+            let is_in_front = |(other, _): &(usize, &Landmarks)| *other != person && fits(*other) > fits(person);
+            let others = found.iter().enumerate().filter_map(|(other, c)| Some((other, c.as_ref()?.landmarks())));
+            let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks));
+            (!hidden.is_empty()).then_some((person, MaskedRegion { region, within: None, hidden }))
+        });
+        behind.collect()
+    }
+
+    /// Of somebody tracked there is also what was found with those in front greyed: it counts where it fits them better, or where what was
+    /// found before is somebody else.
+    fn take_uncovered(&self, person: usize, observation: Option<Observation>, found: &mut [Option<Candidate>]) {
+        let (state, predicted) = (&self.tracker.states[person], &self.predicted[person]);
+        let is_shadow = |landmarks: &Landmarks, found: &[Option<Candidate>]| {
+            let others = found.iter().enumerate().filter(|(other, _)| *other != person);
+            others.filter_map(|(_, c)| c.as_ref()).any(|other| is_shadow_of(landmarks, other.landmarks()))
+        };
+        let is_detected =
+            |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
+        let Some(observation) = observation.filter(|o| {
+            is_plausible(&o.landmarks, self.tracker.display, is_detected(o)) && !is_shadow(&o.landmarks, found)
+        }) else {
+            return;
+        };
+        let is_better = |before: &Candidate| {
+            let fits = |o: &Observation| state.fits(predicted, o);
+            is_shadow(before.landmarks(), found) || fits(&observation) > fits(&before.find.observation)
+        };
+        if found[person].as_ref().is_none_or(is_better) {
+            found[person] = Some(self.rank(Find { observation, is_behind: true }, Some(person)));
+        }
+    }
+
+    /// Where somebody large is detected whom the network did not find: those who were found there, greyed.
+    fn hide_those_found(&self, at: MaskedRegion) -> Option<MaskedRegion> {
+        let bounds = at.within.filter(|_| !is_small(&at.region, self.tracker.display))?;
+        let hidden = in_front(&bounds, self.candidates.iter().map(Candidate::landmarks));
+        (!hidden.is_empty()).then_some(MaskedRegion { hidden, ..at })
     }
 
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
     /// they do not stand upright, the region detector brings the body back.
     fn windows(&self, found: &[Option<Candidate>]) -> Vec<Window> {
-        let is_clear = |state: &TrackletState, Candidate { observation, .. }: &Candidate| {
-            self.detections.has_clearly(&observation.landmarks, state.was_detected)
+        let is_clear = |state: &TrackletState, candidate: &Candidate| {
+            self.detections.has_clearly(candidate.landmarks(), state.was_detected)
         };
         let doubtful = self.tracker.states.iter().zip(&self.predicted).zip(found).filter(|((state, _), found)| {
             state.is_worth_finding(self.tracker.display) && !found.as_ref().is_some_and(|c| is_clear(state, c))
@@ -232,16 +321,16 @@ impl<'t> Search<'t> {
         region_detections.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut new: Vec<MaskedRegion> = Vec::new();
         for region in region_detections.iter().map(RegionDetection::region) {
-            let found = self.candidates.iter().map(|candidate| candidate.observation.landmarks.region());
+            let found = self.candidates.iter().map(|candidate| candidate.landmarks().region());
             let mut others = found.chain(new.iter().map(|other| other.region));
             if region.is_usable() && !others.any(|other| is_same_place(&other, &region)) {
                 new.push(region.into());
             }
         }
-        for detection in self.detections.of_others(self.candidates.iter().map(|c| &c.observation.landmarks)) {
+        for detection in self.detections.of_others(self.candidates.iter().map(Candidate::landmarks)) {
             let region = detection.region();
             if region.is_usable() && !new.iter().any(|other| is_same_place(&other.region, &region)) {
-                new.push(MaskedRegion { region, within: self.mask(detection, &region) });
+                new.push(MaskedRegion { region, within: self.mask(detection, &region), hidden: Vec::new() });
             }
         }
         new.truncate(MOST_NEW);
@@ -269,8 +358,9 @@ impl<'t> Search<'t> {
 
     /// Ranks what was found: where somebody `tracked` should be, or where nobody was. On somebody who turns head over heels there is
     /// nobody else, but perhaps the same body in the wrong orientation.
-    fn rank(&self, observation: Observation, tracked: Option<usize>) -> Candidate {
+    fn rank(&self, find: Find, tracked: Option<usize>) -> Candidate {
         let Tracker { states, fps, display, .. } = self.tracker;
+        let observation = &find.observation;
         let center = observation.landmarks.region().center;
         let is_on = |&i: &usize| {
             let (predicted, last) = (&self.predicted[i], states[i].region());
@@ -283,19 +373,32 @@ impl<'t> Search<'t> {
             None => (0..states.len()).find(|i| may_turn(i) && is_on(i)),
         };
         let quality = match must_be {
-            Some(i) => states[i].fits(&self.predicted[i], &observation),
+            Some(i) => states[i].fits(&self.predicted[i], observation),
             None => observation.landmarks.quality_at(self.detections.rotation(&observation.landmarks)),
         };
         // One body that is found in two regions belongs to the person who has been known for long.
         let bonus = if tracked.is_some_and(|i| states[i].is_proven) { TRACKED_BONUS } else { 0.0 };
         let rank = quality + bonus + DETECTION_BONUS * self.detections.coverage(&observation.landmarks);
-        Candidate { rank, must_be, observation }
+        Candidate { rank, must_be, find }
+    }
+}
+
+impl Find {
+    /// Somebody who was found as they are.
+    fn seen(observation: Observation) -> Self {
+        Self { observation, is_behind: false }
+    }
+}
+
+impl Candidate {
+    fn landmarks(&self) -> &Landmarks {
+        &self.find.observation.landmarks
     }
 }
 
 impl Round {
     fn queries(&self, tracker: &Tracker) -> Vec<Query> {
-        let landmarks = |at: MaskedRegion, tolerance: f64| Query::Landmarks { at, network: tracker.network, tolerance };
+        let landmarks = |at: MaskedRegion, tolerance| Query::Landmarks { at, network: tracker.network, tolerance };
         let guesses = |guesses: &[Vec<RotatedRegion>]| -> Vec<Query> {
             guesses.iter().flatten().map(|&region| landmarks(region.into(), TOLERANCE)).collect()
         };
@@ -305,7 +408,12 @@ impl Round {
             Self::SmallerTiles { tiles: all, .. } => tiles(all),
             Self::OtherOrientations { guesses: regions, .. } => guesses(regions),
             Self::Windows { windows } => windows.iter().copied().map(Query::DetectRegions).collect(),
-            Self::New { regions } => regions.iter().map(|&at| landmarks(at, DETECTION_TOLERANCE)).collect(),
+            Self::Covered { regions, .. } => {
+                regions.iter().map(|(_, at)| landmarks(at.clone(), TOLERANCE)).collect()
+            }
+            Self::New { regions } | Self::NewCovered { regions } => {
+                regions.iter().map(|at| landmarks(at.clone(), DETECTION_TOLERANCE)).collect()
+            }
             Self::Unmasked { regions, .. } => {
                 regions.iter().map(|at| landmarks(at.region.into(), DETECTION_TOLERANCE)).collect()
             }
@@ -320,7 +428,7 @@ pub(super) fn keep_best(mut candidates: Vec<Candidate>, detections: &DetectedPer
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let is_same = |better: &Candidate| {
-            let (found, other) = (&candidate.observation.landmarks, &better.observation.landmarks);
+            let (found, other) = (candidate.landmarks(), better.landmarks());
             if detections.is_beside(found, other) {
                 return is_one_pose(found, other);
             }
@@ -360,6 +468,16 @@ fn is_same_place(known: &RotatedRegion, new: &RotatedRegion) -> bool {
     known.center.distance(new.center) < SAME_PLACE * known.side.min(new.side)
         && size_difference(known, new) < SAME_SIZE
         && wrap_angle(known.rotation - new.rotation).abs() < SAME_ORIENTATION
+}
+
+/// Of some people those who may cover a good part of somebody within `bounds` (left, top, right and bottom): not those who are much smaller, since
+/// they are farther away.
+pub(super) fn in_front<'l>(bounds: &[f32; 4], people: impl Iterator<Item = &'l Landmarks>) -> Vec<Silhouette> {
+    let covers = |landmarks: &&Landmarks| {
+        let other = landmarks.bounds();
+        shared(bounds, &other) > LEAST_COVERED * area(bounds) && area(&other) > LEAST_SIZE * area(bounds)
+    };
+    people.filter(covers).map(Silhouette::of).collect()
 }
 
 /// Somewhat more than a box: what may be seen of whoever is in it.

@@ -16,7 +16,8 @@ use super::tracker::Tracker;
 use crate::models::Network;
 use crate::pose::own::{BodyEstimate, SeenPoints};
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
-use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
+use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, Silhouette, shared, wrap_angle};
+use glam::DVec2;
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
 const NEIGHBOUR: f64 = 0.35;
@@ -52,7 +53,7 @@ pub struct TrackletObservation {
 }
 
 /// Where a tracklet should be in a frame between keyframes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PredictedRegion {
     /// Number of the tracklet.
     pub tracklet: u32,
@@ -69,19 +70,18 @@ pub struct PredictedRegion {
 impl PredictedRegion {
     /// What to ask of this frame.
     pub fn query(&self, network: Network) -> Query {
-        Query::Landmarks { at: self.at, network, tolerance: TOLERANCE }
-    }
-}
-
-impl KeyframePerson {
-    /// What to ask the heavy network.
-    pub fn heavy_query(&self) -> Query {
-        let at = self.observation.landmarks.region().into();
-        Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
+        Query::Landmarks { at: self.at.clone(), network, tolerance: TOLERANCE }
     }
 }
 
 impl Keyframe {
+    /// What to ask the heavy network about one of the people.
+    pub fn heavy_query(&self, person: &KeyframePerson) -> Query {
+        let region = person.observation.landmarks.region();
+        let at = MaskedRegion { region, within: None, hidden: self.in_front(person) };
+        Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
+    }
+
     /// What was observed on it, for linking.
     pub fn observations(&self) -> Vec<TrackletObservation> {
         let one = |person: &KeyframePerson| TrackletObservation {
@@ -145,7 +145,8 @@ fn regions_between(
                 let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
                 // Where the detector does not see them, somebody might be found only because nothing else is to be seen.
                 let is_masked = is_detected_on_both && is_small(&region, display);
-                MaskedRegion { region, within: is_masked.then(|| around(bounds)) }
+                let hidden = hidden_between([before, after], [person, later], share, shift);
+                MaskedRegion { region, within: is_masked.then(|| around(bounds)), hidden }
             }
             None => moved_on(person, before.index).into(),
         };
@@ -167,6 +168,26 @@ fn regions_between(
     }));
     predicted.sort_by_key(|p| p.tracklet);
     predicted
+}
+
+/// Those who cover somebody between two keyframes, if they were found behind others on one of them. Who covers them on one keyframe only is where
+/// they are on the way to the other.
+fn hidden_between(keyframes: [&Keyframe; 2], person: [&KeyframePerson; 2], share: f64, shift: DVec2) -> Vec<Silhouette> {
+    let [before, after] = keyframes;
+    let is_in_front = |other: &&KeyframePerson| other.tracklet != person[0].tracklet && !other.is_behind;
+    if person.iter().all(|person| !person.is_behind) {
+        return Vec::new();
+    }
+    let of = |person: &KeyframePerson| Silhouette::of(&person.observation.landmarks);
+    let on_both = |other: &KeyframePerson| {
+        let later = after.people.iter().find(|later| later.tracklet == other.tracklet).filter(is_in_front)?;
+        let is_near = [(other, person[0]), (later, person[1])].into_iter().any(|(other, person)| {
+            let [other, person] = [other, person].map(|p| p.observation.landmarks.bounds());
+            shared(&other, &person) > 0.0
+        });
+        is_near.then(|| of(other).between(&of(later), share, shift))
+    };
+    before.people.iter().filter(is_in_front).filter_map(on_both).collect()
 }
 
 fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegion {
