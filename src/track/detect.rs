@@ -13,7 +13,7 @@
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
-use super::detections::{CERTAIN_SCORE, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
+use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
 use super::similarity::{is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
@@ -183,13 +183,11 @@ impl<'t> Search<'t> {
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
                     found.filter(|o| self.covers(region, o) > SAME_PERSON_UNMASKED)
                 };
-                let again: Vec<Option<Observation>> = regions.iter().zip(observations).map(is_there).collect();
-                let missed = regions.into_iter().zip(&again).filter(|(_, found)| found.is_none());
-                let missed: Vec<MaskedRegion> = missed.map(|(region, _)| region).collect();
+                let again = regions.iter().zip(observations).map(is_there);
                 let all = found.into_iter().chain(again).flatten().filter(|o| self.is_somebody(o));
                 let all: Vec<Candidate> = all.map(|o| self.rank(Find::seen(o), None)).collect();
                 self.candidates.extend(all);
-                Round::NewCovered { regions: missed.into_iter().filter_map(|at| self.hide_those_found(at)).collect() }
+                Round::NewCovered { regions: self.new_covered() }
             }
             Round::NewCovered { regions } => {
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
@@ -272,31 +270,38 @@ impl<'t> Search<'t> {
     /// found before is somebody else.
     fn take_uncovered(&self, person: usize, observation: Option<Observation>, found: &mut [Option<Candidate>]) {
         let (state, predicted) = (&self.tracker.states[person], &self.predicted[person]);
-        let is_shadow = |landmarks: &Landmarks, found: &[Option<Candidate>]| {
-            let others = found.iter().enumerate().filter(|(other, _)| *other != person);
-            others.filter_map(|(_, c)| c.as_ref()).any(|other| is_shadow_of(landmarks, other.landmarks()))
-        };
+        let others = found.iter().enumerate().filter(|(other, _)| *other != person);
+        let others: Vec<&Landmarks> = others.filter_map(|(_, c)| Some(c.as_ref()?.landmarks())).collect();
+        let is_other = |landmarks: &Landmarks| others.iter().any(|other| is_shadow_of(landmarks, other));
+        let was_other = found[person].as_ref().is_some_and(|before| is_other(before.landmarks()));
         let is_detected =
             |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
-        let Some(observation) = observation.filter(|o| {
-            is_plausible(&o.landmarks, self.tracker.display, is_detected(o)) && !is_shadow(&o.landmarks, found)
-        }) else {
-            return;
+        // Where the others are hidden somebody who stands just like one of them is no mistake.
+        let is_possible = |o: &Observation| {
+            is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
+                && !others.iter().any(|other| is_one_pose(&o.landmarks, other))
         };
-        let is_better = |before: &Candidate| {
-            let fits = |o: &Observation| state.fits(predicted, o);
-            is_shadow(before.landmarks(), found) || fits(&observation) > fits(&before.find.observation)
-        };
-        if found[person].as_ref().is_none_or(is_better) {
+        let observation = observation.filter(is_possible);
+        if was_other {
+            found[person] = None;
+        }
+        let Some(observation) = observation else { return };
+        let fits = |o: &Observation| state.fits(predicted, o);
+        if found[person].as_ref().is_none_or(|before| fits(&observation) > fits(&before.find.observation)) {
             found[person] = Some(self.rank(Find { observation, is_behind: true }, Some(person)));
         }
     }
 
     /// Where somebody large is detected whom the network did not find: those who were found there, greyed.
-    fn hide_those_found(&self, at: MaskedRegion) -> Option<MaskedRegion> {
-        let bounds = at.within.filter(|_| !is_small(&at.region, self.tracker.display))?;
-        let hidden = in_front(&bounds, self.candidates.iter().map(Candidate::landmarks));
-        (!hidden.is_empty()).then_some(MaskedRegion { hidden, ..at })
+    fn new_covered(&self) -> Vec<MaskedRegion> {
+        let best: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
+        let missed = self.detections.of_others(best.iter().copied(), SAME_PERSON).filter_map(|detection| {
+            let region = detection.region();
+            let hidden = in_front(&detection.bounds, best.iter().copied());
+            let is_asked = region.is_usable() && !is_small(&region, self.tracker.display) && !hidden.is_empty();
+            is_asked.then(|| MaskedRegion { region, within: Some(around(detection.bounds)), hidden })
+        });
+        missed.take(MOST_NEW).collect()
     }
 
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
@@ -327,7 +332,7 @@ impl<'t> Search<'t> {
                 new.push(region.into());
             }
         }
-        for detection in self.detections.of_others(self.candidates.iter().map(Candidate::landmarks)) {
+        for detection in self.detections.of_others(self.candidates.iter().map(Candidate::landmarks), CLEARLY_SAME_PERSON) {
             let region = detection.region();
             if region.is_usable() && !new.iter().any(|other| is_same_place(&other.region, &region)) {
                 new.push(MaskedRegion { region, within: self.mask(detection, &region), hidden: Vec::new() });
@@ -429,7 +434,7 @@ pub(super) fn keep_best(mut candidates: Vec<Candidate>, detections: &DetectedPer
     for candidate in candidates {
         let is_same = |better: &Candidate| {
             let (found, other) = (candidate.landmarks(), better.landmarks());
-            if detections.is_beside(found, other) {
+            if detections.is_beside(found, other) || candidate.find.is_behind != better.find.is_behind {
                 return is_one_pose(found, other);
             }
             (candidate.must_be.is_some() && candidate.must_be == better.must_be) || is_shadow_of(found, other)

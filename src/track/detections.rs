@@ -22,7 +22,7 @@ pub(super) const SAME_ORIENTATION: f64 = 0.6;
 /// Overlap (intersection over union) of a person's landmarks with a detection above which it is of them.
 pub(super) const SAME_PERSON: f32 = 0.4;
 /// The same, above which there is no doubt about it.
-const CLEARLY_SAME_PERSON: f32 = 0.6;
+pub(super) const CLEARLY_SAME_PERSON: f32 = 0.6;
 
 /// The people whom the person detector sees on one keyframe, and the tiles of the picture that it was shown.
 pub(super) struct DetectedPersons {
@@ -106,13 +106,14 @@ impl DetectedPersons {
         turned < SAME_ORIENTATION && is_covered
     }
 
-    /// The detections that are not clearly of any of these people, best first.
+    /// The detections that overlap with none of these people by more than `same` (intersection over union), best first.
     pub fn of_others<'a>(
         &'a self,
         people: impl Iterator<Item = &'a Landmarks>,
+        same: f32,
     ) -> impl Iterator<Item = &'a PersonDetection> {
         let bounds: Vec<[f32; 4]> = people.map(|l| l.visible_bounds(self.display)).collect();
-        let is_theirs = move |d: &PersonDetection| bounds.iter().any(|b| overlap(b, &d.bounds) > CLEARLY_SAME_PERSON);
+        let is_theirs = move |d: &PersonDetection| bounds.iter().any(|b| overlap(b, &d.bounds) > same);
         self.persons.iter().filter(move |d| !is_theirs(d))
     }
 

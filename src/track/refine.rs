@@ -50,6 +50,8 @@ pub struct TrackletObservation {
     pub estimate: Option<Box<BodyEstimate>>,
     /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
     pub is_detected: Option<bool>,
+    /// Whether those in front of them were greyed to find them.
+    pub is_behind: bool,
 }
 
 /// Where a tracklet should be in a frame between keyframes.
@@ -92,6 +94,7 @@ impl Keyframe {
             seen_points: None,
             estimate: None,
             is_detected: person.is_detected,
+            is_behind: person.is_behind,
         };
         self.people.iter().map(one).collect()
     }
@@ -221,7 +224,8 @@ pub fn resolve(
         let rank = |n: usize| (!in_place[n].0.is_on_both, in_place[n].2, n);
         in_place.iter().enumerate().any(|(j, other)| {
             let (a, b) = (&in_place[i].1.landmarks, &other.1.landmarks);
-            if in_place[i].0.is_detected_on_both && other.0.is_detected_on_both {
+            let is_behind = |n: usize| !in_place[n].0.at.hidden.is_empty();
+            if (in_place[i].0.is_detected_on_both && other.0.is_detected_on_both) || is_behind(i) != is_behind(j) {
                 return rank(j) < rank(i) && is_one_pose(a, b);
             }
             j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
@@ -232,6 +236,7 @@ pub fn resolve(
     kept.map(|((predicted, observation, _), _)| TrackletObservation {
         frame,
         tracklet: predicted.tracklet,
+        is_behind: !predicted.at.hidden.is_empty(),
         observation,
         heavy_landmarks: None,
         seen_points: None,

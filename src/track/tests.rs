@@ -4,7 +4,7 @@ use std::f64::consts::FRAC_PI_2;
 
 use glam::DVec2;
 
-use super::detect::{Candidate, around, keep_best};
+use super::detect::{Candidate, Find, around, keep_best};
 use super::detections::DetectedPersons;
 use super::gaps::small_person_interval;
 use super::similarity::is_duplicate;
@@ -325,7 +325,7 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
     for (detections, count) in [(both.to_vec(), 2), (both[..1].to_vec(), 1), (Vec::new(), 1)] {
         let detections = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], detections);
         let finds = people.iter().map(|sight| Candidate {
-            observation: sight.clone(),
+            find: Find { observation: sight.clone(), is_behind: false },
             rank: sight.landmarks.score,
             must_be: None,
         });
