@@ -38,7 +38,9 @@ PARTS = [0, 0.05, 0.25, 0.5, 0.75, 1.01]
 MERGED = 0.5
 # Somebody farther off than this, over their height, is not found.
 LOST = 0.3
-LEFT, RIGHT = [0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]
+# Number of somebody who is not in the picture, and of somebody who is not found.
+OUTSIDE, NOBODY = -2, -1
+EXCHANGED = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]
 
 
 def scenes():
@@ -196,7 +198,8 @@ def compare(rows, behind, front, covered):
     for row, points, other, share in zip(rows, behind, front, covered):
         if is_inside(points):
             bodies = [(np.array(p["keypoints2d"])[COCO, :2], p["id"]) for p in row]
-            result.append((share, *judge(bodies, points, other), *judge(bodies, other, points)))
+            in_front = judge(bodies, other, points) if is_inside(other) else (np.nan, np.nan, np.nan, OUTSIDE)
+            result.append((share, *judge(bodies, points, other), *in_front))
     return np.array(result)
 
 
@@ -217,17 +220,18 @@ def judge(bodies, points, other):
     else:
         mine = min(bodies, key=lambda body: off(body, points), default=None)
     if mine is None or off(mine, points) > LOST:
-        return np.nan, np.nan, np.nan, -1
-    exchanged = off((mine[0][[1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]], 0), points) < 0.7 * off(mine, points)
+        return np.nan, np.nan, np.nan, NOBODY
+    exchanged = off((mine[0][EXCHANGED], 0), points) < 0.7 * off(mine, points)
     merged = is_inside(other) and off(mine, other) < MERGED * off(mine, points)
     return off(mine, points), exchanged, merged, mine[1]
 
 
 def report(model, rows):
     def told(part, first):
+        part = part[part[:, first + 3] != OUTSIDE]
         found = part[~np.isnan(part[:, first])]
         if not len(found):
-            return "  all lost"
+            return f"{'all lost' if len(part) else '-':>32}"
         return (f"{100 - 100 * len(found) / len(part):7.1f}%{100 * found[:, first].mean():7.2f}%{100 * found[:, first + 1].mean():7.1f}%"
                 f"{100 * found[:, first + 2].mean():7.1f}%")
 
@@ -238,7 +242,7 @@ def report(model, rows):
         if len(part):
             print(f"{model:8}{'all':24}{100 * low:5.0f}-{min(100 * high, 100):3.0f} %{len(part):8}{told(part, 1)}  {told(part, 5)}")
     for name, part in rows.items():
-        ids = [len(set(part[:, at]) - {-1}) for at in (4, 8)]
+        ids = [len(set(part[:, at]) - {OUTSIDE, NOBODY}) for at in (4, 8)]
         print(f"{model:8}{name:24}{100 * part[:, 0].mean():8.0f} % {len(part):8}{told(part, 1)}  {told(part, 5)}  {ids[0]} and {ids[1]} ids")
 
 

@@ -66,11 +66,12 @@ impl Reply {
 }
 
 impl Request {
-    /// For a keyframe, about all who need the heavy network, and all of them for a network of the user's own (`has_own`); `None` if nobody
+    /// For a keyframe of a clip of this size, about all who need the heavy network, and all of them for a network of the user's own (`has_own`); `None` if nobody
     /// does.
-    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, has_own: bool) -> Option<Self> {
+    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, display: [u32; 2], has_own: bool) -> Option<Self> {
         let needing = keyframe.people.iter().filter(|person| person.needs_heavy);
-        let heavy: Vec<(u32, Query)> = needing.map(|person| (person.tracklet, keyframe.heavy_query(person))).collect();
+        let heavy: Vec<(u32, Query)> =
+            needing.map(|person| (person.tracklet, keyframe.heavy_query(person, display))).collect();
         let all = keyframe.people.iter().filter(|_| has_own);
         let own: Vec<_> = all.map(|person| (person.tracklet, person.observation.landmarks.clone())).collect();
         let is_needed = !heavy.is_empty() || !own.is_empty();

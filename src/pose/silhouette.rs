@@ -52,12 +52,6 @@ impl Silhouette {
         Self(std::array::from_fn(|i| landmarks.at(i)))
     }
 
-    /// On the straight way to another: `share` 0 is this one, 1 the other; moved by `shift` displayed pixels.
-    pub fn between(&self, other: &Self, share: f64, shift: DVec2) -> Self {
-        Self(std::array::from_fn(|i| self.0[i].lerp(other.0[i], share) + shift))
-    }
-
-
     /// Ends and radius of the capsules that it consists of, displayed pixels.
     fn capsules(&self) -> impl Iterator<Item = ([DVec2; 2], f64)> {
         let at = |i: usize| self.0[i];
@@ -109,7 +103,8 @@ mod tests {
     fn a_body_is_hidden_and_what_is_beside_it_is_not() {
         // A doll 200 pixels tall that stands in the middle of the picture, arms hanging.
         let mut points = [Landmark { x: 100.0, y: 30.0, ..Landmark::default() }; LANDMARKS];
-        for (pair, x, y) in [(SHOULDERS, 25.0, 60.0), (HIPS, 15.0, 120.0), (KNEES, 15.0, 160.0), (ANKLES, 15.0, 195.0)] {
+        for (pair, x, y) in [(SHOULDERS, 25.0, 60.0), (HIPS, 15.0, 120.0), (KNEES, 15.0, 160.0), (ANKLES, 15.0, 195.0)]
+        {
             for (point, side) in pair.into_iter().zip([1.0, -1.0]) {
                 points[point] = Landmark { x: 100.0 + side * x, y, ..Landmark::default() };
             }

@@ -71,13 +71,13 @@ pub struct Keyframe {
 
 impl Keyframe {
     /// Those who cover one of the people, if they were found behind others.
-    pub(super) fn in_front(&self, person: &KeyframePerson) -> Vec<Silhouette> {
+    pub(super) fn in_front(&self, person: &KeyframePerson, display: [u32; 2]) -> Vec<Silhouette> {
         if !person.is_behind {
             return Vec::new();
         }
         let bounds = person.observation.landmarks.bounds();
         let others = self.people.iter().filter(|other| other.tracklet != person.tracklet && !other.is_behind);
-        in_front(&bounds, others.map(|other| &other.observation.landmarks))
+        in_front(&bounds, others.map(|other| &other.observation.landmarks), display)
     }
 }
 
@@ -139,12 +139,7 @@ impl Tracker {
     }
 
     /// Those found become what is known of their owners, or new states.
-    fn update_states(
-        &mut self,
-        frame: u64,
-        finds: Vec<Find>,
-        owners: Vec<Option<usize>>,
-    ) -> Vec<KeyframePerson> {
+    fn update_states(&mut self, frame: u64, finds: Vec<Find>, owners: Vec<Option<usize>>) -> Vec<KeyframePerson> {
         let mut people = Vec::with_capacity(finds.len());
         for (Find { observation, is_behind }, owner) in finds.into_iter().zip(owners) {
             let (tracklet, velocity) = match owner.map(|person| &mut self.states[person]) {

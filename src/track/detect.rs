@@ -14,13 +14,13 @@
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
 use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
-use super::similarity::{is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
+use super::similarity::{is_large, is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
 use super::tracker::Tracker;
 use crate::pose::{
-    Answer, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Silhouette, Tile, Window, overlap,
-    area, shared, wrap_angle,
+    Answer, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Silhouette,
+    Tile, Window, area, overlap, shared, wrap_angle,
 };
 
 /// New regions that are looked at on one keyframe, best first: more are not people but a crowd that cannot be told apart.
@@ -244,7 +244,7 @@ impl<'t> Search<'t> {
         people.map(guesses).collect()
     }
 
-    /// Where to look again for those tracked who are large and on whom somebody lies in the picture who fits their own place better: they may be
+    /// Where to look again for those tracked on whom somebody lies in the picture who fits their own place better: they may be
     /// behind, and the network may have taken the other for them.
     fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
         let display = self.tracker.display;
@@ -260,7 +260,7 @@ impl<'t> Search<'t> {
             let bounds = state.moved_to(&region).bounds();
             let is_in_front = |(other, _): &(usize, &Landmarks)| *other != person && fits(*other) > fits(person);
             let others = found.iter().enumerate().filter_map(|(other, c)| Some((other, c.as_ref()?.landmarks())));
-            let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks));
+            let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks), display);
             (!hidden.is_empty()).then_some((person, MaskedRegion { region, within: None, hidden }))
         });
         behind.collect()
@@ -274,8 +274,7 @@ impl<'t> Search<'t> {
         let others: Vec<&Landmarks> = others.filter_map(|(_, c)| Some(c.as_ref()?.landmarks())).collect();
         let is_other = |landmarks: &Landmarks| others.iter().any(|other| is_shadow_of(landmarks, other));
         let was_other = found[person].as_ref().is_some_and(|before| is_other(before.landmarks()));
-        let is_detected =
-            |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
+        let is_detected = |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
         // Where the others are hidden somebody who stands just like one of them is no mistake.
         let is_possible = |o: &Observation| {
             is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
@@ -292,13 +291,14 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Where somebody large is detected whom the network did not find: those who were found there, greyed.
+    /// Where somebody is detected whom the network did not find: those who were found there, greyed.
     fn new_covered(&self) -> Vec<MaskedRegion> {
+        let display = self.tracker.display;
         let best: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
         let missed = self.detections.of_others(best.iter().copied(), SAME_PERSON).filter_map(|detection| {
             let region = detection.region();
-            let hidden = in_front(&detection.bounds, best.iter().copied());
-            let is_asked = region.is_usable() && !is_small(&region, self.tracker.display) && !hidden.is_empty();
+            let hidden = in_front(&detection.bounds, best.iter().copied(), display);
+            let is_asked = region.is_usable() && !is_small(&region, display) && !hidden.is_empty();
             is_asked.then(|| MaskedRegion { region, within: Some(around(detection.bounds)), hidden })
         });
         missed.take(MOST_NEW).collect()
@@ -332,7 +332,9 @@ impl<'t> Search<'t> {
                 new.push(region.into());
             }
         }
-        for detection in self.detections.of_others(self.candidates.iter().map(Candidate::landmarks), CLEARLY_SAME_PERSON) {
+        for detection in
+            self.detections.of_others(self.candidates.iter().map(Candidate::landmarks), CLEARLY_SAME_PERSON)
+        {
             let region = detection.region();
             if region.is_usable() && !new.iter().any(|other| is_same_place(&other.region, &region)) {
                 new.push(MaskedRegion { region, within: self.mask(detection, &region), hidden: Vec::new() });
@@ -413,9 +415,7 @@ impl Round {
             Self::SmallerTiles { tiles: all, .. } => tiles(all),
             Self::OtherOrientations { guesses: regions, .. } => guesses(regions),
             Self::Windows { windows } => windows.iter().copied().map(Query::DetectRegions).collect(),
-            Self::Covered { regions, .. } => {
-                regions.iter().map(|(_, at)| landmarks(at.clone(), TOLERANCE)).collect()
-            }
+            Self::Covered { regions, .. } => regions.iter().map(|(_, at)| landmarks(at.clone(), TOLERANCE)).collect(),
             Self::New { regions } | Self::NewCovered { regions } => {
                 regions.iter().map(|at| landmarks(at.clone(), DETECTION_TOLERANCE)).collect()
             }
@@ -475,12 +475,18 @@ fn is_same_place(known: &RotatedRegion, new: &RotatedRegion) -> bool {
         && wrap_angle(known.rotation - new.rotation).abs() < SAME_ORIENTATION
 }
 
-/// Of some people those who may cover a good part of somebody within `bounds` (left, top, right and bottom): not those who are much smaller, since
-/// they are farther away.
-pub(super) fn in_front<'l>(bounds: &[f32; 4], people: impl Iterator<Item = &'l Landmarks>) -> Vec<Silhouette> {
+/// Of some people those who may cover a good part of somebody within `bounds` (left, top, right and bottom): large ones, and not those who are much
+/// smaller, since they are farther away. (Of crowds of small people too little would be left.)
+pub(super) fn in_front<'l>(
+    bounds: &[f32; 4],
+    people: impl Iterator<Item = &'l Landmarks>,
+    display: [u32; 2],
+) -> Vec<Silhouette> {
     let covers = |landmarks: &&Landmarks| {
         let other = landmarks.bounds();
-        shared(bounds, &other) > LEAST_COVERED * area(bounds) && area(&other) > LEAST_SIZE * area(bounds)
+        shared(bounds, &other) > LEAST_COVERED * area(bounds)
+            && area(&other) > LEAST_SIZE * area(bounds)
+            && is_large(&landmarks.region(), display)
     };
     people.filter(covers).map(Silhouette::of).collect()
 }

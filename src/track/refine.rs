@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::associate::{Keyframe, KeyframePerson};
 use super::camera::Trajectory;
-use super::detect::{TOLERANCE, around};
+use super::detect::{TOLERANCE, around, in_front};
 use super::gaps::small_person_interval;
 use super::similarity::{
     is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
@@ -16,7 +16,7 @@ use super::tracker::Tracker;
 use crate::models::Network;
 use crate::pose::own::{BodyEstimate, SeenPoints};
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
-use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, Silhouette, shared, wrap_angle};
+use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
 use glam::DVec2;
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
@@ -77,10 +77,10 @@ impl PredictedRegion {
 }
 
 impl Keyframe {
-    /// What to ask the heavy network about one of the people.
-    pub fn heavy_query(&self, person: &KeyframePerson) -> Query {
+    /// What to ask the heavy network about one of the people, in a picture of this size.
+    pub fn heavy_query(&self, person: &KeyframePerson, display: [u32; 2]) -> Query {
         let region = person.observation.landmarks.region();
-        let at = MaskedRegion { region, within: None, hidden: self.in_front(person) };
+        let at = MaskedRegion { region, within: None, hidden: self.in_front(person, display) };
         Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
     }
 
@@ -148,7 +148,13 @@ fn regions_between(
                 let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
                 // Where the detector does not see them, somebody might be found only because nothing else is to be seen.
                 let is_masked = is_detected_on_both && is_small(&region, display);
-                let hidden = hidden_between([before, after], [person, later], share, shift);
+                let hidden = match person.is_behind || later.is_behind {
+                    true => {
+                        let others = others_between([before, after], person.tracklet, share, shift);
+                        in_front(&bounds, others.iter(), display)
+                    }
+                    false => Vec::new(),
+                };
                 MaskedRegion { region, within: is_masked.then(|| around(bounds)), hidden }
             }
             None => moved_on(person, before.index).into(),
@@ -173,24 +179,16 @@ fn regions_between(
     predicted
 }
 
-/// Those who cover somebody between two keyframes, if they were found behind others on one of them. Who covers them on one keyframe only is where
-/// they are on the way to the other.
-fn hidden_between(keyframes: [&Keyframe; 2], person: [&KeyframePerson; 2], share: f64, shift: DVec2) -> Vec<Silhouette> {
-    let [before, after] = keyframes;
-    let is_in_front = |other: &&KeyframePerson| other.tracklet != person[0].tracklet && !other.is_behind;
-    if person.iter().all(|person| !person.is_behind) {
-        return Vec::new();
-    }
-    let of = |person: &KeyframePerson| Silhouette::of(&person.observation.landmarks);
-    let on_both = |other: &KeyframePerson| {
-        let later = after.people.iter().find(|later| later.tracklet == other.tracklet).filter(is_in_front)?;
-        let is_near = [(other, person[0]), (later, person[1])].into_iter().any(|(other, person)| {
-            let [other, person] = [other, person].map(|p| p.observation.landmarks.bounds());
-            shared(&other, &person) > 0.0
-        });
-        is_near.then(|| of(other).between(&of(later), share, shift))
+/// Those who are on both keyframes and not behind others there, on the way from one to the other.
+fn others_between(keyframes: [&Keyframe; 2], tracklet: u32, share: f64, shift: DVec2) -> Vec<Landmarks> {
+    let is_in_front = |other: &&KeyframePerson| other.tracklet != tracklet && !other.is_behind;
+    let on_the_way = |other: &KeyframePerson| {
+        let later = keyframes[1].people.iter().find(|later| later.tracklet == other.tracklet).filter(is_in_front)?;
+        let mut landmarks = other.observation.landmarks.between(&later.observation.landmarks, share as f32);
+        landmarks.shift(shift);
+        Some(landmarks)
     };
-    before.people.iter().filter(is_in_front).filter_map(on_both).collect()
+    keyframes[0].people.iter().filter(is_in_front).filter_map(on_the_way).collect()
 }
 
 fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegion {

@@ -361,7 +361,8 @@ impl<'a> Stretch<'a> {
         let keyframe = self.tracker.associate(candidates);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
-        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.has_own())
+        if let Some(request) =
+            Request::keyframe(frame, &keyframe, self.clip.info.geometry.display, self.asker.has_own())
             && frame.index >= self.part.own.start
         {
             self.request(request)?;
