@@ -190,8 +190,11 @@ impl<'t> Search<'t> {
                 Round::NewCovered { regions: self.new_covered() }
             }
             Round::NewCovered { regions } => {
+                let is_known = |o: &Observation| {
+                    self.candidates.iter().any(|known| is_shadow_of(&o.landmarks, known.landmarks()))
+                };
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
-                    found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o))
+                    found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
                 };
                 let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
                 let all = found.into_iter().map(|observation| self.rank(Find { observation, is_behind: true }, None));
