@@ -40,6 +40,8 @@ const MARGIN: f32 = 0.1;
 const SAME_PERSON_UNMASKED: f32 = 0.55;
 /// Distance over the side of a person's region within which an observation lies on them.
 const ON_PERSON: f64 = 0.35;
+/// Difference of appearance (0..=1) from which on what is found behind others is somebody else.
+const MOST_UNLIKE: f64 = 0.36;
 /// Share of somebody's bounds that another's must share to cover them.
 const LEAST_COVERED: f32 = 0.05;
 /// Area of somebody's bounds over another's below which they are too far away to cover them.
@@ -163,8 +165,8 @@ impl<'t> Search<'t> {
                 Round::Covered { regions: self.covered(&found), found }
             }
             Round::Covered { regions, mut found } => {
-                for ((person, _), observation) in regions.into_iter().zip(observations) {
-                    self.take_uncovered(person, observation, &mut found);
+                for ((person, at), observation) in regions.into_iter().zip(observations) {
+                    self.take_uncovered(person, &at.hidden, observation, &mut found);
                 }
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
@@ -190,9 +192,8 @@ impl<'t> Search<'t> {
                 Round::NewCovered { regions: self.new_covered() }
             }
             Round::NewCovered { regions } => {
-                let is_known = |o: &Observation| {
-                    self.candidates.iter().any(|known| is_shadow_of(&o.landmarks, known.landmarks()))
-                };
+                let is_known =
+                    |o: &Observation| self.candidates.iter().any(|known| is_shadow_of(&o.landmarks, known.landmarks()));
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
                     found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
                 };
@@ -271,17 +272,28 @@ impl<'t> Search<'t> {
 
     /// Of somebody tracked there is also what was found with those in front greyed: it counts where it fits them better, or where what was
     /// found before is somebody else.
-    fn take_uncovered(&self, person: usize, observation: Option<Observation>, found: &mut [Option<Candidate>]) {
+    fn take_uncovered(
+        &self,
+        person: usize,
+        hidden: &[Silhouette],
+        observation: Option<Observation>,
+        found: &mut [Option<Candidate>],
+    ) {
         let (state, predicted) = (&self.tracker.states[person], &self.predicted[person]);
         let others = found.iter().enumerate().filter(|(other, _)| *other != person);
         let others: Vec<&Landmarks> = others.filter_map(|(_, c)| Some(c.as_ref()?.landmarks())).collect();
         let is_other = |landmarks: &Landmarks| others.iter().any(|other| is_shadow_of(landmarks, other));
         let was_other = found[person].as_ref().is_some_and(|before| is_other(before.landmarks()));
         let is_detected = |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
-        // Where the others are hidden somebody who stands just like one of them is no mistake.
+        // Whoever lies on one of those who were hidden is no mistake, as long as it is not just their pose.
+        let is_known = |found: &Landmarks, other: &Landmarks| match hidden.contains(&Silhouette::of(other)) {
+            true => is_one_pose(found, other),
+            false => is_shadow_of(found, other),
+        };
         let is_possible = |o: &Observation| {
             is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
-                && !others.iter().any(|other| is_one_pose(&o.landmarks, other))
+                && state.appearance.distance(&o.appearance) < MOST_UNLIKE
+                && !others.iter().any(|other| is_known(&o.landmarks, other))
         };
         let observation = observation.filter(is_possible);
         if was_other {
