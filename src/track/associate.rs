@@ -58,6 +58,8 @@ pub struct KeyframePerson {
     pub was_detected: bool,
     /// Whether those in front of them were greyed to find them.
     pub is_behind: bool,
+    /// Whether only their own box was shown to find them, because two people were found as one.
+    pub is_masked: bool,
 }
 
 /// Everyone on one keyframe.
@@ -141,7 +143,7 @@ impl Tracker {
     /// Those found become what is known of their owners, or new states.
     fn update_states(&mut self, frame: u64, finds: Vec<Find>, owners: Vec<Option<usize>>) -> Vec<KeyframePerson> {
         let mut people = Vec::with_capacity(finds.len());
-        for (Find { observation, is_behind }, owner) in finds.into_iter().zip(owners) {
+        for (Find { observation, is_behind, is_masked }, owner) in finds.into_iter().zip(owners) {
             let (tracklet, velocity) = match owner.map(|person| &mut self.states[person]) {
                 Some(state) => {
                     state.update(frame, observation.clone(), self.fps, self.display);
@@ -162,6 +164,7 @@ impl Tracker {
                 is_detected: None,
                 was_detected: false,
                 is_behind,
+                is_masked,
             });
         }
         people

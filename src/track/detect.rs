@@ -60,6 +60,8 @@ pub(super) struct Find {
     pub observation: Observation,
     /// Whether those in front were greyed for it.
     pub is_behind: bool,
+    /// Whether only their own box was shown, because two people were found as one.
+    pub is_masked: bool,
 }
 
 /// A find that may be one of several of the same person.
@@ -166,7 +168,7 @@ impl<'t> Search<'t> {
             }
             Round::Covered { regions, mut found } => {
                 for ((person, at), observation) in regions.into_iter().zip(observations) {
-                    self.take_uncovered(person, &at.hidden, observation, &mut found);
+                    self.take_uncovered(person, &at, observation, &mut found);
                 }
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
@@ -198,7 +200,9 @@ impl<'t> Search<'t> {
                     found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
                 };
                 let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
-                let all = found.into_iter().map(|observation| self.rank(Find { observation, is_behind: true }, None));
+                let all = found
+                    .into_iter()
+                    .map(|observation| self.rank(Find { observation, is_behind: true, is_masked: false }, None));
                 let all: Vec<Candidate> = all.collect();
                 self.candidates.extend(all);
                 Round::Done
@@ -249,7 +253,8 @@ impl<'t> Search<'t> {
     }
 
     /// Where to look again for those tracked on whom somebody lies in the picture who fits their own place better: they may be
-    /// behind, and the network may have taken the other for them.
+    /// behind, and the network may have taken the other for them. Or what was found of them may be a body made of two people's limbs, where the
+    /// person detector sees both: then only their own box is shown.
     fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
         let display = self.tracker.display;
         let fits = |person: usize| {
@@ -265,7 +270,13 @@ impl<'t> Search<'t> {
             let is_in_front = |(other, _): &(usize, &Landmarks)| *other != person && fits(*other) > fits(person);
             let others = found.iter().enumerate().filter_map(|(other, c)| Some((other, c.as_ref()?.landmarks())));
             let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks), display);
-            (!hidden.is_empty()).then_some((person, MaskedRegion { region, within: None, hidden }))
+            let is_mixed = |own: &&PersonDetection| {
+                let found = found[person].as_ref().map(|c| c.landmarks().visible_bounds(display));
+                found.is_some_and(|found| self.detections.has_another(own, &found))
+            };
+            let own = self.detections.certain(&bounds).filter(is_mixed);
+            let at = MaskedRegion { region, within: own.map(|own| around(own.bounds)), hidden };
+            (at.within.is_some() || !at.hidden.is_empty()).then_some((person, at))
         });
         behind.collect()
     }
@@ -275,7 +286,7 @@ impl<'t> Search<'t> {
     fn take_uncovered(
         &self,
         person: usize,
-        hidden: &[Silhouette],
+        at: &MaskedRegion,
         observation: Option<Observation>,
         found: &mut [Option<Candidate>],
     ) {
@@ -286,7 +297,7 @@ impl<'t> Search<'t> {
         let was_other = found[person].as_ref().is_some_and(|before| is_other(before.landmarks()));
         let is_detected = |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
         // Whoever lies on one of those who were hidden is no mistake, as long as it is not just their pose.
-        let is_known = |found: &Landmarks, other: &Landmarks| match hidden.contains(&Silhouette::of(other)) {
+        let is_known = |found: &Landmarks, other: &Landmarks| match at.hidden.contains(&Silhouette::of(other)) {
             true => is_one_pose(found, other),
             false => is_shadow_of(found, other),
         };
@@ -302,7 +313,8 @@ impl<'t> Search<'t> {
         let Some(observation) = observation else { return };
         let fits = |o: &Observation| state.fits(predicted, o);
         if found[person].as_ref().is_none_or(|before| fits(&observation) > fits(&before.find.observation)) {
-            found[person] = Some(self.rank(Find { observation, is_behind: true }, Some(person)));
+            let find = Find { observation, is_behind: !at.hidden.is_empty(), is_masked: at.within.is_some() };
+            found[person] = Some(self.rank(find, Some(person)));
         }
     }
 
@@ -408,7 +420,7 @@ impl<'t> Search<'t> {
 impl Find {
     /// Somebody who was found as they are.
     fn seen(observation: Observation) -> Self {
-        Self { observation, is_behind: false }
+        Self { observation, is_behind: false, is_masked: false }
     }
 }
 

@@ -147,7 +147,8 @@ fn regions_between(
                 let [a, b] = [person, later].map(|p| p.observation.landmarks.bounds());
                 let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
                 // Where the detector does not see them, somebody might be found only because nothing else is to be seen.
-                let is_masked = is_detected_on_both && is_small(&region, display);
+                let is_mixed = person.is_masked || later.is_masked;
+                let is_masked = is_detected_on_both && (is_small(&region, display) || is_mixed);
                 let hidden = match person.is_behind || later.is_behind {
                     true => {
                         let others = others_between([before, after], person.tracklet, share, shift);
