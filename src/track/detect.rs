@@ -274,7 +274,7 @@ impl<'t> Search<'t> {
                 let found = found[person].as_ref().map(|c| c.landmarks().visible_bounds(display));
                 found.is_some_and(|found| self.detections.has_another(own, &found))
             };
-            let own = self.detections.certain(&bounds).filter(is_mixed);
+            let own = self.detections.certain(&bounds).filter(|_| is_large(&region, display)).filter(is_mixed);
             let at = MaskedRegion { region, within: own.map(|own| around(own.bounds)), hidden };
             (at.within.is_some() || !at.hidden.is_empty()).then_some((person, at))
         });
