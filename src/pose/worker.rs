@@ -142,22 +142,22 @@ impl Worker {
         let mut answers = Vec::with_capacity(queries.len());
         for alike in queries.chunk_by(|(_, a), (_, b)| a.is_batched_with(b)) {
             let (picture, query) = &alike[0];
-            match query {
-                &Query::DetectPersons(tile) => {
+            match *query {
+                Query::DetectPersons(tile) => {
                     let found = match detector {
                         Some(own) => self.own_detector(own)?.detect(picture, tile)?,
                         None => self.person_detector()?.detect(picture, tile)?,
                     };
                     answers.push(Answer::PersonDetections(found));
                 }
-                &Query::DetectRegions(window) => {
+                Query::DetectRegions(window) => {
                     let detector = match &mut self.region_detector {
                         Some(detector) => detector,
                         none => none.insert(RegionDetector::new(&self.runtime, &self.models.region_detector())?),
                     };
                     answers.push(Answer::RegionDetections(detector.detect(picture, window)?));
                 }
-                &Query::Landmarks { network, .. } => answers.extend(self.observe(alike, network)?),
+                Query::Landmarks { network, .. } => answers.extend(self.observe(alike, network)?),
             }
         }
         Ok(answers)
