@@ -68,6 +68,7 @@ corpus: build    ## process more than 200 odd files, made from the sample clip, 
 
 accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
+	@models/.venv/bin/python scripts/overlap.py
 
 train:           ## train the lifter on motion capture: DATA=FILE (models/train/README.md)
 	@bash scripts/train.sh "$(DATA)"

@@ -154,9 +154,9 @@ def read_cameras(path):
     return cameras
 
 
-def process(model, clips, folder):
+def process(model, clips, folder, program=PROGRAM):
     """The people of each frame of each of some clips by name, as meshreel finds them."""
-    subprocess.run([PROGRAM, "process", "--progress", "none", "--model", model, "-o", folder, *clips.values()], check=True)
+    subprocess.run([program, "process", "--progress", "none", "--overwrite", "--model", model, "-o", folder, *clips.values()], check=True)
     lines = {name: (folder / f"{path.stem}.motion.jsonl").read_text().splitlines()[1:] for name, path in clips.items()}
     return {name: [json.loads(line)["people"] for line in rows] for name, rows in lines.items()}
 

@@ -78,7 +78,8 @@ impl Request {
     /// at; `None` if nobody is asked about.
     pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, view: &View) -> Option<Self> {
         let needing = keyframe.people.iter().filter(|person| person.needs_heavy);
-        let heavy: Vec<(u32, Query)> = needing.map(|person| (person.tracklet, person.heavy_query())).collect();
+        let heavy: Vec<(u32, Query)> =
+            needing.map(|person| (person.tracklet, keyframe.heavy_query(person, view.geometry.display))).collect();
         let found = |is_asked: &dyn Fn(&Landmarks) -> bool| -> Vec<(u32, Landmarks)> {
             let people = keyframe.people.iter().map(|person| (person.tracklet, &person.observation.landmarks));
             people.filter(|(_, landmarks)| is_asked(landmarks)).map(|(id, landmarks)| (id, landmarks.clone())).collect()
@@ -125,7 +126,7 @@ impl View {
     ) -> Result<Vec<Answer>, PoseError> {
         let start = Instant::now();
         let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
-        let pictures: Vec<_> = queries.iter().map(|&(frame, query)| (picture(frame), query)).collect();
+        let pictures: Vec<_> = queries.iter().map(|(frame, query)| (picture(frame), query.clone())).collect();
         let answers = worker.answer(self.own.detector.as_ref(), &pictures);
         let each = start.elapsed() / queries.len().max(1) as u32;
         for (frame, query) in queries {
@@ -162,7 +163,7 @@ impl View {
                 Ok(frames.into_iter().map(reply).collect())
             }
             Request::Keyframe { frame, heavy, own, hands } => {
-                let queries: Vec<(&Frame, Query)> = heavy.iter().map(|(_, query)| (&*frame, *query)).collect();
+                let queries: Vec<(&Frame, Query)> = heavy.iter().map(|(_, query)| (&*frame, query.clone())).collect();
                 let found = observations(self.answer(worker, &queries, timings)?);
                 let heavy = heavy.into_iter().map(|(tracklet, _)| tracklet).zip(found).collect();
                 let people: Vec<_> = own.iter().map(|(_, landmarks)| (&*frame, landmarks)).collect();
@@ -315,7 +316,7 @@ impl<'a> Asker<'a> {
             let (frame, timings, view) = (frame.clone(), self.timings.clone(), self.view.clone());
             let queries = batch.to_vec();
             move |worker: &mut Worker| {
-                let queries: Vec<_> = queries.iter().map(|query| (&*frame, *query)).collect();
+                let queries: Vec<_> = queries.iter().map(|query| (&*frame, query.clone())).collect();
                 view.answer(worker, &queries, &timings)
             }
         });

@@ -53,12 +53,13 @@ impl Landmarker {
         let usable: Vec<usize> = (0..regions.len()).filter(|&i| regions[i].1.region.is_usable()).collect();
         for batch in usable.chunks(self.batch) {
             self.input.clear();
-            for (picture, MaskedRegion { region, within }) in batch.iter().map(|&i| &regions[i]) {
+            for (picture, MaskedRegion { region, within, hidden }) in batch.iter().map(|&i| &regions[i]) {
                 let start = self.input.len();
                 picture.crop(region, SIZE, Border::Replicate, [0.0, 1.0], &mut self.input);
                 if let Some(bounds) = within {
                     grey_outside(*bounds, region, SIZE, &mut self.input[start..]);
                 }
+                hidden.iter().for_each(|body| body.hide(region, SIZE, &mut self.input[start..]));
             }
             // A GPU prepares itself for each new number of pictures: there are two.
             let count = if batch.len() == 1 { 1 } else { self.batch };

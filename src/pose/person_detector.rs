@@ -152,10 +152,19 @@ pub(super) fn down(quarter_turns: u8) -> DVec2 {
     (0..quarter_turns).fold(DVec2::Y, |down, _| down.perp())
 }
 
+/// Area of a box: left, top, right and bottom.
+pub(crate) fn area([left, top, right, bottom]: &[f32; 4]) -> f32 {
+    (right - left).max(0.0) * (bottom - top).max(0.0)
+}
+
+/// Area that two boxes share.
+pub(crate) fn shared(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])])
+}
+
 /// Intersection over union of two boxes.
 pub(crate) fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
-    let area = |r: &[f32; 4]| (r[2] - r[0]).max(0.0) * (r[3] - r[1]).max(0.0);
-    let shared = area(&[a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    let shared = shared(a, b);
     shared / (area(a) + area(b) - shared).max(1e-6)
 }
 

@@ -4,7 +4,7 @@ use super::{MaskedRegion, Observation, PersonDetection, RegionDetection, Tile, W
 use crate::models::Network;
 
 /// One question about one picture.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Query {
     /// Who is in this tile? Asks the person detector.
     DetectPersons(Tile),

@@ -3,6 +3,8 @@
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
+use super::Silhouette;
+
 /// A rotated square round a person, in displayed pixels: what a landmark network looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RotatedRegion {
@@ -15,18 +17,20 @@ pub struct RotatedRegion {
 }
 
 /// Where a landmark network looks for one person.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MaskedRegion {
     /// The square that the network is shown.
     pub region: RotatedRegion,
     /// Where others stand too near: left, top, right and bottom of what may be seen, displayed pixels. The rest is greyed, because the
     /// network, which is made for one person alone, finds the most prominent one in the region.
     pub within: Option<[f32; 4]>,
+    /// People in front, who are greyed for the same reason.
+    pub hidden: Vec<Silhouette>,
 }
 
 impl From<RotatedRegion> for MaskedRegion {
     fn from(region: RotatedRegion) -> Self {
-        Self { region, within: None }
+        Self { region, within: None, hidden: Vec::new() }
     }
 }
 

@@ -209,20 +209,20 @@ impl Worker {
     fn observe(&mut self, queries: &[(Picture<'_>, Query)], network: Network) -> Result<Vec<Answer>, PoseError> {
         let asked: Vec<(Picture<'_>, MaskedRegion, f64)> = queries
             .iter()
-            .filter_map(|(picture, query)| match *query {
-                Query::Landmarks { at, tolerance, .. } => Some((*picture, at, tolerance)),
+            .filter_map(|(picture, query)| match query {
+                Query::Landmarks { at, tolerance, .. } => Some((*picture, at.clone(), *tolerance)),
                 Query::DetectPersons(_) | Query::DetectRegions(_) => None,
             })
             .collect();
         let landmarker = self.landmarker(network)?;
-        let regions: Vec<_> = asked.iter().map(|&(picture, at, _)| (picture, at)).collect();
+        let regions: Vec<_> = asked.iter().map(|(picture, at, _)| (*picture, at.clone())).collect();
         let mut found = landmarker.landmarks(&regions)?;
         let is_off = |(index, landmarks): (usize, &Option<Landmarks>)| {
-            let (picture, at, tolerance) = asked[index];
+            let (picture, at, tolerance) = &asked[index];
             let landmarks = landmarks.as_ref().filter(|l| l.score >= Observation::MIN_SCORE)?;
             let own = landmarks.region();
-            (own.is_usable() && at.region.difference(&own) > tolerance)
-                .then_some((index, (picture, MaskedRegion { region: own, ..at })))
+            (own.is_usable() && at.region.difference(&own) > *tolerance)
+                .then(|| (index, (*picture, MaskedRegion { region: own, ..at.clone() })))
         };
         let (indices, again): (Vec<usize>, Vec<_>) = found.iter().enumerate().filter_map(is_off).unzip();
         for (index, second) in indices.into_iter().zip(landmarker.landmarks(&again)?) {

@@ -4,13 +4,13 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::assign;
-use super::detect::Candidates;
+use super::detect::{Candidates, Find, in_front};
 use super::detections::DetectedPersons;
 use super::refine::is_heavy_due;
 use super::similarity::{is_small, pose_distance, size_difference};
 use super::track_state::TrackletState;
 use super::tracker::Tracker;
-use crate::pose::{Landmarks, Observation, RotatedRegion};
+use crate::pose::{Landmarks, Observation, RotatedRegion, Silhouette};
 
 /// Greatest cost of an observation for a tracked person: beyond it the one is new and the other lost.
 const MOST_COST: f64 = 1.6;
@@ -48,7 +48,7 @@ pub struct KeyframePerson {
     pub tracklet: u32,
     /// What was observed.
     pub observation: Observation,
-    /// Whether the heavy network is to be asked about them, too ([`KeyframePerson::heavy_query`]).
+    /// Whether the heavy network is to be asked about them, too ([`Keyframe::heavy_query`]).
     pub needs_heavy: bool,
     /// Motion of the region's centre in the scene, displayed pixels a frame.
     pub velocity: DVec2,
@@ -56,6 +56,10 @@ pub struct KeyframePerson {
     pub is_detected: Option<bool>,
     /// The same, or what it said when it was last shown them.
     pub was_detected: bool,
+    /// Whether those in front of them were greyed to find them.
+    pub is_behind: bool,
+    /// Whether only their own box was shown to find them, because two people were found as one.
+    pub is_masked: bool,
 }
 
 /// Everyone on one keyframe.
@@ -67,12 +71,24 @@ pub struct Keyframe {
     pub people: Vec<KeyframePerson>,
 }
 
+impl Keyframe {
+    /// Those who cover one of the people, if they were found behind others.
+    pub(super) fn in_front(&self, person: &KeyframePerson, display: [u32; 2]) -> Vec<Silhouette> {
+        if !person.is_behind {
+            return Vec::new();
+        }
+        let bounds = person.observation.landmarks.bounds();
+        let others = self.people.iter().filter(|other| other.tracklet != person.tracklet && !other.is_behind);
+        in_front(&bounds, others.map(|other| &other.observation.landmarks), display)
+    }
+}
+
 impl Tracker {
     /// Makes those found on a keyframe the people tracked, or new ones.
     pub fn associate(&mut self, candidates: Candidates) -> Keyframe {
-        let Candidates { frame, predicted, observations, detections } = candidates;
-        let owners = self.owners(frame, &predicted, &observations);
-        let mut people = self.update_states(frame, observations, owners);
+        let Candidates { frame, predicted, finds, detections } = candidates;
+        let owners = self.owners(frame, &predicted, &finds);
+        let mut people = self.update_states(frame, finds, owners);
         self.mark_detected(&mut people, &detections);
         self.mark_heavy(frame, &mut people);
         people.sort_by_key(|person| person.tracklet);
@@ -83,7 +99,7 @@ impl Tracker {
     ///
     /// In each of two rounds all are assigned at once and at the least total cost. The second is for people and observations that are left
     /// over from the first; the two rounds' pairs do not compete, so that nobody takes the place of a neighbour in other clothes.
-    fn owners(&self, frame: u64, predicted: &[RotatedRegion], observations: &[Observation]) -> Vec<Option<usize>> {
+    fn owners(&self, frame: u64, predicted: &[RotatedRegion], finds: &[Find]) -> Vec<Option<usize>> {
         let moved: Vec<Landmarks> = self.states.iter().zip(predicted).map(|(s, at)| s.moved_to(at)).collect();
         let cost = |person: usize, found: &Observation, gate: &Gate| {
             let (state, predicted) = (&self.states[person], &predicted[person]);
@@ -105,17 +121,17 @@ impl Tracker {
             let cost = distance + SIZE_COST * size + pose.min(MOST_POSE_COST) + APPEARANCE_COST * appearance;
             is_possible.then_some(cost)
         };
-        let mut owners: Vec<Option<usize>> = vec![None; observations.len()];
+        let mut owners: Vec<Option<usize>> = vec![None; finds.len()];
         for round in [SAME_CLOTHES, SAME_PLACE] {
             let taken = owners.clone();
             let cost = |person: usize, found: usize| {
                 let is_free = taken[found].is_none() && !taken.contains(&Some(person));
-                is_free.then(|| cost(person, &observations[found], &round)).flatten()
+                is_free.then(|| cost(person, &finds[found].observation, &round)).flatten()
             };
             let costs: Vec<Vec<Option<f64>>> = (0..self.states.len())
-                .map(|person| (0..observations.len()).map(|found| cost(person, found)).collect())
+                .map(|person| (0..finds.len()).map(|found| cost(person, found)).collect())
                 .collect();
-            for (person, found) in assign(&costs, observations.len(), MOST_COST).into_iter().enumerate() {
+            for (person, found) in assign(&costs, finds.len(), MOST_COST).into_iter().enumerate() {
                 if let Some(found) = found {
                     owners[found] = Some(person);
                 }
@@ -125,14 +141,9 @@ impl Tracker {
     }
 
     /// Those found become what is known of their owners, or new states.
-    fn update_states(
-        &mut self,
-        frame: u64,
-        observations: Vec<Observation>,
-        owners: Vec<Option<usize>>,
-    ) -> Vec<KeyframePerson> {
-        let mut people = Vec::with_capacity(observations.len());
-        for (observation, owner) in observations.into_iter().zip(owners) {
+    fn update_states(&mut self, frame: u64, finds: Vec<Find>, owners: Vec<Option<usize>>) -> Vec<KeyframePerson> {
+        let mut people = Vec::with_capacity(finds.len());
+        for (Find { observation, is_behind, is_masked }, owner) in finds.into_iter().zip(owners) {
             let (tracklet, velocity) = match owner.map(|person| &mut self.states[person]) {
                 Some(state) => {
                     state.update(frame, observation.clone(), self.fps, self.display);
@@ -152,6 +163,8 @@ impl Tracker {
                 velocity,
                 is_detected: None,
                 was_detected: false,
+                is_behind,
+                is_masked,
             });
         }
         people
@@ -161,6 +174,8 @@ impl Tracker {
     fn mark_detected(&mut self, people: &mut [KeyframePerson], detections: &DetectedPersons) {
         let shared_out = detections.share_out(people.iter().map(|p| &p.observation.landmarks));
         for (person, is_detected) in people.iter_mut().zip(shared_out) {
+            // Whom others cover the detector does not tell from them: that it says nothing says nothing.
+            let is_detected = is_detected.filter(|&is_detected| is_detected || !person.is_behind);
             person.is_detected = is_detected;
             if let Some(state) = self.state_mut(person.tracklet) {
                 state.was_detected = is_detected.unwrap_or(state.was_detected);

@@ -5,20 +5,22 @@
 //! 1. the person detector on some tiles of the picture, and landmarks where those tracked should be;
 //! 2. the person detector on smaller tiles (only where nothing is known of the picture yet);
 //! 3. landmarks of those tracked in other orientations, where little of them was found;
-//! 4. the BlazePose region detector around those tracked whom the person detector does not see;
-//! 5. landmarks wherever a detector sees somebody who is not found yet;
-//! 6. the same without the mask, for those who were not found with it.
+//! 4. landmarks of those tracked whom others cover, with those in front greyed;
+//! 5. the BlazePose region detector around those tracked whom the person detector does not see;
+//! 6. landmarks wherever a detector sees somebody who is not found yet;
+//! 7. the same without the mask, for those who were not found with it;
+//! 8. the same with those greyed who were found in front, for those who were not found without.
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
-use super::detections::{CERTAIN_SCORE, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
-use super::similarity::{is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
+use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
+use super::similarity::{is_large, is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
 use super::tracker::Tracker;
 use crate::pose::{
-    Answer, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Tile, Window, overlap,
-    wrap_angle,
+    Answer, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RegionDetection, RotatedRegion, Silhouette,
+    Tile, Window, area, overlap, shared, wrap_angle,
 };
 
 /// New regions that are looked at on one keyframe, best first: more are not people but a crowd that cannot be told apart.
@@ -38,6 +40,12 @@ const MARGIN: f32 = 0.1;
 const SAME_PERSON_UNMASKED: f32 = 0.55;
 /// Distance over the side of a person's region within which an observation lies on them.
 const ON_PERSON: f64 = 0.35;
+/// Difference of appearance (0..=1) from which on what is found behind others is somebody else.
+const MOST_UNLIKE: f64 = 0.36;
+/// Share of somebody's bounds that another's must share to cover them.
+const LEAST_COVERED: f32 = 0.05;
+/// Area of somebody's bounds over another's below which they are too far away to cover them.
+const LEAST_SIZE: f32 = 0.25;
 /// Side of the window in which the region detector looks for a person, over the side of their region.
 const WINDOW: f64 = 1.6;
 /// Distance over the smaller region's side within which two regions show the same. It is small, so that a person who stands half behind
@@ -47,8 +55,18 @@ const SAME_PLACE: f64 = 0.12;
 const SAME_SIZE: f64 = 0.45;
 
 /// Somebody found on a keyframe.
-pub(super) struct Candidate {
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Find {
     pub observation: Observation,
+    /// Whether those in front were greyed for it.
+    pub is_behind: bool,
+    /// Whether only their own box was shown, because two people were found as one.
+    pub is_masked: bool,
+}
+
+/// A find that may be one of several of the same person.
+pub(super) struct Candidate {
+    pub find: Find,
     /// The better of two observations of one person has the greater.
     pub rank: f32,
     /// Index of the tracked person, turning head over heels, whom this must be.
@@ -62,7 +80,7 @@ pub struct Candidates {
     /// Where those tracked should be, in their order.
     pub(super) predicted: Vec<RotatedRegion>,
     /// Best first.
-    pub(super) observations: Vec<Observation>,
+    pub(super) finds: Vec<Find>,
     /// What the person detector saw.
     pub(super) detections: DetectedPersons,
 }
@@ -75,12 +93,16 @@ enum Round {
     SmallerTiles { tiles: Vec<Tile>, guesses: Vec<Vec<RotatedRegion>>, found: Vec<Option<Observation>> },
     /// See 3.: what was found of those tracked so far.
     OtherOrientations { guesses: Vec<Vec<RotatedRegion>>, found: Vec<Option<Candidate>> },
-    /// See 4.
-    Windows { windows: Vec<Window> },
+    /// See 4.: those who are covered, by their index, and what was found of all so far.
+    Covered { regions: Vec<(usize, MaskedRegion)>, found: Vec<Option<Candidate>> },
     /// See 5.
-    New { regions: Vec<MaskedRegion> },
+    Windows { windows: Vec<Window> },
     /// See 6.
+    New { regions: Vec<MaskedRegion> },
+    /// See 7.
     Unmasked { regions: Vec<MaskedRegion>, found: Vec<Option<Observation>> },
+    /// See 8.
+    NewCovered { regions: Vec<MaskedRegion> },
     /// All is asked.
     Done,
 }
@@ -142,6 +164,12 @@ impl<'t> Search<'t> {
             }
             Round::OtherOrientations { guesses, found } => {
                 let found = self.best_of_tracked(found, &guesses, observations);
+                Round::Covered { regions: self.covered(&found), found }
+            }
+            Round::Covered { regions, mut found } => {
+                for ((person, at), observation) in regions.into_iter().zip(observations) {
+                    self.take_uncovered(person, &at, observation, &mut found);
+                }
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
                 Round::Windows { windows }
@@ -152,8 +180,8 @@ impl<'t> Search<'t> {
                     let is_found = |o: &Observation| self.covers(region, o) > SAME_PERSON && self.is_somebody(o);
                     region.within.is_some() && !found.as_ref().is_some_and(is_found)
                 };
-                let missed = regions.iter().zip(&observations).filter(is_missed).map(|(region, _)| *region).collect();
-                Round::Unmasked { regions: missed, found: observations }
+                let missed = regions.iter().zip(&observations).filter(is_missed);
+                Round::Unmasked { regions: missed.map(|(region, _)| region.clone()).collect(), found: observations }
             }
             Round::Unmasked { regions, found } => {
                 let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
@@ -161,7 +189,21 @@ impl<'t> Search<'t> {
                 };
                 let again = regions.iter().zip(observations).map(is_there);
                 let all = found.into_iter().chain(again).flatten().filter(|o| self.is_somebody(o));
-                let all: Vec<Candidate> = all.map(|observation| self.rank(observation, None)).collect();
+                let all: Vec<Candidate> = all.map(|o| self.rank(Find::seen(o), None)).collect();
+                self.candidates.extend(all);
+                Round::NewCovered { regions: self.new_covered() }
+            }
+            Round::NewCovered { regions } => {
+                let is_known =
+                    |o: &Observation| self.candidates.iter().any(|known| is_shadow_of(&o.landmarks, known.landmarks()));
+                let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
+                    found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
+                };
+                let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
+                let all = found
+                    .into_iter()
+                    .map(|observation| self.rank(Find { observation, is_behind: true, is_masked: false }, None));
+                let all: Vec<Candidate> = all.collect();
                 self.candidates.extend(all);
                 Round::Done
             }
@@ -175,7 +217,7 @@ impl<'t> Search<'t> {
         Candidates {
             frame: self.frame,
             predicted: self.predicted,
-            observations: kept.into_iter().map(|candidate| candidate.observation).collect(),
+            finds: kept.into_iter().map(|candidate| candidate.find).collect(),
             detections: self.detections,
         }
     }
@@ -195,7 +237,7 @@ impl<'t> Search<'t> {
                 let is_detected = self.detections.has(&o.landmarks, self.tracker.states[person].was_detected);
                 is_plausible(&o.landmarks, self.tracker.display, is_detected)
             };
-            let own = own.into_iter().filter(is_plausible).map(|observation| self.rank(observation, Some(person)));
+            let own = own.into_iter().filter(is_plausible).map(|o| self.rank(Find::seen(o), Some(person)));
             own.chain(so_far).max_by(|a, b| a.rank.total_cmp(&b.rank))
         };
         so_far.into_iter().enumerate().map(best).collect()
@@ -205,16 +247,95 @@ impl<'t> Search<'t> {
     fn other_orientations(&self, found: &[Option<Candidate>]) -> Vec<Vec<RotatedRegion>> {
         let people = self.tracker.states.iter().zip(&self.predicted).zip(found);
         let guesses = |((state, at), found): ((&TrackletState, &RotatedRegion), &Option<Candidate>)| {
-            state.other_orientations(at, found.as_ref().map(|c| &c.observation), self.tracker.display)
+            state.other_orientations(at, found.as_ref().map(|c| &c.find.observation), self.tracker.display)
         };
         people.map(guesses).collect()
+    }
+
+    /// Where to look again for those tracked on whom somebody lies in the picture who fits their own place better: they may be
+    /// behind, and the network may have taken the other for them. Or what was found of them may be a body made of two people's limbs, where the
+    /// person detector sees both: then only their own box is shown.
+    fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
+        let display = self.tracker.display;
+        let fits = |person: usize| {
+            let fits = |c: &Candidate| self.tracker.states[person].fits(&self.predicted[person], &c.find.observation);
+            found[person].as_ref().map_or(f32::MIN, fits)
+        };
+        let all = self.tracker.states.iter().zip(&self.predicted).enumerate();
+        let behind = all.filter_map(|(person, (state, &region))| {
+            if is_small(&region, display) || !region.is_usable() {
+                return None;
+            }
+            let bounds = state.moved_to(&region).bounds();
+            let is_in_front = |(other, _): &(usize, &Landmarks)| *other != person && fits(*other) > fits(person);
+            let others = found.iter().enumerate().filter_map(|(other, c)| Some((other, c.as_ref()?.landmarks())));
+            let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks), display);
+            let is_mixed = |own: &&PersonDetection| {
+                let found = found[person].as_ref().map(|c| c.landmarks().visible_bounds(display));
+                found.is_some_and(|found| self.detections.has_another(own, &found))
+            };
+            let own = self.detections.certain(&bounds).filter(|_| is_large(&region, display)).filter(is_mixed);
+            let at = MaskedRegion { region, within: own.map(|own| around(own.bounds)), hidden };
+            (at.within.is_some() || !at.hidden.is_empty()).then_some((person, at))
+        });
+        behind.collect()
+    }
+
+    /// Of somebody tracked there is also what was found with those in front greyed: it counts where it fits them better, or where what was
+    /// found before is somebody else.
+    fn take_uncovered(
+        &self,
+        person: usize,
+        at: &MaskedRegion,
+        observation: Option<Observation>,
+        found: &mut [Option<Candidate>],
+    ) {
+        let (state, predicted) = (&self.tracker.states[person], &self.predicted[person]);
+        let others = found.iter().enumerate().filter(|(other, _)| *other != person);
+        let others: Vec<&Landmarks> = others.filter_map(|(_, c)| Some(c.as_ref()?.landmarks())).collect();
+        let is_other = |landmarks: &Landmarks| others.iter().any(|other| is_shadow_of(landmarks, other));
+        let was_other = found[person].as_ref().is_some_and(|before| is_other(before.landmarks()));
+        let is_detected = |o: &Observation| self.detections.has(&o.landmarks, state.was_detected || state.is_proven);
+        // Whoever lies on one of those who were hidden is no mistake, as long as it is not just their pose.
+        let is_known = |found: &Landmarks, other: &Landmarks| match at.hidden.contains(&Silhouette::of(other)) {
+            true => is_one_pose(found, other),
+            false => is_shadow_of(found, other),
+        };
+        let is_possible = |o: &Observation| {
+            is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
+                && state.appearance.distance(&o.appearance) < MOST_UNLIKE
+                && !others.iter().any(|other| is_known(&o.landmarks, other))
+        };
+        let observation = observation.filter(is_possible);
+        if was_other {
+            found[person] = None;
+        }
+        let Some(observation) = observation else { return };
+        let fits = |o: &Observation| state.fits(predicted, o);
+        if found[person].as_ref().is_none_or(|before| fits(&observation) > fits(&before.find.observation)) {
+            let find = Find { observation, is_behind: !at.hidden.is_empty(), is_masked: at.within.is_some() };
+            found[person] = Some(self.rank(find, Some(person)));
+        }
+    }
+
+    /// Where somebody is detected whom the network did not find: those who were found there, greyed.
+    fn new_covered(&self) -> Vec<MaskedRegion> {
+        let display = self.tracker.display;
+        let best: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
+        let missed = self.detections.of_others(best.iter().copied(), SAME_PERSON).filter_map(|detection| {
+            let region = detection.region();
+            let hidden = in_front(&detection.bounds, best.iter().copied(), display);
+            let is_asked = region.is_usable() && !is_small(&region, display) && !hidden.is_empty();
+            is_asked.then(|| MaskedRegion { region, within: Some(around(detection.bounds)), hidden })
+        });
+        missed.take(MOST_NEW).collect()
     }
 
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
     /// they do not stand upright, the region detector brings the body back.
     fn windows(&self, found: &[Option<Candidate>]) -> Vec<Window> {
-        let is_clear = |state: &TrackletState, Candidate { observation, .. }: &Candidate| {
-            self.detections.has_clearly(&observation.landmarks, state.was_detected)
+        let is_clear = |state: &TrackletState, candidate: &Candidate| {
+            self.detections.has_clearly(candidate.landmarks(), state.was_detected)
         };
         let doubtful = self.tracker.states.iter().zip(&self.predicted).zip(found).filter(|((state, _), found)| {
             state.is_worth_finding(self.tracker.display) && !found.as_ref().is_some_and(|c| is_clear(state, c))
@@ -232,16 +353,18 @@ impl<'t> Search<'t> {
         region_detections.sort_by(|a, b| b.score.total_cmp(&a.score));
         let mut new: Vec<MaskedRegion> = Vec::new();
         for region in region_detections.iter().map(RegionDetection::region) {
-            let found = self.candidates.iter().map(|candidate| candidate.observation.landmarks.region());
+            let found = self.candidates.iter().map(|candidate| candidate.landmarks().region());
             let mut others = found.chain(new.iter().map(|other| other.region));
             if region.is_usable() && !others.any(|other| is_same_place(&other, &region)) {
                 new.push(region.into());
             }
         }
-        for detection in self.detections.of_others(self.candidates.iter().map(|c| &c.observation.landmarks)) {
+        for detection in
+            self.detections.of_others(self.candidates.iter().map(Candidate::landmarks), CLEARLY_SAME_PERSON)
+        {
             let region = detection.region();
             if region.is_usable() && !new.iter().any(|other| is_same_place(&other.region, &region)) {
-                new.push(MaskedRegion { region, within: self.mask(detection, &region) });
+                new.push(MaskedRegion { region, within: self.mask(detection, &region), hidden: Vec::new() });
             }
         }
         new.truncate(MOST_NEW);
@@ -269,8 +392,9 @@ impl<'t> Search<'t> {
 
     /// Ranks what was found: where somebody `tracked` should be, or where nobody was. On somebody who turns head over heels there is
     /// nobody else, but perhaps the same body in the wrong orientation.
-    fn rank(&self, observation: Observation, tracked: Option<usize>) -> Candidate {
+    fn rank(&self, find: Find, tracked: Option<usize>) -> Candidate {
         let Tracker { states, fps, display, .. } = self.tracker;
+        let observation = &find.observation;
         let center = observation.landmarks.region().center;
         let is_on = |&i: &usize| {
             let (predicted, last) = (&self.predicted[i], states[i].region());
@@ -283,19 +407,32 @@ impl<'t> Search<'t> {
             None => (0..states.len()).find(|i| may_turn(i) && is_on(i)),
         };
         let quality = match must_be {
-            Some(i) => states[i].fits(&self.predicted[i], &observation),
+            Some(i) => states[i].fits(&self.predicted[i], observation),
             None => observation.landmarks.quality_at(self.detections.rotation(&observation.landmarks)),
         };
         // One body that is found in two regions belongs to the person who has been known for long.
         let bonus = if tracked.is_some_and(|i| states[i].is_proven) { TRACKED_BONUS } else { 0.0 };
         let rank = quality + bonus + DETECTION_BONUS * self.detections.coverage(&observation.landmarks);
-        Candidate { rank, must_be, observation }
+        Candidate { rank, must_be, find }
+    }
+}
+
+impl Find {
+    /// Somebody who was found as they are.
+    fn seen(observation: Observation) -> Self {
+        Self { observation, is_behind: false, is_masked: false }
+    }
+}
+
+impl Candidate {
+    fn landmarks(&self) -> &Landmarks {
+        &self.find.observation.landmarks
     }
 }
 
 impl Round {
     fn queries(&self, tracker: &Tracker) -> Vec<Query> {
-        let landmarks = |at: MaskedRegion, tolerance: f64| Query::Landmarks { at, network: tracker.network, tolerance };
+        let landmarks = |at: MaskedRegion, tolerance| Query::Landmarks { at, network: tracker.network, tolerance };
         let guesses = |guesses: &[Vec<RotatedRegion>]| -> Vec<Query> {
             guesses.iter().flatten().map(|&region| landmarks(region.into(), TOLERANCE)).collect()
         };
@@ -305,7 +442,10 @@ impl Round {
             Self::SmallerTiles { tiles: all, .. } => tiles(all),
             Self::OtherOrientations { guesses: regions, .. } => guesses(regions),
             Self::Windows { windows } => windows.iter().copied().map(Query::DetectRegions).collect(),
-            Self::New { regions } => regions.iter().map(|&at| landmarks(at, DETECTION_TOLERANCE)).collect(),
+            Self::Covered { regions, .. } => regions.iter().map(|(_, at)| landmarks(at.clone(), TOLERANCE)).collect(),
+            Self::New { regions } | Self::NewCovered { regions } => {
+                regions.iter().map(|at| landmarks(at.clone(), DETECTION_TOLERANCE)).collect()
+            }
             Self::Unmasked { regions, .. } => {
                 regions.iter().map(|at| landmarks(at.region.into(), DETECTION_TOLERANCE)).collect()
             }
@@ -320,8 +460,8 @@ pub(super) fn keep_best(mut candidates: Vec<Candidate>, detections: &DetectedPer
     let mut kept: Vec<Candidate> = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let is_same = |better: &Candidate| {
-            let (found, other) = (&candidate.observation.landmarks, &better.observation.landmarks);
-            if detections.is_beside(found, other) {
+            let (found, other) = (candidate.landmarks(), better.landmarks());
+            if detections.is_beside(found, other) || candidate.find.is_behind != better.find.is_behind {
                 return is_one_pose(found, other);
             }
             (candidate.must_be.is_some() && candidate.must_be == better.must_be) || is_shadow_of(found, other)
@@ -360,6 +500,22 @@ fn is_same_place(known: &RotatedRegion, new: &RotatedRegion) -> bool {
     known.center.distance(new.center) < SAME_PLACE * known.side.min(new.side)
         && size_difference(known, new) < SAME_SIZE
         && wrap_angle(known.rotation - new.rotation).abs() < SAME_ORIENTATION
+}
+
+/// Of some people those who may cover a good part of somebody within `bounds` (left, top, right and bottom): large ones, and not those who are much
+/// smaller, since they are farther away. (Of crowds of small people too little would be left.)
+pub(super) fn in_front<'l>(
+    bounds: &[f32; 4],
+    people: impl Iterator<Item = &'l Landmarks>,
+    display: [u32; 2],
+) -> Vec<Silhouette> {
+    let covers = |landmarks: &&Landmarks| {
+        let other = landmarks.bounds();
+        shared(bounds, &other) > LEAST_COVERED * area(bounds)
+            && area(&other) > LEAST_SIZE * area(bounds)
+            && is_large(&landmarks.region(), display)
+    };
+    people.filter(covers).map(Silhouette::of).collect()
 }
 
 /// Somewhat more than a box: what may be seen of whoever is in it.

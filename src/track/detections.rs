@@ -2,7 +2,7 @@
 
 use super::assignment::assign;
 use super::tiles::Orientations;
-use crate::pose::{Landmarks, PersonDetection, Tile, best, overlap, wrap_angle};
+use crate::pose::{Landmarks, PersonDetection, Tile, area, best, overlap, shared, wrap_angle};
 
 /// Score from which on a detection is kept although another one, in another orientation, crosses it.
 const CLEAR_SCORE: f32 = 0.5;
@@ -22,7 +22,9 @@ pub(super) const SAME_ORIENTATION: f64 = 0.6;
 /// Overlap (intersection over union) of a person's landmarks with a detection above which it is of them.
 pub(super) const SAME_PERSON: f32 = 0.4;
 /// The same, above which there is no doubt about it.
-const CLEARLY_SAME_PERSON: f32 = 0.6;
+pub(super) const CLEARLY_SAME_PERSON: f32 = 0.6;
+/// Share of a detection that is most of it.
+const MOST: f32 = 0.5;
 
 /// The people whom the person detector sees on one keyframe, and the tiles of the picture that it was shown.
 pub(super) struct DetectedPersons {
@@ -106,13 +108,14 @@ impl DetectedPersons {
         turned < SAME_ORIENTATION && is_covered
     }
 
-    /// The detections that are not clearly of any of these people, best first.
+    /// The detections that overlap with none of these people by more than `same` (intersection over union), best first.
     pub fn of_others<'a>(
         &'a self,
         people: impl Iterator<Item = &'a Landmarks>,
+        same: f32,
     ) -> impl Iterator<Item = &'a PersonDetection> {
         let bounds: Vec<[f32; 4]> = people.map(|l| l.visible_bounds(self.display)).collect();
-        let is_theirs = move |d: &PersonDetection| bounds.iter().any(|b| overlap(b, &d.bounds) > CLEARLY_SAME_PERSON);
+        let is_theirs = move |d: &PersonDetection| bounds.iter().any(|b| overlap(b, &d.bounds) > same);
         self.persons.iter().filter(move |d| !is_theirs(d))
     }
 
@@ -121,6 +124,22 @@ impl DetectedPersons {
     pub fn is_beside(&self, found: &Landmarks, other: &Landmarks) -> bool {
         let own = self.best(found).filter(|(coverage, d)| *coverage > SAME_PERSON && d.score >= CERTAIN_SCORE);
         own.is_some_and(|(_, d)| overlap(&d.bounds, &other.visible_bounds(self.display)) < SAME_PERSON)
+    }
+
+    /// The certain detection of whoever has these bounds.
+    pub fn certain(&self, bounds: &[f32; 4]) -> Option<&PersonDetection> {
+        let certain = self.persons.iter().filter(|d| d.score >= CERTAIN_SCORE);
+        let coverages =
+            certain.map(|d| (overlap(bounds, &d.bounds), d)).filter(|(coverage, _)| *coverage > SAME_PERSON);
+        coverages.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, d)| d)
+    }
+
+    /// Whether these bounds have most of another certain detection in them beside somebody's `own`.
+    pub fn has_another(&self, own: &PersonDetection, bounds: &[f32; 4]) -> bool {
+        let mut others = self.persons.iter().filter(|d| d.score >= CERTAIN_SCORE);
+        others.any(|d| {
+            overlap(&d.bounds, &own.bounds) < SAME_PERSON && shared(&d.bounds, bounds) > MOST * area(&d.bounds)
+        })
     }
 
     /// Whether another detection touches this one.

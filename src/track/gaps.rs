@@ -56,6 +56,7 @@ fn between(
         b.mirror();
     }
     let (tracklet, first, frames) = (last.tracklet, last.frame, next.frame - last.frame);
+    let is_behind = last.is_behind && next.is_behind;
     (1..frames).map(move |i| TrackletObservation {
         frame: first + i,
         tracklet,
@@ -64,6 +65,7 @@ fn between(
         seen_points: None,
         estimate: None,
         is_detected: None,
+        is_behind,
     })
 }
 
@@ -92,6 +94,7 @@ mod tests {
                 seen_points: None,
                 estimate: None,
                 is_detected: Some(true),
+                is_behind: false,
             }),
         )
     }

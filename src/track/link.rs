@@ -23,7 +23,7 @@ use super::camera::Trajectory;
 use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
 use super::meetings::{Stretch, check_meetings};
 use super::presence::{Presence, span};
-use super::similarity::{MIN_VISIBILITY, is_shadow_of, pose_distance, size_difference, visibility};
+use super::similarity::{LARGE, MIN_VISIBILITY, is_one_pose, is_shadow_of, pose_distance, size_difference, visibility};
 use super::{Track, TrackFrame, TrackletObservation};
 use crate::control::{Proceed, Stopped};
 use crate::pose::{AppearanceHistogram, Landmarks, RotatedRegion};
@@ -60,9 +60,7 @@ const APPEARANCE_FRAMES: usize = 15;
 /// Tracks shorter than this, in seconds and in frames, are mistakes, unless the clip itself is hardly longer.
 const SHORTEST: f64 = 0.5;
 const SHORTEST_FRAMES: usize = 15;
-/// Side of a region over the picture's shorter side from which on a person fills the picture: hardly a texture, and often half outside.
-const LARGE: f64 = 0.5;
-/// Least mean [`visibility`] of such a person; of others: [`MIN_VISIBILITY`].
+/// Least mean [`visibility`] of somebody large, who is hardly a texture, and often half outside; of others: [`MIN_VISIBILITY`].
 const MIN_VISIBILITY_LARGE: f32 = 0.5;
 /// Least mean visibility of people who are certainly there, but blurred or half hidden.
 const MIN_VISIBILITY_BLURRED: f32 = 0.3;
@@ -209,8 +207,14 @@ pub(super) fn landmarks(one: &TrackletObservation) -> &Landmarks {
     &one.observation.landmarks
 }
 
-/// Whether the worse of two observations in one picture is no person of its own.
-fn is_double(a: &Landmarks, b: &Landmarks) -> bool {
+/// Whether the worse of two observations in one picture is no person of its own. Whoever was found with the other greyed is one unless they are the
+/// same.
+fn is_double(a: &TrackletObservation, b: &TrackletObservation) -> bool {
+    let is_behind = a.is_behind != b.is_behind;
+    let (a, b) = (landmarks(a), landmarks(b));
+    if is_behind {
+        return is_one_pose(a, b);
+    }
     if a.quality() < b.quality() { is_shadow_of(a, b) } else { is_shadow_of(b, a) }
 }
 
@@ -234,7 +238,7 @@ fn drop_doubles(people: &mut Vec<Person>, gap: u64, proceed: Proceed<'_>) -> Res
                 if n.is_multiple_of(FRAMES_AT_A_TIME) {
                     proceed()?;
                 }
-                if people[j].get(frame).is_some_and(|other| is_double(landmarks(one), landmarks(other))) {
+                if people[j].get(frame).is_some_and(|other| is_double(one, other)) {
                     double.push(*frame);
                 }
             }
@@ -285,8 +289,9 @@ fn are_in_one_place(a: &Person, b: &Person, frames: RangeInclusive<u64>) -> bool
             here.center.distance(there.center) < ONE_PLACE * here.side.min(there.side)
         })
     };
-    a.range(frames)
-        .all(|(frame, one)| is_near(one) && !(is_detected(one) && b.get(frame).is_some_and(|other| is_detected(other))))
+    a.range(frames).all(|(frame, one)| {
+        is_near(one) && !one.is_behind && !(is_detected(one) && b.get(frame).is_some_and(|other| is_detected(other)))
+    })
 }
 
 /// What it costs to take `b` for the later part of `a`, where the longest gap is `gap` frames; `None` if it cannot be.
@@ -571,6 +576,7 @@ mod tests {
                     seen_points: None,
                     estimate: None,
                     is_detected: None,
+                    is_behind: false,
                 }
             }));
             for one in observations.iter_mut().filter(|one| one.frame % 5 == 0) {

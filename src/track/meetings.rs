@@ -217,6 +217,7 @@ mod tests {
                     seen_points: None,
                     estimate: None,
                     is_detected: None,
+                    is_behind: false,
                 })
             };
             (first..first + frames).map(|frame| (frame, one(frame))).collect()

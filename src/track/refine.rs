@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::associate::{Keyframe, KeyframePerson};
 use super::camera::Trajectory;
-use super::detect::{TOLERANCE, around};
+use super::detect::{TOLERANCE, around, in_front};
 use super::gaps::small_person_interval;
 use super::similarity::{
     is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
@@ -17,6 +17,7 @@ use crate::models::Network;
 use crate::pose::own::{BodyEstimate, SeenPoints};
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
+use glam::DVec2;
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
 const NEIGHBOUR: f64 = 0.35;
@@ -49,10 +50,12 @@ pub struct TrackletObservation {
     pub estimate: Option<Box<BodyEstimate>>,
     /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
     pub is_detected: Option<bool>,
+    /// Whether those in front of them were greyed to find them.
+    pub is_behind: bool,
 }
 
 /// Where a tracklet should be in a frame between keyframes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PredictedRegion {
     /// Number of the tracklet.
     pub tracklet: u32,
@@ -69,19 +72,18 @@ pub struct PredictedRegion {
 impl PredictedRegion {
     /// What to ask of this frame.
     pub fn query(&self, network: Network) -> Query {
-        Query::Landmarks { at: self.at, network, tolerance: TOLERANCE }
-    }
-}
-
-impl KeyframePerson {
-    /// What to ask the heavy network.
-    pub fn heavy_query(&self) -> Query {
-        let at = self.observation.landmarks.region().into();
-        Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
+        Query::Landmarks { at: self.at.clone(), network, tolerance: TOLERANCE }
     }
 }
 
 impl Keyframe {
+    /// What to ask the heavy network about one of the people, in a picture of this size.
+    pub fn heavy_query(&self, person: &KeyframePerson, display: [u32; 2]) -> Query {
+        let region = person.observation.landmarks.region();
+        let at = MaskedRegion { region, within: None, hidden: self.in_front(person, display) };
+        Query::Landmarks { at, network: Network::Heavy, tolerance: f64::INFINITY }
+    }
+
     /// What was observed on it, for linking.
     pub fn observations(&self) -> Vec<TrackletObservation> {
         let one = |person: &KeyframePerson| TrackletObservation {
@@ -92,6 +94,7 @@ impl Keyframe {
             seen_points: None,
             estimate: None,
             is_detected: person.is_detected,
+            is_behind: person.is_behind,
         };
         self.people.iter().map(one).collect()
     }
@@ -144,8 +147,16 @@ fn regions_between(
                 let [a, b] = [person, later].map(|p| p.observation.landmarks.bounds());
                 let bounds = std::array::from_fn(|i| a[i] + share as f32 * (b[i] - a[i]) + shift[i % 2] as f32);
                 // Where the detector does not see them, somebody might be found only because nothing else is to be seen.
-                let is_masked = is_detected_on_both && is_small(&region, display);
-                MaskedRegion { region, within: is_masked.then(|| around(bounds)) }
+                let is_mixed = person.is_masked || later.is_masked;
+                let is_masked = is_detected_on_both && (is_small(&region, display) || is_mixed);
+                let hidden = match person.is_behind || later.is_behind {
+                    true => {
+                        let others = others_between([before, after], person.tracklet, share, shift);
+                        in_front(&bounds, others.iter(), display)
+                    }
+                    false => Vec::new(),
+                };
+                MaskedRegion { region, within: is_masked.then(|| around(bounds)), hidden }
             }
             None => moved_on(person, before.index).into(),
         };
@@ -167,6 +178,18 @@ fn regions_between(
     }));
     predicted.sort_by_key(|p| p.tracklet);
     predicted
+}
+
+/// Those who are on both keyframes and not behind others there, on the way from one to the other.
+fn others_between(keyframes: [&Keyframe; 2], tracklet: u32, share: f64, shift: DVec2) -> Vec<Landmarks> {
+    let is_in_front = |other: &&KeyframePerson| other.tracklet != tracklet && !other.is_behind;
+    let on_the_way = |other: &KeyframePerson| {
+        let later = keyframes[1].people.iter().find(|later| later.tracklet == other.tracklet).filter(is_in_front)?;
+        let mut landmarks = other.observation.landmarks.between(&later.observation.landmarks, share as f32);
+        landmarks.shift(shift);
+        Some(landmarks)
+    };
+    keyframes[0].people.iter().filter(is_in_front).filter_map(on_the_way).collect()
 }
 
 fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegion {
@@ -200,7 +223,8 @@ pub fn resolve(
         let rank = |n: usize| (!in_place[n].0.is_on_both, in_place[n].2, n);
         in_place.iter().enumerate().any(|(j, other)| {
             let (a, b) = (&in_place[i].1.landmarks, &other.1.landmarks);
-            if in_place[i].0.is_detected_on_both && other.0.is_detected_on_both {
+            let is_behind = |n: usize| !in_place[n].0.at.hidden.is_empty();
+            if (in_place[i].0.is_detected_on_both && other.0.is_detected_on_both) || is_behind(i) != is_behind(j) {
                 return rank(j) < rank(i) && is_one_pose(a, b);
             }
             j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
@@ -211,6 +235,7 @@ pub fn resolve(
     kept.map(|((predicted, observation, _), _)| TrackletObservation {
         frame,
         tracklet: predicted.tracklet,
+        is_behind: !predicted.at.hidden.is_empty(),
         observation,
         heavy_landmarks: None,
         seen_points: None,

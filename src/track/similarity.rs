@@ -36,6 +36,9 @@ pub(super) const MIN_VISIBILITY: f32 = 0.7;
 /// fewer frames and fewer questions are asked about them.
 const SMALL: f64 = 0.3;
 
+/// The same from which on they are large.
+pub(super) const LARGE: f64 = 0.5;
+
 /// Least side of a person's region over the shorter side of the picture: whoever is further away is a crowd's texture.
 const SMALLEST: f64 = 0.11;
 /// Least side of a person's region in displayed pixels.
@@ -140,6 +143,11 @@ pub(super) fn visibility(landmarks: &Landmarks, display: [u32; 2]) -> f32 {
 /// Whether a person is so small in the picture that they are observed in some frames only.
 pub(super) fn is_small(region: &RotatedRegion, display: [u32; 2]) -> bool {
     region.side < SMALL * f64::from(display[0].min(display[1]))
+}
+
+/// Whether a person fills a good part of the picture.
+pub(super) fn is_large(region: &RotatedRegion, display: [u32; 2]) -> bool {
+    region.side >= LARGE * f64::from(display[0].min(display[1]))
 }
 
 /// Whether what the landmark network found can be a person at all: what it finds on statues, trees and clothes on the grass often cannot.

@@ -4,7 +4,7 @@ use std::f64::consts::FRAC_PI_2;
 
 use glam::DVec2;
 
-use super::detect::{Candidate, around, keep_best};
+use super::detect::{Candidate, Find, around, keep_best};
 use super::detections::DetectedPersons;
 use super::gaps::small_person_interval;
 use super::similarity::is_duplicate;
@@ -325,7 +325,7 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
     for (detections, count) in [(both.to_vec(), 2), (both[..1].to_vec(), 1), (Vec::new(), 1)] {
         let detections = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], detections);
         let finds = people.iter().map(|sight| Candidate {
-            observation: sight.clone(),
+            find: Find { observation: sight.clone(), is_behind: false, is_masked: false },
             rank: sight.landmarks.score,
             must_be: None,
         });
@@ -342,4 +342,50 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
         let found = people.iter().map(|sight| (expected(sight, is_certain), Some(sight.clone())));
         assert_eq!(resolve(DISPLAY, 3, found.collect()).len(), count);
     }
+}
+
+#[test]
+fn whoever_is_covered_is_looked_for_with_those_in_front_greyed() {
+    let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
+    let front = |x: f32| seen(x, 1.2 * HEIGHT, 1.0);
+    let behind = seen(500.0, HEIGHT, 0.9);
+    let mut keyframes = Vec::new();
+    // One comes in from the side and stops in front of the other: there the person detector sees one, and so does the network.
+    for (n, x) in [900.0, 840.0, 780.0, 720.0, 660.0, 600.0, 580.0, 570.0, 565.0].into_iter().enumerate() {
+        let is_covered = x < 620.0;
+        let both = [front(x), behind.clone()];
+        let detected: Vec<_> = both[..if is_covered { 1 } else { 2 }].iter().map(|o| o.landmarks.bounds()).collect();
+        let mut run = |queries: Vec<Query>| {
+            let answer = |query: &Query| match query {
+                Query::DetectPersons(_) => {
+                    let of = |&bounds: &[f32; 4]| PersonDetection { bounds, score: 0.5, quarter_turns: 0 };
+                    Answer::PersonDetections(detected.iter().map(of).collect())
+                }
+                Query::DetectRegions(_) => Answer::RegionDetections(Vec::new()),
+                Query::Landmarks { at, .. } => {
+                    let is_behind = at.region.center.x < if is_covered { f64::MIN } else { 600.0 };
+                    let nearest = if is_behind || !at.hidden.is_empty() { &both[1] } else { &both[0] };
+                    Answer::Observation(Some(nearest.clone()))
+                }
+            };
+            queries.iter().map(answer).collect::<Vec<_>>()
+        };
+        keyframes.push(on_keyframe(&mut tracker, 6 * n as u64, &Trajectory::default(), &mut run));
+    }
+    for keyframe in &keyframes {
+        let people: Vec<_> = keyframe.people.iter().map(|p| p.observation.landmarks.score).collect();
+        assert_eq!(people.len(), 2, "frame {}: {people:?}", keyframe.index);
+    }
+    let [before, last] = [&keyframes[7], &keyframes[8]];
+    let found = last.people.iter().find(|person| person.is_behind).expect("one is behind");
+    assert_eq!((found.observation.landmarks.score, found.is_detected), (0.9, None));
+    assert!(keyframes[0].people.iter().all(|person| !person.is_behind));
+    for expected in tracker.regions_between(before, last, 45, &Trajectory::default()) {
+        assert_eq!(expected.at.hidden.len(), usize::from(expected.tracklet == found.tracklet));
+    }
+    let heavy = last.people.iter().map(|person| match last.heavy_query(person, DISPLAY) {
+        Query::Landmarks { at, .. } => at.hidden.len(),
+        _ => 0,
+    });
+    assert_eq!(heavy.sum::<usize>(), 1);
 }
