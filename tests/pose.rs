@@ -13,7 +13,7 @@ use meshreel::{
     media::{Color, Frame, Layout, Matrix, Range},
     models::Models,
     pose::{
-        Answer, Device, Landmarker, MaskedRegion, Observation, PersonDetection, Picture, PoseError, Query,
+        Answer, Device, Landmarker, Landmarks, MaskedRegion, Observation, PersonDetection, Picture, PoseError, Query,
         RegionDetection, RotatedRegion, Runtime, Silhouette, Tile, Window, Worker,
         skeleton::{JOINTS, TORSO},
     },
