@@ -452,3 +452,18 @@ fn a_lost_node_that_comes_back_publishes_nothing() {
     assert_eq!(names(&cluster.at("out")), ["0.motion.jsonl", "0.mp4", "0.report.json"]);
     println!("{}", cluster.engine_log());
 }
+
+#[test]
+#[ignore = "starts a Slurm cluster: make test-cluster"]
+fn a_job_whose_task_runs_out_of_time_goes_on_in_another() {
+    let cluster = Cluster::start(1, 4.0, "time = \"00:01:00\"\n");
+    let _engine = cluster.engine();
+    cluster.until("at work", |cluster| !cluster.running().is_empty() && cluster.observed(1) > 20);
+    // Its worker stands still until the minute is over, and cannot say that it is ended.
+    assert!(signal("-STOP", cluster.worker(1)));
+    cluster.until("out of time", |cluster| cluster.says(&["log", "1"]).contains("TIMEOUT"));
+    cluster.until_all_done(1);
+    let log = cluster.says(&["log", "1"]);
+    assert!(log.contains("the job goes on in another"), "{log}");
+    cluster.assert_as_local();
+}

@@ -6,6 +6,7 @@ use super::{
     Landmark, Landmarks, MaskedRegion, PoseError, RotatedRegion, Runtime,
     crop::{Border, Picture, grey_outside},
     runtime::{Opened, output, sigmoid},
+    silhouette::hide,
     skeleton::LANDMARKS,
 };
 use glam::{DMat2, DVec2};
@@ -59,7 +60,7 @@ impl Landmarker {
                 if let Some(bounds) = within {
                     grey_outside(*bounds, region, SIZE, &mut self.input[start..]);
                 }
-                hidden.iter().for_each(|body| body.hide(region, SIZE, &mut self.input[start..]));
+                hide(hidden, region, SIZE, &mut self.input[start..]);
             }
             // A GPU prepares itself for each new number of pictures: there are two.
             let count = if batch.len() == 1 { 1 } else { self.batch };

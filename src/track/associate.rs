@@ -147,6 +147,7 @@ impl Tracker {
             let (tracklet, velocity) = match owner.map(|person| &mut self.states[person]) {
                 Some(state) => {
                     state.update(frame, observation.clone(), self.fps, self.display);
+                    state.is_behind = is_behind;
                     (state.tracklet, state.velocity)
                 }
                 None => {

@@ -252,8 +252,8 @@ impl<'t> Search<'t> {
         people.map(guesses).collect()
     }
 
-    /// Where to look again for those tracked on whom somebody lies in the picture who fits their own place better: they may be
-    /// behind, and the network may have taken the other for them. Or what was found of them may be a body made of two people's limbs, where the
+    /// Where to look again for those tracked on whom somebody lies in the picture who fits their own place better, or was in front before: they
+    /// may be behind, and the network may have taken the other for them. Or what was found of them may be a body made of two people's limbs, where the
     /// person detector sees both: then only their own box is shown.
     fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
         let display = self.tracker.display;
@@ -267,7 +267,12 @@ impl<'t> Search<'t> {
                 return None;
             }
             let bounds = state.moved_to(&region).bounds();
-            let is_in_front = |(other, _): &(usize, &Landmarks)| *other != person && fits(*other) > fits(person);
+            let was_behind = |person: usize| self.tracker.states[person].is_behind;
+            let is_in_front = |(other, _): &(usize, &Landmarks)| {
+                let fits_better = fits(*other) > fits(person);
+                let is_as_before = was_behind(person) && !was_behind(*other);
+                *other != person && (is_as_before || (fits_better && was_behind(person) == was_behind(*other)))
+            };
             let others = found.iter().enumerate().filter_map(|(other, c)| Some((other, c.as_ref()?.landmarks())));
             let hidden = in_front(&bounds, others.filter(is_in_front).map(|(_, landmarks)| landmarks), display);
             let is_mixed = |own: &&PersonDetection| {
@@ -306,13 +311,10 @@ impl<'t> Search<'t> {
                 && state.appearance.distance(&o.appearance) < MOST_UNLIKE
                 && !others.iter().any(|other| is_known(&o.landmarks, other))
         };
-        let observation = observation.filter(is_possible);
-        if was_other {
-            found[person] = None;
-        }
-        let Some(observation) = observation else { return };
+        let Some(observation) = observation.filter(is_possible) else { return };
         let fits = |o: &Observation| state.fits(predicted, o);
-        if found[person].as_ref().is_none_or(|before| fits(&observation) > fits(&before.find.observation)) {
+        let is_better = |before: &Candidate| was_other || fits(&observation) > fits(&before.find.observation);
+        if found[person].as_ref().is_none_or(is_better) {
             let find = Find { observation, is_behind: !at.hidden.is_empty(), is_masked: at.within.is_some() };
             found[person] = Some(self.rank(find, Some(person)));
         }

@@ -60,6 +60,8 @@ pub(super) struct TrackletState {
     pub is_proven: bool,
     /// Whether the person detector saw them when it was last shown them.
     pub was_detected: bool,
+    /// Whether they were last found behind others.
+    pub is_behind: bool,
 }
 
 impl TrackletState {
@@ -77,6 +79,7 @@ impl TrackletState {
             visibility: visibility(&observation.landmarks, display),
             is_proven: false,
             was_detected: false,
+            is_behind: false,
             observation,
         }
     }
