@@ -24,7 +24,7 @@ pub struct MaskedRegion {
     /// Where others stand too near: left, top, right and bottom of what may be seen, displayed pixels. The rest is greyed, because the
     /// network, which is made for one person alone, finds the most prominent one in the region.
     pub within: Option<[f32; 4]>,
-    /// People in front, who are greyed for the same reason.
+    /// People in front, who are painted over for the same reason.
     pub hidden: Vec<Silhouette>,
 }
 

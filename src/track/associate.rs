@@ -56,7 +56,7 @@ pub struct KeyframePerson {
     pub is_detected: Option<bool>,
     /// The same, or what it said when it was last shown them.
     pub was_detected: bool,
-    /// Whether those in front of them were greyed to find them.
+    /// Whether those in front of them were painted over to find them.
     pub is_behind: bool,
     /// Whether only their own box was shown to find them, because two people were found as one.
     pub is_masked: bool,

@@ -5,11 +5,11 @@
 //! 1. the person detector on some tiles of the picture, and landmarks where those tracked should be;
 //! 2. the person detector on smaller tiles (only where nothing is known of the picture yet);
 //! 3. landmarks of those tracked in other orientations, where little of them was found;
-//! 4. landmarks of those tracked whom others cover, with those in front greyed;
+//! 4. landmarks of those tracked whom others cover, with those in front painted over;
 //! 5. the BlazePose region detector around those tracked whom the person detector does not see;
 //! 6. landmarks wherever a detector sees somebody who is not found yet;
 //! 7. the same without the mask, for those who were not found with it;
-//! 8. the same with those greyed who were found in front, for those who were not found without.
+//! 8. the same with those painted over who were found in front, for those who were not found without.
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
@@ -58,7 +58,7 @@ const SAME_SIZE: f64 = 0.45;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Find {
     pub observation: Observation,
-    /// Whether those in front were greyed for it.
+    /// Whether those in front were painted over for it.
     pub is_behind: bool,
     /// Whether only their own box was shown, because two people were found as one.
     pub is_masked: bool,
@@ -286,7 +286,7 @@ impl<'t> Search<'t> {
         behind.collect()
     }
 
-    /// Of somebody tracked there is also what was found with those in front greyed: it counts where it fits them better, or where what was
+    /// Of somebody tracked there is also what was found with those in front painted over: it counts where it fits them better, or where what was
     /// found before is somebody else.
     fn take_uncovered(
         &self,
@@ -320,7 +320,7 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Where somebody is detected whom the network did not find: those who were found there, greyed.
+    /// Where somebody is detected whom the network did not find: those who were found there, painted over.
     fn new_covered(&self) -> Vec<MaskedRegion> {
         let display = self.tracker.display;
         let best: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();

@@ -207,7 +207,7 @@ pub(super) fn landmarks(one: &TrackletObservation) -> &Landmarks {
     &one.observation.landmarks
 }
 
-/// Whether the worse of two observations in one picture is no person of its own. Whoever was found with the other greyed is one unless they are the
+/// Whether the worse of two observations in one picture is no person of its own. Whoever was found with the other painted over is one unless they are the
 /// same.
 fn is_double(a: &TrackletObservation, b: &TrackletObservation) -> bool {
     let is_behind = a.is_behind != b.is_behind;

@@ -50,7 +50,7 @@ pub struct TrackletObservation {
     pub estimate: Option<Box<BodyEstimate>>,
     /// Whether the person detector saw them; `None` where it was not shown them (closely enough), as between keyframes.
     pub is_detected: Option<bool>,
-    /// Whether those in front of them were greyed to find them.
+    /// Whether those in front of them were painted over to find them.
     pub is_behind: bool,
 }
 

@@ -345,7 +345,7 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
 }
 
 #[test]
-fn whoever_is_covered_is_looked_for_with_those_in_front_greyed() {
+fn whoever_is_covered_is_looked_for_with_those_in_front_painted_over() {
     let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
     let front = |x: f32| seen(x, 1.2 * HEIGHT, 1.0);
     let behind = seen(500.0, HEIGHT, 0.9);
