@@ -177,7 +177,13 @@ mod tests {
         let mut points = [Landmark { x: 4.0, y: 4.0, ..Landmark::default() }; LANDMARKS];
         // All in one place but for the shoulders, which give the body its measure.
         SHOULDERS.into_iter().for_each(|i| points[i].y = -6.0);
-        let landmarks = Landmarks { score: 1.0, points, circle: [[4.0, 4.0]; 2], world: [[0.0; 3]; LANDMARKS] };
+        let landmarks = Landmarks {
+            score: 1.0,
+            points,
+            circle: [[4.0, 4.0]; 2],
+            world: [[0.0; 3]; LANDMARKS],
+            hands: [None, None],
+        };
         let region = RotatedRegion { center: DVec2::splat(4.0), side: 8.0, rotation: 0.0 };
         let ramp: Vec<f32> = (0..8 * 8 * 3).map(|i| (i / 3 % 8) as f32).collect();
         let mut crop = ramp.clone();
