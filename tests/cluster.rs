@@ -459,9 +459,9 @@ fn a_job_whose_task_runs_out_of_time_goes_on_in_another() {
     let cluster = Cluster::start(1, 4.0, "time = \"00:01:00\"\n");
     let _engine = cluster.engine();
     cluster.until("at work", |cluster| !cluster.running().is_empty() && cluster.observed(1) > 20);
-    // Its worker stands still until the minute is over, and cannot say that it is ended.
+    // Its worker stands still until Slurm warns it that the minute is nearly over, which wakes it.
     assert!(signal("-STOP", cluster.worker(1)));
-    cluster.until("out of time", |cluster| cluster.says(&["log", "1"]).contains("TIMEOUT"));
+    cluster.until("warned", |cluster| cluster.says(&["log", "1"]).contains("is given back: SIGUSR1"));
     cluster.until_all_done(1);
     let log = cluster.says(&["log", "1"]);
     assert!(log.contains("the job goes on in another"), "{log}");
