@@ -34,9 +34,16 @@ struct Gate {
     turning_appearance: f64,
 }
 
+/// Difference of appearance (0..=1) below which two observations are in the same clothes.
+pub(super) const SAME_APPEARANCE: f64 = 0.36;
 /// Round 1: in the same clothes, people may have moved far.
-const SAME_CLOTHES: Gate =
-    Gate { distance: 0.6, distance_per_missed: 0.2, size: 0.8, appearance: 0.36, turning_appearance: 0.36 };
+const SAME_CLOTHES: Gate = Gate {
+    distance: 0.6,
+    distance_per_missed: 0.2,
+    size: 0.8,
+    appearance: SAME_APPEARANCE,
+    turning_appearance: SAME_APPEARANCE,
+};
 /// Round 2: just there, they may look different, since somebody who bends over or turns round is seen from a new side.
 const SAME_PLACE: Gate =
     Gate { distance: 0.25, distance_per_missed: 0.0, size: 0.35, appearance: 0.55, turning_appearance: 0.8 };

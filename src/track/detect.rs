@@ -13,6 +13,7 @@
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
+use super::associate::SAME_APPEARANCE;
 use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
 use super::similarity::{is_large, is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
@@ -40,8 +41,6 @@ const MARGIN: f32 = 0.1;
 const SAME_PERSON_UNMASKED: f32 = 0.55;
 /// Distance over the side of a person's region within which an observation lies on them.
 const ON_PERSON: f64 = 0.35;
-/// Difference of appearance (0..=1) from which on what is found behind others is somebody else.
-const MOST_UNLIKE: f64 = 0.36;
 /// Share of somebody's bounds that another's must share to cover them.
 const LEAST_COVERED: f32 = 0.05;
 /// Area of somebody's bounds over another's below which they are too far away to cover them.
@@ -168,7 +167,7 @@ impl<'t> Search<'t> {
             }
             Round::Covered { regions, mut found } => {
                 for ((person, at), observation) in regions.into_iter().zip(observations) {
-                    self.take_uncovered(person, &at, observation, &mut found);
+                    self.take_covered(person, &at, observation, &mut found);
                 }
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
@@ -257,19 +256,19 @@ impl<'t> Search<'t> {
     /// person detector sees both: then only their own box is shown.
     fn covered(&self, found: &[Option<Candidate>]) -> Vec<(usize, MaskedRegion)> {
         let display = self.tracker.display;
-        let fits = |person: usize| {
-            let fits = |c: &Candidate| self.tracker.states[person].fits(&self.predicted[person], &c.find.observation);
-            found[person].as_ref().map_or(f32::MIN, fits)
-        };
-        let all = self.tracker.states.iter().zip(&self.predicted).enumerate();
-        let behind = all.filter_map(|(person, (state, &region))| {
+        let all = || self.tracker.states.iter().zip(&self.predicted);
+        let fits = all().zip(found).map(|((state, predicted), found)| {
+            found.as_ref().map_or(f32::MIN, |c| state.fits(predicted, &c.find.observation))
+        });
+        let fits: Vec<f32> = fits.collect();
+        let behind = all().enumerate().filter_map(|(person, (state, &region))| {
             if is_small(&region, display) || !region.is_usable() {
                 return None;
             }
             let bounds = state.moved_to(&region).bounds();
             let was_behind = |person: usize| self.tracker.states[person].is_behind;
             let is_in_front = |(other, _): &(usize, &Landmarks)| {
-                let fits_better = fits(*other) > fits(person);
+                let fits_better = fits[*other] > fits[person];
                 let is_as_before = was_behind(person) && !was_behind(*other);
                 *other != person && (is_as_before || (fits_better && was_behind(person) == was_behind(*other)))
             };
@@ -288,7 +287,7 @@ impl<'t> Search<'t> {
 
     /// Of somebody tracked there is also what was found with those in front painted over: it counts where it fits them better, or where what was
     /// found before is somebody else.
-    fn take_uncovered(
+    fn take_covered(
         &self,
         person: usize,
         at: &MaskedRegion,
@@ -308,7 +307,7 @@ impl<'t> Search<'t> {
         };
         let is_possible = |o: &Observation| {
             is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
-                && state.appearance.distance(&o.appearance) < MOST_UNLIKE
+                && state.appearance.distance(&o.appearance) < SAME_APPEARANCE
                 && !others.iter().any(|other| is_known(&o.landmarks, other))
         };
         let Some(observation) = observation.filter(is_possible) else { return };

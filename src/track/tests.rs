@@ -11,6 +11,7 @@ use super::similarity::is_duplicate;
 use super::tiles::Orientations;
 use super::{Keyframe, PredictedRegion, Tracker, Trajectory, resolve, synthetic};
 use crate::models::Network;
+use crate::pose::skeleton::{LEFT_ELBOW, LEFT_INDEX, LEFT_WRIST};
 use crate::pose::{
     Answer, AppearanceHistogram, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RotatedRegion, Tile,
     wrap_angle,
@@ -388,4 +389,37 @@ fn whoever_is_covered_is_looked_for_with_those_in_front_painted_over() {
         _ => 0,
     });
     assert_eq!(heavy.sum::<usize>(), 1);
+}
+
+#[test]
+fn two_people_who_are_found_as_one_are_looked_at_in_their_own_boxes() {
+    let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
+    let (left, right) = (seen(400.0, HEIGHT, 1.0), seen(620.0, HEIGHT, 1.0));
+    let detections = [detection(400.0, HEIGHT), detection(620.0, HEIGHT)];
+    let (before, _) = keyframe(&mut tracker, 0, &detections, &[left.clone(), right.clone()]);
+    // Then the one on the left gets an arm of the other, unless nothing but their own box is to be seen.
+    let mut mixed = left.clone();
+    for arm in [LEFT_ELBOW, LEFT_WRIST, LEFT_INDEX] {
+        mixed.landmarks.points[arm] = right.landmarks.points[arm];
+    }
+    let mut run = |queries: Vec<Query>| {
+        let answer = |query: &Query| match query {
+            Query::DetectPersons(_) => Answer::PersonDetections(detections.to_vec()),
+            Query::DetectRegions(_) => Answer::RegionDetections(Vec::new()),
+            Query::Landmarks { at, .. } if at.region.center.x > 500.0 => Answer::Observation(Some(right.clone())),
+            Query::Landmarks { at, .. } => {
+                Answer::Observation(Some(if at.within.is_some() { &left } else { &mixed }.clone()))
+            }
+        };
+        queries.iter().map(answer).collect::<Vec<_>>()
+    };
+    let after = on_keyframe(&mut tracker, 6, &Trajectory::default(), &mut run);
+    assert_eq!(after.people.len(), 2);
+    assert_eq!(after.people[0].observation, left);
+    assert_eq!(
+        after.people.iter().map(|p| (p.is_masked, p.is_behind)).collect::<Vec<_>>(),
+        [(true, false), (false, false)]
+    );
+    let between = tracker.regions_between(&before, &after, 3, &Trajectory::default());
+    assert_eq!(between.iter().map(|p| p.at.within.is_some()).collect::<Vec<_>>(), [true, false]);
 }
