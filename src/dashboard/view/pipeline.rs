@@ -41,6 +41,8 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
         Stage::Encode => Some(Buffer::Encode),
         Stage::Decode | Stage::Fit | Stage::RenderWait | Stage::Blend => None,
     };
+    // While nothing is encoded there is no queue.
+    let depth = |stage| queue(stage).map(|buffer| snapshot.depth(buffer)).filter(|depth| depth.capacity > 0);
     let stages = Stage::ALL.into_iter().filter(|stage| *stage != Stage::RenderWait);
     let mut rows: Vec<TableRow> = stages
         .map(|stage| {
@@ -50,7 +52,7 @@ pub fn draw(frame: &mut Frame, place: Rect, app: &App) {
             let style = if is_limit { theme.warning().patch(theme.title()) } else { theme.stage(stage) };
             TableRow::new(vec![
                 Cell::from(Span::styled(name, style)),
-                Cell::from(queue(stage).map(|buffer| gauge(app, snapshot.depth(buffer))).unwrap_or_default()),
+                Cell::from(depth(stage).map(|depth| gauge(app, depth)).unwrap_or_default()),
                 Cell::from(load(snapshot, stage, &figures)),
                 Cell::from(times(&figures)),
                 Cell::from(Span::styled(theme.spark(&figures.course, spark), theme.stage(stage))),
