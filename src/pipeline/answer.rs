@@ -18,15 +18,20 @@ use crate::media::{Color, Frame};
 use crate::models::Network;
 use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, SeenHands, Worker, first_regions};
 use crate::telemetry::{Stage, Timings};
-use crate::track::{Keyframe, PredictedRegion};
+use crate::track::{Keyframe, LooksBetween, PredictedRegion};
 
 /// How often a second the hands of a person are looked at by themselves. Fingers between are interpolated, and measured no worse (docs/accuracy.md).
 const HANDS_RATE: f64 = 15.0;
 
 /// What nobody waits for.
 pub enum Request {
-    /// To observe, in some frames between keyframes, those who are predicted there.
-    Between(Vec<(Arc<Frame>, Vec<PredictedRegion>)>),
+    /// To observe people in the frames between two keyframes.
+    Between {
+        /// The frames that may be looked at, in order.
+        frames: Vec<Arc<Frame>>,
+        /// Whom to look for where.
+        looks: LooksBetween,
+    },
     /// What the tracker does not need of those who were found on a keyframe.
     Keyframe {
         /// The frame.
@@ -40,16 +45,14 @@ pub enum Request {
     },
 }
 
-/// The answers about one frame.
+/// The answers to a request.
 pub enum Reply {
-    /// What was found where tracklets were predicted.
+    /// What was found between two keyframes.
     Between {
-        /// Index of the frame.
-        frame: u64,
-        /// In the order of the request.
-        found: Vec<(PredictedRegion, Option<Observation>)>,
-        /// What the network of the user's own says, by tracklet.
-        own: Vec<(u32, Said)>,
+        /// All looks are done.
+        looks: LooksBetween,
+        /// What the network of the user's own says, by frame and tracklet.
+        own: Vec<(u64, u32, Said)>,
     },
     /// What was asked about those on a keyframe.
     Keyframe {
@@ -65,18 +68,19 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Index of the frame.
-    pub fn frame(&self) -> u64 {
+    /// Index of the first frame that it may be about: that of the request.
+    pub fn first(&self) -> u64 {
         match self {
-            Self::Between { frame, .. } | Self::Keyframe { frame, .. } => *frame,
+            Self::Between { looks, .. } => looks.first() + 1,
+            Self::Keyframe { frame, .. } => *frame,
         }
     }
 }
 
 impl Request {
     /// For a keyframe, about all who need the heavy network, all of them for a network of the user's own, and those whose hands are looked
-    /// at; `None` if nobody is asked about.
-    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, view: &View) -> Option<Self> {
+    /// at; `None` if nobody is asked about. `before`: index of the keyframe before.
+    pub fn keyframe(frame: &Arc<Frame>, keyframe: &Keyframe, before: Option<u64>, view: &View) -> Option<Self> {
         let needing = keyframe.people.iter().filter(|person| person.needs_heavy);
         let heavy: Vec<(u32, Query)> =
             needing.map(|person| (person.tracklet, keyframe.heavy_query(person, view.geometry.display))).collect();
@@ -85,16 +89,16 @@ impl Request {
             people.filter(|(_, landmarks)| is_asked(landmarks)).map(|(id, landmarks)| (id, landmarks.clone())).collect()
         };
         let own = found(&|_| view.own.of_people.is_some());
-        let hands = found(&|landmarks| view.has_hands(frame, landmarks));
+        let hands = found(&|landmarks| view.has_hands(before, frame, landmarks));
         let is_needed = !heavy.is_empty() || !own.is_empty() || !hands.is_empty();
         is_needed.then(|| Self::Keyframe { frame: frame.clone(), heavy, own, hands })
     }
 
-    /// The frames that there will be replies for.
-    pub fn frames(&self) -> Vec<u64> {
+    /// Index of the first frame that the reply may be about.
+    pub fn first(&self) -> u64 {
         match self {
-            Self::Between(frames) => frames.iter().map(|(frame, _)| frame.index).collect(),
-            Self::Keyframe { frame, .. } => vec![frame.index],
+            Self::Between { looks, .. } => looks.first() + 1,
+            Self::Keyframe { frame, .. } => frame.index,
         }
     }
 }
@@ -139,28 +143,22 @@ impl View {
         answers
     }
 
-    /// Has a worker do what a request asks for. There is one reply for each of its frames.
-    fn fulfil(&self, worker: &mut Worker, request: Request, timings: &Timings) -> Result<Vec<Reply>, PoseError> {
+    /// Has a worker do what a request asks for.
+    fn fulfil(&self, worker: &mut Worker, request: Request, timings: &Timings) -> Result<Reply, PoseError> {
         match request {
-            Request::Between(frames) => {
-                let mut queries: Vec<(&Frame, Query)> = Vec::new();
-                for (frame, regions) in &frames {
-                    queries.extend(regions.iter().map(|region| (&**frame, region.query(self.network))));
-                }
-                let mut found: Vec<Option<Observation>> =
-                    observations(self.answer(worker, &queries, timings)?).collect();
-                self.add_hands(worker, &queries, &mut found, timings)?;
-                let said = self.ask_own_between(worker, &queries, &found, timings)?;
-                let mut found = found.into_iter().zip(said);
-                let reply = |(frame, regions): (Arc<Frame>, Vec<PredictedRegion>)| {
-                    let (mut all, mut own) = (Vec::with_capacity(regions.len()), Vec::new());
-                    for (region, (observation, said)) in regions.into_iter().zip(&mut found) {
-                        own.extend(said.map(|said| (region.tracklet, said)));
-                        all.push((region, observation));
+            Request::Between { frames, mut looks } => {
+                loop {
+                    let next = looks.queries();
+                    if next.is_empty() {
+                        break;
                     }
-                    Reply::Between { frame: frame.index, found: all, own }
-                };
-                Ok(frames.into_iter().map(reply).collect())
+                    let query = |(frame, region): &(usize, PredictedRegion)| (&*frames[*frame], region.query(self.network));
+                    let queries: Vec<(&Frame, Query)> = next.iter().map(query).collect();
+                    looks.answer(observations(self.answer(worker, &queries, timings)?).collect());
+                }
+                self.add_hands(worker, &frames, &mut looks, timings)?;
+                let own = self.ask_own_between(worker, &frames, &mut looks, timings)?;
+                Ok(Reply::Between { looks, own })
             }
             Request::Keyframe { frame, heavy, own, hands } => {
                 let queries: Vec<(&Frame, Query)> = heavy.iter().map(|(_, query)| (&*frame, query.clone())).collect();
@@ -172,80 +170,82 @@ impl View {
                 let people: Vec<_> = hands.iter().map(|(_, landmarks)| (&*frame, landmarks)).collect();
                 let seen = self.see_hands(worker, &people, timings)?;
                 let hands = hands.iter().map(|(tracklet, _)| *tracklet).zip(seen).collect();
-                Ok(vec![Reply::Keyframe { frame: frame.index, heavy, own, hands }])
+                Ok(Reply::Keyframe { frame: frame.index, heavy, own, hands })
             }
         }
     }
 
-    /// Whether any hand of somebody is looked at in a frame.
-    fn has_hands(&self, frame: &Frame, landmarks: &Landmarks) -> bool {
+    /// Whether any hand of somebody is looked at in a frame. `before`: the frame in which they may have been looked at last.
+    fn has_hands(&self, before: Option<u64>, frame: &Frame, landmarks: &Landmarks) -> bool {
         let regions = || first_regions(landmarks, self.geometry.display, self.hands == Hands::Auto);
-        self.is_turn_of_hands(frame) && regions().iter().any(Option::is_some)
+        self.is_turn_of_hands(before, frame.index) && regions().iter().any(Option::is_some)
     }
 
-    /// Whether hands are looked at in a frame at all.
-    fn is_turn_of_hands(&self, frame: &Frame) -> bool {
+    /// Whether hands are looked at in a frame at all, where they may have been looked at in another one before.
+    fn is_turn_of_hands(&self, before: Option<u64>, frame: u64) -> bool {
+        let turn = |frame: u64| (frame as f64 * HANDS_RATE / self.frame_rate) as u64;
         match self.hands {
             Hands::Off => false,
-            Hands::Auto => frame.index.is_multiple_of(((self.frame_rate / HANDS_RATE).round() as u64).max(1)),
+            Hands::Auto => before.is_none_or(|before| turn(before) != turn(frame)),
             Hands::On => true,
         }
     }
 
-    /// Looks at the hands of those who were `found` (as many as `queries`).
+    /// Looks at the hands of those who were found between two keyframes.
     fn add_hands(
         &self,
         worker: &mut Worker,
-        queries: &[(&Frame, Query)],
-        found: &mut [Option<Observation>],
+        frames: &[Arc<Frame>],
+        looks: &mut LooksBetween,
         timings: &Timings,
     ) -> Result<(), PoseError> {
-        let all = queries.iter().zip(&*found);
-        let people: Vec<_> = all.filter_map(|((frame, _), found)| Some((*frame, &found.as_ref()?.landmarks))).collect();
+        let mut last = (0, looks.first());
+        let mut turns: Vec<(usize, &mut Observation)> = Vec::new();
+        let keyframe = looks.first();
+        for (frame, tracklet, observation) in looks.found() {
+            let before = if last.0 == tracklet { last.1 } else { keyframe };
+            if self.is_turn_of_hands(Some(before), frames[frame].index) {
+                last = (tracklet, frames[frame].index);
+                turns.push((frame, observation));
+            }
+        }
+        let people: Vec<_> = turns.iter().map(|(frame, observation)| (&*frames[*frame], &observation.landmarks)).collect();
         let seen = self.see_hands(worker, &people, timings)?;
-        found.iter_mut().flatten().zip(seen).for_each(|(observation, hands)| observation.landmarks.hands = hands);
+        turns.into_iter().zip(seen).for_each(|((_, observation), hands)| observation.landmarks.hands = hands);
         Ok(())
     }
 
-    /// What is seen of the hands of people, of each, whether they are looked at in their frame or not. Records the time that it took.
+    /// What is seen of the hands of people, of each. Records the time that it took.
     fn see_hands(
         &self,
         worker: &mut Worker,
         people: &[(&Frame, &Landmarks)],
         timings: &Timings,
     ) -> Result<Vec<SeenHands>, PoseError> {
-        let their_turn = || people.iter().filter(|(frame, _)| self.is_turn_of_hands(frame));
-        if their_turn().next().is_none() {
-            return Ok(people.iter().map(|_| [None, None]).collect());
-        }
         let start = Instant::now();
         let picture = |frame| Picture { frame, geometry: &self.geometry, color: self.color };
-        let shown: Vec<_> = their_turn().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
-        let mut seen = worker.hands(&shown, self.hands == Hands::Auto)?.into_iter();
-        let each = start.elapsed() / shown.len() as u32;
-        their_turn().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
-        let of = |(frame, _): &(&Frame, &Landmarks)| self.is_turn_of_hands(frame).then(|| seen.next()).flatten();
-        Ok(people.iter().map(of).map(Option::unwrap_or_default).collect())
+        let shown: Vec<_> = people.iter().map(|&(frame, landmarks)| (picture(frame), landmarks)).collect();
+        let seen = worker.hands(&shown, self.hands == Hands::Auto)?;
+        let each = start.elapsed() / people.len().max(1) as u32;
+        people.iter().for_each(|(frame, _)| timings.record(Stage::Landmarks, frame.index, each));
+        Ok(seen)
     }
 
-    /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were `found` (as many as `queries`).
+    /// Asks the network of the user's own, if it looks at frames between keyframes, about those who were found there.
     fn ask_own_between(
         &self,
         worker: &mut Worker,
-        queries: &[(&Frame, Query)],
-        found: &[Option<Observation>],
+        frames: &[Arc<Frame>],
+        looks: &mut LooksBetween,
         timings: &Timings,
-    ) -> Result<Vec<Option<Said>>, PoseError> {
+    ) -> Result<Vec<(u64, u32, Said)>, PoseError> {
         if !self.own.looks_between() {
-            return Ok(found.iter().map(|_| None).collect());
+            return Ok(Vec::new());
         }
-        let people: Vec<_> = queries
-            .iter()
-            .zip(found)
-            .filter_map(|((frame, _), found)| Some((*frame, &found.as_ref()?.landmarks)))
-            .collect();
-        let mut said = self.ask_own(worker, &people, timings)?.into_iter();
-        Ok(found.iter().map(|found| found.as_ref().and_then(|_| said.next())).collect())
+        let found: Vec<_> = looks.found().map(|(frame, tracklet, found)| (frame, tracklet, &found.landmarks)).collect();
+        let people: Vec<_> = found.iter().map(|&(frame, _, landmarks)| (&*frames[frame], landmarks)).collect();
+        let said = self.ask_own(worker, &people, timings)?;
+        Ok(found.iter().zip(said).map(|(&(frame, tracklet, _), said)| (frames[frame].index, tracklet, said)).collect())
     }
 
     /// What the network of the user's own says of people, and records the time that it took.
@@ -299,11 +299,6 @@ impl<'a> Asker<'a> {
         self.pool.batch()
     }
 
-    /// How many on the frames between keyframes, which may be shown to a network of the user's own as well.
-    pub fn batch_between(&self) -> usize {
-        self.pool.batch().max(self.view.own.batch_between())
-    }
-
     /// How the frames are looked at.
     pub fn view(&self) -> &View {
         &self.view
@@ -331,10 +326,7 @@ impl<'a> Asker<'a> {
         let (timings, view) = (self.timings.clone(), self.view.clone());
         self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
             // A job that failed no longer listens.
-            match view.fulfil(worker, request, &timings) {
-                Ok(all) => all.into_iter().for_each(|reply| drop(replies.send(Ok(reply)))),
-                Err(error) => drop(replies.send(Err(error))),
-            }
+            drop(replies.send(view.fulfil(worker, request, &timings)));
         })?;
         Ok(())
     }

@@ -88,11 +88,6 @@ impl OwnNetworks {
     pub fn looks_between(&self) -> bool {
         self.of_people.as_ref().is_some_and(|own| own.description.frames == Frames::All)
     }
-
-    /// People that it is best asked about at once there.
-    pub fn batch_between(&self) -> usize {
-        self.of_people.as_ref().filter(|_| self.looks_between()).map_or(1, |own| own.batch)
-    }
 }
 
 /// The descriptions that the settings of a job name.

@@ -11,38 +11,61 @@ use super::scene::{NEAR, Scene, Vertex};
 use super::{DARKEST_GREY, METRES_PER_GREY, Overlay, RenderError, Style};
 use crate::geometry::Rect;
 
-const VERTEX_SHADER: &str = r"#version 330 core
+/// How the shaders begin; what follows is [`number`] of the style that they draw.
+const HEAD: &str = r"#version 330 core
+#define SHADED 0
+#define MASK 1
+#define DEPTH 2
+#define NORMALS 3
+#define FLAT 4
+";
+
+const VERTEX_SHADER: &str = r"
 layout(location = 0) in vec3 place;
 layout(location = 1) in vec4 normal_seen;
 layout(location = 2) in vec4 color;
 layout(location = 3) in vec4 tone;
 uniform vec4 window; // scale and offset from coded pixels to clip space
 uniform float near;
-out vec4 fragment_normal_seen;
-out vec4 fragment_color;
+uniform float opacity;
+out vec4 surface; // shaded: light times the colour, and the rim's share; flat: colour; normals: the normal
+out vec2 cover_seen; // coverage, and how well it was seen; shaded: the opacity
 out vec4 fragment_tone;
+// Light is computed linearly (gamma 2 stands in for the video's transfer curve): a wrapped key light from the upper left
+// front, a sky that is brighter than the ground, and a slight rim. Triangles are a few pixels wide, so that it is enough to do so once a vertex.
+const vec3 KEY = vec3(-0.477, -0.668, -0.573);
 void main() {
     gl_Position = vec4(place.xy * window.xy + place.z * window.zw, place.z - 2.0 * near, place.z);
-    fragment_normal_seen = normal_seen;
-    fragment_color = color;
+    float seen = normal_seen.w;
+    cover_seen = vec2(color.a, seen);
     fragment_tone = tone;
+#if STYLE == SHADED
+    vec3 n = normalize(normal_seen.xyz);
+    float key = max((dot(n, KEY) + 0.2) / 1.2, 0.0);
+    float sky = 0.5 - 0.5 * n.y;
+    float away = 1.0 - clamp(-n.z, 0.0, 1.0);
+    float light = 0.14 + 0.24 * sky + 0.72 * key;
+    vec3 albedo = color.rgb * color.rgb;
+    float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
+    albedo = mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
+    surface = vec4(albedo * light + 0.14 * away * away * away * sky, 1.0);
+    cover_seen.y = mix(0.45, 1.0, seen) * opacity;
+#elif STYLE == NORMALS
+    surface = vec4(normal_seen.xyz, 1.0);
+#else
+    surface = color;
+#endif
 }
 ";
 
-// Light is computed linearly (gamma 2 stands in for the video's transfer curve): a wrapped key light from the upper left
-// front, a sky that is brighter than the ground, and a slight rim.
-const FRAGMENT_SHADER: &str = r"#version 330 core
-const int FLAT = 4, MASK = 1, DEPTH = 2, NORMALS = 3; // 0: shaded
-in vec4 fragment_normal_seen;
-in vec4 fragment_color;
+const FRAGMENT_SHADER: &str = r"
+in vec4 surface;
+in vec2 cover_seen;
 in vec4 fragment_tone;
 uniform float pixel_slope; // width of a pixel one metre away
-uniform int style;
-uniform float opacity;
 uniform vec2 grey; // steps of 1 a metre, and the darkest
 layout(location = 0, index = 0) out vec4 pixel;
 layout(location = 0, index = 1) out vec4 coverage;
-const vec3 KEY = vec3(-0.477, -0.668, -0.573);
 const float REACH = 0.127; // metres of a tone's distance that is 1
 // Parts of the light that is thrown back.
 const float SEAM = 0.33;
@@ -63,44 +86,30 @@ float tone() {
     return min(second * right * back, line);
 }
 void main() {
-    float cover = fragment_color.a;
-    float seen = fragment_normal_seen.w;
+    float cover = cover_seen.x;
     coverage = vec4(cover);
-    if (style == FLAT) {
-        coverage = vec4(cover * seen);
-        pixel = coverage * vec4(fragment_color.rgb, 1.0);
-        return;
-    }
-    if (style == MASK) {
-        pixel = vec4(cover);
-        return;
-    }
-    if (style == DEPTH) {
-        pixel = cover * vec4(vec3(max(1.0 - grey.x / gl_FragCoord.w, grey.y)), 1.0);
-        return;
-    }
-    vec3 n = normalize(fragment_normal_seen.xyz);
-    if (style == NORMALS) {
-        pixel = cover * vec4(vec3(n.x, -n.yz) * 0.5 + 0.5, 1.0);
-        return;
-    }
-    float key = max((dot(n, KEY) + 0.2) / 1.2, 0.0);
-    float sky = 0.5 - 0.5 * n.y;
-    float away = 1.0 - clamp(-n.z, 0.0, 1.0);
-    float light = 0.14 + 0.24 * sky + 0.72 * key;
-    float rim = 0.14 * away * away * away * sky;
-    float tone = tone();
-    vec3 albedo = fragment_color.rgb * fragment_color.rgb;
-    float grey = dot(albedo, vec3(0.3, 0.6, 0.1));
-    albedo = tone * mix(vec3(grey * 0.7 + 0.2), albedo, 0.45 + 0.55 * seen);
-    vec3 shaded = sqrt(min(albedo * light + rim * tone, vec3(1.0)));
-    float alpha = mix(0.45, 1.0, seen) * cover * opacity;
-    pixel = vec4(shaded * alpha, alpha);
+#if STYLE == SHADED
+    float alpha = cover_seen.y * cover;
+    pixel = vec4(sqrt(min(tone() * surface.rgb, vec3(1.0))) * alpha, alpha);
+#elif STYLE == FLAT
+    coverage = vec4(cover * cover_seen.y);
+    pixel = coverage * vec4(surface.rgb, 1.0);
+#elif STYLE == MASK
+    pixel = vec4(cover);
+#elif STYLE == DEPTH
+    pixel = cover * vec4(vec3(max(1.0 - grey.x / gl_FragCoord.w, grey.y)), 1.0);
+#elif STYLE == NORMALS
+    vec3 n = normalize(surface.xyz);
+    pixel = cover * vec4(vec3(n.x, -n.yz) * 0.5 + 0.5, 1.0);
+#endif
 }
 ";
 
-/// What the fragment shader calls each style.
-fn number(style: Style) -> i32 {
+/// Each style has a program of its own: software renderers run through all branches of a program.
+const PROGRAMS: usize = 5;
+
+/// The program of each style.
+fn number(style: Style) -> usize {
     match style {
         Style::Overlay => 0,
         Style::Mask => 1,
@@ -108,8 +117,8 @@ fn number(style: Style) -> i32 {
         Style::Normals => 3,
     }
 }
-/// The same for flat drawings.
-const FLAT: i32 = 4;
+/// That of flat drawings.
+const FLAT: usize = 4;
 
 /// Nanoseconds between two looks at a fence.
 const PATIENCE: i32 = 100_000_000;
@@ -138,11 +147,8 @@ enum Pixels {
 /// Program, buffers and target; made once a context.
 pub(super) struct Painter {
     gl: Arc<glow::Context>,
-    program: glow::Program,
-    window: Option<glow::UniformLocation>,
-    pixel_slope: Option<glow::UniformLocation>,
-    style: Option<glow::UniformLocation>,
-    opacity: Option<glow::UniformLocation>,
+    /// By [`number`]; made when they are first needed.
+    programs: [Option<Program>; PROGRAMS],
     vertices: glow::Buffer,
     indices: glow::Buffer,
     target: Target,
@@ -154,6 +160,14 @@ pub(super) struct Painter {
     finished: usize,
     /// Memory to read into.
     spares: flume::Receiver<Vec<u8>>,
+}
+
+/// A program and where its uniforms are.
+struct Program {
+    program: glow::Program,
+    window: Option<glow::UniformLocation>,
+    pixel_slope: Option<glow::UniformLocation>,
+    opacity: Option<glow::UniformLocation>,
 }
 
 /// A framebuffer that only grows.
@@ -172,15 +186,6 @@ impl Painter {
     ) -> Result<Self, RenderError> {
         // SAFETY: the context is current on this thread, which owns every object made here.
         unsafe {
-            let program = link(&gl)?;
-            let window = gl.get_uniform_location(program, "window");
-            let pixel_slope = gl.get_uniform_location(program, "pixel_slope");
-            let style = gl.get_uniform_location(program, "style");
-            let opacity = gl.get_uniform_location(program, "opacity");
-            gl.use_program(Some(program));
-            gl.uniform_1_f32(gl.get_uniform_location(program, "near").as_ref(), NEAR);
-            let grey = [1.0 / (METRES_PER_GREY * 255.0), f32::from(DARKEST_GREY) / 255.0];
-            gl.uniform_2_f32(gl.get_uniform_location(program, "grey").as_ref(), grey[0], grey[1]);
             let vertices = gl.create_buffer().map_err(RenderError::Gl)?;
             let indices = gl.create_buffer().map_err(RenderError::Gl)?;
             // The only vertex array of the context: it stays bound.
@@ -213,11 +218,7 @@ impl Painter {
             let largest = largest[0].min(largest[1]);
             Ok(Self {
                 gl,
-                program,
-                window,
-                pixel_slope,
-                style,
-                opacity,
+                programs: std::array::from_fn(|_| None),
                 vertices,
                 indices,
                 target,
@@ -238,7 +239,7 @@ impl Painter {
             return Ok(Drawing { rect, pixels: Pixels::Here(Vec::new()) });
         }
         self.fit_target([width, height])?;
-        let gl = &self.gl;
+        let gl = Arc::clone(&self.gl);
         // SAFETY: the context is current on this thread; indices were built with the vertices they name.
         unsafe {
             gl.viewport(0, 0, width as i32, height as i32);
@@ -258,22 +259,15 @@ impl Painter {
                 gl.buffer_sub_data_u8_slice(glow::ELEMENT_ARRAY_BUFFER, end, list);
                 end += list.len() as i32;
             }
-            let (sx, sy) = (2.0 / width as f32, 2.0 / height as f32);
-            // Window y grows with coded y, so that the first row read back is the top one.
-            let tx = (0.5 - rect.x as f32) * sx - 1.0;
-            let ty = (0.5 - rect.y as f32) * sy - 1.0;
-            gl.uniform_4_f32(self.window.as_ref(), sx, sy, tx, ty);
-            gl.uniform_1_f32(self.pixel_slope.as_ref(), scene.pixel_slope);
-            gl.uniform_1_f32(self.opacity.as_ref(), scene.opacity);
             let draw = |list: usize| {
                 gl.draw_elements(glow::TRIANGLES, lists[list].len() as i32 * 3, glow::UNSIGNED_INT, begins[list]);
             };
             gl.depth_mask(false);
             if !scene.under.is_empty() {
-                self.prepare_flat();
+                self.prepare_flat(scene)?;
                 draw(0);
             }
-            gl.uniform_1_i32(self.style.as_ref(), number(scene.style));
+            self.prepare(number(scene.style), scene)?;
             gl.disable(glow::BLEND);
             gl.enable(glow::DEPTH_TEST);
             gl.depth_mask(true);
@@ -282,7 +276,7 @@ impl Painter {
             gl.depth_mask(false);
             draw(2);
             if !scene.over.is_empty() {
-                self.prepare_flat();
+                self.prepare_flat(scene)?;
                 draw(3);
             }
             let pixels = self.read(rect)?;
@@ -297,13 +291,38 @@ impl Painter {
     ///
     /// # Safety
     /// The context must be current on this thread.
-    unsafe fn prepare_flat(&self) {
+    unsafe fn prepare_flat(&mut self, scene: &Scene) -> Result<(), RenderError> {
         // SAFETY: as the caller promises.
         unsafe {
-            self.gl.uniform_1_i32(self.style.as_ref(), FLAT);
+            self.prepare(FLAT, scene)?;
             self.gl.enable(glow::BLEND);
             self.gl.disable(glow::DEPTH_TEST);
         }
+        Ok(())
+    }
+
+    /// Has a scene drawn by the program of this number from now on.
+    ///
+    /// # Safety
+    /// The context must be current on this thread.
+    unsafe fn prepare(&mut self, number: usize, scene: &Scene) -> Result<(), RenderError> {
+        let (gl, rect) = (&self.gl, scene.rect());
+        let (sx, sy) = (2.0 / rect.width as f32, 2.0 / rect.height as f32);
+        // Window y grows with coded y, so that the first row read back is the top one.
+        let tx = (0.5 - rect.x as f32) * sx - 1.0;
+        let ty = (0.5 - rect.y as f32) * sy - 1.0;
+        // SAFETY: as the caller promises.
+        unsafe {
+            let made = match &mut self.programs[number] {
+                Some(made) => made,
+                none => none.insert(Program::new(gl, number)?),
+            };
+            gl.use_program(Some(made.program));
+            gl.uniform_4_f32(made.window.as_ref(), sx, sy, tx, ty);
+            gl.uniform_1_f32(made.pixel_slope.as_ref(), scene.pixel_slope);
+            gl.uniform_1_f32(made.opacity.as_ref(), scene.opacity);
+        }
+        Ok(())
     }
 
     /// Reads the pixels back, or has them read.
@@ -408,7 +427,7 @@ impl Drop for Painter {
     fn drop(&mut self) {
         // SAFETY: a painter is dropped on the thread that made it, before its context.
         unsafe {
-            self.gl.delete_program(self.program);
+            self.programs.iter().flatten().for_each(|made| self.gl.delete_program(made.program));
             self.gl.delete_buffer(self.vertices);
             self.gl.delete_buffer(self.indices);
             self.gl.delete_framebuffer(self.target.framebuffer);
@@ -431,15 +450,35 @@ fn bytes(rect: Rect) -> usize {
     rect.width as usize * rect.height as usize * 4
 }
 
+impl Program {
+    /// The program of this number.
+    ///
+    /// # Safety
+    /// The context must be current on this thread.
+    unsafe fn new(gl: &glow::Context, number: usize) -> Result<Self, RenderError> {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let program = link(gl, number)?;
+            gl.use_program(Some(program));
+            gl.uniform_1_f32(gl.get_uniform_location(program, "near").as_ref(), NEAR);
+            let grey = [1.0 / (METRES_PER_GREY * 255.0), f32::from(DARKEST_GREY) / 255.0];
+            gl.uniform_2_f32(gl.get_uniform_location(program, "grey").as_ref(), grey[0], grey[1]);
+            let [window, pixel_slope, opacity] =
+                ["window", "pixel_slope", "opacity"].map(|name| gl.get_uniform_location(program, name));
+            Ok(Self { program, window, pixel_slope, opacity })
+        }
+    }
+}
+
 /// # Safety
 /// A context must be current on this thread.
-unsafe fn link(gl: &glow::Context) -> Result<glow::Program, RenderError> {
+unsafe fn link(gl: &glow::Context, number: usize) -> Result<glow::Program, RenderError> {
     // SAFETY: as the caller promises.
     unsafe {
         let program = gl.create_program().map_err(RenderError::Gl)?;
         for (kind, source) in [(glow::VERTEX_SHADER, VERTEX_SHADER), (glow::FRAGMENT_SHADER, FRAGMENT_SHADER)] {
             let shader = gl.create_shader(kind).map_err(RenderError::Gl)?;
-            gl.shader_source(shader, source);
+            gl.shader_source(shader, &format!("{HEAD}#define STYLE {number}\n{source}"));
             gl.compile_shader(shader);
             if !gl.get_shader_compile_status(shader) {
                 return Err(RenderError::Gl(gl.get_shader_info_log(shader)));

@@ -1,30 +1,32 @@
-//! Interpolates small people in frames in which they were skipped on purpose, and in frames in which they were not found: they move on a
-//! straight line in the scene.
+//! Interpolates people in frames in which they were skipped on purpose, and small people in frames in which they were not found.
 
-use super::{
-    TrackletObservation,
-    link::Person,
-    similarity::{is_small, pose_distance, same_side_distance},
-};
+use super::TrackletObservation;
+use super::link::Person;
+use super::similarity::{is_small, pose_distance, same_side_distance};
+use crate::pose::{Landmarks, Observation};
 
-/// How often in a second small people are observed: a dozen of them would otherwise cost ten times what the person in front does.
-const OBSERVED_A_SECOND: f64 = 12.5;
-
-/// Small people are observed in frames whose number is a multiple of this.
-pub(super) fn small_person_interval(fps: f64) -> u64 {
-    ((fps / OBSERVED_A_SECOND) as u64).max(1)
-}
-
-/// Adds the frames in which a small person was skipped: those between observations that are at most `interval` frames apart.
-pub(super) fn interpolate_skipped(person: &mut Person, interval: u64, display: [u32; 2]) {
-    let missing = gaps(person, display).filter(|(last, next)| next.frame - last.frame <= interval);
-    let missing: Vec<TrackletObservation> = missing.flat_map(|(last, next)| between(last, next)).collect();
+/// Adds the frames in which a person was skipped ([`TrackletObservation::skipped`]): they lie on a curve through what was observed before and
+/// after, in the scene.
+pub(super) fn interpolate_skipped(person: &mut Person) {
+    let all: Vec<&TrackletObservation> = person.values().map(Box::as_ref).collect();
+    let mut missing = Vec::new();
+    for (i, pair) in all.windows(2).enumerate() {
+        let (last, next) = (pair[0], pair[1]);
+        let frames = next.frame - last.frame;
+        if frames > 1 && frames <= next.skipped + 1 {
+            let neighbours = [i.checked_sub(1).and_then(|before| all.get(before)), all.get(i + 2)];
+            missing.extend(between([last, next], neighbours.map(Option::<&&_>::copied)));
+        }
+    }
     person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
 /// Adds the frames in which a small person was not found; their points have no visibility.
 pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
-    let missing = gaps(person, display).flat_map(|(last, next)| between(last, next));
+    let is_small = |seen: &TrackletObservation| is_small(&seen.observation.landmarks.region(), display);
+    let pairs = person.values().zip(person.values().skip(1));
+    let lost = pairs.filter(|(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next));
+    let missing = lost.flat_map(|(last, next)| between([last, next], [None, None]));
     let hidden = missing.map(|mut seen| {
         seen.observation.landmarks.points.iter_mut().for_each(|p| p.visibility = 0.0);
         seen
@@ -33,40 +35,74 @@ pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
     person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
-/// Pairs of observations of a small person with frames between them.
-fn gaps(
-    person: &Person,
-    display: [u32; 2],
-) -> impl Iterator<Item = (&Box<TrackletObservation>, &Box<TrackletObservation>)> {
-    let is_small = move |seen: &TrackletObservation| is_small(&seen.observation.landmarks.region(), display);
-    let pairs = person.values().zip(person.values().skip(1));
-    pairs.filter(move |(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next))
+/// The body on the straight way from one observation of a person to another.
+pub(super) fn on_the_way(a: &Landmarks, b: &Landmarks, share: f32) -> Landmarks {
+    a.between(&sided(b, a), share)
 }
 
-/// The frames between two observations of one person.
-fn between(
-    last: &TrackletObservation,
-    next: &TrackletObservation,
-) -> impl Iterator<Item = TrackletObservation> + use<> {
-    let a = last.observation.clone();
-    let mut b = next.observation.clone();
-    // Left and right may be exchanged in one of them. The repair comes later, and sees it better if the frames between are not a mixture
-    // of both.
-    if same_side_distance(&a.landmarks, &b.landmarks) > pose_distance(&a.landmarks, &b.landmarks, [0.0; 2]) {
-        b.mirror();
+/// A body with left and right as in another of the same person. They may be exchanged in one of them: the repair comes later, and sees it better if
+/// the frames between are not a mixture of both.
+fn sided(landmarks: &Landmarks, as_in: &Landmarks) -> Landmarks {
+    let mut sided = landmarks.clone();
+    if same_side_distance(as_in, landmarks) > pose_distance(as_in, landmarks, [0.0; 2]) {
+        sided.mirror();
     }
-    let (tracklet, first, frames) = (last.tracklet, last.frame, next.frame - last.frame);
-    let is_behind = last.is_behind && next.is_behind;
-    (1..frames).map(move |i| TrackletObservation {
-        frame: first + i,
-        tracklet,
-        observation: a.between(&b, i as f32 / frames as f32),
+    sided
+}
+
+/// The frames between two observations of one person, on a curve through them which comes from the observation before these and goes on to the
+/// one after, where there are such.
+fn between(
+    [last, next]: [&TrackletObservation; 2],
+    [before, after]: [Option<&TrackletObservation>; 2],
+) -> Vec<TrackletObservation> {
+    let a = &last.observation.landmarks;
+    let b = sided(&next.observation.landmarks, a);
+    let [before, after] = [(before, a), (after, &b)].map(|(one, near)| {
+        one.map(|one| (one.frame as f32, sided(&one.observation.landmarks, near)))
+    });
+    let [first, end] = [last.frame, next.frame].map(|frame| frame as f32);
+    let bodies = [before.as_ref().map_or(a, |(_, body)| body), a, &b, after.as_ref().map_or(&b, |(_, body)| body)];
+    let observation = |frame: u64| {
+        let share = (frame as f32 - first) / (end - first);
+        let times = [before.as_ref().map(|(time, _)| *time), Some(first), Some(end), after.as_ref().map(|(time, _)| *time)];
+        let landmarks = Landmarks::on_curve(bodies, curve(times, share), share);
+        Observation { landmarks, appearance: last.observation.appearance }
+    };
+    let seen = |frame| TrackletObservation {
+        frame,
+        tracklet: last.tracklet,
+        observation: observation(frame),
         heavy_landmarks: None,
         seen_points: None,
         estimate: None,
         is_detected: None,
-        is_behind,
-    })
+        is_behind: last.is_behind && next.is_behind,
+        skipped: 0,
+    };
+    (last.frame + 1..next.frame).map(seen).collect()
+}
+
+/// What each of four points at these times counts in a point that is the given share of the way from the second to the third: on the cubic curve whose
+/// direction in those two is that of the parabola through them and their neighbours. Where a neighbour is missing the curve is straight there.
+fn curve([before, first, last, after]: [Option<f32>; 4], share: f32) -> [f32; 4] {
+    let (Some(first), Some(last)) = (first, last) else { return [0.0; 4] };
+    let length = last - first;
+    // The direction, times `length`: what the step from the neighbour and the step between the two count in it.
+    let steps = |neighbour: Option<f32>| {
+        let Some(far) = neighbour else { return [0.0, 1.0] };
+        [length * length / (far * (far + length)), far / (far + length)]
+    };
+    let [outer, inner] = steps(before.map(|time| first - time));
+    let [later, nearer] = steps(after.map(|time| time - last));
+    let (s, s2, s3) = (share, share * share, share * share * share);
+    let [start, leaving, end, arriving] = [2.0 * s3 - 3.0 * s2 + 1.0, s3 - 2.0 * s2 + s, 3.0 * s2 - 2.0 * s3, s3 - s2];
+    [
+        -leaving * outer,
+        start + leaving * (outer - inner) - arriving * nearer,
+        end + leaving * inner + arriving * (nearer - later),
+        arriving * later,
+    ]
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! [`link`] goes through these steps, each on the result of the one before:
 //!
-//! 1. frames in which small people were skipped are interpolated (`gaps`), and tracklets are cut where they pause for too long;
+//! 1. frames in which people were skipped are interpolated (`gaps`), and tracklets are cut where they pause for too long;
 //! 2. where two tracklets follow one person at the same time, one of them loses those frames ([`drop_doubles`]);
 //! 3. stray observations at the ends of tracklets go ([`trim`]);
 //! 4. tracklets that were broken for at most a second are joined, all at once and at the least cost ([`join`]);
@@ -20,7 +20,7 @@ use glam::DVec2;
 
 use super::assignment::assign_sparse;
 use super::camera::Trajectory;
-use super::gaps::{interpolate_lost, interpolate_skipped, small_person_interval};
+use super::gaps::{interpolate_lost, interpolate_skipped};
 use super::meetings::{Stretch, check_meetings};
 use super::presence::{Presence, span};
 use super::similarity::{LARGE, MIN_VISIBILITY, is_one_pose, is_shadow_of, pose_distance, size_difference, visibility};
@@ -142,7 +142,7 @@ fn link_counted(
     }
     for person in tracklets.values_mut() {
         proceed()?;
-        interpolate_skipped(person, small_person_interval(fps), display);
+        interpolate_skipped(person);
     }
     let gap = (LONGEST_GAP * fps).round().max(1.0) as u64;
     let mut people: Vec<Person> = tracklets.into_values().flat_map(|p| split(p, gap)).collect();

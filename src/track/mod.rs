@@ -2,7 +2,7 @@
 //!
 //! 1. `detect`: everybody who can be found on a keyframe -> [`Candidates`]
 //! 2. `associate`: which of them is which of those tracked -> [`Keyframe`]
-//! 3. `refine`: the frames between two keyframes -> [`TrackletObservation`]s
+//! 3. `refine`, `between`: the frames between two keyframes -> [`TrackletObservation`]s
 //! 4. `link`: which tracklets of the whole clip are one person -> [`Track`]s
 //!
 //! The first three share a [`Tracker`], which goes from keyframe to keyframe. Where several trackers went through a stretch of the clip
@@ -12,6 +12,7 @@
 
 mod assignment;
 mod associate;
+mod between;
 mod camera;
 mod detect;
 mod detections;
@@ -33,12 +34,13 @@ mod track_state;
 mod tracker;
 
 pub use associate::{Keyframe, KeyframePerson};
+pub use between::{Between, LooksBetween};
 pub use camera::{Stabilizer, Trajectory};
 pub use detect::{Candidates, Search, TOLERANCE};
 pub use left_right::repair_left_right;
 pub use link::link;
 pub use outliers::drop_outliers;
-pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy_due, resolve};
+pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy_due};
 pub use stretches::Sightings;
 pub use tracker::Tracker;
 

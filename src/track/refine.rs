@@ -1,17 +1,14 @@
 //! Stage 3 of tracking: the people of the frames between two keyframes, and what the heavy network adds on some keyframes.
 //!
-//! For each frame between, [`Tracker::regions_between`] says where to look for whom, and [`resolve`] makes the answers observations of
-//! tracklets. On keyframes [`heavy_landmarks`] checks the heavy network's answers. All that was observed goes to [`super::link()`].
+//! For each frame between, [`Tracker::regions_between`] says where everybody should be; in which of them who is looked at is told in
+//! [`super::between`]. On keyframes [`heavy_landmarks`] checks the heavy network's answers. All that was observed goes to [`super::link()`].
 
 use serde::{Deserialize, Serialize};
 
 use super::associate::{Keyframe, KeyframePerson};
 use super::camera::Trajectory;
 use super::detect::{TOLERANCE, around, in_front};
-use super::gaps::small_person_interval;
-use super::similarity::{
-    is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, pose_distance, size_difference,
-};
+use super::similarity::{is_small, pose_distance};
 use super::tracker::Tracker;
 use crate::models::Network;
 use crate::pose::own::{BodyEstimate, SeenPoints};
@@ -19,10 +16,6 @@ use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
 use crate::pose::{Landmarks, MaskedRegion, Observation, Query, RotatedRegion, wrap_angle};
 use glam::DVec2;
 
-/// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
-const NEIGHBOUR: f64 = 0.35;
-/// The same for the difference in size (|ln| of the ratio of the sides).
-const NEIGHBOUR_SIZE: f64 = 0.6;
 /// Seconds from one question to the heavy network about a person to the next. Asked twice as often it gives hardly better motion
 /// (docs/performance.md).
 const HEAVY_INTERVAL: f64 = 0.8;
@@ -52,6 +45,8 @@ pub struct TrackletObservation {
     pub is_detected: Option<bool>,
     /// Whether those in front of them were painted over to find them.
     pub is_behind: bool,
+    /// In how many frames before this one they were not looked for on purpose: they are on the way from the observation before.
+    pub skipped: u64,
 }
 
 /// Where a tracklet should be in a frame between keyframes.
@@ -95,25 +90,22 @@ impl Keyframe {
             estimate: None,
             is_detected: person.is_detected,
             is_behind: person.is_behind,
+            skipped: 0,
         };
         self.people.iter().map(one).collect()
     }
 }
 
 impl Tracker {
-    /// Where to look for whom in a frame between two keyframes, in order of tracklet number. Small people are looked for in some
-    /// frames only; the others are interpolated.
-    pub fn regions_between(
+    /// Where everybody should be in a frame between two keyframes, in order of tracklet number.
+    pub(super) fn regions_between(
         &self,
         before: &Keyframe,
         after: &Keyframe,
         frame: u64,
         trajectory: &Trajectory,
     ) -> Vec<PredictedRegion> {
-        let mut predicted = regions_between(before, after, frame, self.display, trajectory);
-        let is_their_turn = frame.is_multiple_of(small_person_interval(self.fps));
-        predicted.retain(|p| is_their_turn || !is_small(&p.at.region, self.display));
-        predicted
+        regions_between(before, after, frame, self.display, trajectory)
     }
 }
 
@@ -198,51 +190,6 @@ fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegio
         side: a.side + share * (b.side - a.side),
         rotation: wrap_angle(a.rotation + share * wrap_angle(b.rotation - a.rotation)),
     }
-}
-
-/// The people of a frame between keyframes, from what was found where each was predicted.
-///
-/// Those who are not where they were looked for go, since a neighbour was found instead. Of several observations of one person those
-/// stay that are on both keyframes, then those nearest to the prediction. The order stays.
-pub fn resolve(
-    display: [u32; 2],
-    frame: u64,
-    found: Vec<(PredictedRegion, Option<Observation>)>,
-) -> Vec<TrackletObservation> {
-    let in_place: Vec<(PredictedRegion, Observation, f64)> = found
-        .into_iter()
-        .filter_map(|(predicted, observation)| {
-            let observation = observation.filter(|o| is_plausible(&o.landmarks, display, predicted.is_detected))?;
-            let (region, own) = (predicted.at.region, observation.landmarks.region());
-            let off = region.center.distance(own.center) / region.side.min(own.side);
-            let is_in_place = off < NEIGHBOUR && size_difference(&region, &own) < NEIGHBOUR_SIZE;
-            is_in_place.then_some((predicted, observation, off))
-        })
-        .collect();
-    let is_double = |i: usize| {
-        let rank = |n: usize| (!in_place[n].0.is_on_both, in_place[n].2, n);
-        in_place.iter().enumerate().any(|(j, other)| {
-            let (a, b) = (&in_place[i].1.landmarks, &other.1.landmarks);
-            let is_behind = |n: usize| !in_place[n].0.at.hidden.is_empty();
-            if (in_place[i].0.is_detected_on_both && other.0.is_detected_on_both) || is_behind(i) != is_behind(j) {
-                return rank(j) < rank(i) && is_one_pose(a, b);
-            }
-            j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
-        })
-    };
-    let keep: Vec<bool> = (0..in_place.len()).map(|i| !is_double(i)).collect();
-    let kept = in_place.into_iter().zip(keep).filter(|(_, keep)| *keep);
-    kept.map(|((predicted, observation, _), _)| TrackletObservation {
-        frame,
-        tracklet: predicted.tracklet,
-        is_behind: !predicted.at.hidden.is_empty(),
-        observation,
-        heavy_landmarks: None,
-        seen_points: None,
-        estimate: None,
-        is_detected: None,
-    })
-    .collect()
 }
 
 /// The heavy network's answer about a person, if it is of the same person as the other network's landmarks.

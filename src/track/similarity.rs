@@ -15,6 +15,8 @@ const SIMILAR_POSE: f64 = 0.22;
 const ONE_CENTER: f64 = 0.1;
 /// [`ends_distance`] of two observations below which they are of one person.
 const SAME_ENDS: f64 = 0.1;
+/// Visibility from which on a joint can be seen.
+const SEEN: f32 = 0.5;
 /// How near the pairs of points must be for legs that were taken for a whole body, over the longer of torso and thighs; feet may be further
 /// apart by a factor.
 const LEGS_NEAR: f64 = 0.45;
@@ -73,6 +75,17 @@ fn side_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2], other: &dyn Fn(u
         (p.x + shift[0] - q.x).hypot(p.y + shift[1] - q.y)
     };
     f64::from(JOINTS.iter().map(off).sum::<f32>() / JOINTS.len() as f32 / a.extent().min(b.extent()))
+}
+
+/// The greatest distance of a joint that can be seen, over the smaller body's extent, with left and right as they are named or exchanged,
+/// whichever is less.
+pub(super) fn joints_off(found: &Landmarks, other: &Landmarks) -> f64 {
+    let off = |named: &dyn Fn(usize) -> usize| {
+        let seen = JOINTS.iter().filter(|&&i| found.points[i].visibility > SEEN);
+        let distances = seen.map(|&i| found.at(i).distance(other.at(named(i))));
+        distances.fold(0.0, f64::max) / f64::from(found.extent().min(other.extent()))
+    };
+    off(&|i| i).min(off(&mirrored))
 }
 
 /// The greatest of the distances of the noses, the middles of the shoulders and the middles of the ankles, over the smaller body's extent.

@@ -19,8 +19,7 @@ const MOST_COST: f64 = 0.6;
 /// What a difference of appearance (0..=1) costs, where a region's side of distance costs 1, and a body's extent of difference in pose. Both
 /// saw the same picture: clothes tell apart those who stand in one place.
 const APPEARANCE_COST: f64 = 0.5;
-/// Frames around one in which the earlier stretch must have seen somebody for their place there to be known: small people are not looked at
-/// in every frame.
+/// Frames between two observations of somebody, at most, for their place between them to be known where they were not skipped on purpose.
 const NEAR: u64 = 12;
 
 /// Everybody who was observed in a clip or in a stretch of it, and how the camera moved.
@@ -34,7 +33,7 @@ pub struct Sightings {
 }
 
 /// The observations of some tracklets, each by frame.
-type Tracklets<'o> = BTreeMap<u32, BTreeMap<u64, &'o Observation>>;
+type Tracklets<'o> = BTreeMap<u32, BTreeMap<u64, &'o TrackletObservation>>;
 
 impl Sightings {
     /// Of one tracker.
@@ -63,7 +62,7 @@ impl Sightings {
     /// The numbers of this one's tracklets for those of the next one who are the same people. `next`: what it saw before frame `from`.
     fn numbers_for(&self, next: &Self, from: u64) -> BTreeMap<u32, u32> {
         let Some((&first, _)) = next.observations.first_key_value() else { return BTreeMap::new() };
-        let known = tracklets(self.observations.range(first.saturating_sub(NEAR)..from));
+        let known = tracklets(self.observations.range((2 * first).saturating_sub(from)..from));
         let new = tracklets(next.observations.iter());
         let costs_of = |new| known.values().map(|known| cost(known, new)).collect();
         let costs: Vec<Vec<Option<f64>>> = new.values().map(costs_of).collect();
@@ -76,32 +75,33 @@ impl Sightings {
 fn tracklets<'o>(frames: impl Iterator<Item = (&'o u64, &'o Vec<TrackletObservation>)>) -> Tracklets<'o> {
     let mut tracklets = Tracklets::new();
     for one in frames.flat_map(|(_, all)| all) {
-        tracklets.entry(one.tracklet).or_default().insert(one.frame, &one.observation);
+        tracklets.entry(one.tracklet).or_default().insert(one.frame, one);
     }
     tracklets
 }
 
 /// What it costs to take two tracklets for one person: how far they are apart where both are known, the later frames counting more, since
 /// the numbers are for what comes after them. `None` where they are never there at the same time.
-fn cost(known: &BTreeMap<u64, &Observation>, new: &BTreeMap<u64, &Observation>) -> Option<f64> {
+fn cost(known: &BTreeMap<u64, &TrackletObservation>, new: &BTreeMap<u64, &TrackletObservation>) -> Option<f64> {
     let (mut sum, mut weights) = (0.0, 0.0);
     for ((&frame, new), weight) in new.iter().zip(1..) {
         if let Some(known) = at(known, frame) {
-            sum += f64::from(weight) * difference(&known, new);
+            sum += f64::from(weight) * difference(&known, &new.observation);
             weights += f64::from(weight);
         }
     }
     (weights > 0.0).then(|| sum / weights)
 }
 
-/// Somebody in a frame, or on the straight way between two others near it.
-fn at(known: &BTreeMap<u64, &Observation>, frame: u64) -> Option<Observation> {
-    let (&before, first) = known.range(frame.saturating_sub(NEAR)..=frame).next_back()?;
+/// Somebody in a frame, or on the straight way between two observations near it.
+fn at(known: &BTreeMap<u64, &TrackletObservation>, frame: u64) -> Option<Observation> {
+    let (&before, first) = known.range(..=frame).next_back()?;
     if before == frame {
-        return Some((*first).clone());
+        return Some(first.observation.clone());
     }
-    let (&after, second) = known.range(frame..=frame + NEAR).next()?;
-    Some(first.between(second, (frame - before) as f32 / (after - before) as f32))
+    let (&after, second) = known.range(frame..).next()?;
+    let share = (frame - before) as f32 / (after - before) as f32;
+    (after - before <= NEAR.max(second.skipped + 1)).then(|| first.observation.between(&second.observation, share))
 }
 
 /// How different two observations in one picture are.

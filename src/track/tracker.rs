@@ -18,8 +18,8 @@ use crate::pose::Tile;
 
 /// Seconds between keyframes while everybody is in sight.
 const KEYFRAME_INTERVAL: f64 = 0.2;
-/// Frames between keyframes at most: they are held in memory.
-const MOST_BETWEEN: u64 = 12;
+/// Looks at a person in a second that are always enough between keyframes: where there are more frames, some are left out.
+const MOST_LOOKS: f64 = 24.0;
 /// Keyframes after which a tracker that begins in the middle of a clip knows who is there: the fourth proves them.
 const TO_BEGIN: u64 = 3;
 /// Keyframes on which nothing must be in the way of finding somebody before it is left to another tracker that begins there.
@@ -86,7 +86,12 @@ impl Tracker {
 
     /// Frames between keyframes while everybody is in sight.
     pub(super) fn interval(&self) -> u64 {
-        ((self.fps * KEYFRAME_INTERVAL).round() as u64).clamp(1, MOST_BETWEEN)
+        ((self.fps * KEYFRAME_INTERVAL).round() as u64).max(1)
+    }
+
+    /// Of the frames between keyframes every so many may be looked at, counted from the keyframe before.
+    pub fn stride(&self) -> u64 {
+        ((self.fps / MOST_LOOKS) as u64).max(1)
     }
 
     /// Frames from the one on which a tracker begins to the one on which it can be relied on, both included.

@@ -29,10 +29,7 @@ use crate::pipeline::own_networks::Said;
 use crate::pipeline::pool::WorkerLost;
 use crate::pipeline::{JobError, check_length, join, spawn};
 use crate::pose::{Picture, PoseError};
-use crate::track::{
-    Keyframe, PredictedRegion, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
-    resolve,
-};
+use crate::track::{Between, Keyframe, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks};
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
@@ -87,15 +84,6 @@ struct TrackingState {
     stabilizer: Stabilizer,
 }
 
-/// Notes what the network of the user's own says of people, by their tracklets.
-fn said_of(observations: &mut [TrackletObservation], own: Vec<(u32, Said)>) {
-    for (tracklet, Said { points, estimate }) in own {
-        if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
-            (one.seen_points, one.estimate) = (points.map(Box::new), estimate.map(Box::new));
-        }
-    }
-}
-
 /// A stretch that is being observed.
 pub(super) struct Stretch<'a> {
     clip: &'a Observing<'a>,
@@ -104,8 +92,8 @@ pub(super) struct Stretch<'a> {
     part: &'a Part,
     asker: Asker<'a>,
     replies: Receiver<Result<Reply, PoseError>>,
-    /// Frames that workers have not replied about.
-    in_flight: BTreeSet<u64>,
+    /// The first frames of what workers have not replied about.
+    in_flight: Vec<u64>,
     tracker: Tracker,
     stabilizer: Stabilizer,
     /// The last keyframe.
@@ -137,7 +125,7 @@ impl<'a> Stretch<'a> {
             part,
             asker: Asker::new(clip.pool, clip.timings, clip.view.clone(), replying),
             replies,
-            in_flight: BTreeSet::new(),
+            in_flight: Vec::new(),
             tracker: clip.tracker.clone(),
             stabilizer: Stabilizer::default(),
             before: None,
@@ -301,7 +289,7 @@ impl<'a> Stretch<'a> {
             if frame.is_corrupt {
                 self.skip_corrupt()?;
             } else if frame.index < self.tracker.next_keyframe() {
-                self.between.push(frame);
+                self.hold(frame);
             } else {
                 self.keyframe(&frame)?;
                 self.save_state();
@@ -317,6 +305,14 @@ impl<'a> Stretch<'a> {
             }
         }
         self.close_stretch()
+    }
+
+    /// Keeps a frame until the next keyframe: those that may be looked at, and the last one, which is a keyframe if no other follows.
+    fn hold(&mut self, frame: Arc<Frame>) {
+        let stride = if self.asker.view().own.looks_between() { 1 } else { self.tracker.stride() };
+        let before = self.before.as_ref().map_or(0, |before| before.index);
+        self.between.pop_if(|last| !(last.index - before).is_multiple_of(stride));
+        self.between.push(frame);
     }
 
     /// Notes a frame's time and where the scene is in it.
@@ -354,14 +350,19 @@ impl<'a> Stretch<'a> {
     /// Finds everybody on a keyframe, and asks about the frames since the one before.
     fn keyframe(&mut self, frame: &Arc<Frame>) -> Result<(), JobError> {
         let mut search = self.tracker.search(frame.index, &self.trajectory);
+        let mut counts: Vec<String> = Vec::new();
         while let Some(queries) = search.queries() {
+            let l = queries.iter().filter(|q| matches!(q, crate::pose::Query::Landmarks { .. })).count();
+            counts.push(format!("{}+{}", queries.len() - l, l));
             search.answer(self.asker.ask(frame, &queries)?);
         }
         let candidates = search.finish();
         let keyframe = self.tracker.associate(candidates);
+        tracing::debug!("KEY {} {}", frame.index, counts.join(" "));
+        let before = self.before.as_ref().map(|before| before.index);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
-        if let Some(request) = Request::keyframe(frame, &keyframe, self.asker.view())
+        if let Some(request) = Request::keyframe(frame, &keyframe, before, self.asker.view())
             && frame.index >= self.part.own.start
         {
             self.request(request)?;
@@ -372,28 +373,20 @@ impl<'a> Stretch<'a> {
         Ok(())
     }
 
-    /// Leaves the frames since the last keyframe to the workers, as many at a time as have a batch of regions.
+    /// Leaves the frames since the last keyframe to a worker.
     fn ask_between(&mut self, after: &Keyframe) -> Result<(), JobError> {
-        let Some(before) = self.before.take() else { return Ok(()) };
-        let mut frames: Vec<(Arc<Frame>, Vec<PredictedRegion>)> = Vec::new();
-        let mut regions = 0;
-        for frame in std::mem::take(&mut self.between).into_iter().filter(|frame| frame.index >= self.part.own.start) {
-            let predicted = self.tracker.regions_between(&before, after, frame.index, &self.trajectory);
-            if predicted.is_empty() {
-                continue;
-            }
-            regions += predicted.len();
-            frames.push((frame, predicted));
-            if regions >= self.asker.batch_between() {
-                self.request(Request::Between(std::mem::take(&mut frames)))?;
-                regions = 0;
-            }
-        }
-        if frames.is_empty() { Ok(()) } else { self.request(Request::Between(frames)) }
+        let own = self.part.own.start;
+        let held = std::mem::take(&mut self.between);
+        let frames: Vec<_> = held.into_iter().filter(|frame| frame.index >= own).collect();
+        let Some(before) = self.before.take().filter(|_| !frames.is_empty()) else { return Ok(()) };
+        let indices = frames.iter().map(|frame| frame.index);
+        let asks_all = self.asker.view().own.looks_between();
+        let looks = self.tracker.looks_between([&before, after], indices, &self.trajectory, asks_all);
+        self.request(Request::Between { frames, looks })
     }
 
     fn request(&mut self, request: Request) -> Result<(), JobError> {
-        self.in_flight.extend(request.frames());
+        self.in_flight.push(request.first());
         self.asker.request(request)
     }
 
@@ -420,27 +413,48 @@ impl<'a> Stretch<'a> {
     }
 
     fn collect(&mut self, reply: Reply) {
-        self.in_flight.remove(&reply.frame());
+        if let Some(answered) = self.in_flight.iter().position(|&first| first == reply.first()) {
+            self.in_flight.swap_remove(answered);
+        }
         match reply {
-            Reply::Between { frame, found, own } => {
-                let mut observations = resolve(self.clip.info.geometry.display, frame, found);
-                said_of(&mut observations, own);
-                self.observations.insert(frame, observations);
+            Reply::Between { looks, own } => {
+                let last = looks.last();
+                tracing::debug!("GAP {} {} {:?}", looks.first(), last, looks.counts());
+                let Between { observations, skipped } = looks.resolve();
+                self.observations.extend(observations);
+                for (tracklet, skipped) in skipped {
+                    if let Some(one) = self.observed(last, tracklet) {
+                        one.skipped = skipped;
+                    }
+                }
+                own.into_iter().for_each(|(frame, tracklet, said)| self.said_of(frame, tracklet, said));
             }
             Reply::Keyframe { frame, heavy, own, hands } => {
-                let observations = self.observations.entry(frame).or_default();
+                tracing::debug!("HVY {} {} {}", frame, heavy.len(), hands.len());
                 for (tracklet, answer) in heavy {
-                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                    if let Some(one) = self.observed(frame, tracklet) {
                         one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
                     }
                 }
                 for (tracklet, hands) in hands {
-                    if let Some(one) = observations.iter_mut().find(|one| one.tracklet == tracklet) {
+                    if let Some(one) = self.observed(frame, tracklet) {
                         one.observation.landmarks.hands = hands;
                     }
                 }
-                said_of(observations, own);
+                own.into_iter().for_each(|(tracklet, said)| self.said_of(frame, tracklet, said));
             }
+        }
+    }
+
+    /// What was observed of a tracklet in a frame.
+    fn observed(&mut self, frame: u64, tracklet: u32) -> Option<&mut TrackletObservation> {
+        self.observations.get_mut(&frame)?.iter_mut().find(|one| one.tracklet == tracklet)
+    }
+
+    /// Notes what the network of the user's own says of somebody.
+    fn said_of(&mut self, frame: u64, tracklet: u32, Said { points, estimate }: Said) {
+        if let Some(one) = self.observed(frame, tracklet) {
+            (one.seen_points, one.estimate) = (points.map(Box::new), estimate.map(Box::new));
         }
     }
 
@@ -459,7 +473,7 @@ impl<'a> Stretch<'a> {
     /// Writes a pending checkpoint down, once there are replies about all frames before it. Whether there was one.
     fn record_pending(&mut self) -> Result<bool, JobError> {
         match self.pending_save.take() {
-            Some(state) if self.in_flight.first().is_none_or(|&first| first > state.keyframe.index) => {
+            Some(state) if self.in_flight.iter().all(|&first| first > state.keyframe.index) => {
                 self.record(state.keyframe.index + 1, After::Frames(state))?;
                 Ok(true)
             }

@@ -1,0 +1,270 @@
+//! Stage 3 of tracking, second half: who is looked at in which of the frames between two keyframes.
+//!
+//! Nothing that a body does from one frame to the next is news, so people are looked at as often as their motion asks for ([`LooksBetween`]):
+//! in the middle first, and wherever a look finds them off the way between the looks before and after it, in the middles of both halves again.
+//! In all other frames they are interpolated (`gaps`). Which frames these are depends on the clip alone. The results become observations of
+//! tracklets with [`LooksBetween::resolve`].
+
+use std::collections::BTreeMap;
+
+use glam::DVec2;
+
+use super::TrackletObservation;
+use super::associate::Keyframe;
+use super::camera::Trajectory;
+use super::gaps::on_the_way;
+use super::refine::PredictedRegion;
+use super::similarity::{is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, joints_off, size_difference};
+use super::tracker::Tracker;
+use crate::pose::{Landmarks, MaskedRegion, Observation};
+
+impl Between {
+    /// What was observed of a tracklet in a frame.
+    fn observed(&mut self, frame: u64, tracklet: u32) -> Option<&mut TrackletObservation> {
+        self.observations.get_mut(&frame)?.iter_mut().find(|one| one.tracklet == tracklet)
+    }
+}
+
+/// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
+const NEIGHBOUR: f64 = 0.35;
+/// The same for the difference in size (|ln| of the ratio of the sides).
+const NEIGHBOUR_SIZE: f64 = 0.6;
+/// How far a joint may be off the way between the looks before and after, over the body's extent, where nobody need look closer.
+const OFF_THE_WAY: f64 = 0.04;
+
+/// The looks at everybody in the frames between two keyframes. Ask [`Self::queries`], give [`Self::answer`], until there are no more.
+#[derive(Debug, Clone)]
+pub struct LooksBetween {
+    display: [u32; 2],
+    /// Indices of the frames that may be looked at, in order, with the keyframes at both ends.
+    frames: Vec<u64>,
+    /// How the scene moves from each of them to the first, displayed pixels.
+    back: Vec<DVec2>,
+    /// In order of tracklet number.
+    people: Vec<Looks>,
+}
+
+/// The looks at one person. Places are those in [`LooksBetween::frames`].
+#[derive(Debug, Clone)]
+struct Looks {
+    /// Where they should be, by place: as many as there are frames between.
+    predicted: Vec<PredictedRegion>,
+    /// What was found, by place; a place that is missing was not looked at. On keyframes as well, for those who are on both.
+    found: BTreeMap<usize, Option<Observation>>,
+    /// Places to look at next, each with those of the looks before and after it.
+    open: Vec<[usize; 3]>,
+    /// Whether they are looked at more closely where they are off the way.
+    goes_on: bool,
+}
+
+/// What was observed between two keyframes.
+#[derive(Debug, Default)]
+pub struct Between {
+    /// By frame.
+    pub observations: BTreeMap<u64, Vec<TrackletObservation>>,
+    /// How many frames before the later keyframe somebody was not looked at on purpose, by tracklet.
+    pub skipped: Vec<(u32, u64)>,
+}
+
+impl Tracker {
+    /// The looks in some of the frames between two keyframes, of these indices. With `all` everybody is looked at in all of them.
+    pub fn looks_between(
+        &self,
+        [before, after]: [&Keyframe; 2],
+        frames: impl Iterator<Item = u64>,
+        trajectory: &Trajectory,
+        all: bool,
+    ) -> LooksBetween {
+        let frames: Vec<u64> = std::iter::once(before.index).chain(frames).chain([after.index]).collect();
+        let back = frames.iter().map(|&frame| trajectory.moved(frame, before.index)).collect();
+        let mut people: BTreeMap<u32, Vec<PredictedRegion>> = BTreeMap::new();
+        for &frame in &frames[1..frames.len() - 1] {
+            for predicted in self.regions_between(before, after, frame, trajectory) {
+                people.entry(predicted.tracklet).or_default().push(predicted);
+            }
+        }
+        let on = |keyframe: &Keyframe, tracklet: u32| {
+            let person = keyframe.people.iter().find(|person| person.tracklet == tracklet);
+            person.map(|person| person.observation.clone())
+        };
+        let looks = |(tracklet, predicted): (u32, Vec<PredictedRegion>)| {
+            let last = predicted.len() + 1;
+            let ends = [on(before, tracklet), on(after, tracklet)];
+            let is_on_both = ends.iter().all(Option::is_some);
+            let is_small = predicted.iter().all(|p| is_small(&p.at.region, self.display));
+            let asks_all = all || !(is_on_both || is_small);
+            let open = if asks_all { (1..last).map(|place| [0, place, last]).collect() } else { middle(0, last).collect() };
+            let found = [0, last].into_iter().zip(ends).filter(|(_, end)| end.is_some()).collect();
+            Looks { predicted, found, open, goes_on: is_on_both && !asks_all && !is_small }
+        };
+        LooksBetween { display: self.display, frames, back, people: people.into_iter().map(looks).collect() }
+    }
+}
+
+/// The place halfway between two places, where there is one, with them.
+fn middle(before: usize, after: usize) -> impl Iterator<Item = [usize; 3]> {
+    (after - before > 1).then_some([before, (before + after) / 2, after]).into_iter()
+}
+
+impl LooksBetween {
+    /// Where to look next: positions among the frames between the keyframes, and what to look for there. Nowhere at the end.
+    pub fn queries(&self) -> Vec<(usize, PredictedRegion)> {
+        let of = |looks: &Looks| {
+            let query = |&at: &[usize; 3]| (at[1] - 1, self.predicted(looks, at));
+            looks.open.iter().map(query).collect::<Vec<_>>()
+        };
+        self.people.iter().flat_map(of).collect()
+    }
+
+    /// Where somebody should be at a place: what was found before and after it tells that better than the keyframes do.
+    fn predicted(&self, looks: &Looks, [before, place, after]: [usize; 3]) -> PredictedRegion {
+        let mut predicted = looks.predicted[place - 1].clone();
+        if predicted.at.within.is_none()
+            && predicted.at.hidden.is_empty()
+            && let Some(mut way) = self.way(looks, [before, place, after])
+        {
+            way.shift(-self.back[place]);
+            predicted.at = MaskedRegion::from(way.region());
+        }
+        predicted
+    }
+
+    /// The body at a place on the straight way from one look to another, in the scene as it lies in the first frame.
+    fn way(&self, looks: &Looks, [before, place, after]: [usize; 3]) -> Option<Landmarks> {
+        let [a, b] = [before, after].map(|place| self.in_scene(looks, place));
+        let [from, at, to] = [before, place, after].map(|place| self.frames[place] as f32);
+        Some(on_the_way(&a?, &b?, (at - from) / (to - from)))
+    }
+
+    /// What was found at a place, in the scene as it lies in the first frame.
+    fn in_scene(&self, looks: &Looks, place: usize) -> Option<Landmarks> {
+        let mut landmarks = looks.found.get(&place)?.as_ref()?.landmarks.clone();
+        landmarks.shift(self.back[place]);
+        Some(landmarks)
+    }
+
+    /// Takes the answers to the queries, in their order.
+    pub fn answer(&mut self, answers: Vec<Option<Observation>>) {
+        let mut answers = answers.into_iter();
+        for person in 0..self.people.len() {
+            for at in std::mem::take(&mut self.people[person].open) {
+                let [before, place, after] = at;
+                let found = answers.next().flatten().filter(|found| self.is_there(&self.people[person], place, found));
+                self.people[person].found.insert(place, found);
+                let looks = &self.people[person];
+                if looks.goes_on && !self.is_on_the_way(looks, at) {
+                    let closer = middle(before, place).chain(middle(place, after));
+                    self.people[person].open.extend(closer);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody who was found can be the one who was looked for, rather than a neighbour.
+    fn is_there(&self, looks: &Looks, place: usize, found: &Observation) -> bool {
+        let predicted = &looks.predicted[place - 1];
+        let (region, own) = (predicted.at.region, found.landmarks.region());
+        is_plausible(&found.landmarks, self.display, predicted.is_detected)
+            && distance(predicted, found) < NEIGHBOUR
+            && size_difference(&region, &own) < NEIGHBOUR_SIZE
+    }
+
+    /// Whether somebody was found on the way between the looks before and after.
+    fn is_on_the_way(&self, looks: &Looks, at: [usize; 3]) -> bool {
+        let off = self.way(looks, at).zip(self.in_scene(looks, at[1])).map(|(way, found)| joints_off(&found, &way));
+        off.is_some_and(|off| off < tol())
+    }
+
+    /// Everybody who was found: the position among the frames between the keyframes, the tracklet, and what was observed. In order of tracklets,
+    /// and of the frames of each.
+    pub fn found(&mut self) -> impl Iterator<Item = (usize, u32, &mut Observation)> {
+        let frames = 1..self.frames.len() - 1;
+        self.people.iter_mut().flat_map(move |looks| {
+            let tracklet = looks.predicted.first().map_or(0, |predicted| predicted.tracklet);
+            let between = looks.found.range_mut(frames.clone());
+            between.filter_map(move |(&place, found)| Some((place - 1, tracklet, found.as_mut()?)))
+        })
+    }
+
+    pub fn counts(&self) -> Vec<usize> { self.people.iter().map(|l| l.found.keys().filter(|&&k| k > 0 && k + 1 < self.frames.len()).count() + 2 + if l.goes_on {0} else {100}).collect() }
+
+    /// Index of the keyframe before.
+    pub fn first(&self) -> u64 {
+        self.frames[0]
+    }
+
+    /// Index of the keyframe after.
+    pub fn last(&self) -> u64 {
+        self.frames[self.frames.len() - 1]
+    }
+
+    /// What was observed. Of several observations of one person in a frame those stay that are on both keyframes, then those nearest to where
+    /// they were predicted.
+    pub fn resolve(self) -> Between {
+        let mut between = Between::default();
+        for (place, &frame) in self.frames.iter().enumerate().take(self.frames.len() - 1).skip(1) {
+            let found: Vec<(&PredictedRegion, &Observation)> = self
+                .people
+                .iter()
+                .filter_map(|looks| Some((&looks.predicted[place - 1], looks.found.get(&place)?.as_ref()?)))
+                .collect();
+            if !found.is_empty() {
+                between.observations.insert(frame, without_doubles(frame, &found));
+            }
+        }
+        for looks in &self.people {
+            let Some(tracklet) = looks.predicted.first().map(|predicted| predicted.tracklet) else { continue };
+            let is_end = |place: usize| place == 0 || place + 1 == self.frames.len();
+            for (from, to) in looks.found.keys().zip(looks.found.keys().skip(1)) {
+                let skipped = self.frames[*to] - self.frames[*from] - 1;
+                if skipped == 0 || !(is_end(*from) || between.observed(self.frames[*from], tracklet).is_some()) {
+                    continue;
+                }
+                if is_end(*to) {
+                    between.skipped.push((tracklet, skipped));
+                } else if let Some(one) = between.observed(self.frames[*to], tracklet) {
+                    one.skipped = skipped;
+                }
+            }
+        }
+        between
+    }
+}
+
+/// Distance from where somebody was predicted, over the smaller region's side.
+fn distance(predicted: &PredictedRegion, found: &Observation) -> f64 {
+    let (region, own) = (predicted.at.region, found.landmarks.region());
+    region.center.distance(own.center) / region.side.min(own.side)
+}
+
+/// The people who were found in a frame between keyframes, each once.
+pub(super) fn without_doubles(frame: u64, found: &[(&PredictedRegion, &Observation)]) -> Vec<TrackletObservation> {
+    let is_double = |i: usize| {
+        let rank = |n: usize| (!found[n].0.is_on_both, distance(found[n].0, found[n].1), n);
+        found.iter().enumerate().any(|(j, other)| {
+            let (a, b) = (&found[i].1.landmarks, &other.1.landmarks);
+            let is_behind = |n: usize| !found[n].0.at.hidden.is_empty();
+            if (found[i].0.is_detected_on_both && other.0.is_detected_on_both) || is_behind(i) != is_behind(j) {
+                return rank(j) < rank(i) && is_one_pose(a, b);
+            }
+            j != i && ((rank(j) < rank(i) && is_duplicate(a, b)) || (a.quality() < b.quality() && is_shadow_of(a, b)))
+        })
+    };
+    let kept = (0..found.len()).filter(|&i| !is_double(i)).map(|i| found[i]);
+    kept.map(|(predicted, observation)| TrackletObservation {
+        frame,
+        tracklet: predicted.tracklet,
+        skipped: 0,
+        is_behind: !predicted.at.hidden.is_empty(),
+        observation: observation.clone(),
+        heavy_landmarks: None,
+        seen_points: None,
+        estimate: None,
+        is_detected: None,
+    })
+    .collect()
+}
+
+fn tol() -> f64 {
+    std::env::var("TOL").ok().and_then(|t| t.parse().ok()).unwrap_or(OFF_THE_WAY)
+}
