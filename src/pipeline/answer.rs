@@ -152,7 +152,8 @@ impl View {
                     if next.is_empty() {
                         break;
                     }
-                    let query = |(frame, region): &(usize, PredictedRegion)| (&*frames[*frame], region.query(self.network));
+                    let query =
+                        |(frame, region): &(usize, PredictedRegion)| (&*frames[*frame], region.query(self.network));
                     let queries: Vec<(&Frame, Query)> = next.iter().map(query).collect();
                     looks.answer(observations(self.answer(worker, &queries, timings)?).collect());
                 }
@@ -209,7 +210,8 @@ impl View {
                 turns.push((frame, observation));
             }
         }
-        let people: Vec<_> = turns.iter().map(|(frame, observation)| (&*frames[*frame], &observation.landmarks)).collect();
+        let people: Vec<_> =
+            turns.iter().map(|(frame, observation)| (&*frames[*frame], &observation.landmarks)).collect();
         let seen = self.see_hands(worker, &people, timings)?;
         turns.into_iter().zip(seen).for_each(|((_, observation), hands)| observation.landmarks.hands = hands);
         Ok(())

@@ -211,7 +211,7 @@ impl Pipeline {
     ) -> Result<Solved, JobError> {
         let info = decoder.info().clone();
         let camera = Camera::guess(info.geometry.display);
-        let networks = own.ready(&self.studio.bodies, &self.runtime, camera)?;
+        let networks = own.ready(&self.studio.bodies, camera)?;
         let Observed { times, corrupt, sightings, is_sound, lost, jumps, stretches } =
             observe(job, decoder, &self.limits, &self.pool, networks.clone(), checkpoint, at_once)?;
         let is_helper = matches!(job.context.share, Share::Helper { .. });

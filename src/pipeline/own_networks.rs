@@ -11,7 +11,7 @@ use crate::models::description::Frames;
 use crate::models::{DescriptionError, ModelName, Models, NetworkDescription, Purpose};
 use crate::pose;
 use crate::pose::own::{BodyEstimate, OwnAnswer, SeenPoints};
-use crate::pose::{Landmarks, PoseError, Runtime};
+use crate::pose::{Landmarks, PoseError};
 
 /// What a network says of one person, in the clip's camera.
 pub struct Said {
@@ -25,8 +25,6 @@ pub struct Said {
 pub struct OfPeople {
     /// What it is shown and says.
     pub description: Arc<NetworkDescription>,
-    /// People that it is best asked about at once.
-    batch: usize,
     /// The body that it drives.
     body: Option<(Arc<LoadedBody>, Estimator)>,
     /// People whom it was shown, and those of whom it said something usable.
@@ -144,7 +142,7 @@ impl Descriptions {
     ///
     /// # Errors
     /// When the body cannot be used.
-    pub fn ready(&self, bodies: &Bodies, runtime: &Runtime, camera: Camera) -> Result<OwnNetworks, JobError> {
+    pub fn ready(&self, bodies: &Bodies, camera: Camera) -> Result<OwnNetworks, JobError> {
         let of_people = match &self.of_people {
             None => None,
             Some(own) => {
@@ -163,7 +161,6 @@ impl Descriptions {
                 };
                 Some(Arc::new(OfPeople {
                     description: own.clone(),
-                    batch: runtime.own_batch(own),
                     body,
                     shown: AtomicUsize::new(0),
                     answered: AtomicUsize::new(0),

@@ -111,7 +111,8 @@ impl Landmarks {
     /// The body on a curve through four of them, between the second and the third: `share` 0 is the second, 1 the third. The weights say what each
     /// of them counts in where its points are.
     pub fn on_curve(bodies: [&Self; 4], weights: [f32; 4], share: f32) -> Self {
-        let mix = |value: &dyn Fn(&Self) -> f32| bodies.iter().zip(weights).map(|(body, w)| w * value(body)).sum::<f32>();
+        let mix =
+            |value: &dyn Fn(&Self) -> f32| bodies.iter().zip(weights).map(|(body, w)| w * value(body)).sum::<f32>();
         let mut mixed = bodies[1].between(bodies[2], share);
         for (i, point) in mixed.points.iter_mut().enumerate() {
             point.x = mix(&|body| body.points[i].x);

@@ -1,8 +1,8 @@
 //! Stage 3 of tracking, second half: who is looked at in which of the frames between two keyframes.
 //!
 //! Nothing that a body does from one frame to the next is news, so people are looked at as often as their motion asks for ([`LooksBetween`]):
-//! in the middle first, and wherever a look finds them off the way between the looks before and after it, in the middles of both halves again.
-//! In all other frames they are interpolated (`gaps`). Which frames these are depends on the clip alone. The results become observations of
+//! in the middle first, and wherever a look finds them off the way between the looks before and after it, in the middles of both halves again. Who moves
+//! evenly from keyframe to keyframe is not looked at between them at all, who is small in the middle only. In all other frames they are interpolated (`gaps`). Which frames these are depends on the clip alone. The results become observations of
 //! tracklets with [`LooksBetween::resolve`].
 
 use std::collections::BTreeMap;
@@ -31,6 +31,9 @@ const NEIGHBOUR: f64 = 0.35;
 const NEIGHBOUR_SIZE: f64 = 0.6;
 /// How far a joint may be off the way between the looks before and after, over the body's extent, where nobody need look closer.
 const OFF_THE_WAY: f64 = 0.04;
+
+/// How far a joint may be off the straight way between two keyframes, as it is accelerated, over the body's extent, where nobody need look between them.
+const STEADY: f64 = 0.008;
 
 /// The looks at everybody in the frames between two keyframes. Ask [`Self::queries`], give [`Self::answer`], until there are no more.
 #[derive(Debug, Clone)]
@@ -67,9 +70,11 @@ pub struct Between {
 }
 
 impl Tracker {
-    /// The looks in some of the frames between two keyframes, of these indices. With `all` everybody is looked at in all of them.
+    /// The looks in some of the frames between two keyframes, of these indices. `earlier`: the keyframe before those, where there is one. With `all`
+    /// everybody is looked at in all of the frames.
     pub fn looks_between(
         &self,
+        earlier: Option<&Keyframe>,
         [before, after]: [&Keyframe; 2],
         frames: impl Iterator<Item = u64>,
         trajectory: &Trajectory,
@@ -93,12 +98,35 @@ impl Tracker {
             let is_on_both = ends.iter().all(Option::is_some);
             let is_small = predicted.iter().all(|p| is_small(&p.at.region, self.display));
             let asks_all = all || !(is_on_both || is_small);
-            let open = if asks_all { (1..last).map(|place| [0, place, last]).collect() } else { middle(0, last).collect() };
+            let is_steady = || earlier.is_some_and(|earlier| is_steady([earlier, before, after], tracklet, trajectory));
+            let open = match asks_all {
+                true => (1..last).map(|place| [0, place, last]).collect(),
+                false if is_on_both && !is_small && is_steady() => Vec::new(),
+                false => middle(0, last).collect(),
+            };
             let found = [0, last].into_iter().zip(ends).filter(|(_, end)| end.is_some()).collect();
             Looks { predicted, found, open, goes_on: is_on_both && !asks_all && !is_small }
         };
         LooksBetween { display: self.display, frames, back, people: people.into_iter().map(looks).collect() }
     }
+}
+
+/// Whether somebody moves so evenly over three keyframes that there is nothing to see between the last two: as they are accelerated, no joint is
+/// off the straight way there by more than [`STEADY`].
+fn is_steady(keyframes: [&Keyframe; 3], tracklet: u32, trajectory: &Trajectory) -> bool {
+    let in_scene = |keyframe: &Keyframe| {
+        let person = keyframe.people.iter().find(|person| person.tracklet == tracklet)?;
+        let mut landmarks = person.observation.landmarks.clone();
+        landmarks.shift(trajectory.moved(keyframe.index, keyframes[1].index));
+        Some(landmarks)
+    };
+    let [Some(a), Some(b), Some(c)] = keyframes.map(in_scene) else { return false };
+    let [first, second] = [1, 2].map(|k| (keyframes[k].index - keyframes[k - 1].index) as f32);
+    // Were the motion even, the last would be there.
+    let goes_on = on_the_way(&a, &b, 1.0 + second / first);
+    let off = joints_off(&c, &goes_on);
+    // In the middle of a path that bends by so much at its end.
+    off * f64::from(second / (first + second)) / 4.0 < STEADY
 }
 
 /// The place halfway between two places, where there is one, with them.
@@ -172,7 +200,7 @@ impl LooksBetween {
     /// Whether somebody was found on the way between the looks before and after.
     fn is_on_the_way(&self, looks: &Looks, at: [usize; 3]) -> bool {
         let off = self.way(looks, at).zip(self.in_scene(looks, at[1])).map(|(way, found)| joints_off(&found, &way));
-        off.is_some_and(|off| off < tol())
+        off.is_some_and(|off| off < OFF_THE_WAY)
     }
 
     /// Everybody who was found: the position among the frames between the keyframes, the tracklet, and what was observed. In order of tracklets,
@@ -185,8 +213,6 @@ impl LooksBetween {
             between.filter_map(move |(&place, found)| Some((place - 1, tracklet, found.as_mut()?)))
         })
     }
-
-    pub fn counts(&self) -> Vec<usize> { self.people.iter().map(|l| l.found.keys().filter(|&&k| k > 0 && k + 1 < self.frames.len()).count() + 2 + if l.goes_on {0} else {100}).collect() }
 
     /// Index of the keyframe before.
     pub fn first(&self) -> u64 {
@@ -263,8 +289,4 @@ pub(super) fn without_doubles(frame: u64, found: &[(&PredictedRegion, &Observati
         is_detected: None,
     })
     .collect()
-}
-
-fn tol() -> f64 {
-    std::env::var("TOL").ok().and_then(|t| t.parse().ok()).unwrap_or(OFF_THE_WAY)
 }

@@ -58,14 +58,14 @@ fn between(
 ) -> Vec<TrackletObservation> {
     let a = &last.observation.landmarks;
     let b = sided(&next.observation.landmarks, a);
-    let [before, after] = [(before, a), (after, &b)].map(|(one, near)| {
-        one.map(|one| (one.frame as f32, sided(&one.observation.landmarks, near)))
-    });
+    let [before, after] = [(before, a), (after, &b)]
+        .map(|(one, near)| one.map(|one| (one.frame as f32, sided(&one.observation.landmarks, near))));
     let [first, end] = [last.frame, next.frame].map(|frame| frame as f32);
     let bodies = [before.as_ref().map_or(a, |(_, body)| body), a, &b, after.as_ref().map_or(&b, |(_, body)| body)];
     let observation = |frame: u64| {
         let share = (frame as f32 - first) / (end - first);
-        let times = [before.as_ref().map(|(time, _)| *time), Some(first), Some(end), after.as_ref().map(|(time, _)| *time)];
+        let times =
+            [before.as_ref().map(|(time, _)| *time), Some(first), Some(end), after.as_ref().map(|(time, _)| *time)];
         let landmarks = Landmarks::on_curve(bodies, curve(times, share), share);
         Observation { landmarks, appearance: last.observation.appearance }
     };
@@ -84,61 +84,58 @@ fn between(
 }
 
 /// What each of four points at these times counts in a point that is the given share of the way from the second to the third: on the cubic curve whose
-/// direction in those two is that of the parabola through them and their neighbours. Where a neighbour is missing the curve is straight there.
+/// direction in those two is that of the parabola through them and their neighbours. Where one neighbour is missing the curve is the parabola through
+/// the other three, where both are it is straight.
 fn curve([before, first, last, after]: [Option<f32>; 4], share: f32) -> [f32; 4] {
     let (Some(first), Some(last)) = (first, last) else { return [0.0; 4] };
     let length = last - first;
-    // The direction, times `length`: what the step from the neighbour and the step between the two count in it.
-    let steps = |neighbour: Option<f32>| {
-        let Some(far) = neighbour else { return [0.0, 1.0] };
-        [length * length / (far * (far + length)), far / (far + length)]
+    // Directions are steps over `length`, as weights of the four points.
+    let straight = [0.0, -1.0, 1.0, 0.0];
+    let parabola = |outer_step: [f32; 4], far: f32| {
+        let [outer, inner] = [length * length / (far * (far + length)), far / (far + length)];
+        std::array::from_fn::<f32, 4, _>(|i| outer * outer_step[i] + inner * straight[i])
     };
-    let [outer, inner] = steps(before.map(|time| first - time));
-    let [later, nearer] = steps(after.map(|time| time - last));
+    let leaving = before.map(|time| parabola([-1.0, 1.0, 0.0, 0.0], first - time));
+    let arriving = after.map(|time| parabola([0.0, 0.0, -1.0, 1.0], time - last));
+    let opposite = |direction: [f32; 4]| std::array::from_fn(|i| 2.0 * straight[i] - direction[i]);
+    let [leaving, arriving] = match (leaving, arriving) {
+        (Some(leaving), Some(arriving)) => [leaving, arriving],
+        (Some(leaving), None) => [leaving, opposite(leaving)],
+        (None, Some(arriving)) => [opposite(arriving), arriving],
+        (None, None) => [straight; 2],
+    };
     let (s, s2, s3) = (share, share * share, share * share * share);
-    let [start, leaving, end, arriving] = [2.0 * s3 - 3.0 * s2 + 1.0, s3 - 2.0 * s2 + s, 3.0 * s2 - 2.0 * s3, s3 - s2];
-    [
-        -leaving * outer,
-        start + leaving * (outer - inner) - arriving * nearer,
-        end + leaving * inner + arriving * (nearer - later),
-        arriving * later,
-    ]
+    let [start, out, end, into] = [2.0 * s3 - 3.0 * s2 + 1.0, s3 - 2.0 * s2 + s, 3.0 * s2 - 2.0 * s3, s3 - s2];
+    let ends = [0.0, start, end, 0.0];
+    std::array::from_fn(|i| ends[i] + out * leaving[i] + into * arriving[i])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pose::Observation;
+    use crate::pose::AppearanceHistogram;
     use crate::pose::skeleton::{LEFT_SHOULDER, RIGHT_SHOULDER};
-    use crate::{pose::AppearanceHistogram, track::synthetic};
+    use crate::track::synthetic;
 
     const DISPLAY: [u32; 2] = [1280, 720];
 
-    fn seen(frame: u64, x: f32, height: f32, exchanged: bool) -> (u64, Box<TrackletObservation>) {
-        let mut landmarks = synthetic::person([x, 200.0], height);
-        if exchanged {
-            landmarks.mirror();
-        }
+    /// Somebody of this height, after frames in which they were not looked for.
+    fn seen(frame: u64, skipped: u64, x: f32, height: f32) -> TrackletObservation {
+        let landmarks = synthetic::person([x, 200.0], height);
         let observation = Observation { landmarks, appearance: AppearanceHistogram::default() };
-        (
-            frame,
-            Box::new(TrackletObservation {
-                frame,
-                tracklet: 3,
-                observation,
-                heavy_landmarks: None,
-                seen_points: None,
-                estimate: None,
-                is_detected: Some(true),
-                is_behind: false,
-            }),
-        )
+        TrackletObservation { observation, skipped, ..synthetic::seen(frame, 3, [x, 200.0], height, [0; 3]) }
+    }
+
+    fn person(all: impl IntoIterator<Item = TrackletObservation>) -> Person {
+        all.into_iter().map(|one| (one.frame, Box::new(one))).collect()
     }
 
     #[test]
-    fn small_people_are_moved_on_between_looks() {
-        let mut filled = Person::from([seen(0, 100.0, 80.0, false), seen(4, 108.0, 80.0, true)]);
-        interpolate_skipped(&mut filled, 4, DISPLAY);
+    fn people_are_moved_on_between_looks() {
+        let mut exchanged = seen(4, 3, 108.0, 80.0);
+        exchanged.observation.mirror();
+        let mut filled = person([seen(0, 0, 100.0, 80.0), exchanged]);
+        interpolate_skipped(&mut filled);
         let places: Vec<(u64, f32)> =
             filled.values().map(|s| (s.frame, s.observation.landmarks.points[LEFT_SHOULDER].x)).collect();
         let first = synthetic::person([100.0, 200.0], 80.0).points;
@@ -148,25 +145,38 @@ mod tests {
     }
 
     #[test]
+    fn the_way_between_looks_bends_as_the_motion_does() {
+        // Looked at every fourth frame, and once at every frame: uneven steps must not matter.
+        let x_of = |frame: u64| 100.0 + 0.5 * (frame as f32 - 8.0).powi(2);
+        let looks = [(0, 0), (4, 3), (5, 0), (6, 0), (10, 3), (14, 3), (18, 3)];
+        let mut filled = person(looks.map(|(frame, skipped)| seen(frame, skipped, x_of(frame), 300.0)));
+        interpolate_skipped(&mut filled);
+        assert_eq!(filled.len(), 19);
+        for (frame, one) in &filled {
+            let off = (one.observation.landmarks.circle[0][0] - x_of(*frame)).abs();
+            assert!(off < 1e-3, "frame {frame}: {off} pixels off");
+        }
+    }
+
+    #[test]
     fn who_was_lost_is_there_unseen() {
-        let mut person = Person::from([seen(3, 103.0, 80.0, false), seen(18, 118.0, 80.0, false)]);
+        let mut person = person([seen(3, 0, 103.0, 80.0), seen(18, 0, 118.0, 80.0)]);
         interpolate_lost(&mut person, DISPLAY);
         assert_eq!(person.keys().copied().collect::<Vec<_>>(), (3..=18).collect::<Vec<_>>());
         for (frame, one) in &person {
             let (found, truth) =
-                (one.observation.landmarks.points[LEFT_SHOULDER], seen(0, 100.0 + *frame as f32, 80.0, false).1);
+                (one.observation.landmarks.points[LEFT_SHOULDER], seen(0, 0, 100.0 + *frame as f32, 80.0));
             assert!((found.x - truth.observation.landmarks.points[LEFT_SHOULDER].x).abs() < 0.01, "frame {frame}");
             assert_eq!(found.visibility == 0.0, (4..18).contains(frame));
         }
     }
 
     #[test]
-    fn those_who_were_lost_and_large_people_are_not() {
-        for (height, frame) in [(80.0, 5), (300.0, 4)] {
-            let person = Person::from([seen(0, 100.0, height, false), seen(frame, 108.0, height, false)]);
-            let mut filled = person.clone();
-            interpolate_skipped(&mut filled, 4, DISPLAY);
-            assert_eq!(filled, person);
-        }
+    fn those_who_were_looked_for_and_not_found_are_not_made_up() {
+        let lost = person([seen(0, 0, 100.0, 300.0), seen(5, 3, 108.0, 300.0)]);
+        let mut filled = lost.clone();
+        interpolate_skipped(&mut filled);
+        interpolate_lost(&mut filled, DISPLAY);
+        assert_eq!(filled, lost);
     }
 }

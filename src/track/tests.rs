@@ -4,14 +4,14 @@ use std::f64::consts::FRAC_PI_2;
 
 use glam::DVec2;
 
+use super::between::{Between, without_doubles};
 use super::detect::{Candidate, Find, around, keep_best};
 use super::detections::DetectedPersons;
-use super::gaps::small_person_interval;
 use super::similarity::is_duplicate;
 use super::tiles::Orientations;
-use super::{Keyframe, PredictedRegion, Tracker, Trajectory, resolve, synthetic};
+use super::{Keyframe, PredictedRegion, Tracker, Trajectory, synthetic};
 use crate::models::Network;
-use crate::pose::skeleton::{LEFT_ELBOW, LEFT_INDEX, LEFT_WRIST};
+use crate::pose::skeleton::{LEFT_ELBOW, LEFT_INDEX, LEFT_PINKY, LEFT_THUMB, LEFT_WRIST};
 use crate::pose::{
     Answer, AppearanceHistogram, Landmarks, MaskedRegion, Observation, PersonDetection, Query, RotatedRegion, Tile,
     wrap_angle,
@@ -263,17 +263,70 @@ fn small_people_are_seen_alone_between_keyframes_that_have_them_detected() {
     }
 }
 
+/// Somebody whose left hand swings up and down twice a second, by so many pixels, in front of a camera that pans.
+fn swinging(frame: u64, swing: f32, trajectory: &Trajectory) -> Observation {
+    let mut person = seen(400.0, HEIGHT, 1.0);
+    let up = swing * (frame as f32 / 15.0 * std::f32::consts::TAU).sin();
+    for point in [LEFT_WRIST, LEFT_INDEX, LEFT_PINKY, LEFT_THUMB] {
+        person.landmarks.points[point].y -= up;
+    }
+    person.landmarks.shift(trajectory.moved(0, frame));
+    person
+}
+
+/// The frames between two keyframes in which somebody was looked at, and all that linking makes of them.
+fn looked_at(fps: f64, frames: [u64; 3], is_there: bool, swing: f32) -> (Vec<u64>, Between) {
+    let trajectory = Trajectory::of((0..100).map(|frame| DVec2::new(3.0 * f64::from(frame), 0.0)).collect());
+    let mut tracker = Tracker::new(fps, DISPLAY, Network::Full, false);
+    let keyframes = frames.map(|frame| {
+        let person = swinging(frame, swing, &trajectory);
+        let detections = [PersonDetection { bounds: person.landmarks.bounds(), score: 0.5, quarter_turns: 0 }];
+        on_keyframe(&mut tracker, frame, &trajectory, &mut |queries| {
+            answer(&detections, &[person.clone()], &mut Vec::new(), queries)
+        })
+    });
+    let [earlier, before, after] = &keyframes;
+    let between = before.index + tracker.stride()..after.index;
+    let between = between.step_by(tracker.stride() as usize);
+    let frames: Vec<u64> = between.clone().collect();
+    let mut looks = tracker.looks_between(Some(earlier), [before, after], between, &trajectory, false);
+    let mut looked = Vec::new();
+    loop {
+        let queries = looks.queries();
+        if queries.is_empty() {
+            break;
+        }
+        let look = |(frame, _): &(usize, PredictedRegion)| {
+            looked.push(frames[*frame]);
+            is_there.then(|| swinging(frames[*frame], swing, &trajectory))
+        };
+        looks.answer(queries.iter().map(look).collect());
+    }
+    looked.sort_unstable();
+    (looked, looks.resolve())
+}
+
 #[test]
-fn between_keyframes_small_people_are_looked_at_now_and_then() {
-    let mut tracker = Tracker::new(50.0, DISPLAY, Network::Full, false);
-    let detections = [detection(300.0, HEIGHT), detection(900.0, 120.0)];
-    let people = [seen(300.0, HEIGHT, 1.0), seen(900.0, 120.0, 1.0)];
-    let (before, _) = keyframe(&mut tracker, 0, &detections, &people);
-    let (after, _) = keyframe(&mut tracker, 10, &detections, &people);
-    let still = Trajectory::default();
-    let looked: Vec<usize> =
-        (1..10).map(|frame| tracker.regions_between(&before, &after, frame, &still).len()).collect();
-    assert_eq!((small_person_interval(50.0), looked), (4, vec![1, 1, 1, 2, 1, 1, 1, 2, 1]));
+fn people_are_looked_at_as_often_as_their_motion_asks_for() {
+    let (looked, between) = looked_at(30.0, [0, 6, 12], true, 0.0);
+    assert_eq!((looked, between.skipped), (vec![], vec![(0, 5)]), "who stands still is seen on keyframes");
+    let (looked, between) = looked_at(30.0, [0, 6, 12], true, 0.2 * HEIGHT);
+    assert_eq!((looked, between.skipped), (vec![7, 9, 10], vec![(0, 1)]), "a hand that swings is followed");
+    let (looked, between) = looked_at(30.0, [0, 6, 12], true, 0.05 * HEIGHT);
+    assert_eq!((looked, between.skipped), (vec![9], vec![(0, 2)]), "a small movement is looked at once");
+    assert_eq!(between.observations[&9][0].skipped, 2);
+    let (looked, between) = looked_at(30.0, [0, 6, 12], false, 0.05 * HEIGHT);
+    assert_eq!((looked, between.observations.len()), (vec![7, 8, 9, 10, 11], 0), "who is lost is looked for");
+}
+
+#[test]
+fn more_frames_a_second_are_not_looked_at_more_often() {
+    let strides =
+        [24.0, 30.0, 50.0, 60.0, 120.0, 240.0].map(|fps| Tracker::new(fps, DISPLAY, Network::Full, false).stride());
+    assert_eq!(strides, [1, 1, 2, 2, 5, 10]);
+    let (looked, between) = looked_at(240.0, [0, 48, 96], true, 0.2 * HEIGHT);
+    assert_eq!(looked, [58, 68, 78, 88], "every tenth frame");
+    assert_eq!(between.skipped, [(0, 7)]);
 }
 
 #[test]
@@ -340,8 +393,9 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
         is_detected_on_both: is_certain,
     };
     for (is_certain, count) in [(true, 2), (false, 1)] {
-        let found = people.iter().map(|sight| (expected(sight, is_certain), Some(sight.clone())));
-        assert_eq!(resolve(DISPLAY, 3, found.collect()).len(), count);
+        let expected = people.each_ref().map(|sight| expected(sight, is_certain));
+        let found: Vec<_> = expected.iter().zip(&people).collect();
+        assert_eq!(without_doubles(3, &found).len(), count);
     }
 }
 

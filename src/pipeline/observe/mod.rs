@@ -25,7 +25,7 @@ use super::pool::DetectionPool;
 use super::{Job, JobError, check_length, join, spawn};
 use crate::config::Limits;
 use crate::job::{Event, Model, Phase, Share};
-use crate::media::{ClockJump, Decoder, Stretches, VideoInfo};
+use crate::media::{ClockJump, Decoder, Stretches};
 use crate::telemetry::Timings;
 use crate::thread::locked;
 use crate::track::{Sightings, Tracker, Trajectory};
@@ -93,7 +93,6 @@ pub fn observe(
         tracker,
         segment: job.settings().encode.segment_frames(info.frame_rate),
         total: if is_one { info.frames } else { Some(times.len() as u64) },
-        info,
         stretches: &stretches,
         times,
         order: job.context.share.order(parts.len()),
@@ -173,7 +172,6 @@ struct Observing<'a> {
     timings: &'a Arc<Timings>,
     checkpoint: &'a Checkpoint,
     view: View,
-    info: VideoInfo,
     /// One that has seen nothing yet.
     tracker: Tracker,
     /// Frames after which there is a checkpoint, at the next keyframe.

@@ -29,7 +29,9 @@ use crate::pipeline::own_networks::Said;
 use crate::pipeline::pool::WorkerLost;
 use crate::pipeline::{JobError, check_length, join, spawn};
 use crate::pose::{Picture, PoseError};
-use crate::track::{Between, Keyframe, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks};
+use crate::track::{
+    Between, Keyframe, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
+};
 
 /// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
 const DECODED: usize = 2;
@@ -80,7 +82,9 @@ enum After {
 #[derive(Serialize, Deserialize)]
 struct TrackingState {
     tracker: Tracker,
+    /// The last keyframe, and the one before.
     keyframe: Keyframe,
+    earlier: Option<Keyframe>,
     stabilizer: Stabilizer,
 }
 
@@ -96,8 +100,9 @@ pub(super) struct Stretch<'a> {
     in_flight: Vec<u64>,
     tracker: Tracker,
     stabilizer: Stabilizer,
-    /// The last keyframe.
+    /// The last keyframe, and the one before.
     before: Option<Keyframe>,
+    earlier: Option<Keyframe>,
     /// The frames since then: they wait for the next keyframe.
     between: Vec<Arc<Frame>>,
     /// Seconds of every frame so far.
@@ -129,6 +134,7 @@ impl<'a> Stretch<'a> {
             tracker: clip.tracker.clone(),
             stabilizer: Stabilizer::default(),
             before: None,
+            earlier: None,
             between: Vec::new(),
             times: Vec::new(),
             trajectory: Trajectory::from(part.begin),
@@ -169,8 +175,9 @@ impl<'a> Stretch<'a> {
             }
             match segment.after {
                 After::Frames(state) => {
-                    let TrackingState { tracker, keyframe, stabilizer } = *state;
-                    (self.tracker, self.before, self.stabilizer) = (tracker, Some(keyframe), stabilizer);
+                    let TrackingState { tracker, keyframe, earlier, stabilizer } = *state;
+                    (self.tracker, self.stabilizer) = (tracker, stabilizer);
+                    (self.before, self.earlier) = (Some(keyframe), earlier);
                 }
                 After::End(told) => end = Some(told),
             }
@@ -350,15 +357,11 @@ impl<'a> Stretch<'a> {
     /// Finds everybody on a keyframe, and asks about the frames since the one before.
     fn keyframe(&mut self, frame: &Arc<Frame>) -> Result<(), JobError> {
         let mut search = self.tracker.search(frame.index, &self.trajectory);
-        let mut counts: Vec<String> = Vec::new();
         while let Some(queries) = search.queries() {
-            let l = queries.iter().filter(|q| matches!(q, crate::pose::Query::Landmarks { .. })).count();
-            counts.push(format!("{}+{}", queries.len() - l, l));
             search.answer(self.asker.ask(frame, &queries)?);
         }
         let candidates = search.finish();
         let keyframe = self.tracker.associate(candidates);
-        tracing::debug!("KEY {} {}", frame.index, counts.join(" "));
         let before = self.before.as_ref().map(|before| before.index);
         self.ask_between(&keyframe)?;
         self.observations.insert(keyframe.index, keyframe.observations());
@@ -378,10 +381,11 @@ impl<'a> Stretch<'a> {
         let own = self.part.own.start;
         let held = std::mem::take(&mut self.between);
         let frames: Vec<_> = held.into_iter().filter(|frame| frame.index >= own).collect();
-        let Some(before) = self.before.take().filter(|_| !frames.is_empty()) else { return Ok(()) };
+        let earlier = std::mem::replace(&mut self.earlier, self.before.take());
+        let Some(before) = self.earlier.as_ref().filter(|_| !frames.is_empty()) else { return Ok(()) };
         let indices = frames.iter().map(|frame| frame.index);
         let asks_all = self.asker.view().own.looks_between();
-        let looks = self.tracker.looks_between([&before, after], indices, &self.trajectory, asks_all);
+        let looks = self.tracker.looks_between(earlier.as_ref(), [before, after], indices, &self.trajectory, asks_all);
         self.request(Request::Between { frames, looks })
     }
 
@@ -419,7 +423,6 @@ impl<'a> Stretch<'a> {
         match reply {
             Reply::Between { looks, own } => {
                 let last = looks.last();
-                tracing::debug!("GAP {} {} {:?}", looks.first(), last, looks.counts());
                 let Between { observations, skipped } = looks.resolve();
                 self.observations.extend(observations);
                 for (tracklet, skipped) in skipped {
@@ -430,7 +433,6 @@ impl<'a> Stretch<'a> {
                 own.into_iter().for_each(|(frame, tracklet, said)| self.said_of(frame, tracklet, said));
             }
             Reply::Keyframe { frame, heavy, own, hands } => {
-                tracing::debug!("HVY {} {} {}", frame, heavy.len(), hands.len());
                 for (tracklet, answer) in heavy {
                     if let Some(one) = self.observed(frame, tracklet) {
                         one.heavy_landmarks = heavy_landmarks(&one.observation.landmarks, answer);
@@ -465,6 +467,7 @@ impl<'a> Stretch<'a> {
             self.pending_save = Some(Box::new(TrackingState {
                 tracker: self.tracker.clone(),
                 keyframe: keyframe.clone(),
+                earlier: self.earlier.clone(),
                 stabilizer: self.stabilizer.clone(),
             }));
         }
