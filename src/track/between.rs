@@ -1,9 +1,10 @@
 //! Stage 3 of tracking, second half: who is looked at in which of the frames between two keyframes.
 //!
 //! Nothing that a body does from one frame to the next is news, so people are looked at as often as their motion asks for ([`LooksBetween`]):
-//! in the middle first, and wherever a look finds them off the way between the looks before and after it, in the middles of both halves again. Who moves
-//! evenly from keyframe to keyframe is not looked at between them at all, who is small in the middle only. In all other frames they are interpolated (`gaps`). Which frames these are depends on the clip alone. The results become observations of
-//! tracklets with [`LooksBetween::resolve`].
+//! in the middle first, and wherever a look finds them off the way between the looks before and after it, in the middles of both halves again.
+//! Who moves evenly from keyframe to keyframe is not looked at between them at all, who is small in the middle only. In all other frames people are
+//! interpolated (`gaps`). Which frames these are depends on the clip alone. [`LooksBetween::resolve`] makes observations of tracklets of what was
+//! found.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,6 @@ use super::refine::PredictedRegion;
 use super::similarity::{is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, joints_off, size_difference};
 use super::tracker::Tracker;
 use crate::pose::{Landmarks, MaskedRegion, Observation};
-
-impl Between {
-    /// What was observed of a tracklet in a frame.
-    fn observed(&mut self, frame: u64, tracklet: u32) -> Option<&mut TrackletObservation> {
-        self.observations.get_mut(&frame)?.iter_mut().find(|one| one.tracklet == tracklet)
-    }
-}
 
 /// Distance from where somebody was predicted, over the smaller region's side, beyond which a neighbour was found instead.
 const NEIGHBOUR: f64 = 0.35;
@@ -254,6 +248,13 @@ impl LooksBetween {
             }
         }
         between
+    }
+}
+
+impl Between {
+    /// What was observed of a tracklet in a frame.
+    fn observed(&mut self, frame: u64, tracklet: u32) -> Option<&mut TrackletObservation> {
+        self.observations.get_mut(&frame)?.iter_mut().find(|one| one.tracklet == tracklet)
     }
 }
 
