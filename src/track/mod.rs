@@ -15,6 +15,7 @@ mod associate;
 mod camera;
 mod detect;
 mod detections;
+mod doubt;
 mod gaps;
 mod left_right;
 mod link;
