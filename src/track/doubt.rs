@@ -17,23 +17,30 @@ use super::detections::{DetectedPersons, SAME_PERSON};
 use super::similarity::{is_plausible, is_small, same_side_distance};
 use crate::geometry::quarter_turns;
 use crate::models::Network;
-use crate::pose::skeleton::JOINTS;
+use crate::pose::skeleton::{ANKLES, JOINTS, KNEES};
 use crate::pose::{
     Landmarks, MaskedRegion, Observation, PersonDetection, Query, RotatedRegion, area, overlap, shared, wrap_angle,
 };
 
+/// Share of a box that is most of it.
+const MOST: f32 = 0.6;
 /// Most people who are checked on one keyframe, and most who are looked at from all sides.
 const MOST_CHECKED: usize = 6;
 const MOST_DOUBTED: usize = 4;
 /// Mean distance of the joints over the body's size up to which two networks agree about somebody whole, and about somebody whom the picture's edge cuts off.
 const AGREED: f64 = 0.05;
 const AGREED_CUT: f64 = 0.035;
-/// The same for a body in a place where nobody was found before.
+/// The same for a body in a place where nobody was found before, and for one that takes another's place.
 const AGREED_ON_NOBODY: f64 = 0.06;
+const AGREED_INSTEAD: f64 = 0.08;
 /// Least probability of such a body, to both networks.
 const CERTAIN: f32 = 0.8;
 /// How much better the networks must agree about a body than about the one that was found before.
 const GAIN: f64 = 0.01;
+/// What it counts, as such a distance, that legs are not to be seen which should be in the picture, of somebody whom its edge may cut off: they are squeezed into it.
+const SQUEEZED: f64 = 0.15;
+/// Overlap (intersection over union) of a body with the place that was looked at, from which on it is the one there.
+const THERE: f32 = 0.5;
 /// Ways round.
 const WAYS: usize = 8;
 /// Bodies of one place that the other network is asked about.
@@ -129,7 +136,8 @@ impl Doubts {
             let bounds: Vec<[f32; 4]> = found_anyway.iter().map(|l| l.visible_bounds(display)).collect();
             for faint in detections.faint() {
                 let is_seen = |b: &[f32; 4]| {
-                    overlap(b, &faint.bounds) > SAME_PERSON || shared(b, &faint.bounds) > 0.6 * area(&faint.bounds)
+                    overlap(b, &faint.bounds) > SAME_PERSON
+                        || shared(b, &faint.bounds) > MOST * area(&faint.bounds).min(area(b))
                 };
                 let is_taken = places.iter().any(|p| p.known.is_none() && overlap(&p.bounds, &faint.bounds) > 0.5);
                 if is_large_enough(&faint.region()) && !bounds.iter().any(is_seen) && !is_taken {
@@ -198,16 +206,13 @@ impl Doubts {
                 for place in &mut self.places {
                     let Some((index, found)) = &place.known else { continue };
                     if let Some(other) = answers.next().flatten() {
-                        place.off = same_side_distance(&found.landmarks, &other.landmarks);
+                        place.off = place.disagreement(&found.landmarks, &other.landmarks, display);
                     }
-                    let limit = if cut_edges(&place.bounds, display).is_empty() { AGREED } else { AGREED_CUT };
-                    if place.off < limit {
+                    if place.off < place.limit(display) {
                         self.verdicts.push(Verdict::Agreed(*index));
                     }
-                    place.looks.clear();
                 }
-                let limit = |p: &Place| if cut_edges(&p.bounds, display).is_empty() { AGREED } else { AGREED_CUT };
-                self.places.retain(|place| place.known.is_none() || place.off >= limit(place));
+                self.places.retain(|place| place.known.is_none() || place.off >= place.limit(display));
                 self.places.truncate(MOST_DOUBTED);
                 self.stage = Stage::First;
             }
@@ -225,10 +230,14 @@ impl Doubts {
                     for look in &mut place.looks {
                         look.second = answers.next().flatten().filter(is_usable);
                     }
-                    place.looks.retain(|look| look.second.is_some());
-                    let score = |look: &Look| score(look.first.as_ref(), look.second.as_ref());
-                    place.looks.sort_by(|a, b| score(b).total_cmp(&score(a)));
-                    place.looks.truncate(COMPARED);
+                    let bounds = place.bounds;
+                    let is_there = |o: &Observation| overlap(&o.landmarks.visible_bounds(display), &bounds) > THERE;
+                    place.looks.retain(|look| look.second.as_ref().is_some_and(is_there));
+                    let mut looks = std::mem::take(&mut place.looks);
+                    let score = |look: &Look| place.score(look.first.as_ref(), look.second.as_ref(), display);
+                    looks.sort_by(|a, b| score(b).total_cmp(&score(a)));
+                    looks.truncate(COMPARED);
+                    place.looks = looks;
                 }
                 self.stage = Stage::Other;
             }
@@ -249,17 +258,45 @@ impl Doubts {
 }
 
 impl Place {
+    /// Whether the picture's edge may have cut off their legs.
+    fn is_cut(&self, display: [u32; 2]) -> bool {
+        cut_edges(&self.bounds, display).contains(&self.quarter_turns)
+    }
+
+    /// How far the networks may be from each other about somebody who is not in doubt.
+    fn limit(&self, display: [u32; 2]) -> f64 {
+        if self.is_cut(display) { AGREED_CUT } else { AGREED }
+    }
+
+    /// How far two networks are from each other, the latter of which knows better what is to be seen.
+    fn disagreement(&self, one: &Landmarks, other: &Landmarks, display: [u32; 2]) -> f64 {
+        let is_cut = self.is_cut(display);
+        same_side_distance(one, other) + if is_cut { SQUEEZED * squeezed(other, display) } else { 0.0 }
+    }
+
+    /// How likely it is that the later look shows somebody as they are.
+    fn score(&self, before: Option<&Observation>, after: Option<&Observation>, display: [u32; 2]) -> f64 {
+        let (Some(before), Some(after)) = (before, after) else { return f64::MIN };
+        let (before, after) = (&before.landmarks, &after.landmarks);
+        let seen = |l: &Landmarks| {
+            let visible = JOINTS.iter().map(|&i| f64::from(l.points[i].visibility)).sum::<f64>() / JOINTS.len() as f64;
+            f64::from(l.score) + VISIBLE * visible
+        };
+        let change = self.disagreement(before, after, display);
+        seen(before) + seen(after) - CHANGE * change - INCONSISTENT * inconsistency(after)
+    }
+
     /// What was found here in the end.
     fn verdict(&mut self, display: [u32; 2]) -> Option<Verdict> {
-        let score = |look: &Look| score(look.second.as_ref(), look.other.as_ref());
-        let looks = self.looks.drain(..).filter(|look| look.other.is_some());
+        let looks = std::mem::take(&mut self.looks);
+        let score = |look: &Look| self.score(look.second.as_ref(), look.other.as_ref(), display);
+        let looks = looks.into_iter().filter(|look| look.other.is_some());
         let best = looks.max_by(|a, b| score(a).total_cmp(&score(b)))?;
         let (found, other) = (best.second?, best.other?);
-        let off = same_side_distance(&found.landmarks, &other.landmarks);
-        let is_there = overlap(&found.landmarks.visible_bounds(display), &self.bounds) > SAME_PERSON;
+        let off = self.disagreement(&found.landmarks, &other.landmarks, display);
         if std::env::var_os("MESHREEL_DOUBT").is_some() {
             eprintln!(
-                "doubt: known {} off {:.3} -> {off:.3} there {is_there} scores {:.2} {:.2} bounds {:?} turned {:.2}",
+                "doubt: known {} off {:.3} -> {off:.3} scores {:.2} {:.2} bounds {:?} turned {:.2}",
                 self.known.is_some(),
                 self.off,
                 found.landmarks.score,
@@ -269,25 +306,27 @@ impl Place {
             );
         }
         match &self.known {
-            Some((index, _)) => (is_there && off + GAIN < self.off).then_some(Verdict::Replaced(*index, found)),
+            Some((index, _)) => {
+                (off < AGREED_INSTEAD && off + GAIN < self.off).then_some(Verdict::Replaced(*index, found))
+            }
             None => {
                 let is_certain = found.landmarks.score.min(other.landmarks.score) >= CERTAIN;
                 let is_body = is_plausible(&found.landmarks, display, true);
-                (is_there && is_certain && is_body && off < AGREED_ON_NOBODY).then_some(Verdict::Found(found))
+                (is_certain && is_body && off < AGREED_ON_NOBODY).then_some(Verdict::Found(found))
             }
         }
     }
 }
 
-/// How likely it is that the later look shows somebody as they are.
-fn score(before: Option<&Observation>, after: Option<&Observation>) -> f64 {
-    let (Some(before), Some(after)) = (before, after) else { return f64::MIN };
-    let (before, after) = (&before.landmarks, &after.landmarks);
-    let seen = |l: &Landmarks| {
-        let visible = JOINTS.iter().map(|&i| f64::from(l.points[i].visibility)).sum::<f64>() / JOINTS.len() as f64;
-        f64::from(l.score) + VISIBLE * visible
-    };
-    seen(before) + seen(after) - CHANGE * same_side_distance(before, after) - INCONSISTENT * inconsistency(after)
+/// Share of knees and ankles that are in the picture and cannot be seen.
+fn squeezed(landmarks: &Landmarks, display: [u32; 2]) -> f64 {
+    let [width, height] = display.map(f64::from);
+    let unseen = KNEES.iter().chain(&ANKLES).map(|&i| {
+        let at = landmarks.at(i);
+        let is_inside = (0.0..width).contains(&at.x) && (0.0..height).contains(&at.y);
+        if is_inside { 1.0 - f64::from(landmarks.points[i].visibility) } else { 0.0 }
+    });
+    unseen.sum::<f64>() / 4.0
 }
 
 /// Mean distance of the joints in the picture from those in metres, put over them as well as can be, over the body's size. A network that knows a pose says
