@@ -13,12 +13,12 @@ use crate::track::TrackFrame;
 use glam::DVec2;
 
 /// Mean distance of the joints that both networks see, over the person's size, beyond which they see different bodies.
-const DIFFERENT: f64 = 0.08;
+const DIFFERENT: f64 = 0.05;
 /// Mean distance of the landmarks from the body's, by weight and over the person's size, beyond which the body is not as it is seen.
-const OFF: f64 = 0.06;
+const OFF: f64 = 0.03;
 /// Visibility from which on a network sees a joint, and how many joints both must see to be compared.
 const SEEN: f32 = 0.3;
-const FEWEST: usize = 5;
+const FEWEST: usize = 3;
 /// Seconds for which a look of the heavy network says something about the frames around it.
 const REACH: f64 = 0.5;
 
@@ -64,9 +64,6 @@ pub fn doubtful(
     for (index, frame) in frames.iter().enumerate() {
         let Some(frame) = frame else { continue };
         let difference = frame.heavy_landmarks.as_ref().and_then(|heavy| difference(&frame.landmarks, heavy));
-        if std::env::var_os("MESHREEL_DOUBT").is_some() {
-            eprintln!("fit: frame {index} networks {difference:?} off {:?}", off[index]);
-        }
         looks.extend(difference.map(|difference| (index, difference > DIFFERENT)));
     }
     let mut next = 0;
@@ -91,4 +88,49 @@ fn difference(a: &Landmarks, b: &Landmarks) -> Option<f64> {
     let off: Vec<f64> = seen.map(|&i| a.at(i).distance(b.at(i))).collect();
     let size = f64::from(a.extent().min(b.extent()));
     (off.len() >= FEWEST).then(|| off.iter().sum::<f64>() / off.len() as f64 / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::never_stopped;
+    use crate::pose::Landmark;
+    use crate::pose::skeleton::LANDMARKS;
+
+    fn seen(shift: f32) -> Landmarks {
+        let point = |i: usize| Landmark {
+            x: 100.0 + 7.0 * (i % 5) as f32 + shift,
+            y: 80.0 + 6.0 * i as f32,
+            visibility: 0.9,
+            ..Landmark::default()
+        };
+        Landmarks {
+            score: 1.0,
+            points: std::array::from_fn(point),
+            circle: [[0.0; 2]; 2],
+            world: [[0.0; 3]; LANDMARKS],
+            hands: [None, None],
+        }
+    }
+
+    #[test]
+    fn a_pose_is_doubtful_where_the_networks_differ_or_the_body_is_off() {
+        let times: Vec<f64> = (0..60).map(|i| f64::from(i) / 30.0).collect();
+        let frames: Vec<Option<TrackFrame>> = (0..60)
+            .map(|i| {
+                let heavy_landmarks = match i {
+                    10 => Some(Box::new(seen(2.0))),
+                    40 => Some(Box::new(seen(60.0))),
+                    _ => None,
+                };
+                Some(TrackFrame { landmarks: seen(0.0), heavy_landmarks, estimate: None, uncertain: false })
+            })
+            .collect();
+        let mut off = vec![Some(0.01); 60];
+        off[3] = Some(0.2);
+        let doubtful = doubtful(&times, &frames, &off, &never_stopped).unwrap();
+        let marked: Vec<usize> = (0..60).filter(|&i| doubtful[i]).collect();
+        let expected: Vec<usize> = [3].into_iter().chain(26..=55).collect();
+        assert_eq!(marked, expected);
+    }
 }

@@ -353,7 +353,17 @@ impl<'t> Search<'t> {
     /// Whom to look at thoroughly.
     fn doubts(&self) -> Doubts {
         let Tracker { network, display, starts_over, .. } = *self.tracker;
-        let is_in_doubt = |c: &Candidate| c.is_new && c.must_be.is_none() && !c.find.is_behind;
+        // Among others who are certainly there, each of the networks may take another of them.
+        let is_among_others = |c: &Candidate| {
+            let own = self.detections.of(c.landmarks());
+            let mut others = self.candidates.iter().filter_map(|other| self.detections.of(other.landmarks()));
+            own.is_some_and(|own| {
+                others.any(|other| {
+                    other != own && other.score >= CERTAIN_SCORE && shared(&own.bounds, &other.bounds) > 0.0
+                })
+            })
+        };
+        let is_in_doubt = |c: &Candidate| c.is_new && c.must_be.is_none() && !c.find.is_behind && !is_among_others(c);
         let new = self.candidates.iter().enumerate().filter(|(_, c)| is_in_doubt(c));
         let found: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
         let new = new.map(|(index, candidate)| (index, &candidate.find.observation));

@@ -39,8 +39,6 @@ const CERTAIN: f32 = 0.8;
 const GAIN: f64 = 0.01;
 /// What it counts, as such a distance, that legs are not to be seen which should be in the picture, of somebody whom its edge may cut off: they are squeezed into it.
 const SQUEEZED: f64 = 0.15;
-/// Overlap (intersection over union) of a body with the place that was looked at, from which on it is the one there.
-const THERE: f32 = 0.5;
 /// Ways round.
 const WAYS: usize = 8;
 /// Bodies of one place that the other network is asked about.
@@ -231,7 +229,8 @@ impl Doubts {
                         look.second = answers.next().flatten().filter(is_usable);
                     }
                     let bounds = place.bounds;
-                    let is_there = |o: &Observation| overlap(&o.landmarks.visible_bounds(display), &bounds) > THERE;
+                    let is_there =
+                        |o: &Observation| overlap(&o.landmarks.visible_bounds(display), &bounds) > SAME_PERSON;
                     place.looks.retain(|look| look.second.as_ref().is_some_and(is_there));
                     let mut looks = std::mem::take(&mut place.looks);
                     let score = |look: &Look| place.score(look.first.as_ref(), look.second.as_ref(), display);
@@ -294,17 +293,6 @@ impl Place {
         let best = looks.max_by(|a, b| score(a).total_cmp(&score(b)))?;
         let (found, other) = (best.second?, best.other?);
         let off = self.disagreement(&found.landmarks, &other.landmarks, display);
-        if std::env::var_os("MESHREEL_DOUBT").is_some() {
-            eprintln!(
-                "doubt: known {} off {:.3} -> {off:.3} scores {:.2} {:.2} bounds {:?} turned {:.2}",
-                self.known.is_some(),
-                self.off,
-                found.landmarks.score,
-                other.landmarks.score,
-                self.bounds,
-                found.landmarks.region().rotation
-            );
-        }
         match &self.known {
             Some((index, _)) => {
                 (off < AGREED_INSTEAD && off + GAIN < self.off).then_some(Verdict::Replaced(*index, found))
@@ -373,4 +361,120 @@ fn guesses(place: &Place, display: [u32; 2]) -> Vec<RotatedRegion> {
         }));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic;
+    use super::super::tiles::Orientations;
+    use super::*;
+    use crate::pose::AppearanceHistogram;
+
+    const DISPLAY: [u32; 2] = [1280, 720];
+
+    fn seen(landmarks: Landmarks) -> Observation {
+        Observation { landmarks, appearance: AppearanceHistogram::of_colour([90, 100, 200]) }
+    }
+
+    fn upright(hips: [f32; 2], height: f32) -> Observation {
+        seen(synthetic::person(hips, height))
+    }
+
+    /// Somebody who lies with the head to the right.
+    fn lying() -> Observation {
+        let landmarks = synthetic::person([640.0, 360.0], 400.0);
+        let from = landmarks.region();
+        let mut carried = landmarks.carried(&from, &RotatedRegion { rotation: std::f64::consts::FRAC_PI_2, ..from });
+        carried.world = carried.world.map(|[x, y, z]| [-y, x, z]);
+        seen(carried)
+    }
+
+    fn detections(of: &Observation, score: f32) -> DetectedPersons {
+        let detection = PersonDetection { bounds: of.landmarks.bounds(), score, quarter_turns: 0 };
+        let orientations = Orientations { usual: vec![0], are_guessed: true };
+        DetectedPersons::new(DISPLAY, orientations, Vec::new(), vec![detection])
+    }
+
+    /// Goes through the rounds with networks that answer so; gives the verdicts, and how often they were asked.
+    fn look(
+        mut doubts: Doubts,
+        sees: impl Fn(&RotatedRegion, Network) -> Option<Observation>,
+    ) -> (Vec<Verdict>, usize) {
+        let mut asked = 0;
+        loop {
+            let queries = doubts.queries();
+            if queries.is_empty() {
+                return (doubts.verdicts(), asked);
+            }
+            asked += queries.len();
+            let answer = |query: &Query| match query {
+                Query::Landmarks { at, network, .. } => sees(&at.region, *network),
+                Query::DetectPersons(_) | Query::DetectRegions(_) => None,
+            };
+            doubts.answer(queries.iter().map(answer).collect());
+        }
+    }
+
+    /// Two networks that know somebody who lies from about their own orientation, and elsewhere see somebody upright, each elsewhere.
+    fn know_only_lying(at: &RotatedRegion, network: Network) -> Option<Observation> {
+        let is_turned = wrap_angle(at.rotation - std::f64::consts::FRAC_PI_2).abs() < 0.6;
+        let mistaken = if network == Network::Full { [600.0, 380.0] } else { [680.0, 330.0] };
+        Some(if is_turned { lying() } else { upright(mistaken, 300.0) })
+    }
+
+    #[test]
+    fn whom_both_networks_see_alike_is_asked_about_once() {
+        let person = upright([640.0, 330.0], 500.0);
+        let detections = detections(&person, 0.8);
+        let found = [&person.landmarks];
+        let doubts = Doubts::new(Network::Full, DISPLAY, [(3, &person)].into_iter(), true, &found, &detections);
+        let (verdicts, asked) = look(doubts, |_, _| Some(person.clone()));
+        assert!(matches!(verdicts[..], [Verdict::Agreed(3)]) && asked == 1);
+    }
+
+    #[test]
+    fn somebody_who_lies_and_was_seen_upright_is_seen_as_they_are() {
+        let mistaken = upright([600.0, 380.0], 300.0);
+        let detections = detections(&lying(), 0.6);
+        let found = [&mistaken.landmarks];
+        let doubts = Doubts::new(Network::Full, DISPLAY, [(0, &mistaken)].into_iter(), false, &found, &detections);
+        let (verdicts, _) = look(doubts, know_only_lying);
+        let [Verdict::Replaced(0, found)] = &verdicts[..] else { panic!("{} verdicts", verdicts.len()) };
+        assert!(same_side_distance(&found.landmarks, &lying().landmarks) < 0.01);
+    }
+
+    #[test]
+    fn at_the_start_a_faint_detection_is_somebody_where_the_networks_agree_and_nobody_elsewhere() {
+        let faint = detections(&lying(), 0.35);
+        let new = |is_start| Doubts::new(Network::Full, DISPLAY, [].into_iter(), is_start, &[], &faint);
+        assert!(matches!(look(new(true), know_only_lying).0[..], [Verdict::Found(_)]));
+        assert_eq!(look(new(false), know_only_lying).1, 0, "later on nobody is asked");
+        let disagree = |_: &RotatedRegion, network: Network| {
+            Some(upright(if network == Network::Full { [600.0, 380.0] } else { [680.0, 330.0] }, 300.0))
+        };
+        assert!(look(new(true), disagree).0.is_empty());
+    }
+
+    #[test]
+    fn whom_the_edge_cuts_off_is_looked_at_as_part_of_a_larger_body() {
+        let place = |bottom: f32| Place {
+            known: None,
+            off: f64::INFINITY,
+            bounds: [500.0, 200.0, 800.0, bottom],
+            quarter_turns: 0,
+            within: None,
+            looks: Vec::new(),
+        };
+        assert_eq!(guesses(&place(600.0), DISPLAY).len(), WAYS);
+        let cut = guesses(&place(720.0), DISPLAY);
+        assert_eq!(cut.len(), WAYS + CUT_OFF.len());
+        assert!(cut[WAYS..].windows(2).all(|pair| pair[0].side < pair[1].side && pair[0].center.y < pair[1].center.y));
+        let squeezed_in = |hips: f32| squeezed(&synthetic::person([640.0, hips], 300.0), DISPLAY);
+        assert!(squeezed_in(500.0) < 0.1, "they are to be seen");
+        let mut unseen = synthetic::person([640.0, 500.0], 300.0);
+        unseen.points.iter_mut().for_each(|point| point.visibility = 0.0);
+        assert_eq!(squeezed(&unseen, DISPLAY), 1.0);
+        unseen.shift(DVec2::new(0.0, 600.0));
+        assert_eq!(squeezed(&unseen, DISPLAY), 0.0, "outside the picture nothing is to be seen");
+    }
 }
