@@ -66,9 +66,10 @@ bench-networks: build ## measure a stand-in for HMR2, a network of one's own, at
 corpus: build    ## process more than 200 odd files, made from the sample clip, and check what comes out (a minute or two)
 	@python3 scripts/corpus.py --meshreel target/release/meshreel
 
-accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 50 MB once)
+accuracy: build  ## measure the joints in 3D against four calibrated cameras (fetches 80 MB once)
 	@models/.venv/bin/python scripts/accuracy.py
 	@models/.venv/bin/python scripts/overlap.py
+	@models/.venv/bin/python scripts/odd_poses.py
 
 train:           ## train the lifter on motion capture: DATA=FILE (models/train/README.md)
 	@bash scripts/train.sh "$(DATA)"

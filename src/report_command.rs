@@ -227,6 +227,7 @@ mod tests {
             people: 1,
             bodies: 9,
             uncertain_frames: 0,
+            doubtful_frames: 0,
             seconds: 1.0,
             fps: 10.0,
             model: "auto".into(),

@@ -112,6 +112,39 @@ fn a_picture_that_lies_on_its_side_shows_the_same_people() {
     }
 }
 
+/// A still of the sample clip, filtered so, and the only person in it: where each of COCO's points is.
+fn only_person(folder: &Path, name: &str, frame: u32, filters: &str) -> Vec<[f64; 2]> {
+    let picture = folder.join(format!("{name}.png"));
+    ffmpeg(&format!("-i {{}} -vf select=eq(n\\,{frame}),{filters} -frames:v 1 {{}}"), &[&sample(), &picture]);
+    let output = run(meshreel(folder).arg("process").arg(&picture).args(["-o", "out"]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows = motion(&folder.join(format!("out/{name}.motion.jsonl")));
+    let people = rows[1]["people"].as_array().unwrap();
+    assert_eq!(people.len(), 1, "{name}: {}", text(&output.stderr));
+    let at = |point: &Value| [0, 1].map(|axis| point[axis].as_f64().unwrap());
+    people[0]["keypoints2d"].as_array().unwrap().iter().map(at).collect()
+}
+
+#[test]
+fn of_head_and_shoulders_the_rest_hangs_below_the_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let points = only_person(folder.path(), "shoulders", 20, "crop=220:130:530:60,scale=1200:-2");
+    let [nose, shoulders, hips, ankles] = [&points[..1], &points[5..7], &points[11..13], &points[15..17]];
+    assert!((485.0..685.0).contains(&nose[0][0]) && (150.0..350.0).contains(&nose[0][1]), "{nose:?}");
+    assert!(shoulders.iter().all(|[_, y]| (300.0..650.0).contains(y)), "{shoulders:?}");
+    assert!(hips.iter().chain(ankles).all(|[_, y]| *y > 700.0), "{points:?}");
+}
+
+#[test]
+fn somebody_who_hangs_askew_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = "crop=420:470:420:10,rotate=3*PI/4:ow=600:oh=600,scale=1000:-2";
+    let points = only_person(folder.path(), "askew", 60, filters);
+    let middle = |a: usize, b: usize| [0, 1].map(|axis| (points[a][axis] + points[b][axis]) / 2.0);
+    let (shoulders, feet) = (middle(5, 6), middle(15, 16));
+    assert!(shoulders[0] > 480.0 && shoulders[1] > 430.0 && feet[0] < 450.0 && feet[1] < 450.0, "{points:?}");
+}
+
 #[test]
 fn one_frame_is_enough() {
     let folder = tempfile::tempdir().unwrap();

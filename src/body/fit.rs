@@ -11,7 +11,7 @@
 //! 4. `smooth`: smoothing over time;
 //! 5. `foot_contacts`: feet that rest are held where they are;
 //! 6. `hand`: the fingers, and a little turn of the wrists;
-//! 7. `confidence`: how well each part of the body was seen.
+//! 7. `confidence`: how well each part of the body was seen, and `doubt`: where the pose may be wrong.
 
 use super::estimated_sequence::Estimated;
 use super::foot_contacts::{self, FootFrame};
@@ -20,8 +20,8 @@ use super::kinematics::Skeleton;
 use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
-use super::sequence_fit::{MeasuredFrame, fit_sequence, start};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, hand, heavy_landmarks, lifter, smooth};
+use super::sequence_fit::{MeasuredFrame, begin, fit_sequence};
+use super::{Camera, FittedPose, FittedTrack, Pose, confidence, doubt, hand, heavy_landmarks, lifter, smooth};
 use crate::control::{Proceed, Stopped};
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
@@ -130,6 +130,8 @@ pub fn fit_track(
         }
     }
 
+    let off = doubt::off(camera, &mut solver, &measured, &smoothed, proceed)?;
+    let doubtful = doubt::doubtful(&all_times, &track.frames, &off, proceed)?;
     let hands = hand::fit(body, &shape, camera, &all_times, &smoothed, &seen_hands, proceed)?;
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
     let poses = smoothed
@@ -144,6 +146,7 @@ pub fn fit_track(
                 _ => 0.0,
             },
             uncertain: observation.as_ref().is_some_and(|o| o.uncertain),
+            doubtful: doubtful[index],
             hands: hands.seen[index],
         })
         .collect();
@@ -224,7 +227,7 @@ fn estimate_shape(
         for (&i, state) in chosen.iter().zip(&mut states) {
             proceed()?;
             let measurement = &measured[i].measurement;
-            let mut at = state.take().unwrap_or_else(|| start(&mut solver, camera, &rest, measurement));
+            let mut at = state.take().unwrap_or_else(|| begin(&mut solver, camera, &rest, measurement).0);
             solver.solve(&mut at, measurement, &Context::default(), SHAPE_STEPS);
             if let Some(part) = solver.shape_normal(&at, measurement) {
                 normal += part.normal;

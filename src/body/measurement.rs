@@ -29,6 +29,8 @@ const TRUST: [f64; LANDMARKS] = {
 
 /// Least visibility that a landmark is given: the network's guess of a hidden one is still worth something.
 const LEAST_VISIBILITY: f64 = 0.05;
+/// The same outside the picture: there it is not. Legs that the picture cuts off hang as legs do.
+const LEAST_OUTSIDE: f64 = 0.002;
 
 /// Standard deviation of a link between world landmarks: metres, and share of its length.
 ///
@@ -148,11 +150,14 @@ impl Measurement {
         }
         let low = pixels.iter().copied().fold(DVec2::INFINITY, DVec2::min);
         let high = pixels.iter().copied().fold(DVec2::NEG_INFINITY, DVec2::max);
+        let edge = DVec2::from_array(camera.center) * 2.0;
+        let is_inside = |p: DVec2| p.cmpge(DVec2::ZERO).all() && p.cmple(edge).all();
+        let least = |p: DVec2| if is_inside(p) { LEAST_VISIBILITY } else { LEAST_OUTSIDE };
         let picked: Vec<DVec3> = set.landmarks.iter().map(|&l| points[l]).collect();
         Some(Self {
             pixels: set.landmarks.iter().map(|&l| pixels[l]).collect(),
             world: set.links.iter().map(|link| link.of(&picked)).collect(),
-            weights: set.landmarks.iter().map(|&l| visibility[l].max(LEAST_VISIBILITY) * TRUST[l]).collect(),
+            weights: set.landmarks.iter().map(|&l| visibility[l].max(least(pixels[l])) * TRUST[l]).collect(),
             scale: (high - low).length().max(SMALLEST),
             points,
             visibility,

@@ -4,6 +4,7 @@
 //! is towards -z, its left side towards +x).
 
 mod confidence;
+mod doubt;
 mod estimate;
 mod estimated_sequence;
 mod fit;
@@ -95,6 +96,8 @@ pub struct FittedPose {
     pub score: f32,
     /// See [`crate::track::TrackFrame::uncertain`].
     pub uncertain: bool,
+    /// Whether the pose may be wrong: networks see different bodies, or the body is not where it is seen.
+    pub doubtful: bool,
     /// How surely the left and the right hand was seen, 0..=1; 0 where its fingers were not looked for or not found.
     pub hands: [f32; HANDS],
 }
@@ -111,7 +114,7 @@ mod tests {
             rotations: vec![DQuat::from_xyzw(odd(3), odd(7), f64::MIN_POSITIVE, odd(11)); 3],
             confidence: vec![0.1, f32::MIN_POSITIVE, 1.0],
         };
-        let fitted = FittedPose { pose, score: 0.7, uncertain: true, hands: [0.0, 0.9] };
+        let fitted = FittedPose { pose, score: 0.7, uncertain: true, doubtful: false, hands: [0.0, 0.9] };
         let track = FittedTrack { id: 7, first_frame: 1 << 40, shape: vec![odd(13); 4], poses: vec![fitted; 2] };
         let bytes = postcard::to_allocvec(&track).unwrap();
         let read: FittedTrack = postcard::from_bytes(&bytes).unwrap();

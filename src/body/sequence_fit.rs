@@ -23,6 +23,8 @@ const WIDE: f64 = 8.0;
 const MEMORY: f64 = 0.5;
 /// A pose whose cost is so many times what is usual in its track may be wrong.
 const LOST: f64 = 1.8;
+/// Frames of a badly explained stretch in which a body is begun from all starts; in the others from the likeliest.
+const MOST_BEGUN: usize = 4;
 /// Steps of the solver that begins with nothing.
 const START_STEPS: usize = 10;
 /// Steps of the solver that begins with the frame before.
@@ -61,7 +63,7 @@ pub fn fit_sequence(
 }
 
 /// Closed-form start of one frame: from the world landmarks as they are, or with the depths that the lifter gives them, whichever is likelier.
-pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
+fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
     let mut from = |points: &Points| {
         let rotations = initial::pose_from_world(solver.skeleton().body(), rest, points);
         let state = place(solver, camera, rotations, measurement);
@@ -73,6 +75,34 @@ pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &
         Some((cost, state)) if cost < plain.0 => state,
         _ => plain.1,
     }
+}
+
+/// A pose from nothing, and its cost: the likeliest of several starts (the closed form from the world landmarks, with the depths that the lifter gives them,
+/// and either with near and far exchanged), each solved at once and with a wide reach first. Whoever stands is right from any start; who does a split is not.
+pub fn begin(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> (State, f64) {
+    let leaned = measurement.lifted.as_ref().map(|lifted| lifted.leaned(&measurement.points));
+    let mirrored = |points: &Points| points.map(|p| p * DVec3::new(1.0, 1.0, -1.0));
+    let told = [Some(measurement.points), leaned].into_iter().flatten();
+    let starts: Vec<Points> = told.flat_map(|points| [points, mirrored(&points)]).collect();
+    let alone = Context::default();
+    let mut best: Option<(State, f64)> = None;
+    for points in &starts {
+        let rotations = initial::pose_from_world(solver.skeleton().body(), rest, points);
+        let placed = place(solver, camera, rotations, measurement);
+        for reach in [1.0, WIDE] {
+            let mut state = placed.clone();
+            if reach > 1.0 {
+                solver.set_reach(reach);
+                solver.solve(&mut state, measurement, &alone, START_STEPS);
+                solver.set_reach(1.0);
+            }
+            let cost = solver.solve(&mut state, measurement, &alone, START_STEPS);
+            if best.as_ref().is_none_or(|(_, least)| cost < *least) {
+                best = Some((state, cost));
+            }
+        }
+    }
+    best.unwrap_or_else(|| (start(solver, camera, rest, measurement), f64::INFINITY))
 }
 
 /// A pose, put where it is seen.
@@ -113,9 +143,7 @@ fn forward(
         proceed()?;
         let before = i.checked_sub(1).filter(|&b| frame.time - measured[b].time <= MEMORY);
         let Some(b) = before else {
-            let mut state = start(solver, camera, &rest, &frame.measurement);
-            solver.solve(&mut state, &frame.measurement, &Context::default(), START_STEPS);
-            states.push(state);
+            states.push(begin(solver, camera, &rest, &frame.measurement).0);
             continue;
         };
         let step = frame.time - measured[b].time;
@@ -219,8 +247,14 @@ fn start_anew(
         let mut best: Option<(usize, State, f64)> = None;
         for i in first..end {
             proceed()?;
-            let mut state = start(solver, camera, &rest, &measured[i].measurement);
-            let cost = solver.solve(&mut state, &measured[i].measurement, &alone, START_STEPS);
+            let measurement = &measured[i].measurement;
+            let (state, cost) = if (i - first).is_multiple_of((end - first).div_ceil(MOST_BEGUN)) {
+                begin(solver, camera, &rest, measurement)
+            } else {
+                let mut state = start(solver, camera, &rest, measurement);
+                let cost = solver.solve(&mut state, measurement, &alone, START_STEPS);
+                (state, cost)
+            };
             let helps_more =
                 |best: &(usize, State, f64)| (cost - costs[i]).total_cmp(&(best.2 - costs[best.0])).is_lt();
             if best.as_ref().is_none_or(helps_more) {

@@ -20,6 +20,8 @@ pub struct Person {
     pub score: f64,
     /// Two people could have been swapped here.
     pub uncertain: bool,
+    /// The pose may be wrong.
+    pub doubtful: bool,
     /// COCO-17 key points of the fitted body in displayed pixels, and how well each was seen (0..=1).
     pub keypoints: [([f64; 2], f64); 17],
     /// The same points in metres, camera axes.
@@ -89,9 +91,12 @@ pub struct PersonRow {
     pub bounds: [f64; 4],
     /// How much was seen, 0..=1.
     pub score: f64,
-    /// Whether this could be somebody else.
+    /// Whether this could be somebody else, or the pose may be wrong.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncertain: bool,
+    /// Which of the two. Files of earlier versions do not say: there it is the identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
     /// x, y (displayed pixels) and confidence of COCO's points.
     pub keypoints2d: [[f64; 3]; 17],
     /// The same in metres, camera axes.
@@ -109,6 +114,16 @@ pub struct PersonRow {
     pub hands: [f64; 2],
 }
 
+/// What may be wrong of a person in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Doubt {
+    /// Who it is: two people could have been swapped.
+    Identity,
+    /// How they stand.
+    Pose,
+}
+
 /// Whether neither hand was seen.
 fn are_not_seen(hands: &[f64; 2]) -> bool {
     *hands == [0.0; 2]
@@ -122,13 +137,26 @@ pub struct Root {
 }
 
 impl PersonRow {
+    /// Whether two people could have been swapped.
+    pub fn may_be_another(&self) -> bool {
+        self.uncertain && (self.doubts.is_empty() || self.doubts.contains(&Doubt::Identity))
+    }
+
+    /// Whether the pose may be wrong.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubts.contains(&Doubt::Pose)
+    }
+
     fn new(person: &Person) -> Self {
         let metres = |p: DVec3| p.to_array().map(|v| round(v, 4));
+        let doubts = [(person.uncertain, Doubt::Identity), (person.doubtful, Doubt::Pose)];
+        let doubts = doubts.into_iter().filter_map(|(is_so, doubt)| is_so.then_some(doubt)).collect();
         Self {
             id: person.id,
             bounds: person.bounds.map(|v| round(v, 2)),
             score: round(person.score, 3),
-            uncertain: person.uncertain,
+            uncertain: person.uncertain || person.doubtful,
+            doubts,
             keypoints2d: person.keypoints.map(|([x, y], c)| [round(x, 2), round(y, 2), round(c, 3)]),
             joints3d: person.joints.map(metres),
             extra3d: person.extra.iter().copied().map(metres).collect(),
@@ -191,6 +219,7 @@ pub(super) mod tests {
             bounds: [1.234, 2.0, 3.0, 4.0],
             score: 0.5,
             uncertain: true,
+            doubtful: true,
             keypoints: [([1.0 / 3.0, -0.0], 1.0); 17],
             joints: [DVec3::new(0.12345, 0.0, 2.0); 17],
             extra: vec![DVec3::Y],
@@ -227,6 +256,7 @@ pub(super) mod tests {
         assert_eq!(p["joints3d"][0], serde_json::json!([0.1235, 0.0, 2.0]));
         assert_eq!(p["rotations"][0], serde_json::json!([1.0, 0.0, 0.0, 0.0]));
         assert_eq!(p["uncertain"], true);
+        assert_eq!(p["doubts"], serde_json::json!(["identity", "pose"]));
         assert_eq!(p["shape"], serde_json::json!([0.0]));
         assert_eq!(p["hands"], serde_json::json!([0.0, 0.988]));
         assert!(!text.contains("-0.0"), "{text}");

@@ -24,8 +24,11 @@ pub struct Report {
     pub people: usize,
     /// Meshes drawn, over all frames.
     pub bodies: u64,
-    /// Frames in which at least one identity is uncertain.
+    /// Frames in which somebody is uncertain: who they are, or how they stand.
     pub uncertain_frames: u64,
+    /// Of these, frames in which somebody's pose may be wrong.
+    #[serde(default)]
+    pub doubtful_frames: u64,
     /// Wall time from opening the source to the finished output.
     pub seconds: f64,
     /// Frames a second end to end.

@@ -182,12 +182,16 @@ impl<'j> Course<'j> {
         if people == 0 {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let Counts { bodies, uncertain_frames } = counts;
+        let Counts { bodies, uncertain_frames, swapped_frames, doubtful_frames } = counts;
         warnings.extend(written.warnings);
         warnings.extend(more);
         warnings.extend(verified.lost);
-        if uncertain_frames > 0 {
-            warnings.push(format!("people may have been mixed up in {uncertain_frames} frames (marked uncertain)"));
+        if swapped_frames > 0 {
+            warnings.push(format!("people may have been mixed up in {swapped_frames} frames (marked uncertain)"));
+        }
+        if doubtful_frames > 0 {
+            let frames = if written.frames == 1 { String::new() } else { format!(" in {doubtful_frames} frames") };
+            warnings.push(format!("somebody's pose is a guess and may be wrong{frames} (marked uncertain)"));
         }
         let (done, total) = (written.frames, Some(written.frames));
         job.tell(Event::Progress { phase: Phase::Export, done, total, people });
@@ -218,6 +222,7 @@ impl<'j> Course<'j> {
             people,
             bodies,
             uncertain_frames,
+            doubtful_frames,
             seconds: round(seconds),
             fps: round(written.frames as f64 / seconds),
             model,

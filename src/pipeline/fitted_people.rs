@@ -276,6 +276,7 @@ impl<'a> FittedPeople<'a> {
             bounds: self.bounds(posed),
             score: fitted.score.into(),
             uncertain: fitted.uncertain,
+            doubtful: fitted.doubtful,
             keypoints,
             joints,
             extra: self.body.keypoints_at(&self.extra().collect::<Vec<_>>(), pose, &person.track.shape),
@@ -394,7 +395,7 @@ mod tests {
 
     fn stands(id: u32, x: f64, frames: std::ops::Range<u64>) -> FittedTrack {
         let pose = Pose { position: DVec3::new(x, 0.0, 10.0), rotations: Vec::new(), confidence: Vec::new() };
-        let fitted = FittedPose { pose, score: 1.0, uncertain: false, hands: [0.0; 2] };
+        let fitted = FittedPose { pose, score: 1.0, uncertain: false, doubtful: false, hands: [0.0; 2] };
         let poses = vec![fitted; (frames.end - frames.start) as usize];
         FittedTrack { id, first_frame: frames.start, shape: Vec::new(), poses }
     }

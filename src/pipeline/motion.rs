@@ -17,8 +17,27 @@ const AS_TOLD: f64 = 0.002;
 pub struct Counts {
     /// People, over all frames.
     pub bodies: u64,
-    /// Frames in which an identity is uncertain.
+    /// Frames in which somebody is uncertain: who they are, or how they stand.
     pub uncertain_frames: u64,
+    /// Frames in which two people could have been swapped.
+    pub swapped_frames: u64,
+    /// Frames in which a pose may be wrong.
+    pub doubtful_frames: u64,
+}
+
+impl Counts {
+    /// Adds a frame: of each person in it whether they could be another, and whether their pose may be wrong.
+    pub fn add(&mut self, people: impl Iterator<Item = (bool, bool)>) {
+        let (mut swapped, mut doubtful) = (false, false);
+        for (may_be_another, is_doubtful) in people {
+            self.bodies += 1;
+            swapped |= may_be_another;
+            doubtful |= is_doubtful;
+        }
+        self.swapped_frames += u64::from(swapped);
+        self.doubtful_frames += u64::from(doubtful);
+        self.uncertain_frames += u64::from(swapped || doubtful);
+    }
 }
 
 /// The first line of the motion file for frames at these `times` (seconds).
@@ -62,8 +81,7 @@ pub fn write_motion(
         job.context.proceed()?;
         let rows = people.rows(frame as u64);
         writer.write(*time, &rows, people.is_corrupt(frame as u64)).map_err(unwritable)?;
-        counts.bodies += rows.len() as u64;
-        counts.uncertain_frames += u64::from(rows.iter().any(|p| p.uncertain));
+        counts.add(rows.iter().map(|p| (p.uncertain, p.doubtful)));
     }
     writer.flush().map_err(unwritable)?;
     Ok(counts)

@@ -1,6 +1,6 @@
 //! People as a motion file has them: what `render` draws again, as the fit would have given it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use glam::{DQuat, DVec3};
 
 use super::JobError;
 use super::bodies::{Bodies, LoadedBody};
+use super::motion::Counts;
 use crate::body::{Body, FittedPose, FittedTrack, Pose};
 use crate::control::Proceed;
 use crate::export::{Header, MotionReader, PersonRow};
@@ -108,21 +109,19 @@ impl Recorded {
         Ok(Self { body: loaded, header: reader.into_header(), times, people, corrupt, absent })
     }
 
-    /// Frames that a motion has people in, over all of them, and frames in which somebody is uncertain.
-    pub fn counts(&self) -> [u64; 2] {
-        let mut uncertain = BTreeSet::new();
-        let mut bodies = 0;
+    /// What is in it.
+    pub fn counts(&self) -> Counts {
+        let mut by_frame: BTreeMap<u64, Vec<(bool, bool)>> = BTreeMap::new();
         for track in &self.people {
             for (frame, pose) in (track.first_frame..).zip(&track.poses) {
                 if !self.absent.contains(&(track.id, frame)) {
-                    bodies += 1;
-                    if pose.uncertain {
-                        uncertain.insert(frame);
-                    }
+                    by_frame.entry(frame).or_default().push((pose.uncertain, pose.doubtful));
                 }
             }
         }
-        [bodies, uncertain.len() as u64]
+        let mut counts = Counts::default();
+        by_frame.into_values().for_each(|people| counts.add(people.into_iter()));
+        counts
     }
 }
 
@@ -132,8 +131,8 @@ fn posed(person: &PersonRow, body: &Body) -> FittedPose {
     let rotations = person.rotations.iter().map(rotation).collect();
     let position = DVec3::from(person.root.position);
     let pose = Pose { position, rotations, confidence: confidence(person, body) };
-    let hands = person.hands.map(|seen| seen as f32);
-    FittedPose { pose, score: person.score as f32, uncertain: person.uncertain, hands }
+    let (hands, doubtful) = (person.hands.map(|seen| seen as f32), person.is_doubtful());
+    FittedPose { pose, score: person.score as f32, uncertain: person.may_be_another(), doubtful, hands }
 }
 
 /// How well each joint's segment was seen, which the file says of key points: as well as the key point that moves with it, else as the

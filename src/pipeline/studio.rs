@@ -9,7 +9,6 @@ use super::bodies::Bodies;
 use super::course::{Course, MadeBy, Outcome};
 use super::draw::{Clip, Seen, draw};
 use super::fitted_people::FittedPeople;
-use super::motion::Counts;
 use super::recorded::{Recorded, RecordedError};
 use super::{Job, JobError};
 use crate::body::BodyError;
@@ -123,7 +122,7 @@ impl Redrawing {
             "ffmpeg": media::version(),
         });
         let outcome = course.with_checkpoint(&identity.to_string(), |checkpoint| {
-            let [bodies, uncertain_frames] = recorded.counts();
+            let counts = recorded.counts();
             let render = &self.studio.render;
             let (world, frames) = (recorded.header.world, video.frames);
             let people = FittedPeople::new(
@@ -167,14 +166,7 @@ impl Redrawing {
             if stamped()? != motion_stamp {
                 return Err(JobError::Changed);
             }
-            Ok(Outcome {
-                assembled,
-                counts: Counts { bodies, uncertain_frames },
-                people: people.len(),
-                lost,
-                warnings: Vec::new(),
-                views,
-            })
+            Ok(Outcome { assembled, counts, people: people.len(), lost, warnings: Vec::new(), views })
         })?;
         let made_by = MadeBy {
             model: "none".into(),

@@ -150,17 +150,19 @@ impl Tracker {
     /// Those found become what is known of their owners, or new states.
     fn update_states(&mut self, frame: u64, finds: Vec<Find>, owners: Vec<Option<usize>>) -> Vec<KeyframePerson> {
         let mut people = Vec::with_capacity(finds.len());
-        for (Find { observation, is_behind, is_masked }, owner) in finds.into_iter().zip(owners) {
+        for (Find { observation, is_behind, is_masked, is_agreed }, owner) in finds.into_iter().zip(owners) {
             let (tracklet, velocity) = match owner.map(|person| &mut self.states[person]) {
                 Some(state) => {
                     state.update(frame, observation.clone(), self.fps, self.display);
-                    state.is_behind = is_behind;
+                    (state.is_behind, state.is_agreed) = (is_behind, state.is_agreed || is_agreed);
                     (state.tracklet, state.velocity)
                 }
                 None => {
                     let tracklet = self.next_tracklet;
                     self.next_tracklet += 1;
-                    self.states.push(TrackletState::new(tracklet, frame, observation.clone(), self.display));
+                    let mut state = TrackletState::new(tracklet, frame, observation.clone(), self.display);
+                    state.is_agreed = is_agreed;
+                    self.states.push(state);
                     (tracklet, DVec2::ZERO)
                 }
             };
@@ -182,8 +184,9 @@ impl Tracker {
     fn mark_detected(&mut self, people: &mut [KeyframePerson], detections: &DetectedPersons) {
         let shared_out = detections.share_out(people.iter().map(|p| &p.observation.landmarks));
         for (person, is_detected) in people.iter_mut().zip(shared_out) {
-            // Whom others cover the detector does not tell from them: that it says nothing says nothing.
-            let is_detected = is_detected.filter(|&is_detected| is_detected || !person.is_behind);
+            // Whom others cover the detector does not tell from them, and odd poses it does not know: that it says nothing says nothing.
+            let is_agreed = self.states.iter().any(|state| state.tracklet == person.tracklet && state.is_agreed);
+            let is_detected = is_detected.filter(|&is_detected| is_detected || !(person.is_behind || is_agreed));
             person.is_detected = is_detected;
             if let Some(state) = self.state_mut(person.tracklet) {
                 state.was_detected = is_detected.unwrap_or(state.was_detected);

@@ -9,12 +9,14 @@
 //! 5. the BlazePose region detector around those tracked whom the person detector does not see;
 //! 6. landmarks wherever a detector sees somebody who is not found yet;
 //! 7. the same without the mask, for those who were not found with it;
-//! 8. the same with those painted over who were found in front, for those who were not found without.
+//! 8. the same with those painted over who were found in front, for those who were not found without;
+//! 9. thorough looks at whoever is new and may be seen wrongly (`doubt`).
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
 use super::associate::SAME_APPEARANCE;
 use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
+use super::doubt::{Doubts, Verdict};
 use super::similarity::{is_large, is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
 use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
@@ -61,6 +63,8 @@ pub(super) struct Find {
     pub is_behind: bool,
     /// Whether only their own box was shown, because two people were found as one.
     pub is_masked: bool,
+    /// Whether two networks see them alike.
+    pub is_agreed: bool,
 }
 
 /// A find that may be one of several of the same person.
@@ -70,6 +74,8 @@ pub(super) struct Candidate {
     pub rank: f32,
     /// Index of the tracked person, turning head over heels, whom this must be.
     pub must_be: Option<usize>,
+    /// Whether it was found where nobody was tracked.
+    pub is_new: bool,
 }
 
 /// Everybody found on one keyframe, each once: what [`super::Tracker::associate`] is given.
@@ -102,6 +108,8 @@ enum Round {
     Unmasked { regions: Vec<MaskedRegion>, found: Vec<Option<Observation>> },
     /// See 8.
     NewCovered { regions: Vec<MaskedRegion> },
+    /// See 9.
+    Doubt { doubts: Doubts },
     /// All is asked.
     Done,
 }
@@ -139,7 +147,13 @@ impl<'t> Search<'t> {
             if !queries.is_empty() {
                 return Some(queries);
             }
-            self.answer(Vec::new());
+            match std::mem::replace(&mut self.round, Round::Done) {
+                Round::Doubt { doubts } => self.take_verdicts(doubts.verdicts()),
+                round => {
+                    self.round = round;
+                    self.answer(Vec::new());
+                }
+            }
         }
         None
     }
@@ -199,12 +213,15 @@ impl<'t> Search<'t> {
                     found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
                 };
                 let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
-                let all = found
-                    .into_iter()
-                    .map(|observation| self.rank(Find { observation, is_behind: true, is_masked: false }, None));
-                let all: Vec<Candidate> = all.collect();
+                let behind = found.into_iter().map(|o| Find { is_behind: true, ..Find::seen(o) });
+                let all: Vec<Candidate> = behind.map(|find| self.rank(find, None)).collect();
                 self.candidates.extend(all);
-                Round::Done
+                self.candidates = keep_best(std::mem::take(&mut self.candidates), &self.detections);
+                Round::Doubt { doubts: self.doubts() }
+            }
+            Round::Doubt { mut doubts } => {
+                doubts.answer(observations);
+                Round::Doubt { doubts }
             }
             Round::Done => Round::Done,
         };
@@ -314,7 +331,8 @@ impl<'t> Search<'t> {
         let fits = |o: &Observation| state.fits(predicted, o);
         let is_better = |before: &Candidate| was_other || fits(&observation) > fits(&before.find.observation);
         if found[person].as_ref().is_none_or(is_better) {
-            let find = Find { observation, is_behind: !at.hidden.is_empty(), is_masked: at.within.is_some() };
+            let is_masked = at.within.is_some();
+            let find = Find { is_behind: !at.hidden.is_empty(), is_masked, ..Find::seen(observation) };
             found[person] = Some(self.rank(find, Some(person)));
         }
     }
@@ -330,6 +348,43 @@ impl<'t> Search<'t> {
             is_asked.then(|| MaskedRegion { region, within: Some(around(detection.bounds)), hidden })
         });
         missed.take(MOST_NEW).collect()
+    }
+
+    /// Whom to look at thoroughly.
+    fn doubts(&self) -> Doubts {
+        let Tracker { network, display, starts_over, .. } = *self.tracker;
+        // Among others who are certainly there, each of the networks may take another of them.
+        let is_among_others = |c: &Candidate| {
+            let own = self.detections.of(c.landmarks());
+            let mut others = self.candidates.iter().filter_map(|other| self.detections.of(other.landmarks()));
+            own.is_some_and(|own| {
+                others.any(|other| {
+                    other != own && other.score >= CERTAIN_SCORE && shared(&own.bounds, &other.bounds) > 0.0
+                })
+            })
+        };
+        let is_in_doubt = |c: &Candidate| c.is_new && c.must_be.is_none() && !c.find.is_behind && !is_among_others(c);
+        let new = self.candidates.iter().enumerate().filter(|(_, c)| is_in_doubt(c));
+        let found: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
+        let new = new.map(|(index, candidate)| (index, &candidate.find.observation));
+        Doubts::new(network, display, new, starts_over, &found, &self.detections)
+    }
+
+    fn take_verdicts(&mut self, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            match verdict {
+                // At the start only: later on, what the detector does not see while others are about is nobody, more often than not.
+                Verdict::Agreed(index) => self.candidates[index].find.is_agreed = self.tracker.starts_over,
+                Verdict::Replaced(index, observation) => {
+                    let find = Find { is_agreed: true, ..Find::seen(observation) };
+                    self.candidates[index] = self.rank(find, None);
+                }
+                Verdict::Found(observation) => {
+                    let candidate = self.rank(Find { is_agreed: true, ..Find::seen(observation) }, None);
+                    self.candidates.push(candidate);
+                }
+            }
+        }
     }
 
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
@@ -414,14 +469,14 @@ impl<'t> Search<'t> {
         // One body that is found in two regions belongs to the person who has been known for long.
         let bonus = if tracked.is_some_and(|i| states[i].is_proven) { TRACKED_BONUS } else { 0.0 };
         let rank = quality + bonus + DETECTION_BONUS * self.detections.coverage(&observation.landmarks);
-        Candidate { rank, must_be, find }
+        Candidate { rank, must_be, is_new: tracked.is_none(), find }
     }
 }
 
 impl Find {
     /// Somebody who was found as they are.
     fn seen(observation: Observation) -> Self {
-        Self { observation, is_behind: false, is_masked: false }
+        Self { observation, is_behind: false, is_masked: false, is_agreed: false }
     }
 }
 
@@ -432,7 +487,7 @@ impl Candidate {
 }
 
 impl Round {
-    fn queries(&self, tracker: &Tracker) -> Vec<Query> {
+    fn queries(&mut self, tracker: &Tracker) -> Vec<Query> {
         let landmarks = |at: MaskedRegion, tolerance| Query::Landmarks { at, network: tracker.network, tolerance };
         let guesses = |guesses: &[Vec<RotatedRegion>]| -> Vec<Query> {
             guesses.iter().flatten().map(|&region| landmarks(region.into(), TOLERANCE)).collect()
@@ -450,6 +505,7 @@ impl Round {
             Self::Unmasked { regions, .. } => {
                 regions.iter().map(|at| landmarks(at.region.into(), DETECTION_TOLERANCE)).collect()
             }
+            Self::Doubt { doubts } => doubts.queries(),
             Self::Done => Vec::new(),
         }
     }

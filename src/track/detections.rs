@@ -32,13 +32,15 @@ pub(super) struct DetectedPersons {
     orientations: Orientations,
     tiles: Vec<Tile>,
     persons: Vec<PersonDetection>,
+    /// Everything that was detected, in whatever orientation, best first.
+    faint: Vec<PersonDetection>,
 }
 
 impl DetectedPersons {
     /// From everything that was detected in some tiles of a picture of the size `display`, where most people have one of the
     /// `orientations`.
     pub fn new(display: [u32; 2], orientations: Orientations, tiles: Vec<Tile>, found: Vec<PersonDetection>) -> Self {
-        let mut detections = Self { display, orientations, tiles: Vec::new(), persons: Vec::new() };
+        let mut detections = Self { display, orientations, tiles: Vec::new(), persons: Vec::new(), faint: Vec::new() };
         detections.add(tiles, found);
         detections
     }
@@ -46,6 +48,8 @@ impl DetectedPersons {
     /// Adds what was detected in more tiles of the same picture.
     pub fn add(&mut self, tiles: Vec<Tile>, mut found: Vec<PersonDetection>) {
         self.tiles.extend(tiles);
+        self.faint.extend(&found);
+        self.faint.sort_by(|a, b| b.score.total_cmp(&a.score));
         found.append(&mut self.persons);
         let (mut usual, mut unusual): (Vec<PersonDetection>, Vec<PersonDetection>) =
             found.iter().partition(|d| self.orientations.usual.contains(&d.quarter_turns));
@@ -70,6 +74,16 @@ impl DetectedPersons {
         &self.persons
     }
 
+    /// Everything that was detected, also what is too faint for its orientation to be somebody.
+    pub fn faint(&self) -> &[PersonDetection] {
+        &self.faint
+    }
+
+    /// The detection of somebody.
+    pub fn of(&self, landmarks: &Landmarks) -> Option<&PersonDetection> {
+        self.best(landmarks).filter(|(coverage, _)| *coverage > SAME_PERSON).map(|(_, detection)| detection)
+    }
+
     /// Size of the picture.
     pub fn display(&self) -> [u32; 2] {
         self.display
@@ -82,8 +96,7 @@ impl DetectedPersons {
 
     /// Radians by which the detection of somebody is turned; 0 where there is none.
     pub fn rotation(&self, landmarks: &Landmarks) -> f64 {
-        let own = self.best(landmarks).filter(|(coverage, _)| *coverage > SAME_PERSON);
-        own.map_or(0.0, |(_, detection)| detection.rotation())
+        self.of(landmarks).map_or(0.0, PersonDetection::rotation)
     }
 
     /// The detection that covers somebody best, and how well.

@@ -16,6 +16,7 @@ mod between;
 mod camera;
 mod detect;
 mod detections;
+mod doubt;
 mod gaps;
 mod left_right;
 mod link;

@@ -57,6 +57,8 @@ const MIN_TORSO_VISIBILITY: f32 = 0.5;
 const TORSO_LENGTH: std::ops::Range<f64> = 0.04..0.6;
 /// Where shoulders and hips may lie, over the picture's width and height: somebody who comes close is cut off below.
 const INSIDE: [std::ops::Range<f64>; 2] = [-0.1..1.1, -0.1..1.25];
+/// How far down the hips of somebody whom the person detector sees may lie, over the picture's height: of head and shoulders alone, far below it.
+const LOWEST_HIPS: f64 = 2.2;
 
 /// Mean distance of the joints over the smaller body's extent, with left and right as they are named or exchanged, whichever is less. The
 /// first body is shifted by `shift` pixels.
@@ -171,16 +173,18 @@ pub(super) fn is_plausible(landmarks: &Landmarks, display: [u32; 2], is_detected
     let torso = shoulders.distance(hips) / region.side.max(1.0);
     let [w, h] = display.map(f64::from);
     let [across, down] = INSIDE;
-    let inside =
-        |c: DVec2| (across.start * w..across.end * w).contains(&c.x) && (down.start * h..down.end * h).contains(&c.y);
+    let lowest_hips = if is_detected { LOWEST_HIPS } else { down.end };
+    let inside = |c: DVec2, lowest: f64| {
+        (across.start * w..across.end * w).contains(&c.x) && (down.start * h..lowest * h).contains(&c.y)
+    };
     landmarks.score >= if is_detected { MIN_SCORE_DETECTED } else { MIN_SCORE }
         && landmarks.torso_visibility() >= MIN_TORSO_VISIBILITY
         && region.is_usable()
         && region.side >= (SMALLEST * w.min(h)).max(FEWEST_PIXELS)
         && region.side <= LARGEST * w.max(h)
         && TORSO_LENGTH.contains(&torso)
-        && inside(hips)
-        && inside(shoulders)
+        && inside(hips, lowest_hips)
+        && inside(shoulders, down.end)
 }
 
 /// Difference in size: |ln| of the ratio of the regions' sides.

@@ -379,9 +379,10 @@ fn people_in_each_others_way_are_two_where_two_are_detected() {
     for (detections, count) in [(both.to_vec(), 2), (both[..1].to_vec(), 1), (Vec::new(), 1)] {
         let detections = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], detections);
         let finds = people.iter().map(|sight| Candidate {
-            find: Find { observation: sight.clone(), is_behind: false, is_masked: false },
+            find: Find { observation: sight.clone(), is_behind: false, is_masked: false, is_agreed: false },
             rank: sight.landmarks.score,
             must_be: None,
+            is_new: true,
         });
         assert_eq!(keep_best(finds.collect(), &detections).len(), count);
     }

@@ -62,6 +62,8 @@ pub(super) struct TrackletState {
     pub was_detected: bool,
     /// Whether they were last found behind others.
     pub is_behind: bool,
+    /// Whether two networks saw them alike when they were found.
+    pub is_agreed: bool,
 }
 
 impl TrackletState {
@@ -80,6 +82,7 @@ impl TrackletState {
             is_proven: false,
             was_detected: false,
             is_behind: false,
+            is_agreed: false,
             observation,
         }
     }

@@ -64,7 +64,13 @@ fn with_bodies(scene: Scene, seen: &Seen, body: Option<&LoadedBody>) -> Result<T
         id,
         first_frame: 0,
         shape: estimate.shape.clone(),
-        poses: vec![FittedPose { pose: pose(estimate), score: 1.0, uncertain: false, hands: [0.0; 2] }],
+        poses: vec![FittedPose {
+            pose: pose(estimate),
+            score: 1.0,
+            uncertain: false,
+            doubtful: false,
+            hands: [0.0; 2],
+        }],
     };
     let tracks: Vec<FittedTrack> = (1..).zip(&seen.bodies).map(track).collect();
     let (camera, info) = (scene.camera(), scene.info.clone());
