@@ -59,8 +59,8 @@ struct Looks {
 pub struct Between {
     /// By frame.
     pub observations: BTreeMap<u64, Vec<TrackletObservation>>,
-    /// How many frames before the later keyframe somebody was not looked at on purpose, by tracklet.
-    pub skipped: Vec<(u32, u64)>,
+    /// For the observations on the later keyframe, by tracklet: [`TrackletObservation::skipped`].
+    pub skipped: Vec<(u32, Vec<u64>)>,
 }
 
 impl Tracker {
@@ -235,15 +235,19 @@ impl LooksBetween {
         for looks in &self.people {
             let Some(tracklet) = looks.predicted.first().map(|predicted| predicted.tracklet) else { continue };
             let is_end = |place: usize| place == 0 || place + 1 == self.frames.len();
-            for (from, to) in looks.found.keys().zip(looks.found.keys().skip(1)) {
-                let skipped = self.frames[*to] - self.frames[*from] - 1;
-                if skipped == 0 || !(is_end(*from) || between.observed(self.frames[*from], tracklet).is_some()) {
-                    continue;
-                }
-                if is_end(*to) {
-                    between.skipped.push((tracklet, skipped));
-                } else if let Some(one) = between.observed(self.frames[*to], tracklet) {
-                    one.skipped = skipped;
+            let mut before = None;
+            let mut skipped = Vec::new();
+            for &place in looks.found.keys() {
+                let frame = self.frames[place];
+                skipped.extend(before.into_iter().flat_map(|before| before + 1..frame));
+                let found = between.observed(frame, tracklet);
+                before = (found.is_some() || is_end(place)).then_some(frame);
+                match found {
+                    Some(one) => one.skipped = std::mem::take(&mut skipped),
+                    None if place > 0 && is_end(place) => {
+                        between.skipped.push((tracklet, std::mem::take(&mut skipped)))
+                    }
+                    None => {}
                 }
             }
         }
@@ -281,7 +285,7 @@ pub(super) fn without_doubles(frame: u64, found: &[(&PredictedRegion, &Observati
     kept.map(|(predicted, observation)| TrackletObservation {
         frame,
         tracklet: predicted.tracklet,
-        skipped: 0,
+        skipped: Vec::new(),
         is_behind: !predicted.at.hidden.is_empty(),
         observation: observation.clone(),
         heavy_landmarks: None,

@@ -433,8 +433,11 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_lies_and_was_seen_upright_is_seen_as_they_are() {
-        let mistaken = upright([600.0, 380.0], 300.0);
+    fn somebody_who_lies_and_was_seen_the_wrong_way_round_is_seen_as_they_are() {
+        let mut mistaken = lying();
+        let region = mistaken.landmarks.region();
+        let other_way = RotatedRegion { rotation: region.rotation + std::f64::consts::PI, ..region };
+        mistaken.landmarks = mistaken.landmarks.carried(&region, &other_way);
         let detections = detections(&lying(), 0.6);
         let found = [&mistaken.landmarks];
         let doubts = Doubts::new(Network::Full, DISPLAY, [(0, &mistaken)].into_iter(), false, &found, &detections);

@@ -12,10 +12,10 @@ pub(super) fn interpolate_skipped(person: &mut Person) {
     let mut missing = Vec::new();
     for (i, pair) in all.windows(2).enumerate() {
         let (last, next) = (pair[0], pair[1]);
-        let frames = next.frame - last.frame;
-        if frames > 1 && frames <= next.skipped + 1 {
+        if !next.skipped.is_empty() {
             let neighbours = [i.checked_sub(1).and_then(|before| all.get(before)), all.get(i + 2)];
-            missing.extend(between([last, next], neighbours.map(Option::<&&_>::copied)));
+            let skipped = next.skipped.iter().copied().filter(|frame| (last.frame + 1..next.frame).contains(frame));
+            missing.extend(between([last, next], neighbours.map(Option::<&&_>::copied), skipped));
         }
     }
     person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
@@ -26,7 +26,7 @@ pub(super) fn interpolate_lost(person: &mut Person, display: [u32; 2]) {
     let is_small = |seen: &TrackletObservation| is_small(&seen.observation.landmarks.region(), display);
     let pairs = person.values().zip(person.values().skip(1));
     let lost = pairs.filter(|(last, next)| next.frame - last.frame > 1 && is_small(last) && is_small(next));
-    let missing = lost.flat_map(|(last, next)| between([last, next], [None, None]));
+    let missing = lost.flat_map(|(last, next)| between([last, next], [None, None], last.frame + 1..next.frame));
     let hidden = missing.map(|mut seen| {
         seen.observation.landmarks.points.iter_mut().for_each(|p| p.visibility = 0.0);
         seen
@@ -50,11 +50,12 @@ fn sided(landmarks: &Landmarks, as_in: &Landmarks) -> Landmarks {
     sided
 }
 
-/// The frames between two observations of one person, on a curve through them which comes from the observation before these and goes on to the
+/// Some of the frames between two observations of one person, on a curve through them which comes from the observation before these and goes on to the
 /// one after, where there are such.
 fn between(
     [last, next]: [&TrackletObservation; 2],
     [before, after]: [Option<&TrackletObservation>; 2],
+    frames: impl Iterator<Item = u64>,
 ) -> Vec<TrackletObservation> {
     let a = &last.observation.landmarks;
     let b = sided(&next.observation.landmarks, a);
@@ -78,9 +79,9 @@ fn between(
         estimate: None,
         is_detected: None,
         is_behind: last.is_behind && next.is_behind,
-        skipped: 0,
+        skipped: Vec::new(),
     };
-    (last.frame + 1..next.frame).map(seen).collect()
+    frames.map(seen).collect()
 }
 
 /// What each of four points at these times counts in a point that is the given share of the way from the second to the third: on the cubic curve whose
@@ -119,8 +120,9 @@ mod tests {
 
     const DISPLAY: [u32; 2] = [1280, 720];
 
-    /// Somebody of this height, after frames in which they were not looked for.
+    /// Somebody of this height, after so many frames in which they were not looked for.
     fn seen(frame: u64, skipped: u64, x: f32, height: f32) -> TrackletObservation {
+        let skipped = (frame - skipped..frame).collect();
         let landmarks = synthetic::person([x, 200.0], height);
         let observation = Observation { landmarks, appearance: AppearanceHistogram::default() };
         TrackletObservation { observation, skipped, ..synthetic::seen(frame, 3, [x, 200.0], height, [0; 3]) }
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn those_who_were_looked_for_and_not_found_are_not_made_up() {
-        let lost = person([seen(0, 0, 100.0, 300.0), seen(5, 3, 108.0, 300.0)]);
+        let lost = person([seen(0, 0, 100.0, 300.0), seen(5, 0, 108.0, 300.0)]);
         let mut filled = lost.clone();
         interpolate_skipped(&mut filled);
         interpolate_lost(&mut filled, DISPLAY);

@@ -577,7 +577,7 @@ mod tests {
                     estimate: None,
                     is_detected: None,
                     is_behind: false,
-                    skipped: 0,
+                    skipped: Vec::new(),
                 }
             }));
             for one in observations.iter_mut().filter(|one| one.frame % 5 == 0) {

@@ -218,7 +218,7 @@ mod tests {
                     estimate: None,
                     is_detected: None,
                     is_behind: false,
-                    skipped: 0,
+                    skipped: Vec::new(),
                 })
             };
             (first..first + frames).map(|frame| (frame, one(frame))).collect()

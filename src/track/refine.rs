@@ -45,8 +45,9 @@ pub struct TrackletObservation {
     pub is_detected: Option<bool>,
     /// Whether those in front of them were painted over to find them.
     pub is_behind: bool,
-    /// In how many frames before this one they were not looked for on purpose: they are on the way from the observation before.
-    pub skipped: u64,
+    /// Frames since the observation before in which they were not looked for on purpose: they are on the way from there. Of frames between two looks
+    /// the first of which did not find them nothing is known.
+    pub skipped: Vec<u64>,
 }
 
 /// Where a tracklet should be in a frame between keyframes.
@@ -90,7 +91,7 @@ impl Keyframe {
             estimate: None,
             is_detected: person.is_detected,
             is_behind: person.is_behind,
-            skipped: 0,
+            skipped: Vec::new(),
         };
         self.people.iter().map(one).collect()
     }

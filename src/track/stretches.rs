@@ -101,7 +101,8 @@ fn at(known: &BTreeMap<u64, &TrackletObservation>, frame: u64) -> Option<Observa
     }
     let (&after, second) = known.range(frame..).next()?;
     let share = (frame - before) as f32 / (after - before) as f32;
-    (after - before <= NEAR.max(second.skipped + 1)).then(|| first.observation.between(&second.observation, share))
+    (after - before <= NEAR.max(second.skipped.len() as u64 + 1))
+        .then(|| first.observation.between(&second.observation, share))
 }
 
 /// How different two observations in one picture are.

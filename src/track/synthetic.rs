@@ -16,7 +16,7 @@ pub fn seen(frame: u64, tracklet: u32, hips: [f32; 2], height: f32, colour: [u8;
         estimate: None,
         is_detected: None,
         is_behind: false,
-        skipped: 0,
+        skipped: Vec::new(),
     }
 }
 
