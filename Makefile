@@ -54,8 +54,8 @@ lint: setup      ## formatting, clippy, documentation
 	cargo clippy --profile ci --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --profile ci --locked --no-deps
 
-bench: build     ## measure beside FFmpeg alone (about 5 minutes)
-	@python3 scripts/bench.py
+bench: build     ## measure beside FFmpeg alone (about 8 minutes)
+	@models/.venv/bin/python scripts/bench.py
 
 bench-results: build setup-tests ## measure drawing again, and exporting an hour of ten people (about 20 minutes, 8 GB of disk)
 	@python3 scripts/bench_results.py

@@ -5,7 +5,9 @@
 
 For each clip FFmpeg transcodes it with the same encoder, preset and quality, and meshreel processes it, in turns; ratios are
 of one run on one machine. Clips: the sample clip; one person large in 1080p; a dozen small people at 720p (the sample clip
-beside itself, scaled down). Writes a table to standard output and `bench.json` beside what it was told to write to.
+beside itself, scaled down); a man and somebody in the background in 1080x1920 at 60 frames a second (a camera of `make accuracy`, forwards and
+backwards), and the same at 240, with pictures blended between those there are. Writes a table to standard output and all figures
+to a file.
 """
 
 import argparse
@@ -23,13 +25,16 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "target/release/meshreel"
 SAMPLE = ROOT / "fixtures/media/demo.mp4"
-# Name, filters that make it of the sample clip, from which second, for how long.
+CAMERA = ROOT / "fixtures/media/four-cameras/cam01.mp4"
+# Name, the clip that it is made of, filters, from which second, for how long.
 CLIPS = {
-    "sample": ("null", 0, 9.2),
+    "sample": (SAMPLE, "null", 0, 9.2),
     # The one who walks on the left, four times over: in 5 seconds it is the start that is measured.
-    "one large": ("crop=884:497:0:497,scale=1920:1080:flags=lanczos,loop=3:150", 2.5, 20),
-    "dozen small": ("scale=426:240,split=6[a][b][c][d][e][f];[a][b][c]hstack=3[x];[d][e][f]hstack=3[y];"
+    "one large": (SAMPLE, "crop=884:497:0:497,scale=1920:1080:flags=lanczos,loop=3:150", 2.5, 20),
+    "dozen small": (SAMPLE, "scale=426:240,split=6[a][b][c][d][e][f];[a][b][c]hstack=3[x];[d][e][f]hstack=3[y];"
                     "[x][y]vstack,pad=1280:720:1:120", 0, 9.2),
+    "two at 60": (CAMERA, "split[a][b];[b]reverse[c];[a][c]concat,loop=2:200", 0, 10),
+    "two at 240": (CAMERA, "split[a][b];[b]reverse[c];[a][c]concat,framerate=240", 0, 3.3),
 }
 ENCODER = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20"]
 
@@ -79,13 +84,16 @@ def main():
     parser.add_argument("--clips", nargs="*", default=list(CLIPS), choices=list(CLIPS))
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target/bench.json")
     arguments = parser.parse_args()
+    if not CAMERA.exists():
+        import accuracy
+        accuracy.fetch()
     results = {"machine": {"cores": os.cpu_count(), "processor": processor()}, "clips": []}
     with tempfile.TemporaryDirectory(prefix="meshreel-bench-") as folder:
         folder = pathlib.Path(folder)
         for name in arguments.clips:
-            filters, start, length = CLIPS[name]
+            source, filters, start, length = CLIPS[name]
             clip = folder / f"{name}.mp4"
-            run(["ffmpeg", "-v", "error", "-ss", start, "-i", SAMPLE, "-t", length, "-filter_complex", filters, "-an",
+            run(["ffmpeg", "-v", "error", "-ss", start, "-i", source, "-t", length, "-filter_complex", filters, "-an",
                  "-c:v", "libx264", "-preset", "veryfast", "-crf", "16", clip])
             results["clips"].append(measure(folder, name, clip, arguments.workers))
     print(f"{results['machine']['processor']}, {results['machine']['cores']} cores\n")

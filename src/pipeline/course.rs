@@ -18,6 +18,9 @@ use crate::job::{Event, OwnNetwork, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
 
+/// Share of a video's frames up to which poses that are guesses are no reason for a warning.
+const FEW_DOUBTFUL: f64 = 0.2;
+
 /// A job that has begun.
 pub struct Course<'j> {
     job: &'j Job<'j>,
@@ -189,7 +192,8 @@ impl<'j> Course<'j> {
         if swapped_frames > 0 {
             warnings.push(format!("people may have been mixed up in {swapped_frames} frames (marked uncertain)"));
         }
-        if doubtful_frames > 0 {
+        // A frame here and there is marked, but nothing to warn of.
+        if doubtful_frames as f64 > FEW_DOUBTFUL * written.frames as f64 {
             let frames = if written.frames == 1 { String::new() } else { format!(" in {doubtful_frames} frames") };
             warnings.push(format!("somebody's pose is a guess and may be wrong{frames} (marked uncertain)"));
         }

@@ -70,9 +70,9 @@ impl DetectionPool {
     /// Starts one thread for each worker.
     pub fn start(workers: Vec<Worker>, live: &Arc<Live>) -> std::io::Result<Self> {
         // Urgent work comes in small batches whose sender waits for them: room for a sweep of the picture. Ordinary work holds
-        // a frame alive each: two a worker keep it busy while the next is submitted, and bound the memory.
+        // the frames between two keyframes alive: one a worker keeps it busy while the next is submitted, and bounds the memory.
         let (urgent, urgent_work) = flume::bounded(64);
-        let (ordinary, ordinary_work) = flume::bounded(2 * workers.len());
+        let (ordinary, ordinary_work) = flume::bounded(workers.len());
         // No more tickets than work.
         let (tickets, drawn) = flume::unbounded();
         let users = Arc::new(AtomicUsize::new(0));

@@ -288,7 +288,7 @@ fn looked_at(fps: f64, frames: [u64; 3], is_there: bool, swing: f32) -> (Vec<u64
         let person = swinging(frame, swing, &trajectory);
         let detections = [PersonDetection { bounds: person.landmarks.bounds(), score: 0.5, quarter_turns: 0 }];
         on_keyframe(&mut tracker, frame, &trajectory, &mut |queries| {
-            answer(&detections, &[person.clone()], &mut Vec::new(), queries)
+            answer(&detections, std::slice::from_ref(&person), &mut Vec::new(), queries)
         })
     });
     let [earlier, before, after] = &keyframes;

@@ -89,9 +89,10 @@ impl Tracker {
         ((self.fps * KEYFRAME_INTERVAL).round() as u64).max(1)
     }
 
-    /// Of the frames between keyframes every so many may be looked at, counted from the keyframe before.
+    /// Of the frames before the next keyframe every so many may be looked at, counted from the last one: all of them where keyframes come closer.
     pub fn stride(&self) -> u64 {
-        ((self.fps / MOST_LOOKS) as u64).max(1)
+        let is_close = self.last_keyframe.is_some_and(|last| self.next_keyframe() < last + self.interval());
+        if is_close { 1 } else { ((self.fps / MOST_LOOKS) as u64).max(1) }
     }
 
     /// Frames from the one on which a tracker begins to the one on which it can be relied on, both included.
