@@ -20,7 +20,7 @@ use super::kinematics::Skeleton;
 use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
-use super::sequence_fit::{MeasuredFrame, begin, fit_sequence};
+use super::sequence_fit::{MeasuredFrame, begin, fit_sequence, start};
 use super::{Camera, FittedPose, FittedTrack, Pose, confidence, doubt, hand, heavy_landmarks, lifter, smooth};
 use crate::control::{Proceed, Stopped};
 use crate::track::Track;
@@ -54,6 +54,8 @@ const STATURE_SIGMA: f64 = 0.02;
 const SHAPE_FRAMES: usize = 24;
 /// The shape is estimated in so many rounds, each for the poses of the one before.
 const SHAPE_ROUNDS: usize = 4;
+/// Frames up to which each is begun from all starts to find the shape.
+const FEW: usize = 4;
 /// Steps of the solver for the poses in each round.
 const SHAPE_STEPS: usize = 3;
 /// The shape's coefficients stay within this, either way.
@@ -227,7 +229,11 @@ fn estimate_shape(
         for (&i, state) in chosen.iter().zip(&mut states) {
             proceed()?;
             let measurement = &measured[i].measurement;
-            let mut at = state.take().unwrap_or_else(|| begin(&mut solver, camera, &rest, measurement).0);
+            // Of many frames a few wrong poses do no harm.
+            let mut at = state.take().unwrap_or_else(|| match chosen.len() {
+                ..=FEW => begin(&mut solver, camera, &rest, measurement).0,
+                _ => start(&mut solver, camera, &rest, measurement),
+            });
             solver.solve(&mut at, measurement, &Context::default(), SHAPE_STEPS);
             if let Some(part) = solver.shape_normal(&at, measurement) {
                 normal += part.normal;

@@ -23,8 +23,6 @@ const WIDE: f64 = 8.0;
 const MEMORY: f64 = 0.5;
 /// A pose whose cost is so many times what is usual in its track may be wrong.
 const LOST: f64 = 1.8;
-/// Frames of a badly explained stretch in which a body is begun from all starts; in the others from the likeliest.
-const MOST_BEGUN: usize = 4;
 /// Steps of the solver that begins with nothing.
 const START_STEPS: usize = 10;
 /// Steps of the solver that begins with the frame before.
@@ -63,7 +61,7 @@ pub fn fit_sequence(
 }
 
 /// Closed-form start of one frame: from the world landmarks as they are, or with the depths that the lifter gives them, whichever is likelier.
-fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
+pub fn start(solver: &mut Solver, camera: &Camera, rest: &Points, measurement: &Measurement) -> State {
     let mut from = |points: &Points| {
         let rotations = initial::pose_from_world(solver.skeleton().body(), rest, points);
         let state = place(solver, camera, rotations, measurement);
@@ -143,7 +141,14 @@ fn forward(
         proceed()?;
         let before = i.checked_sub(1).filter(|&b| frame.time - measured[b].time <= MEMORY);
         let Some(b) = before else {
-            states.push(begin(solver, camera, &rest, &frame.measurement).0);
+            let measurement = &frame.measurement;
+            states.push(if i == 0 {
+                begin(solver, camera, &rest, measurement).0
+            } else {
+                let mut state = start(solver, camera, &rest, measurement);
+                solver.solve(&mut state, measurement, &Context::default(), START_STEPS);
+                state
+            });
             continue;
         };
         let step = frame.time - measured[b].time;
@@ -248,19 +253,19 @@ fn start_anew(
         for i in first..end {
             proceed()?;
             let measurement = &measured[i].measurement;
-            let (state, cost) = if (i - first).is_multiple_of((end - first).div_ceil(MOST_BEGUN)) {
-                begin(solver, camera, &rest, measurement)
-            } else {
-                let mut state = start(solver, camera, &rest, measurement);
-                let cost = solver.solve(&mut state, measurement, &alone, START_STEPS);
-                (state, cost)
-            };
+            let mut state = start(solver, camera, &rest, measurement);
+            let cost = solver.solve(&mut state, measurement, &alone, START_STEPS);
             let helps_more =
                 |best: &(usize, State, f64)| (cost - costs[i]).total_cmp(&(best.2 - costs[best.0])).is_lt();
             if best.as_ref().is_none_or(helps_more) {
                 best = Some((i, state, cost));
             }
         }
+        // Where that helps most, from all starts.
+        let best = best.map(|(i, state, cost)| {
+            let (other, other_cost) = begin(solver, camera, &rest, &measured[i].measurement);
+            if other_cost < cost { (i, other, other_cost) } else { (i, state, cost) }
+        });
         let Some((seed, state, cost)) = best.filter(|(i, _, cost)| *cost < costs[*i]) else { continue };
         let (before, before_costs) = follow_from(solver, measured, &costs, (seed, &state), (0..seed).rev(), proceed)?;
         let (after, after_costs) =

@@ -12,7 +12,7 @@ use super::tone::{Tone, tones};
 use crate::body::{Bend, Body, Role};
 
 /// How far from the body's surface, metres, each coarser level may be.
-const ERRORS: [f32; 3] = [0.0003, 0.0012, 0.005];
+const ERRORS: [f32; 3] = [0.0005, 0.0015, 0.005];
 /// A mesh of fewer triangles has one level.
 const LEAST_FACES: usize = 1000;
 

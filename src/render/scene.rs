@@ -19,7 +19,7 @@ use crate::geometry::{Geometry, Rect};
 /// Nearest distance that is drawn, in metres.
 pub(super) const NEAR: f32 = 0.05;
 /// How far off a coarser surface may be, in coded pixels.
-const TOLERANCE: f32 = 0.3;
+const TOLERANCE: f32 = 0.15;
 /// One vertex of the coarsest surface in so many is enough to tell how near a body is.
 const DISTANCE_STEP: usize = 16;
 
