@@ -25,7 +25,6 @@ const NEIGHBOUR: f64 = 0.35;
 const NEIGHBOUR_SIZE: f64 = 0.6;
 /// How far a joint may be off the way between the looks before and after, over the body's extent, where nobody need look closer.
 const OFF_THE_WAY: f64 = 0.04;
-
 /// How far a joint may be off the straight way between two keyframes, as it is accelerated, over the body's extent, where nobody need look between them.
 const STEADY: f64 = 0.008;
 

@@ -33,7 +33,7 @@ use crate::track::{
     Between, Keyframe, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
 };
 
-/// Frames decoded ahead. The frames between two keyframes (at most twelve) are held by this stage; more need not wait.
+/// Frames decoded ahead. Those between two keyframes that may be looked at are held by this stage; more need not wait.
 const DECODED: usize = 2;
 
 /// What became of a stretch.
