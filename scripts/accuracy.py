@@ -68,15 +68,16 @@ SMOOTHING = 11
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="*", default=["auto", "heavy"], help="what to measure")
+    parser.add_argument("--program", type=pathlib.Path, default=PROGRAM)
     arguments = parser.parse_args()
     fetch()
     cameras = read_cameras(CLIPS / "calibration.xml")
     with tempfile.TemporaryDirectory(prefix="meshreel-accuracy-") as folder:
         folder = pathlib.Path(folder)
-        ups = [up for model in arguments.models[:1] for up in ups_off(model, folder / "up")]
+        ups = [up for model in arguments.models[:1] for up in ups_off(model, folder / "up", arguments.program)]
         clips = {(name, start): shortened(name, start, folder) for name in CAMERAS for start in STARTS}
-        motions = {model: process(model, clips, folder / model) for model in arguments.models}
-        off_while_turned = {model: turned(model, folder) for model in arguments.models}
+        motions = {model: process(model, clips, folder / model, arguments.program) for model in arguments.models}
+        off_while_turned = {model: turned(model, folder, arguments.program) for model in arguments.models}
     views = [landmarks(CLIPS / f"{name}.mp4", motions[arguments.models[0]][name, 0][0]) for name in CAMERAS]
     truth, off = put_together(cameras, views)
     print(f"the four views agree to {off:.1f} pixels\n{'':8}{'view':8}{'frames':>8}{'MPJPE':>8}{'PA':>8}{'acceleration':>14}")
@@ -96,10 +97,10 @@ def main():
     print(f"up: {np.median(degrees):.1f} degrees off in the median, {max(degrees):.1f} at worst")
 
 
-def ups_off(model, folder):
+def ups_off(model, folder, program):
     """For each view how many degrees up is off, and by how much it says it may be; not a number where it is not known."""
     clips = [(CLIPS / f"{kind}{camera}.mp4", kind) for kind in ("", "several-") for camera in CAMERAS]
-    command = [PROGRAM, "process", "--progress", "none", "--model", model, "-o", folder, *(path for path, _ in clips)]
+    command = [program, "process", "--progress", "none", "--model", model, "-o", folder, *(path for path, _ in clips)]
     subprocess.run(command, check=True)
     true = {kind: [camera["rotation"] @ [0, 0, 1] for camera in read_cameras(CLIPS / f"{kind}calibration.xml")] for kind in ("", "several-")}
     for k, (path, kind) in enumerate(clips):
@@ -154,7 +155,7 @@ def read_cameras(path):
     return cameras
 
 
-def process(model, clips, folder, program=PROGRAM):
+def process(model, clips, folder, program):
     """The people of each frame of each of some clips by name, as meshreel finds them."""
     subprocess.run([program, "process", "--progress", "none", "--overwrite", "--model", model, "-o", folder, *clips.values()], check=True)
     lines = {name: (folder / f"{path.stem}.motion.jsonl").read_text().splitlines()[1:] for name, path in clips.items()}
@@ -307,7 +308,7 @@ def angle(time, way):
     return way * (share - np.sin(share))
 
 
-def turned(model, folder):
+def turned(model, folder, program):
     """Frames in percent in which the man is not where he is in the clip that is not turned; from the start of the turn on."""
     start, length = TURN
     clips = {}
@@ -318,7 +319,7 @@ def turned(model, folder):
             square = f"scale={SQUARE}:{SQUARE}:force_original_aspect_ratio=decrease,pad={SQUARE}:{SQUARE}:-1:-1:0x727272"
             turn = f"rotate=a={way}*({share}-sin({share})):c=0x727272"
             encode(CLIPS / f"{name}.mp4", f"{square},{turn}", clips[name, way])
-    people = process(model, clips, folder / model)
+    people = process(model, clips, folder / model, program)
     off = []
     for (name, way), rows in people.items():
         if way == 0:

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod curve;
 pub mod dashboard;
 pub mod doctor;
 pub mod executor;

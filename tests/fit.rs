@@ -211,7 +211,15 @@ fn as_tall_as(body: &Body, shape: &[f64]) -> FitOptions {
 fn track_of(landmarks: Vec<Option<Landmarks>>) -> Track {
     let frames = landmarks
         .into_iter()
-        .map(|l| l.map(|landmarks| TrackFrame { landmarks, heavy_landmarks: None, estimate: None, uncertain: false }))
+        .map(|l| {
+            l.map(|landmarks| TrackFrame {
+                landmarks,
+                heavy_landmarks: None,
+                estimate: None,
+                uncertain: false,
+                is_interpolated: false,
+            })
+        })
         .collect();
     Track { id: 7, first_frame: 0, frames }
 }

@@ -27,10 +27,10 @@ const REACH: f64 = 0.5;
 ///
 /// # Errors
 /// [`Stopped`] when `proceed`, which is called for each frame, says so.
-pub fn off(
+pub fn off<'m>(
     camera: &Camera,
     solver: &mut Solver,
-    measured: &[MeasuredFrame],
+    measured: impl Iterator<Item = &'m MeasuredFrame>,
     states: &[State],
     proceed: Proceed<'_>,
 ) -> Result<Vec<Option<f64>>, Stopped> {
@@ -123,7 +123,13 @@ mod tests {
                     41 => Some(Box::new(seen(60.0))),
                     _ => None,
                 };
-                Some(TrackFrame { landmarks: seen(0.0), heavy_landmarks, estimate: None, uncertain: false })
+                Some(TrackFrame {
+                    landmarks: seen(0.0),
+                    heavy_landmarks,
+                    estimate: None,
+                    uncertain: false,
+                    is_interpolated: false,
+                })
             })
             .collect();
         let mut off = vec![Some(0.01); 60];

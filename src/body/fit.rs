@@ -6,7 +6,7 @@
 //! 1. `heavy_landmarks`: the landmarks of each frame, corrected by the heavy network's; `lifter`: what their motion says about depth ->
 //!    `measurement`: what the fit is given;
 //! 2. the shape, from some frames that show the person best (`levenberg_marquardt` fits one frame's pose);
-//! 3. `sequence_fit`: a pose for each frame that was measured, in which neighbours agree; the frames between are interpolated. Where a network
+//! 3. `sequence_fit`: a pose for each look at the person, in which neighbours agree; the frames between are interpolated on a curve through these. Where a network
 //!    of the user's own gives bodies, shape and poses come from it (`estimated_sequence`);
 //! 4. `smooth`: smoothing over time;
 //! 5. `foot_contacts`: feet that rest are held where they are;
@@ -21,8 +21,11 @@ use super::levenberg_marquardt::{Context, FootContact, Solver, State};
 use super::measurement::{LandmarkSet, Measurement};
 use super::model::Body;
 use super::sequence_fit::{MeasuredFrame, begin, fit_sequence, start};
-use super::{Camera, FittedPose, FittedTrack, Pose, confidence, doubt, hand, heavy_landmarks, lifter, smooth};
+use super::{
+    Camera, FittedPose, FittedTrack, Pose, confidence, doubt, hand, heavy_landmarks, lifter, rotation, smooth,
+};
 use crate::control::{Proceed, Stopped};
+use crate::curve;
 use crate::track::Track;
 use glam::{DQuat, DVec2, DVec3};
 use nalgebra::{DMatrix, DVector};
@@ -64,6 +67,9 @@ const MOST_SHAPE: f64 = 4.0;
 const HOLD_ROTATION: f64 = 0.03;
 /// How far it may move the body: standard deviation, metres.
 const HOLD_POSITION: f64 = 0.01;
+/// Seconds between two frames that were measured up to which the way from one to the other is curved as the motion is. Over longer ones nothing is
+/// known of it.
+const CURVED: f64 = 0.25;
 /// Steps of the solver for holding feet.
 const HOLD_STEPS: usize = 2;
 
@@ -104,24 +110,33 @@ pub fn fit_track(
     for s in &measured {
         visibility[s.index] = Some(s.measurement.visibility);
     }
+    // What is interpolated says nothing that the looks around it do not say: the poses there are interpolated instead. A network's bodies are fitted to
+    // each frame by itself.
+    let is_look = |s: &mut MeasuredFrame| track.frames[s.index].as_ref().is_some_and(|frame| !frame.is_interpolated);
+    let mut looks: Vec<MeasuredFrame> = Vec::new();
+    let mut between = measured;
+    match &estimated {
+        Some(_) => std::mem::swap(&mut looks, &mut between),
+        None => looks.extend(between.extract_if(.., is_look)),
+    }
     let shape = match &estimated {
         Some(estimated) => estimated.shape().to_vec(),
-        None => estimate_shape(body, camera, &set, &measured, options.stature, proceed)?,
+        None => estimate_shape(body, camera, &set, &looks, options.stature, proceed)?,
     };
-    if measured.is_empty() {
+    if looks.is_empty() {
         return Ok(FittedTrack { id: track.id, first_frame: track.first_frame, shape, poses: Vec::new() });
     }
     let mut solver = Solver::new(*camera, Skeleton::new(body, &shape), &set);
     let states = match &estimated {
         Some(estimated) => {
             let refined = options.refine.then_some(&set);
-            let (followed, states) = estimated.fit(&mut solver, camera, refined, &all_times, measured, proceed)?;
-            measured = followed;
+            let (followed, states) = estimated.fit(&mut solver, camera, refined, &all_times, looks, proceed)?;
+            looks = followed;
             states
         }
-        None => fit_sequence(&mut solver, camera, &measured, proceed)?,
+        None => fit_sequence(&mut solver, camera, &looks, proceed)?,
     };
-    let bridged = bridge(&all_times, &measured, &states);
+    let bridged = bridge(&all_times, &looks, &states);
     let mut smoothed = smooth::smooth(&all_times, &bridged, options.smoothing, proceed)?;
     // Whoever wants a network's poses as they are wants them so.
     if estimated.is_none() || options.smoothing > 0.0 {
@@ -132,7 +147,10 @@ pub fn fit_track(
         }
     }
 
-    let off = doubt::off(camera, &mut solver, &measured, &smoothed, proceed)?;
+    // How far a network's body is from these landmarks says nothing where it was not fitted to them.
+    let is_fitted = estimated.is_none() || options.refine;
+    let compared = looks.iter().chain(&between).filter(|_| is_fitted);
+    let off = doubt::off(camera, &mut solver, compared, &smoothed, proceed)?;
     let doubtful = doubt::doubtful(&all_times, &track.frames, &off, proceed)?;
     let hands = hand::fit(body, &shape, camera, &all_times, &smoothed, &seen_hands, proceed)?;
     let confidence = confidence::joint_confidence(body, &all_times, &visibility, proceed)?;
@@ -263,8 +281,9 @@ fn shape_frames(measured: &[MeasuredFrame]) -> Vec<usize> {
         .collect()
 }
 
-/// A state for every frame of the track: those not seen lie between their neighbours, or are as the nearest at the ends.
+/// A state for every frame of the track: those not measured lie between their neighbours, or are as the nearest at the ends.
 fn bridge(times: &[f64], measured: &[MeasuredFrame], states: &[State]) -> Vec<State> {
+    let moments: Vec<f64> = measured.iter().map(|s| s.time).collect();
     let mut after = 0;
     times
         .iter()
@@ -279,11 +298,31 @@ fn bridge(times: &[f64], measured: &[MeasuredFrame], states: &[State]) -> Vec<St
                 (Some(b), None) => states[b].clone(),
                 (Some(b), Some(s)) => {
                     let part = ((time - measured[b].time) / (s.time - measured[b].time).max(1e-9)).clamp(0.0, 1.0);
-                    between(&states[b], &states[after], part)
+                    if s.time - measured[b].time > CURVED {
+                        return between(&states[b], &states[after], part);
+                    }
+                    let [before, next] = curve::neighbours(&moments, b);
+                    let around = [before, Some(b), Some(after), next];
+                    let weights = curve::weights(around.map(|i| i.map(|i| moments[i])), part);
+                    on_curve(around.map(|i| i.map(|i| &states[i])), weights, &states[b])
                 }
             }
         })
         .collect()
+}
+
+/// The state on a curve through others, which count by these weights; `near` is one of them.
+fn on_curve(states: [Option<&State>; 4], weights: [f64; 4], near: &State) -> State {
+    let counted = || states.iter().zip(weights).filter_map(|(state, weight)| Some(((*state)?, weight)));
+    let turned = |(joint, &from): (usize, &DQuat)| {
+        let back = from.inverse();
+        let turn: DVec3 = counted().map(|(state, weight)| rotation::log(back * state.rotations[joint]) * weight).sum();
+        (from * rotation::exp(turn)).normalize()
+    };
+    State {
+        rotations: near.rotations.iter().enumerate().map(turned).collect(),
+        position: counted().map(|(state, weight)| state.position * weight).sum(),
+    }
 }
 
 /// The state on the way from one to another.
@@ -293,5 +332,5 @@ pub(super) fn between(a: &State, b: &State, part: f64) -> State {
 }
 
 fn slerp(a: DQuat, b: DQuat, part: f64) -> DQuat {
-    (a * super::rotation::exp(super::rotation::log(a.inverse() * b) * part)).normalize()
+    (a * rotation::exp(rotation::log(a.inverse() * b) * part)).normalize()
 }

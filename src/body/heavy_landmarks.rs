@@ -23,11 +23,13 @@ const CONSTANT_PRIOR: f64 = 4.0;
 const DISAGREEMENT: f64 = 0.15;
 /// If they disagree about more landmarks than this, they saw different things.
 const MOST_DISAGREEMENTS: usize = 6;
-/// Distance over the person's size from where the frames before and after have a point, beyond which the heavy network may be wrong for
+/// Distance over the person's size from where the looks before and after have a point, beyond which the heavy network may be wrong for
 /// once.
 const STRAY: f64 = 0.08;
 /// It is if that is also so many times the other network's distance.
 const STRAY_FACTOR: f64 = 2.0;
+/// Seconds within which these looks must be: the time from one keyframe to the next, and a little.
+const STRAY_REACH: f64 = 0.21;
 
 /// One frame's landmarks after correction.
 #[derive(Debug, Clone)]
@@ -62,17 +64,22 @@ fn plain(seen: &Landmarks) -> Corrected {
 }
 
 /// The heavy network's landmarks of a frame, without its strays; `None` where it was not asked.
-fn heavy(frames: &[Option<TrackFrame>], index: usize) -> Option<Corrected> {
+fn heavy(times: &[f64], frames: &[Option<TrackFrame>], index: usize) -> Option<Corrected> {
     let seen = frames[index].as_ref()?;
     let (other, mut heavy) = (plain(&seen.landmarks), plain(seen.heavy_landmarks.as_ref()?));
-    let around = |i: Option<usize>| Some(plain(&frames.get(i?)?.as_ref()?.landmarks));
-    let (Some(before), Some(after)) = (around(index.checked_sub(1)), around(Some(index + 1))) else {
-        return Some(heavy);
+    let look = |i: usize| {
+        let frame = frames[i].as_ref().filter(|frame| !frame.is_interpolated)?;
+        Some((times[i], plain(&frame.landmarks)))
     };
+    let is_near = |i: &usize| (times[*i] - times[index]).abs() < STRAY_REACH;
+    let before = (0..index).rev().take_while(is_near).find_map(look);
+    let after = (index + 1..frames.len()).take_while(is_near).find_map(look);
+    let (Some((start, before)), Some((end, after))) = (before, after) else { return Some(heavy) };
+    let share = (times[index] - start) / (end - start).max(1e-9);
     let reach = STRAY * size(&other.pixels);
     for i in 0..LANDMARKS {
-        let middle = before.pixels[i].midpoint(after.pixels[i]);
-        let [off, usual] = [&heavy, &other].map(|c| c.pixels[i].distance(middle));
+        let way = before.pixels[i].lerp(after.pixels[i], share);
+        let [off, usual] = [&heavy, &other].map(|c| c.pixels[i].distance(way));
         if off > reach && off > STRAY_FACTOR * usual {
             (heavy.pixels[i], heavy.world[i]) = (other.pixels[i], other.world[i]);
         }
@@ -94,7 +101,7 @@ pub fn correct(
         proceed()?;
         let found = || {
             let o = frames[index].as_ref()?;
-            let (first, second) = (plain(&o.landmarks), heavy(frames, index)?);
+            let (first, second) = (plain(&o.landmarks), heavy(times, frames, index)?);
             let difference = |i: usize| second.pixels[i] - first.pixels[i];
             let size = size(&second.pixels);
             let apart = BELOW_HEAD.filter(|&i| difference(i).length() > DISAGREEMENT * size).count();
@@ -122,7 +129,7 @@ pub fn correct(
         }
         // The heavy network's landmarks stand where there are any.
         if differences.get(after).is_some_and(|o| o.index == index) {
-            return heavy(frames, index);
+            return heavy(times, frames, index);
         }
         let mut corrected = plain(&o.landmarks);
         let around = [after.checked_sub(1), Some(after)].map(|i| i.and_then(|i| differences.get(i)));
@@ -199,7 +206,13 @@ mod tests {
         let frames: Vec<Option<TrackFrame>> = (0..31)
             .map(|i| {
                 let second = (i % 10 == 0).then(|| Box::new(seen(0.3)));
-                Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: second, estimate: None, uncertain: false })
+                Some(TrackFrame {
+                    landmarks: seen(0.1),
+                    heavy_landmarks: second,
+                    estimate: None,
+                    uncertain: false,
+                    is_interpolated: false,
+                })
             })
             .collect();
         let corrected = correct(&times, &frames, &never_stopped).unwrap();
@@ -213,7 +226,13 @@ mod tests {
     fn without_heavy_landmarks_nothing_changes() {
         let frames = vec![
             None,
-            Some(TrackFrame { landmarks: seen(0.1), heavy_landmarks: None, estimate: None, uncertain: false }),
+            Some(TrackFrame {
+                landmarks: seen(0.1),
+                heavy_landmarks: None,
+                estimate: None,
+                uncertain: false,
+                is_interpolated: false,
+            }),
         ];
         let corrected = correct(&[0.0, 0.1], &frames, &never_stopped).unwrap();
         assert!(corrected[0].is_none());

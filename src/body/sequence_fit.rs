@@ -19,6 +19,8 @@ const POSITION_STEP: DVec3 = DVec3::new(0.05, 0.05, 0.10);
 const INERTIA: f64 = 0.8;
 /// Reach of the solver ([`Solver::set_reach`]) in the search for a body that moved far.
 const WIDE: f64 = 8.0;
+/// Seconds in which the steps from frame to frame are independent of each other. Whoever was not seen for longer may have gone on in one direction.
+const INDEPENDENT: f64 = 0.25;
 /// Seconds beyond which frames do not lean on each other.
 const MEMORY: f64 = 0.5;
 /// A pose whose cost is so many times what is usual in its track may be wrong.
@@ -116,14 +118,34 @@ fn place(solver: &mut Solver, camera: &Camera, rotations: Vec<DQuat>, measuremen
     State { rotations, position }
 }
 
-/// One over the variance of a step that takes `seconds`.
-fn rotation_precision(seconds: f64) -> f64 {
-    (ROTATION_STEP * 60.0 * seconds.max(1e-3)).powi(-2)
+/// From one measured frame to another.
+struct Step {
+    /// Seconds.
+    time: f64,
+    /// Steps from frame to frame that are independent of each other, so that their variances add up.
+    frames: f64,
 }
 
-fn position_precision(seconds: f64) -> DVec3 {
-    let sigma = POSITION_STEP * (60.0 * seconds.max(1e-3));
-    (sigma * sigma).recip()
+impl Step {
+    fn between(a: &MeasuredFrame, b: &MeasuredFrame) -> Self {
+        let time = (a.time - b.time).abs();
+        let frames = a.index.abs_diff(b.index).max(1) as f64;
+        Self { time, frames: frames * (INDEPENDENT / time.max(1e-3)).min(1.0) }
+    }
+
+    /// Standard deviations of a 60th of a second to one over the variance of all this.
+    fn precision(&self, sigma: DVec3) -> DVec3 {
+        let sigma = sigma * (60.0 * self.time.max(1e-3) / self.frames);
+        (sigma * sigma * self.frames).recip()
+    }
+
+    fn rotation_precision(&self) -> f64 {
+        self.precision(DVec3::splat(ROTATION_STEP)).x
+    }
+
+    fn position_precision(&self) -> DVec3 {
+        self.precision(POSITION_STEP)
+    }
 }
 
 /// Each frame from the one before.
@@ -151,7 +173,7 @@ fn forward(
             });
             continue;
         };
-        let step = frame.time - measured[b].time;
+        let step = Step::between(&measured[b], frame);
         let velocity = match b.checked_sub(1) {
             Some(a)
                 if b > arrived
@@ -162,10 +184,10 @@ fn forward(
             }
             _ => DVec3::ZERO,
         };
-        let expected = states[b].position + velocity * (INERTIA * step);
+        let expected = states[b].position + velocity * (INERTIA * step.time);
         let context = Context {
-            neighbours: vec![(&states[b].rotations, rotation_precision(step))],
-            position: Some((expected, position_precision(step))),
+            neighbours: vec![(&states[b].rotations, step.rotation_precision())],
+            position: Some((expected, step.position_precision())),
             contacts: Vec::new(),
         };
         // Usually the frame before is the better start, but not when the body moved far since.
@@ -205,18 +227,20 @@ fn refine(
         let near = |n: &usize| *n < measured.len() && (measured[*n].time - measured[i].time).abs() <= MEMORY;
         let neighbours: Vec<usize> = [i.checked_sub(1), Some(i + 1)].into_iter().flatten().filter(near).collect();
         let mut state = states[i].clone();
-        let step = |n: usize| (measured[n].time - measured[i].time).abs();
+        let step = |n: usize| Step::between(&measured[n], &measured[i]);
         let position = match neighbours[..] {
             [a, b] => {
-                let part = step(a) / (step(a) + step(b)).max(1e-9);
+                let [before, after] = [a, b].map(|n| step(n).time);
+                let part = before / (before + after).max(1e-9);
                 let middle = states[a].position.lerp(states[b].position, part);
-                Some((middle, position_precision(step(a).min(step(b)))))
+                let nearer = if before <= after { a } else { b };
+                Some((middle, step(nearer).position_precision()))
             }
-            [a] => Some((states[a].position, position_precision(step(a)))),
+            [a] => Some((states[a].position, step(a).position_precision())),
             _ => None,
         };
         let context = Context {
-            neighbours: neighbours.iter().map(|&n| (&states[n].rotations[..], rotation_precision(step(n)))).collect(),
+            neighbours: neighbours.iter().map(|&n| (&states[n].rotations[..], step(n).rotation_precision())).collect(),
             position,
             contacts: Vec::new(),
         };
@@ -303,14 +327,14 @@ fn follow_from(
     let (mut states, mut new_costs) = (Vec::new(), Vec::new());
     for i in frames {
         proceed()?;
-        let step = (measured[i].time - measured[last].time).abs();
-        if step > MEMORY {
+        let step = Step::between(&measured[last], &measured[i]);
+        if step.time > MEMORY {
             break;
         }
         let neighbour = state.clone();
         let context = Context {
-            neighbours: vec![(&neighbour.rotations, rotation_precision(step))],
-            position: Some((neighbour.position, position_precision(step))),
+            neighbours: vec![(&neighbour.rotations, step.rotation_precision())],
+            position: Some((neighbour.position, step.position_precision())),
             contacts: Vec::new(),
         };
         solver.solve(&mut state, &measured[i].measurement, &context, FOLLOW_STEPS);
@@ -327,6 +351,6 @@ fn follow_from(
 
 /// What it costs to turn from one pose to the next.
 fn turn(measured: &[MeasuredFrame], index: usize, before: &State, after: &State) -> f64 {
-    let step = measured[index].time - measured[index - 1].time;
-    if step > MEMORY { 0.0 } else { turn_cost(&before.rotations, &after.rotations, rotation_precision(step)) }
+    let step = Step::between(&measured[index - 1], &measured[index]);
+    if step.time > MEMORY { 0.0 } else { turn_cost(&before.rotations, &after.rotations, step.rotation_precision()) }
 }

@@ -74,9 +74,9 @@ impl<'de> Deserialize<'de> for Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Hands {
-    /// They are not: hands are at ease.
+    /// They are not: hands are drawn half open.
     Off,
-    /// They are where a hand is large enough to see them
+    /// They are where a hand is large enough to see them.
     #[default]
     Auto,
     /// They are on all hands, however small.

@@ -11,7 +11,7 @@ use flume::Sender;
 
 use super::JobError;
 use super::own_networks::{OwnNetworks, Said};
-use super::pool::{DetectionPool, Lane};
+use super::pool::{DetectionPool, Lane, WorkerLost};
 use crate::geometry::Geometry;
 use crate::job::Hands;
 use crate::media::{Color, Frame};
@@ -20,7 +20,7 @@ use crate::pose::{Answer, Landmarks, Observation, Picture, PoseError, Query, See
 use crate::telemetry::{Stage, Timings};
 use crate::track::{Keyframe, LooksBetween, PredictedRegion};
 
-/// How often a second the hands of a person are looked at by themselves. Fingers between are interpolated, and measured no worse (docs/accuracy.md).
+/// How often a second the hands of a person are looked at by themselves at most. Fingers between are interpolated, and measured no worse (docs/accuracy.md).
 const HANDS_RATE: f64 = 15.0;
 
 /// What nobody waits for.
@@ -200,13 +200,14 @@ impl View {
         looks: &mut LooksBetween,
         timings: &Timings,
     ) -> Result<(), PoseError> {
-        let mut last = (0, looks.first());
-        let mut turns: Vec<(usize, &mut Observation)> = Vec::new();
         let keyframe = looks.first();
+        // Whose hands were looked at last, and in which frame.
+        let mut last: Option<(u32, u64)> = None;
+        let mut turns: Vec<(usize, &mut Observation)> = Vec::new();
         for (frame, tracklet, observation) in looks.found() {
-            let before = if last.0 == tracklet { last.1 } else { keyframe };
+            let before = last.filter(|last| last.0 == tracklet).map_or(keyframe, |last| last.1);
             if self.is_turn_of_hands(Some(before), frames[frame].index) {
-                last = (tracklet, frames[frame].index);
+                last = Some((tracklet, frames[frame].index));
                 turns.push((frame, observation));
             }
         }
@@ -282,7 +283,25 @@ pub struct Asker<'a> {
     timings: &'a Arc<Timings>,
     view: View,
     /// A copy goes with each request; let go of at the end, so that the receiver ends when all have replied.
-    replies: Option<Sender<Result<Reply, PoseError>>>,
+    replies: Option<Sender<Result<Reply, JobError>>>,
+}
+
+/// A reply that is owed. Where it is never given, because the worker panicked or has ended, the job is told so at once.
+struct Promise(Option<Sender<Result<Reply, JobError>>>);
+
+impl Promise {
+    fn keep(&mut self, reply: Result<Reply, JobError>) {
+        if let Some(replies) = self.0.take() {
+            // A job that failed no longer listens.
+            drop(replies.send(reply));
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.keep(Err(WorkerLost.into()));
+    }
 }
 
 impl<'a> Asker<'a> {
@@ -291,14 +310,9 @@ impl<'a> Asker<'a> {
         pool: &'a DetectionPool,
         timings: &'a Arc<Timings>,
         view: View,
-        replies: Sender<Result<Reply, PoseError>>,
+        replies: Sender<Result<Reply, JobError>>,
     ) -> Self {
         Self { pool, timings, view, replies: Some(replies) }
-    }
-
-    /// How many regions a worker is best asked about at once, on a keyframe.
-    fn batch(&self) -> usize {
-        self.pool.batch()
     }
 
     /// How the frames are looked at.
@@ -308,7 +322,7 @@ impl<'a> Asker<'a> {
 
     /// Asks about one frame and waits for the answers, which are in the order of the queries.
     pub fn ask(&self, frame: &Arc<Frame>, queries: &[Query]) -> Result<Vec<Answer>, JobError> {
-        let alike = queries.chunk_by(Query::is_batched_with).flat_map(|alike| alike.chunks(self.batch()));
+        let alike = queries.chunk_by(Query::is_batched_with).flat_map(|alike| alike.chunks(self.pool.batch()));
         let batches = alike.map(|batch| {
             let (frame, timings, view) = (frame.clone(), self.timings.clone(), self.view.clone());
             let queries = batch.to_vec();
@@ -326,9 +340,10 @@ impl<'a> Asker<'a> {
     pub fn request(&self, request: Request) -> Result<(), JobError> {
         let Some(replies) = self.replies.clone() else { return Ok(()) };
         let (timings, view) = (self.timings.clone(), self.view.clone());
+        let mut promise = Promise(Some(replies));
         self.pool.submit(Lane::Ordinary, self.timings, move |worker| {
-            // A job that failed no longer listens.
-            drop(replies.send(view.fulfil(worker, request, &timings)));
+            let reply = view.fulfil(worker, request, &timings);
+            promise.keep(reply.map_err(JobError::from));
         })?;
         Ok(())
     }

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Job, JobError};
 use crate::media::VideoInfo;
-use crate::track::{Sightings, Track, drop_outliers, link, repair_left_right};
+use crate::track::{Sightings, Track, link};
 
-/// Links the tracklets of one person, exchanges left and right back where the network confused them, and takes out what it saw wrongly
-/// for a moment. Nobody is observed in frames that are `corrupt`.
+/// Links the tracklets of one person. Nobody is observed in frames that are `corrupt`.
 ///
 /// # Errors
 /// [`JobError::Stopped`] when the job is to stop.
@@ -21,11 +20,5 @@ pub fn link_people(
     let go_on = || job.context.proceed();
     // Frame by frame, so that no observation is in memory twice.
     let observations = observations.into_values().flatten();
-    let mut tracks = link(observations, corrupt, info.frame_rate, info.geometry.display, &trajectory, &go_on)?;
-    for track in &mut tracks {
-        go_on()?;
-        repair_left_right(track);
-        drop_outliers(track);
-    }
-    Ok(tracks)
+    Ok(link(observations, corrupt, info.frame_rate, info.geometry.display, &trajectory, &go_on)?)
 }

@@ -37,9 +37,23 @@ const BILINEAR_REACH: f64 = 2.0;
 /// Samples across a pixel of a shrunk picture, at most.
 const MOST_SAMPLES: usize = 4;
 
+/// Coordinates of samples are fixed-point numbers with so many bits after the point.
+const FRACTION_BITS: u32 = 32;
+/// Bits of the weights in bilinear interpolation.
+const WEIGHT_BITS: u32 = 14;
+/// Coordinates of samples, and steps from one to the next, lie in this range, so that nothing overflows.
+const FARTHEST: f64 = 1e8;
+const LONGEST_STEP: f64 = 1e5;
+
 /// Reads one sample of a row.
 trait Sample {
     fn at(row: &[u8], index: usize) -> f32;
+
+    /// As it is stored. `index` counts samples.
+    fn whole(samples: &[u8], index: usize) -> i64;
+
+    /// Bytes of a sample.
+    const BYTES: usize;
 
     /// Adds `weight` times each sample of a row to `sum`.
     fn add_row(row: &[u8], weight: f32, sum: &mut [f32]);
@@ -47,6 +61,13 @@ trait Sample {
 
 struct Byte;
 impl Sample for Byte {
+    const BYTES: usize = 1;
+
+    #[inline(always)]
+    fn whole(samples: &[u8], index: usize) -> i64 {
+        i64::from(samples[index])
+    }
+
     #[inline(always)]
     fn at(row: &[u8], index: usize) -> f32 {
         f32::from(row[index])
@@ -59,6 +80,13 @@ impl Sample for Byte {
 
 struct Word;
 impl Sample for Word {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    fn whole(samples: &[u8], index: usize) -> i64 {
+        i64::from(u16::from_ne_bytes([samples[2 * index], samples[2 * index + 1]]))
+    }
+
     #[inline(always)]
     fn at(row: &[u8], index: usize) -> f32 {
         f32::from(u16::from_ne_bytes([row[2 * index], row[2 * index + 1]]))
@@ -78,14 +106,62 @@ fn neighbours(position: f32, last: f32) -> (usize, usize, f32) {
     (first, (first + 1).min(last as u32 as usize), clamped - first as f32)
 }
 
-#[inline(always)]
-fn bilinear<S: Sample>(plane: &Plane<'_>, (x0, x1, fx): (usize, usize, f32), (y0, y1, fy): (usize, usize, f32)) -> f32 {
-    let (top, bottom) = (&plane.data[y0 * plane.stride..], &plane.data[y1 * plane.stride..]);
-    let a = S::at(top, x0);
-    let a = a + fx * (S::at(top, x1) - a);
-    let b = S::at(bottom, x0);
-    let b = b + fx * (S::at(bottom, x1) - b);
-    a + fy * (b - a)
+/// A number of samples as a fixed-point number.
+fn fixed(value: f64, most: f64) -> i64 {
+    (value.clamp(-most, most) * (1_u64 << FRACTION_BITS) as f64) as i64
+}
+
+/// Planes of one size that are interpolated bilinearly at fixed-point coordinates of luma samples.
+struct Raster {
+    /// Samples from row to row.
+    stride: usize,
+    /// Coordinates of the last column and row.
+    last: [i64; 2],
+    /// Bits by which a plane is smaller than luma.
+    shifts: [u8; 2],
+    /// Coordinates of its first sample in luma samples.
+    first: [i64; 2],
+}
+
+/// The four samples around a place, and what they count.
+struct Neighbours {
+    /// Index of the upper left one, and of the one below it.
+    rows: [usize; 2],
+    /// From these to the next on the right.
+    right: usize,
+    /// What the right ones and the lower ones count, of 2 to the power of [`WEIGHT_BITS`].
+    weights: [i64; 2],
+}
+
+impl Raster {
+    fn new<S: Sample>(plane: &Plane<'_>, shifts: [u8; 2], first: [f64; 2]) -> Self {
+        let last = [plane.width, plane.height].map(|count| ((count - 1) as i64) << FRACTION_BITS);
+        Self { stride: plane.stride / S::BYTES, last, shifts, first: first.map(|place| fixed(place, FARTHEST)) }
+    }
+
+    #[inline(always)]
+    fn around(&self, x: i64, y: i64) -> Neighbours {
+        let x = ((x - self.first[0]) >> self.shifts[0]).clamp(0, self.last[0]);
+        let y = ((y - self.first[1]) >> self.shifts[1]).clamp(0, self.last[1]);
+        let weight = |place: i64| (place >> (FRACTION_BITS - WEIGHT_BITS)) & ((1 << WEIGHT_BITS) - 1);
+        let top = (y >> FRACTION_BITS) as usize * self.stride + (x >> FRACTION_BITS) as usize;
+        // In the last column and row the neighbour counts nothing, and there is none.
+        let below = if y < self.last[1] { self.stride } else { 0 };
+        Neighbours { rows: [top, top + below], right: usize::from(x < self.last[0]), weights: [weight(x), weight(y)] }
+    }
+}
+
+impl Neighbours {
+    /// Their mean, times 2 to the power of twice [`WEIGHT_BITS`].
+    #[inline(always)]
+    fn mean<S: Sample>(&self, samples: &[u8]) -> f32 {
+        let [across, down] = self.weights;
+        let [top, bottom] = self.rows.map(|left| {
+            let (left, right) = (S::whole(samples, left), S::whole(samples, left + self.right));
+            (left << WEIGHT_BITS) + across * (right - left)
+        });
+        ((top << WEIGHT_BITS) + down * (bottom - top)) as f32
+    }
 }
 
 /// How much of a bilinear sample at a coordinate comes from inside the picture.
@@ -198,12 +274,26 @@ impl Grid {
 pub(super) fn grey_outside(bounds: [f32; 4], region: &RotatedRegion, size: usize, crop: &mut [f32]) {
     let turn = DMat2::from_angle(region.rotation) * (region.side / size as f64);
     let [left, top, right, bottom] = bounds.map(f64::from);
-    for (i, pixel) in crop.chunks_exact_mut(3).enumerate() {
-        let from_middle = DVec2::new((i % size) as f64, (i / size) as f64) - 0.5 * size as f64;
-        let place = region.center + turn * from_middle;
-        if !(left..=right).contains(&place.x) || !(top..=bottom).contains(&place.y) {
-            pixel.fill(0.5);
+    let step = turn.x_axis;
+    for (v, row) in crop.chunks_exact_mut(size * 3).enumerate() {
+        let start = region.center + turn * (DVec2::new(0.0, v as f64) - 0.5 * size as f64);
+        // The columns of this row that lie inside are those between two.
+        let [mut first, mut end] = [0.0, size as f64];
+        for (start, step, low, high) in [(start.x, step.x, left, right), (start.y, step.y, top, bottom)] {
+            if step.abs() < 1e-9 {
+                if !(low..=high).contains(&start) {
+                    end = 0.0;
+                }
+            } else {
+                let [a, b] = [(low - start) / step, (high - start) / step];
+                first = first.max(a.min(b).ceil());
+                end = end.min(a.max(b).floor() + 1.0);
+            }
         }
+        let end = (end.max(0.0) as usize).min(size);
+        let first = (first as usize).min(end);
+        row[..first * 3].fill(0.5);
+        row[end * 3..].fill(0.5);
     }
 }
 
@@ -217,21 +307,31 @@ impl Picture<'_> {
         [low, high]: [f32; 2],
         out: &mut Vec<f32>,
     ) {
-        out.reserve(size * size * 3);
         let turn = DMat2::from_angle(region.rotation);
         let to_display = DAffine2::from_translation(region.center)
             * DAffine2::from_mat2(turn * (region.side / size as f64))
             * DAffine2::from_translation(DVec2::splat(-0.5 * size as f64));
-        let to_coded = self.geometry.to_coded * to_display;
-        let emit = |colour: [f32; 3]| out.extend(colour.map(|v| low + (high - low) * v));
-        self.sample_any(to_coded, [size; 2], border, emit);
+        let begin = out.len();
+        self.sample_grid(to_display, [size; 2], border, out);
+        if [low, high] != [0.0, 1.0] {
+            out[begin..].iter_mut().for_each(|v| *v = low + (high - low) * *v);
+        }
     }
 
     /// Adds what lies at each whole coordinate of a grid to `out` (rows x columns x 3, R'G'B' of 0..=1). `to_display` brings these
     /// coordinates to displayed pixels, of which whole ones are the middles.
     pub(super) fn sample_grid(&self, to_display: DAffine2, size: [usize; 2], border: Border, out: &mut Vec<f32>) {
-        out.reserve(size[0] * size[1] * 3);
-        self.sample_any(self.geometry.to_coded * to_display, size, border, |colour| out.extend(colour));
+        let begin = out.len();
+        out.resize(begin + size[0] * size[1] * 3, 0.0);
+        if [0, 1, 2].map(|i| self.frame.plane(i)).iter().any(|p| p.width == 0 || p.height == 0) {
+            return;
+        }
+        let map = self.geometry.to_coded * to_display;
+        if self.frame.layout().depth > 8 {
+            self.sample::<Word>(map, size, border, &mut out[begin..]);
+        } else {
+            self.sample::<Byte>(map, size, border, &mut out[begin..]);
+        }
     }
 
     /// Fills `out` (rows x columns x 3, R'G'B' of 0..=1) with what lies under each pixel of a grid, the mean of several places where
@@ -319,54 +419,39 @@ impl Picture<'_> {
         [(x, 0.0), (y, if layout.chroma_shift_y > 0 { 0.5 } else { 0.0 })]
     }
 
-    /// Gives `emit` the colour (R'G'B' of 0..=1) at each whole coordinate of a grid, row by row.
-    fn sample_any(&self, to_coded: DAffine2, size: [usize; 2], border: Border, emit: impl FnMut([f32; 3])) {
-        if self.frame.layout().depth > 8 {
-            self.sample::<Word>(to_coded, size, border, emit);
-        } else {
-            self.sample::<Byte>(to_coded, size, border, emit);
-        }
-    }
-
-    fn sample<S: Sample>(
-        &self,
-        map: DAffine2,
-        [columns, rows]: [usize; 2],
-        border: Border,
-        mut emit: impl FnMut([f32; 3]),
-    ) {
-        let planes = [0, 1, 2].map(|i| self.frame.plane(i));
-        if planes.iter().any(|p| p.width == 0 || p.height == 0) {
-            (0..columns * rows).for_each(|_| emit([0.0; 3]));
-            return;
-        }
+    /// Fills `out` with the colour (R'G'B' of 0..=1) at each whole coordinate of a grid, row by row. `map` brings these to samples of luma.
+    fn sample<S: Sample>(&self, map: DAffine2, [columns, rows]: [usize; 2], border: Border, out: &mut [f32]) {
         let layout = self.frame.layout();
-        let matrix = self.color.yuv_to_rgb(layout.depth);
-        let last = |n: usize| (n - 1) as f32;
-        let luma_last = [last(planes[0].width), last(planes[0].height)];
-        let chroma_last = [last(planes[1].width), last(planes[1].height)];
-        let [(scale_x, shift_x), (scale_y, shift_y)] = self.siting();
-        let step = map.matrix2.x_axis.as_vec2();
-        for v in 0..rows {
-            let start = map.transform_point2(DVec2::new(0.0, v as f64)).as_vec2();
-            for u in 0..columns {
-                let (x, y) = (start.x + step.x * u as f32, start.y + step.y * u as f32);
-                let luma = bilinear::<S>(&planes[0], neighbours(x, luma_last[0]), neighbours(y, luma_last[1]));
-                let cx = neighbours((x - shift_x) * scale_x, chroma_last[0]);
-                let cy = neighbours((y - shift_y) * scale_y, chroma_last[1]);
-                let (b, r) = (bilinear::<S>(&planes[1], cx, cy), bilinear::<S>(&planes[2], cx, cy));
-                let (cover, beyond) = match border {
-                    Border::Replicate => (1.0, 0.0),
-                    // What bilinear interpolation with this colour beyond the last pixel comes to.
-                    Border::Fill(colour) => {
-                        let cover = inside(x, luma_last[0]) * inside(y, luma_last[1]);
-                        (cover, (1.0 - cover) * colour)
-                    }
-                };
-                emit(matrix.map(|row| {
-                    let value = (row[0] * luma + row[1] * b + row[2] * r + row[3]).clamp(0.0, 1.0);
-                    cover * value + beyond
-                }));
+        let shifts = [layout.chroma_shift_x, layout.chroma_shift_y];
+        let first = self.siting().map(|(_, first)| f64::from(first));
+        let planes = [0, 1, 2].map(|i| self.frame.plane(i));
+        let luma = Raster::new::<S>(&planes[0], [0; 2], [0.0; 2]);
+        let chroma = Raster::new::<S>(&planes[1], shifts, first);
+        let to_sample = 1.0 / (1_u32 << (2 * WEIGHT_BITS)) as f32;
+        let matrix = self.color.yuv_to_rgb(layout.depth).map(|[y, cb, cr, whole]| {
+            let [y, cb, cr] = [y, cb, cr].map(|weight| weight * to_sample);
+            [y, cb, cr, whole]
+        });
+        let step = map.matrix2.x_axis;
+        let [step_x, step_y] = step.to_array().map(|step| fixed(step, LONGEST_STEP));
+        for (v, row) in out.chunks_exact_mut(columns * 3).take(rows).enumerate() {
+            let start = map.transform_point2(DVec2::new(0.0, v as f64));
+            let [mut x, mut y] = start.to_array().map(|place| fixed(place, FARTHEST));
+            for pixel in row.as_chunks_mut::<3>().0 {
+                let luma = luma.around(x, y).mean::<S>(planes[0].data);
+                let chroma = chroma.around(x, y);
+                let [cb, cr] = [1, 2].map(|i| chroma.mean::<S>(planes[i].data));
+                *pixel = matrix.map(|row| (row[0] * luma + row[1] * cb + row[2] * cr + row[3]).clamp(0.0, 1.0));
+                (x, y) = (x + step_x, y + step_y);
+            }
+            if let Border::Fill(colour) = border {
+                // What bilinear interpolation with this colour beyond the last pixel comes to.
+                let last = [planes[0].width, planes[0].height].map(|count| (count - 1) as f32);
+                for (u, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+                    let place = (start + step * u as f64).as_vec2();
+                    let cover = inside(place.x, last[0]) * inside(place.y, last[1]);
+                    pixel.iter_mut().for_each(|v| *v = cover * *v + (1.0 - cover) * colour);
+                }
             }
         }
     }
@@ -493,17 +578,16 @@ mod tests {
     /// Mean of places, each sampled by itself.
     fn shrunk_one_by_one(picture: &Picture<'_>, to_display: DAffine2, size: [usize; 2], border: Border) -> Vec<f32> {
         let each = ((to_display.matrix2.x_axis.length() / BILINEAR_REACH).round() as usize).clamp(1, MOST_SAMPLES);
-        let map = picture.geometry.to_coded
-            * to_display
+        let map = to_display
             * DAffine2::from_scale(DVec2::splat(1.0 / each as f64))
             * DAffine2::from_translation(DVec2::splat(0.5));
-        let (mut out, mut at) = (vec![0.0; size[0] * size[1] * 3], 0);
-        picture.sample_any(map, size.map(|n| n * each), border, |colour| {
+        let (mut out, mut places) = (vec![0.0; size[0] * size[1] * 3], Vec::new());
+        picture.sample_grid(map, size.map(|n| n * each), border, &mut places);
+        for (at, colour) in places.as_chunks::<3>().0.iter().enumerate() {
             let (x, y) = (at % (size[0] * each) / each, at / (size[0] * each) / each);
-            at += 1;
             let pixel = &mut out[(y * size[0] + x) * 3..][..3];
             pixel.iter_mut().zip(colour).for_each(|(sum, v)| *sum += v / (each * each) as f32);
-        });
+        }
         out
     }
 

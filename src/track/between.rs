@@ -14,7 +14,7 @@ use super::TrackletObservation;
 use super::associate::Keyframe;
 use super::camera::Trajectory;
 use super::gaps::on_the_way;
-use super::refine::PredictedRegion;
+use super::refine::{PredictedRegion, regions_between};
 use super::similarity::{is_duplicate, is_one_pose, is_plausible, is_shadow_of, is_small, joints_off, size_difference};
 use super::tracker::Tracker;
 use crate::pose::{Landmarks, MaskedRegion, Observation};
@@ -49,8 +49,8 @@ struct Looks {
     found: BTreeMap<usize, Option<Observation>>,
     /// Places to look at next, each with those of the looks before and after it.
     open: Vec<[usize; 3]>,
-    /// Whether they are looked at more closely where they are off the way.
-    goes_on: bool,
+    /// Whether they are looked at again before and after a look that finds them off the way.
+    may_look_closer: bool,
 }
 
 /// What was observed between two keyframes.
@@ -77,14 +77,12 @@ impl Tracker {
         let back = frames.iter().map(|&frame| trajectory.moved(frame, before.index)).collect();
         let mut people: BTreeMap<u32, Vec<PredictedRegion>> = BTreeMap::new();
         for &frame in &frames[1..frames.len() - 1] {
-            for predicted in self.regions_between(before, after, frame, trajectory) {
+            for predicted in regions_between([before, after], frame, self.display, trajectory) {
                 people.entry(predicted.tracklet).or_default().push(predicted);
             }
         }
-        let on = |keyframe: &Keyframe, tracklet: u32| {
-            let person = keyframe.people.iter().find(|person| person.tracklet == tracklet);
-            person.map(|person| person.observation.clone())
-        };
+        let on =
+            |keyframe: &Keyframe, tracklet: u32| keyframe.person(tracklet).map(|person| person.observation.clone());
         let looks = |(tracklet, predicted): (u32, Vec<PredictedRegion>)| {
             let last = predicted.len() + 1;
             let ends = [on(before, tracklet), on(after, tracklet)];
@@ -98,7 +96,7 @@ impl Tracker {
                 false => middle(0, last).collect(),
             };
             let found = [0, last].into_iter().zip(ends).filter(|(_, end)| end.is_some()).collect();
-            Looks { predicted, found, open, goes_on: is_on_both && !asks_all && !is_small }
+            Looks { predicted, found, open, may_look_closer: is_on_both && !asks_all && !is_small }
         };
         LooksBetween { display: self.display, frames, back, people: people.into_iter().map(looks).collect() }
     }
@@ -108,8 +106,7 @@ impl Tracker {
 /// off the straight way there by more than [`STEADY`].
 fn is_steady(keyframes: [&Keyframe; 3], tracklet: u32, trajectory: &Trajectory) -> bool {
     let in_scene = |keyframe: &Keyframe| {
-        let person = keyframe.people.iter().find(|person| person.tracklet == tracklet)?;
-        let mut landmarks = person.observation.landmarks.clone();
+        let mut landmarks = keyframe.person(tracklet)?.observation.landmarks.clone();
         landmarks.shift(trajectory.moved(keyframe.index, keyframes[1].index));
         Some(landmarks)
     };
@@ -173,7 +170,7 @@ impl LooksBetween {
                 let found = answers.next().flatten().filter(|found| self.is_there(&self.people[person], place, found));
                 self.people[person].found.insert(place, found);
                 let looks = &self.people[person];
-                if looks.goes_on && !self.is_on_the_way(looks, at) {
+                if looks.may_look_closer && !self.is_on_the_way(looks, at) {
                     let closer = middle(before, place).chain(middle(place, after));
                     self.people[person].open.extend(closer);
                 }
@@ -282,15 +279,8 @@ pub(super) fn without_doubles(frame: u64, found: &[(&PredictedRegion, &Observati
     };
     let kept = (0..found.len()).filter(|&i| !is_double(i)).map(|i| found[i]);
     kept.map(|(predicted, observation)| TrackletObservation {
-        frame,
-        tracklet: predicted.tracklet,
-        skipped: Vec::new(),
         is_behind: !predicted.at.hidden.is_empty(),
-        observation: observation.clone(),
-        heavy_landmarks: None,
-        seen_points: None,
-        estimate: None,
-        is_detected: None,
+        ..TrackletObservation::new(frame, predicted.tracklet, observation.clone())
     })
     .collect()
 }

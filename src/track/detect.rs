@@ -168,9 +168,7 @@ impl<'t> Search<'t> {
                 Round::SmallerTiles { tiles, guesses, found: observations }
             }
             Round::SmallerTiles { tiles, guesses, found } => {
-                if self.tracker.starts_over {
-                    self.detections.add(tiles, persons);
-                }
+                self.detections.add(tiles, persons);
                 let nobody = self.predicted.iter().map(|_| None).collect();
                 let found = self.best_of_tracked(nobody, &guesses, found);
                 Round::OtherOrientations { guesses: self.other_orientations(&found), found }

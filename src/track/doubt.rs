@@ -1,4 +1,5 @@
-//! A thorough look at whoever is found anew and may be seen wrongly, and where somebody may be whom nothing else found.
+//! Checks people who are found for the first time: does a second network see the same body? If not, they are looked at again from all sides. So are, at
+//! the start, places where somebody may be whom nothing else found.
 //!
 //! The landmark network knows people who stand, whole, in their square. It sees somebody upright, with full confidence, in one who hangs head down, and
 //! squeezes a whole body into a half-length shot. What gives it away is another network: where both see the same body, it is the right one (of 765 looks at
@@ -22,8 +23,10 @@ use crate::pose::{
     Landmarks, MaskedRegion, Observation, PersonDetection, Query, RotatedRegion, area, overlap, shared, wrap_angle,
 };
 
-/// Share of a box that is most of it.
+/// Share of the smaller of two boxes beyond which both are of one person.
 const MOST: f32 = 0.6;
+/// Overlap (intersection over union) of two faint detections beyond which they are of one person.
+const SAME_PLACE: f32 = 0.5;
 /// Most people who are checked on one keyframe, and most who are looked at from all sides.
 const MOST_CHECKED: usize = 6;
 const MOST_DOUBTED: usize = 4;
@@ -37,7 +40,8 @@ const AGREED_INSTEAD: f64 = 0.08;
 const CERTAIN: f32 = 0.8;
 /// How much better the networks must agree about a body than about the one that was found before.
 const GAIN: f64 = 0.01;
-/// What it counts, as such a distance, that legs are not to be seen which should be in the picture, of somebody whom its edge may cut off: they are squeezed into it.
+/// Added to the disagreement, in proportion, where knees and ankles should be visible and are not, of somebody whom the picture's edge may cut off: the
+/// network squeezed a whole body into half of one.
 const SQUEEZED: f64 = 0.15;
 /// Ways round.
 const WAYS: usize = 8;
@@ -77,10 +81,15 @@ struct Place {
 
 #[derive(PartialEq)]
 enum Stage {
+    /// The other network looks at whoever was found.
     Check,
+    /// First looks at the places in doubt.
     First,
+    /// Second looks, where the first ones ask for them.
     Second,
+    /// The other network looks at the best of these.
     Other,
+    /// All is known.
     Done,
 }
 
@@ -105,14 +114,14 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// `found`: those found anew, by the index of the candidate. With `is_start` those whom the detector sees faintly are looked at as well; `found_anyway`:
-    /// everybody who was found.
+    /// `found`: those found anew, by the index of the candidate. With `is_start` those whom the detector sees faintly are looked at as well; `everybody`:
+    /// observed on it already.
     pub fn new<'l>(
         network: Network,
         display: [u32; 2],
         found: impl Iterator<Item = (usize, &'l Observation)>,
         is_start: bool,
-        found_anyway: &[&Landmarks],
+        everybody: &[&Landmarks],
         detections: &DetectedPersons,
     ) -> Self {
         let other = if network == Network::Full { Network::Heavy } else { Network::Full };
@@ -131,13 +140,14 @@ impl Doubts {
             })
             .collect();
         if is_start {
-            let bounds: Vec<[f32; 4]> = found_anyway.iter().map(|l| l.visible_bounds(display)).collect();
+            let bounds: Vec<[f32; 4]> = everybody.iter().map(|l| l.visible_bounds(display)).collect();
             for faint in detections.faint() {
                 let is_seen = |b: &[f32; 4]| {
                     overlap(b, &faint.bounds) > SAME_PERSON
                         || shared(b, &faint.bounds) > MOST * area(&faint.bounds).min(area(b))
                 };
-                let is_taken = places.iter().any(|p| p.known.is_none() && overlap(&p.bounds, &faint.bounds) > 0.5);
+                let is_taken =
+                    places.iter().any(|p| p.known.is_none() && overlap(&p.bounds, &faint.bounds) > SAME_PLACE);
                 if is_large_enough(&faint.region()) && !bounds.iter().any(is_seen) && !is_taken {
                     let PersonDetection { bounds, quarter_turns, .. } = *faint;
                     let looks = Vec::new();
@@ -292,6 +302,9 @@ impl Place {
         let looks = looks.into_iter().filter(|look| look.other.is_some());
         let best = looks.max_by(|a, b| score(a).total_cmp(&score(b)))?;
         let (found, other) = (best.second?, best.other?);
+        if !is_plausible(&found.landmarks, display, true) {
+            return None;
+        }
         let off = self.disagreement(&found.landmarks, &other.landmarks, display);
         match &self.known {
             Some((index, _)) => {
@@ -299,8 +312,7 @@ impl Place {
             }
             None => {
                 let is_certain = found.landmarks.score.min(other.landmarks.score) >= CERTAIN;
-                let is_body = is_plausible(&found.landmarks, display, true);
-                (is_certain && is_body && off < AGREED_ON_NOBODY).then_some(Verdict::Found(found))
+                (is_certain && off < AGREED_ON_NOBODY).then_some(Verdict::Found(found))
             }
         }
     }

@@ -1,24 +1,43 @@
 //! Interpolates people in frames in which they were skipped on purpose, and small people in frames in which they were not found.
 
+use std::collections::BTreeSet;
+
 use super::TrackletObservation;
 use super::link::Person;
-use super::similarity::{is_small, pose_distance, same_side_distance};
+use super::similarity::{is_small, sided};
+use crate::curve;
 use crate::pose::{Landmarks, Observation};
 
 /// Adds the frames in which a person was skipped ([`TrackletObservation::skipped`]): they lie on a curve through what was observed before and
 /// after, in the scene.
 pub(super) fn interpolate_skipped(person: &mut Person) {
-    let all: Vec<&TrackletObservation> = person.values().map(Box::as_ref).collect();
-    let mut missing = Vec::new();
-    for (i, pair) in all.windows(2).enumerate() {
+    interpolate(person, |last, next| {
+        let between = last.frame + 1..next.frame;
+        next.skipped.iter().copied().filter(|frame| between.contains(frame)).collect()
+    });
+}
+
+/// Interpolates all frames anew that were interpolated before, after what was observed has changed.
+pub(super) fn interpolate_again(person: &mut Person) {
+    let before: BTreeSet<u64> = person.values().filter(|one| one.is_interpolated).map(|one| one.frame).collect();
+    person.retain(|frame, _| !before.contains(frame));
+    interpolate(person, |last, next| before.range(last.frame + 1..next.frame).copied().collect());
+}
+
+/// Adds frames between each two looks: those that `missing` gives.
+fn interpolate(person: &mut Person, missing: impl Fn(&TrackletObservation, &TrackletObservation) -> Vec<u64>) {
+    let looks: Vec<&TrackletObservation> = person.values().map(Box::as_ref).collect();
+    let times: Vec<f64> = looks.iter().map(|look| look.frame as f64).collect();
+    let mut found = Vec::new();
+    for (i, pair) in looks.windows(2).enumerate() {
         let (last, next) = (pair[0], pair[1]);
-        if !next.skipped.is_empty() {
-            let neighbours = [i.checked_sub(1).and_then(|before| all.get(before)), all.get(i + 2)];
-            let skipped = next.skipped.iter().copied().filter(|frame| (last.frame + 1..next.frame).contains(frame));
-            missing.extend(between([last, next], neighbours.map(Option::<&&_>::copied), skipped));
+        let frames = missing(last, next);
+        if !frames.is_empty() {
+            let around = curve::neighbours(&times, i).map(|look| look.map(|look| looks[look]));
+            found.extend(between([last, next], around, frames.into_iter()));
         }
     }
-    person.extend(missing.into_iter().map(|seen| (seen.frame, Box::new(seen))));
+    person.extend(found.into_iter().map(|seen| (seen.frame, Box::new(seen))));
 }
 
 /// Adds the frames in which a small person was not found; their points have no visibility.
@@ -40,16 +59,6 @@ pub(super) fn on_the_way(a: &Landmarks, b: &Landmarks, share: f32) -> Landmarks 
     a.between(&sided(b, a), share)
 }
 
-/// A body with left and right as in another of the same person. They may be exchanged in one of them: the repair comes later, and sees it better if
-/// the frames between are not a mixture of both.
-fn sided(landmarks: &Landmarks, as_in: &Landmarks) -> Landmarks {
-    let mut sided = landmarks.clone();
-    if same_side_distance(as_in, landmarks) > pose_distance(as_in, landmarks, [0.0; 2]) {
-        sided.mirror();
-    }
-    sided
-}
-
 /// Some of the frames between two observations of one person, on a curve through them which comes from the observation before these and goes on to the
 /// one after, where there are such.
 fn between(
@@ -60,55 +69,23 @@ fn between(
     let a = &last.observation.landmarks;
     let b = sided(&next.observation.landmarks, a);
     let [before, after] = [(before, a), (after, &b)]
-        .map(|(one, near)| one.map(|one| (one.frame as f32, sided(&one.observation.landmarks, near))));
-    let [first, end] = [last.frame, next.frame].map(|frame| frame as f32);
+        .map(|(one, near)| one.map(|one| (one.frame as f64, sided(&one.observation.landmarks, near))));
+    let [first, end] = [last.frame, next.frame].map(|frame| frame as f64);
     let bodies = [before.as_ref().map_or(a, |(_, body)| body), a, &b, after.as_ref().map_or(&b, |(_, body)| body)];
     let observation = |frame: u64| {
-        let share = (frame as f32 - first) / (end - first);
+        let share = (frame as f64 - first) / (end - first);
         let times =
             [before.as_ref().map(|(time, _)| *time), Some(first), Some(end), after.as_ref().map(|(time, _)| *time)];
-        let landmarks = Landmarks::on_curve(bodies, curve(times, share), share);
+        let weights = curve::weights(times, share).map(|weight| weight as f32);
+        let landmarks = Landmarks::on_curve(bodies, weights, share as f32);
         Observation { landmarks, appearance: last.observation.appearance }
     };
     let seen = |frame| TrackletObservation {
-        frame,
-        tracklet: last.tracklet,
-        observation: observation(frame),
-        heavy_landmarks: None,
-        seen_points: None,
-        estimate: None,
-        is_detected: None,
         is_behind: last.is_behind && next.is_behind,
-        skipped: Vec::new(),
+        is_interpolated: true,
+        ..TrackletObservation::new(frame, last.tracklet, observation(frame))
     };
     frames.map(seen).collect()
-}
-
-/// What each of four points at these times counts in a point that is the given share of the way from the second to the third: on the cubic curve whose
-/// direction in those two is that of the parabola through them and their neighbours. Where one neighbour is missing the curve is the parabola through
-/// the other three, where both are it is straight.
-fn curve([before, first, last, after]: [Option<f32>; 4], share: f32) -> [f32; 4] {
-    let (Some(first), Some(last)) = (first, last) else { return [0.0; 4] };
-    let length = last - first;
-    // Directions are steps over `length`, as weights of the four points.
-    let straight = [0.0, -1.0, 1.0, 0.0];
-    let parabola = |outer_step: [f32; 4], far: f32| {
-        let [outer, inner] = [length * length / (far * (far + length)), far / (far + length)];
-        std::array::from_fn::<f32, 4, _>(|i| outer * outer_step[i] + inner * straight[i])
-    };
-    let leaving = before.map(|time| parabola([-1.0, 1.0, 0.0, 0.0], first - time));
-    let arriving = after.map(|time| parabola([0.0, 0.0, -1.0, 1.0], time - last));
-    let opposite = |direction: [f32; 4]| std::array::from_fn(|i| 2.0 * straight[i] - direction[i]);
-    let [leaving, arriving] = match (leaving, arriving) {
-        (Some(leaving), Some(arriving)) => [leaving, arriving],
-        (Some(leaving), None) => [leaving, opposite(leaving)],
-        (None, Some(arriving)) => [opposite(arriving), arriving],
-        (None, None) => [straight; 2],
-    };
-    let (s, s2, s3) = (share, share * share, share * share * share);
-    let [start, out, end, into] = [2.0 * s3 - 3.0 * s2 + 1.0, s3 - 2.0 * s2 + s, 3.0 * s2 - 2.0 * s3, s3 - s2];
-    let ends = [0.0, start, end, 0.0];
-    std::array::from_fn(|i| ends[i] + out * leaving[i] + into * arriving[i])
 }
 
 #[cfg(test)]
@@ -148,15 +125,15 @@ mod tests {
 
     #[test]
     fn the_way_between_looks_bends_as_the_motion_does() {
-        // Looked at every fourth frame, and once at every frame: uneven steps must not matter.
         let x_of = |frame: u64| 100.0 + 0.5 * (frame as f32 - 8.0).powi(2);
-        let looks = [(0, 0), (4, 3), (5, 0), (6, 0), (10, 3), (14, 3), (18, 3)];
+        let looks = [(0, 0), (4, 3), (8, 3), (12, 3)];
         let mut filled = person(looks.map(|(frame, skipped)| seen(frame, skipped, x_of(frame), 300.0)));
         interpolate_skipped(&mut filled);
-        assert_eq!(filled.len(), 19);
+        assert_eq!(filled.len(), 13);
         for (frame, one) in &filled {
             let off = (one.observation.landmarks.circle[0][0] - x_of(*frame)).abs();
             assert!(off < 1e-3, "frame {frame}: {off} pixels off");
+            assert_eq!(one.is_interpolated, frame % 4 != 0);
         }
     }
 

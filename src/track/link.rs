@@ -9,7 +9,9 @@
 //! 5. people who met are checked by their clothes (`meetings`): where those say that they were exchanged they are exchanged back, and
 //!    where those cannot tell they are marked uncertain;
 //! 6. whoever is no person goes ([`is_person`]);
-//! 7. what is missing of small people is interpolated, and the people are numbered.
+//! 7. left and right are exchanged back where the network confused them ([`repair_left_right`]), and what it saw wrongly for a moment is taken out
+//!    ([`drop_outliers`]); frames between looks are interpolated anew from what is left, so that no mistake stays in them;
+//! 8. what is missing of small people is interpolated, and the people are numbered.
 //!
 //! All of it happens in the first frame's picture, as if the camera stood still.
 
@@ -20,8 +22,10 @@ use glam::DVec2;
 
 use super::assignment::assign_sparse;
 use super::camera::Trajectory;
-use super::gaps::{interpolate_lost, interpolate_skipped};
+use super::gaps::{interpolate_again, interpolate_lost, interpolate_skipped};
+use super::left_right::repair_left_right;
 use super::meetings::{Stretch, check_meetings};
+use super::outliers::drop_outliers;
 use super::presence::{Presence, span};
 use super::similarity::{LARGE, MIN_VISIBILITY, is_one_pose, is_shadow_of, pose_distance, size_difference, visibility};
 use super::{Track, TrackFrame, TrackletObservation};
@@ -79,8 +83,6 @@ const MIN_FOUND_BLURRED: f32 = 0.5;
 
 /// Frames that are gone through between two calls of a [`Proceed`]: milliseconds of work.
 const FRAMES_AT_A_TIME: usize = 4096;
-/// Frames a second where the file does not say.
-const USUAL_FRAME_RATE: f64 = 25.0;
 
 /// A person in the making, at first one tracklet: their observations by frame. They are boxed, because a map keeps room for nearly twice
 /// as many values as it has.
@@ -128,7 +130,6 @@ fn link_counted(
     trajectory: &Trajectory,
     proceed: Proceed<'_>,
 ) -> Result<(Vec<Track>, Compared), Stopped> {
-    let fps = if fps.is_finite() && fps > 0.0 { fps } else { USUAL_FRAME_RATE };
     let mut tracklets: BTreeMap<u32, Person> = BTreeMap::new();
     let mut last_frame = 0;
     for (n, mut one) in observations.into_iter().enumerate() {
@@ -157,6 +158,10 @@ fn link_counted(
     for (mut person, doubts) in people.into_iter().zip(doubts) {
         proceed()?;
         if is_person(&person, shortest, display, trajectory, proceed)? {
+            take_seen_points(&mut person);
+            repair_left_right(&mut person);
+            drop_outliers(&mut person, fps);
+            interpolate_again(&mut person);
             interpolate_lost(&mut person, display);
             tracks.extend(into_track(person, &doubts, trajectory, proceed)?);
         }
@@ -167,6 +172,15 @@ fn link_counted(
         track.id = id;
     }
     Ok((tracks, Compared { doubles, joins, meetings }))
+}
+
+/// Who is a person, and who is who, was told by what was found; where the points are is told by who sees them best.
+fn take_seen_points(person: &mut Person) {
+    for one in person.values_mut() {
+        if let Some(seen) = &one.seen_points {
+            one.observation.landmarks.take(seen);
+        }
+    }
 }
 
 /// Cuts a person where they are gone for longer than `gap` frames.
@@ -269,9 +283,9 @@ fn end_motion(person: &Person, at_end: bool) -> Option<(u64, RotatedRegion, DVec
     Some((first.frame, here, velocity))
 }
 
-/// Mean appearance in some observations.
+/// Mean appearance in those of some observations in which somebody looked.
 pub(super) fn appearance_of<'a>(all: impl Iterator<Item = &'a Box<TrackletObservation>>) -> AppearanceHistogram {
-    AppearanceHistogram::mean(all.map(|one| &one.observation.appearance))
+    AppearanceHistogram::mean(all.filter(|one| !one.is_interpolated).map(|one| &one.observation.appearance))
 }
 
 /// Frames around one in which another person's place counts as theirs at the same time.
@@ -429,15 +443,12 @@ fn into_track(
             proceed()?;
         }
         shift(&mut one, trajectory.moved(0, frame));
-        // Who is a person, and who is who, was told by what was found; where the points are is told by who sees them best.
-        if let Some(seen) = &one.seen_points {
-            one.observation.landmarks.take(seen);
-        }
         frames[(frame - first) as usize] = Some(TrackFrame {
             landmarks: one.observation.landmarks,
             heavy_landmarks: one.heavy_landmarks,
             estimate: one.estimate,
             uncertain: false,
+            is_interpolated: one.is_interpolated,
         });
     }
     for frame in doubts.iter().flat_map(|[from, to]| *from.max(&first)..=*to.min(&last)) {
@@ -568,17 +579,7 @@ mod tests {
             observations.extend((45..100).map(|f| {
                 let landmarks = synthetic::person([100.0 + f as f32, 240.0], 80.0);
                 let observation = Observation { landmarks, appearance: AppearanceHistogram::of_colour(RED) };
-                TrackletObservation {
-                    frame: f,
-                    tracklet: 1,
-                    observation,
-                    heavy_landmarks: None,
-                    seen_points: None,
-                    estimate: None,
-                    is_detected: None,
-                    is_behind: false,
-                    skipped: Vec::new(),
-                }
+                TrackletObservation::new(f, 1, observation)
             }));
             for one in observations.iter_mut().filter(|one| one.frame % 5 == 0) {
                 let is_second = one.tracklet == 1 && one.frame < 60;

@@ -104,7 +104,8 @@ impl Appearances {
     fn of(people: [&Person; 2], [first, last]: Stretch, gap: u64) -> Self {
         let mean = |person: &Person, frames: ops::Range<u64>| {
             let range = person.range(frames);
-            (range.clone().count() >= ENOUGH).then(|| appearance_of(range.map(|(_, one)| one)))
+            let looks = range.clone().filter(|(_, one)| !one.is_interpolated).count();
+            (looks >= ENOUGH).then(|| appearance_of(range.map(|(_, one)| one)))
         };
         Self {
             before: people.map(|person| mean(person, first.saturating_sub(gap)..first)),
@@ -208,18 +209,7 @@ mod tests {
                 let colour = colours[usize::from(frame >= other_from)];
                 let appearance = AppearanceHistogram::of_colour(colour);
                 let observation = Observation { landmarks: synthetic::person(place, 150.0), appearance };
-                let (tracklet, heavy_landmarks) = (n as u32, None);
-                Box::new(TrackletObservation {
-                    frame,
-                    tracklet,
-                    observation,
-                    heavy_landmarks,
-                    seen_points: None,
-                    estimate: None,
-                    is_detected: None,
-                    is_behind: false,
-                    skipped: Vec::new(),
-                })
+                Box::new(TrackletObservation::new(frame, n as u32, observation))
             };
             (first..first + frames).map(|frame| (frame, one(frame))).collect()
         };

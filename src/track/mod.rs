@@ -6,8 +6,7 @@
 //! 4. `link`: which tracklets of the whole clip are one person -> [`Track`]s
 //!
 //! The first three share a [`Tracker`], which goes from keyframe to keyframe. Where several trackers went through a stretch of the clip
-//! each, what they saw is put together before the fourth ([`Sightings`], in `stretches`). Afterwards each track has its left and right repaired
-//! ([`repair_left_right`]) and its outliers taken out ([`drop_outliers`]). A [`Stabilizer`] follows the camera, so that places in
+//! each, what they saw is put together before the fourth ([`Sightings`], in `stretches`). A [`Stabilizer`] follows the camera, so that places in
 //! different frames can be compared.
 
 mod assignment;
@@ -38,9 +37,7 @@ pub use associate::{Keyframe, KeyframePerson};
 pub use between::{Between, LooksBetween};
 pub use camera::{Stabilizer, Trajectory};
 pub use detect::{Candidates, Search, TOLERANCE};
-pub use left_right::repair_left_right;
 pub use link::link;
-pub use outliers::drop_outliers;
 pub use refine::{PredictedRegion, TrackletObservation, heavy_landmarks, is_heavy_due};
 pub use stretches::Sightings;
 pub use tracker::Tracker;
@@ -59,6 +56,8 @@ pub struct TrackFrame {
     pub estimate: Option<Box<BodyEstimate>>,
     /// The identity is doubtful here: this person and another could have been exchanged.
     pub uncertain: bool,
+    /// Whether nobody looked at them in this frame: the landmarks lie between those before and after.
+    pub is_interpolated: bool,
 }
 
 /// One person through the clip.

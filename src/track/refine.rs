@@ -1,6 +1,6 @@
 //! Stage 3 of tracking: the people of the frames between two keyframes, and what the heavy network adds on some keyframes.
 //!
-//! For each frame between, [`Tracker::regions_between`] says where everybody should be; in which of them who is looked at is told in
+//! For each frame between, [`regions_between`] says where everybody should be; in which of them who is looked at is told in
 //! [`super::between`]. On keyframes [`heavy_landmarks`] checks the heavy network's answers. All that was observed goes to [`super::link()`].
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::associate::{Keyframe, KeyframePerson};
 use super::camera::Trajectory;
 use super::detect::{TOLERANCE, around, in_front};
+use super::gaps::on_the_way;
 use super::similarity::{is_small, pose_distance};
-use super::tracker::Tracker;
 use crate::models::Network;
 use crate::pose::own::{BodyEstimate, SeenPoints};
 use crate::pose::skeleton::{HEAD, HIPS, Pair, SHOULDERS};
@@ -45,9 +45,29 @@ pub struct TrackletObservation {
     pub is_detected: Option<bool>,
     /// Whether those in front of them were painted over to find them.
     pub is_behind: bool,
-    /// Frames since the observation before in which they were not looked for on purpose: they are on the way from there. Of frames between two looks
-    /// the first of which did not find them nothing is known.
+    /// Frames since the last observation in which nobody looked for the person, on purpose. Linking fills in those that follow a look that found them.
+    /// Frames that follow a look that missed them are not listed: nothing is known of those.
     pub skipped: Vec<u64>,
+    /// Whether nobody looked: it lies between what was observed before and after.
+    pub is_interpolated: bool,
+}
+
+impl TrackletObservation {
+    /// What was observed of a tracklet in a frame, where nothing else is known.
+    pub fn new(frame: u64, tracklet: u32, observation: Observation) -> Self {
+        Self {
+            frame,
+            tracklet,
+            observation,
+            heavy_landmarks: None,
+            seen_points: None,
+            estimate: None,
+            is_detected: None,
+            is_behind: false,
+            skipped: Vec::new(),
+            is_interpolated: false,
+        }
+    }
 }
 
 /// Where a tracklet should be in a frame between keyframes.
@@ -73,6 +93,11 @@ impl PredictedRegion {
 }
 
 impl Keyframe {
+    /// Whoever has this tracklet on it.
+    pub(super) fn person(&self, tracklet: u32) -> Option<&KeyframePerson> {
+        self.people.iter().find(|person| person.tracklet == tracklet)
+    }
+
     /// What to ask the heavy network about one of the people, in a picture of this size.
     pub fn heavy_query(&self, person: &KeyframePerson, display: [u32; 2]) -> Query {
         let region = person.observation.landmarks.region();
@@ -83,38 +108,18 @@ impl Keyframe {
     /// What was observed on it, for linking.
     pub fn observations(&self) -> Vec<TrackletObservation> {
         let one = |person: &KeyframePerson| TrackletObservation {
-            tracklet: person.tracklet,
-            frame: self.index,
-            observation: person.observation.clone(),
-            heavy_landmarks: None,
-            seen_points: None,
-            estimate: None,
             is_detected: person.is_detected,
             is_behind: person.is_behind,
-            skipped: Vec::new(),
+            ..TrackletObservation::new(self.index, person.tracklet, person.observation.clone())
         };
         self.people.iter().map(one).collect()
     }
 }
 
-impl Tracker {
-    /// Where everybody should be in a frame between two keyframes, in order of tracklet number.
-    pub(super) fn regions_between(
-        &self,
-        before: &Keyframe,
-        after: &Keyframe,
-        frame: u64,
-        trajectory: &Trajectory,
-    ) -> Vec<PredictedRegion> {
-        regions_between(before, after, frame, self.display, trajectory)
-    }
-}
-
-/// The tracklets of either of two keyframes and where to look for them: interpolated in the scene where both have the person, else moved
-/// on from the one that has.
-fn regions_between(
-    before: &Keyframe,
-    after: &Keyframe,
+/// Where everybody should be in a frame between two keyframes, in order of tracklet number: interpolated in the scene where both have the person, else
+/// moved on from the one that has. `display`: size of the picture, displayed pixels.
+pub(super) fn regions_between(
+    [before, after]: [&Keyframe; 2],
     frame: u64,
     display: [u32; 2],
     trajectory: &Trajectory,
@@ -124,10 +129,9 @@ fn regions_between(
         let center = region.center + person.velocity * (frame as f64 - from as f64) + trajectory.moved(from, frame);
         RotatedRegion { center, ..region }
     };
-    let on = |keyframe: &Keyframe, tracklet: u32| keyframe.people.iter().position(|p| p.tracklet == tracklet);
     let mut predicted = Vec::new();
     for person in &before.people {
-        let later = on(after, person.tracklet).map(|i| &after.people[i]);
+        let later = after.person(person.tracklet);
         let is_detected_on_both =
             later.is_some_and(|later| [person, later].iter().all(|p| p.is_detected == Some(true)));
         let at = match later {
@@ -161,7 +165,7 @@ fn regions_between(
             is_detected_on_both,
         });
     }
-    let new = after.people.iter().filter(|p| on(before, p.tracklet).is_none());
+    let new = after.people.iter().filter(|p| before.person(p.tracklet).is_none());
     predicted.extend(new.map(|person| PredictedRegion {
         tracklet: person.tracklet,
         at: moved_on(person, after.index).into(),
@@ -176,13 +180,13 @@ fn regions_between(
 /// Those who are on both keyframes and not behind others there, on the way from one to the other.
 fn others_between(keyframes: [&Keyframe; 2], tracklet: u32, share: f64, shift: DVec2) -> Vec<Landmarks> {
     let is_in_front = |other: &&KeyframePerson| other.tracklet != tracklet && !other.is_behind;
-    let on_the_way = |other: &KeyframePerson| {
-        let later = keyframes[1].people.iter().find(|later| later.tracklet == other.tracklet).filter(is_in_front)?;
-        let mut landmarks = other.observation.landmarks.between(&later.observation.landmarks, share as f32);
+    let between = |other: &KeyframePerson| {
+        let later = keyframes[1].person(other.tracklet).filter(is_in_front)?;
+        let mut landmarks = on_the_way(&other.observation.landmarks, &later.observation.landmarks, share as f32);
         landmarks.shift(shift);
         Some(landmarks)
     };
-    keyframes[0].people.iter().filter(is_in_front).filter_map(on_the_way).collect()
+    keyframes[0].people.iter().filter(is_in_front).filter_map(between).collect()
 }
 
 fn interpolate(a: &RotatedRegion, b: &RotatedRegion, share: f64) -> RotatedRegion {

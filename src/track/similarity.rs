@@ -3,9 +3,11 @@
 //!
 //! Distances in the picture are divided by the body's extent, the diagonal of the box around its points, or by the side of its region.
 
+use std::ops::Range;
+
 use glam::DVec2;
 
-use crate::pose::skeleton::{ANKLES, BONES, HIPS, JOINTS, KNEES, NOSE, SHOULDERS, TORSO, mirrored};
+use crate::pose::skeleton::{ANKLES, ARMS, BONES, HIPS, JOINTS, KNEES, LOWER_BODY, NOSE, SHOULDERS, TORSO, mirrored};
 use crate::pose::{Landmarks, RotatedRegion, wrap_angle};
 
 /// [`pose_distance`] of two observations in one picture below which they are certainly of one person.
@@ -34,8 +36,8 @@ const UPSIDE_DOWN: f64 = 1.6;
 /// Mean [`visibility`] below which there is nobody, but a texture that is taken for a person now and then. On three clips real people had
 /// 0.76 and more, textures 0.66 and less (docs/accuracy.md).
 pub(super) const MIN_VISIBILITY: f32 = 0.7;
-/// Side of a person's region over the shorter side of the picture below which they are small, and in the background: they are observed in
-/// fewer frames and fewer questions are asked about them.
+/// Side of a person's region over the shorter side of the picture below which they are small, and in the background: between
+/// keyframes they are looked at once at most, and the heavy network is not asked.
 const SMALL: f64 = 0.3;
 
 /// The same from which on they are large.
@@ -79,15 +81,30 @@ fn side_distance(a: &Landmarks, b: &Landmarks, shift: [f32; 2], other: &dyn Fn(u
     f64::from(JOINTS.iter().map(off).sum::<f32>() / JOINTS.len() as f32 / a.extent().min(b.extent()))
 }
 
-/// The greatest distance of a joint that can be seen, over the smaller body's extent, with left and right as they are named or exchanged,
-/// whichever is less.
-pub(super) fn joints_off(found: &Landmarks, other: &Landmarks) -> f64 {
-    let off = |named: &dyn Fn(usize) -> usize| {
-        let seen = JOINTS.iter().filter(|&&i| found.points[i].visibility > SEEN);
-        let distances = seen.map(|&i| found.at(i).distance(other.at(named(i))));
-        distances.fold(0.0, f64::max) / f64::from(found.extent().min(other.extent()))
+/// A body with left and right as in another of the same person. The network exchanges arms and legs together, or one of them alone.
+pub(super) fn sided(landmarks: &Landmarks, as_in: &Landmarks) -> Landmarks {
+    let is_exchanged = |half: Range<usize>| {
+        let off = |named: &dyn Fn(usize) -> usize| -> f64 {
+            half.clone().map(|i| as_in.at(i).distance(landmarks.at(named(i)))).sum()
+        };
+        off(&mirrored) < off(&|i| i)
     };
-    off(&|i| i).min(off(&mirrored))
+    let mut sided = landmarks.clone();
+    match [is_exchanged(ARMS), is_exchanged(LOWER_BODY)] {
+        [true, true] => sided.mirror(),
+        [arms, legs] if arms || legs => sided.mirror_half(arms),
+        _ => {}
+    }
+    sided
+}
+
+/// The greatest distance of a joint that can be seen, over the smaller body's extent, with left and right of arms and of legs as they are named or
+/// exchanged, whichever is less.
+pub(super) fn joints_off(found: &Landmarks, other: &Landmarks) -> f64 {
+    let other = sided(other, found);
+    let seen = JOINTS.iter().filter(|&&i| found.points[i].visibility > SEEN);
+    let distances = seen.map(|&i| found.at(i).distance(other.at(i)));
+    distances.fold(0.0, f64::max) / f64::from(found.extent().min(other.extent()))
 }
 
 /// The greatest of the distances of the noses, the middles of the shoulders and the middles of the ankles, over the smaller body's extent.

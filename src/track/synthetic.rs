@@ -7,17 +7,7 @@ use crate::pose::{AppearanceHistogram, Landmark, Landmarks, Observation};
 /// Such a [`person`] in clothes of one colour, as a tracker has seen them between keyframes.
 pub fn seen(frame: u64, tracklet: u32, hips: [f32; 2], height: f32, colour: [u8; 3]) -> TrackletObservation {
     let appearance = AppearanceHistogram::of_colour(colour);
-    TrackletObservation {
-        frame,
-        tracklet,
-        observation: Observation { landmarks: person(hips, height), appearance },
-        heavy_landmarks: None,
-        seen_points: None,
-        estimate: None,
-        is_detected: None,
-        is_behind: false,
-        skipped: Vec::new(),
-    }
+    TrackletObservation::new(frame, tracklet, Observation { landmarks: person(hips, height), appearance })
 }
 
 /// A person facing the camera, arms a little out: `hips` is the middle of the hips, `height` in pixels.

@@ -7,6 +7,7 @@ use glam::DVec2;
 use super::between::{Between, without_doubles};
 use super::detect::{Candidate, Find, around, keep_best};
 use super::detections::DetectedPersons;
+use super::refine::regions_between;
 use super::similarity::is_duplicate;
 use super::tiles::Orientations;
 use super::{Keyframe, PredictedRegion, Tracker, Trajectory, synthetic};
@@ -263,7 +264,7 @@ fn small_people_are_seen_alone_between_keyframes_that_have_them_detected() {
     let (before, _) = keyframe(&mut tracker, 0, &[detection(900.0, 120.0)], &people);
     for (detections, is_alone) in [(vec![detection(900.0, 120.0)], true), (vec![], false)] {
         let (after, _) = keyframe(&mut tracker.clone(), 6, &detections, &people);
-        let expected = tracker.regions_between(&before, &after, 2, &Trajectory::default());
+        let expected = regions_between([&before, &after], 2, tracker.display, &Trajectory::default());
         let within = is_alone.then(|| around(people[0].landmarks.bounds()));
         assert_eq!(expected.iter().map(|e| e.at.within).collect::<Vec<_>>(), [within]);
     }
@@ -370,7 +371,7 @@ fn people_are_where_the_scene_takes_them() {
     assert!(keyframes.iter().all(|k| k.people.len() == 1 && k.people[0].tracklet == 0));
     assert!(velocities[1..].iter().all(|v| v.distance(DVec2::new(2.0, 0.0)) < 1e-3), "{velocities:?}");
     for frame in 1..6 {
-        let expected = tracker.regions_between(&keyframes[0], &keyframes[1], frame, &trajectory);
+        let expected = regions_between([&keyframes[0], &keyframes[1]], frame, tracker.display, &trajectory);
         let off = expected[0].at.region.center - at(frame).landmarks.region().center;
         assert!(off.length() < 1e-3, "frame {frame}: {off}");
     }
@@ -446,7 +447,7 @@ fn whoever_is_covered_is_looked_for_with_those_in_front_painted_over() {
     let found = last.people.iter().find(|person| person.is_behind).expect("one is behind");
     assert_eq!((found.observation.landmarks.score, found.is_detected), (0.9, None));
     assert!(keyframes[0].people.iter().all(|person| !person.is_behind));
-    for expected in tracker.regions_between(before, last, 45, &Trajectory::default()) {
+    for expected in regions_between([before, last], 45, tracker.display, &Trajectory::default()) {
         assert_eq!(expected.at.hidden.len(), usize::from(expected.tracklet == found.tracklet));
     }
     let heavy = last.people.iter().map(|person| match last.heavy_query(person, DISPLAY) {
@@ -485,6 +486,6 @@ fn two_people_who_are_found_as_one_are_looked_at_in_their_own_boxes() {
         after.people.iter().map(|p| (p.is_masked, p.is_behind)).collect::<Vec<_>>(),
         [(true, false), (false, false)]
     );
-    let between = tracker.regions_between(&before, &after, 3, &Trajectory::default());
+    let between = regions_between([&before, &after], 3, tracker.display, &Trajectory::default());
     assert_eq!(between.iter().map(|p| p.at.within.is_some()).collect::<Vec<_>>(), [true, false]);
 }

@@ -2,7 +2,7 @@
 //!
 //! Keyframes are about 0.2 s apart. On each one people are searched for in the whole picture ([`Tracker::search`], in `detect`) and those
 //! found become those known, or new ([`Tracker::associate`], in `associate`). For the frames between two keyframes it is then known
-//! where to look for whom ([`Tracker::regions_between`], in `refine`). The tracker sees keyframes in order and asks nothing itself:
+//! where to look for whom (`refine`). The tracker sees keyframes in order and asks nothing itself:
 //! its caller has its queries answered, by whom and in which order does not matter.
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::pose::Tile;
 
 /// Seconds between keyframes while everybody is in sight.
 const KEYFRAME_INTERVAL: f64 = 0.2;
-/// Looks at a person in a second that are always enough between keyframes: where there are more frames, some are left out.
+/// Between keyframes a person is looked at no more than so many times a second, except where keyframes come closer.
 const MOST_LOOKS: f64 = 24.0;
 /// Keyframes after which a tracker that begins in the middle of a clip knows who is there: the fourth proves them.
 const TO_BEGIN: u64 = 3;
@@ -26,8 +26,7 @@ const TO_BEGIN: u64 = 3;
 const TO_SETTLE: u64 = 2;
 /// Keyframes after which it is left to that one anyway.
 const MOST_TO_SETTLE: u64 = 10;
-/// How many times as often keyframes come while somebody turns head over heels. With three times as often more of them were lost
-/// (docs/accuracy.md).
+/// How many times as often keyframes come while somebody turns head over heels. With three, more people were lost in turns (docs/accuracy.md).
 const CLOSER_TURNING: u64 = 5;
 /// How many times as often they come while somebody is lost, or turns where small people are about.
 const CLOSER_LOST: u64 = 3;
@@ -36,8 +35,6 @@ const PATIENCE: f64 = 0.5;
 /// One of this many people must have some orientation for the person detector to be shown each picture in it: in crowds somebody is
 /// taken for lying now and then.
 const FAIR_SHARE: usize = 4;
-/// Frames a second where the file does not say.
-const USUAL_FRAME_RATE: f64 = 25.0;
 
 /// Finds people on keyframes and follows them from one to the next.
 #[derive(Clone, Serialize, Deserialize)]
@@ -70,7 +67,7 @@ impl Tracker {
     /// as well, now and then ([`super::is_heavy_due`]).
     pub fn new(fps: f64, display: [u32; 2], network: Network, uses_heavy: bool) -> Self {
         Self {
-            fps: if fps.is_finite() && fps > 0.0 { fps } else { USUAL_FRAME_RATE },
+            fps,
             display,
             network,
             uses_heavy: uses_heavy && network != Network::Heavy,

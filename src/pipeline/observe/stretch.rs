@@ -26,9 +26,8 @@ use crate::media::{ClockJump, Decoder, Frame};
 use crate::pipeline::answer::{Asker, Reply, Request};
 use crate::pipeline::decode::{Passage, decode, forward};
 use crate::pipeline::own_networks::Said;
-use crate::pipeline::pool::WorkerLost;
 use crate::pipeline::{JobError, check_length, join, spawn};
-use crate::pose::{Picture, PoseError};
+use crate::pose::Picture;
 use crate::track::{
     Between, Keyframe, Sightings, Stabilizer, Tracker, TrackletObservation, Trajectory, heavy_landmarks,
 };
@@ -95,7 +94,7 @@ pub(super) struct Stretch<'a> {
     number: usize,
     part: &'a Part,
     asker: Asker<'a>,
-    replies: Receiver<Result<Reply, PoseError>>,
+    replies: Receiver<Result<Reply, JobError>>,
     /// The first frames of what workers have not replied about.
     in_flight: Vec<u64>,
     tracker: Tracker,
@@ -298,6 +297,7 @@ impl<'a> Stretch<'a> {
             } else if frame.index < self.tracker.next_keyframe() {
                 self.hold(frame);
             } else {
+                self.let_go();
                 self.keyframe(&frame)?;
                 self.save_state();
                 self.collect_ready()?;
@@ -314,12 +314,18 @@ impl<'a> Stretch<'a> {
         self.close_stretch()
     }
 
-    /// Keeps a frame until the next keyframe: those that may be looked at, and the last one, which is a keyframe if no other follows.
+    /// Keeps a frame that may be looked at until the next keyframe. The newest frame is kept in any case: it becomes a keyframe if the video ends or is
+    /// damaged after it.
     fn hold(&mut self, frame: Arc<Frame>) {
+        self.let_go();
+        self.between.push(frame);
+    }
+
+    /// Lets go of the frame that was the newest, unless it may be looked at.
+    fn let_go(&mut self) {
         let stride = if self.asker.view().own.looks_between() { 1 } else { self.tracker.stride() };
         let before = self.before.as_ref().map_or(0, |before| before.index);
         self.between.pop_if(|last| !(last.index - before).is_multiple_of(stride));
-        self.between.push(frame);
     }
 
     /// Notes a frame's time and where the scene is in it.
@@ -412,8 +418,7 @@ impl<'a> Stretch<'a> {
         while let Ok(reply) = self.replies.recv() {
             self.collect(reply?);
         }
-        // A worker that panicked has let go of its sender without a reply.
-        if self.in_flight.is_empty() { Ok(()) } else { Err(WorkerLost.into()) }
+        Ok(())
     }
 
     fn collect(&mut self, reply: Reply) {
