@@ -30,7 +30,7 @@ use crate::checksum;
 use crate::media::Packet;
 
 /// Version of what is in the files, what the tracker remembers included; a checkpoint of another version is begun anew.
-const FORMAT: u32 = 18;
+const FORMAT: u32 = 19;
 
 const BEGUN: &str = "begun";
 const FITTED: &str = "fitted";

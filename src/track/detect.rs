@@ -10,11 +10,13 @@
 //! 6. landmarks wherever a detector sees somebody who is not found yet;
 //! 7. the same without the mask, for those who were not found with it;
 //! 8. the same with those painted over who were found in front, for those who were not found without;
-//! 9. thorough looks at whoever is new and may be seen wrongly (`doubt`).
+//! 9. thorough looks at whoever is new and may be seen wrongly (`doubt`);
+//! 10. looks behind large people (`behind`).
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
 use super::associate::SAME_APPEARANCE;
+use super::behind::LooksBehind;
 use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
 use super::doubt::{Doubts, Verdict};
 use super::similarity::{is_large, is_one_pose, is_plausible, is_shadow_of, is_small, size_difference};
@@ -30,6 +32,8 @@ use crate::pose::{
 const MOST_NEW: usize = 32;
 /// What full agreement with a person detection is worth, on the scale of [`crate::pose::Landmarks::quality`].
 const DETECTION_BONUS: f32 = 0.5;
+/// People behind whom somebody is looked for on one keyframe, at most.
+const MOST_BEHIND: usize = 4;
 /// How far off the region of a tracked person may be before it is looked at again ([`RotatedRegion::difference`]).
 pub const TOLERANCE: f64 = 0.15;
 /// The same for the region of a detection.
@@ -110,6 +114,8 @@ enum Round {
     NewCovered { regions: Vec<MaskedRegion> },
     /// See 9.
     Doubt { doubts: Doubts },
+    /// See 10.
+    Behind { looks: LooksBehind },
     /// All is asked.
     Done,
 }
@@ -121,11 +127,19 @@ pub struct Search<'t> {
     predicted: Vec<RotatedRegion>,
     detections: DetectedPersons,
     candidates: Vec<Candidate>,
+    /// Whether somebody is looked for behind all large people, not only behind new ones.
+    looks_behind: bool,
     round: Round,
 }
 
 impl<'t> Search<'t> {
-    pub(super) fn new(tracker: &'t Tracker, frame: u64, orientations: Orientations, tiles: Vec<Tile>) -> Self {
+    pub(super) fn new(
+        tracker: &'t Tracker,
+        frame: u64,
+        orientations: Orientations,
+        tiles: Vec<Tile>,
+        looks_behind: bool,
+    ) -> Self {
         let predicted: Vec<RotatedRegion> = tracker.states.iter().map(|state| state.predict(frame)).collect();
         let guesses = |(state, &at): (&TrackletState, &RotatedRegion)| state.guesses(at, tracker.fps, tracker.display);
         let guesses = tracker.states.iter().zip(&predicted).map(guesses).collect();
@@ -135,6 +149,7 @@ impl<'t> Search<'t> {
             predicted,
             detections: DetectedPersons::new(tracker.display, orientations, Vec::new(), Vec::new()),
             candidates: Vec::new(),
+            looks_behind,
             round: Round::Tracked { tiles, guesses },
         }
     }
@@ -148,7 +163,12 @@ impl<'t> Search<'t> {
                 return Some(queries);
             }
             match std::mem::replace(&mut self.round, Round::Done) {
-                Round::Doubt { doubts } => self.take_verdicts(doubts.verdicts()),
+                Round::Doubt { doubts } => {
+                    self.take_verdicts(doubts.verdicts());
+                    self.candidates = keep_best(std::mem::take(&mut self.candidates), &self.detections);
+                    self.round = Round::Behind { looks: self.behind_large_people() };
+                }
+                Round::Behind { looks } => self.take_behind(looks),
                 round => {
                     self.round = round;
                     self.answer(Vec::new());
@@ -220,6 +240,10 @@ impl<'t> Search<'t> {
             Round::Doubt { mut doubts } => {
                 doubts.answer(observations);
                 Round::Doubt { doubts }
+            }
+            Round::Behind { mut looks } => {
+                looks.answer(observations);
+                Round::Behind { looks }
             }
             Round::Done => Round::Done,
         };
@@ -385,6 +409,29 @@ impl<'t> Search<'t> {
         }
     }
 
+    /// Where somebody may be behind large people: in their places, with everybody who was found there painted over.
+    fn behind_large_people(&self) -> LooksBehind {
+        let Tracker { network, display, .. } = *self.tracker;
+        let place = |region: RotatedRegion| {
+            let is_near = |c: &&Candidate| c.landmarks().region().center.distance(region.center) < region.side;
+            let hidden = self.candidates.iter().filter(is_near).map(|c| Silhouette::of(c.landmarks())).collect();
+            MaskedRegion { region, within: None, hidden }
+        };
+        let is_asked = |c: &&Candidate| (c.is_new || self.looks_behind) && !c.find.is_behind;
+        let regions = self.candidates.iter().filter(is_asked).map(|c| c.landmarks().region());
+        let large = regions.filter(|region| region.is_usable() && is_large(region, display));
+        LooksBehind::new(network, display, large.take(MOST_BEHIND).map(place))
+    }
+
+    fn take_behind(&mut self, looks: LooksBehind) {
+        for found in looks.found() {
+            if !self.candidates.iter().any(|known| is_shadow_of(&found.landmarks, known.landmarks())) {
+                let find = Find { is_behind: true, is_agreed: true, ..Find::seen(found) };
+                self.candidates.push(self.rank(find, None));
+            }
+        }
+    }
+
     /// Windows for those tracked whom the person detector does not clearly see where they were `found`: where the prediction was off, or
     /// they do not stand upright, the region detector brings the body back.
     fn windows(&self, found: &[Option<Candidate>]) -> Vec<Window> {
@@ -504,6 +551,7 @@ impl Round {
                 regions.iter().map(|at| landmarks(at.region.into(), DETECTION_TOLERANCE)).collect()
             }
             Self::Doubt { doubts } => doubts.queries(),
+            Self::Behind { looks } => looks.queries(),
             Self::Done => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@
 
 mod assignment;
 mod associate;
+mod behind;
 mod between;
 mod camera;
 mod detect;

@@ -32,6 +32,8 @@ const CLOSER_TURNING: u64 = 5;
 const CLOSER_LOST: u64 = 3;
 /// Seconds after which somebody who is not observed is followed no longer. Longer gaps are closed by linking tracklets.
 const PATIENCE: f64 = 0.5;
+/// Seconds from one look behind large people to the next, while nobody is lost.
+const LOOK_BEHIND_INTERVAL: f64 = 1.0;
 /// One of this many people must have some orientation for the person detector to be shown each picture in it: in crowds somebody is
 /// taken for lying now and then.
 const FAIR_SHARE: usize = 4;
@@ -59,6 +61,8 @@ pub struct Tracker {
     pub(super) starts_over: bool,
     /// Index of the last frame that the person detector was shown.
     last_detection: u64,
+    /// Index of the last keyframe on which somebody was looked for behind large people.
+    last_look_behind: u64,
     schedule: TileSchedule,
 }
 
@@ -77,6 +81,7 @@ impl Tracker {
             settled_since: None,
             starts_over: true,
             last_detection: 0,
+            last_look_behind: 0,
             schedule: TileSchedule::default(),
         }
     }
@@ -144,7 +149,19 @@ impl Tracker {
         self.states.iter_mut().for_each(|state| state.shift(shift));
         let orientations = self.orientations();
         let tiles = self.tiles(frame, &orientations);
-        Search::new(self, frame, orientations, tiles)
+        let looks_behind = self.looks_behind(frame);
+        Search::new(self, frame, orientations, tiles, looks_behind)
+    }
+
+    /// Whether somebody is looked for on this keyframe behind all large people: while somebody is lost, who may be there, and every second.
+    fn looks_behind(&mut self, frame: u64) -> bool {
+        let is_due = (frame - self.last_look_behind) as f64 >= LOOK_BEHIND_INTERVAL * self.fps;
+        let is_any_lost = || self.last_keyframe.is_some_and(|last| self.states.iter().any(|s| self.is_lost(s, last)));
+        let looks_behind = is_due || is_any_lost();
+        if looks_behind {
+            self.last_look_behind = frame;
+        }
+        looks_behind
     }
 
     /// The tiles for the person detector on this keyframe. There are none on keyframes that there are only because somebody turns, unless
