@@ -4,7 +4,7 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::skeleton::{HIPS, KNEES, Pair, SHOULDERS};
-use super::{Landmarks, Picture};
+use super::{Landmarks, Picture, Silhouette};
 
 /// Bins for each of Y, Cb and Cr.
 const BINS: usize = 6;
@@ -12,22 +12,28 @@ const BINS: usize = 6;
 const GRID: usize = 8;
 /// Where the samples begin and over what length they are spread, as shares of its sides: near the edges the background shows.
 const INNER: [f64; 2] = [0.15, 0.7];
+/// Samples of a part that are not covered by others, below which its colours are not known.
+const FEWEST_SAMPLES: usize = GRID * GRID / 8;
+/// Difference of two people of whom nothing can be compared: neither alike nor unlike.
+const UNKNOWN: f64 = 0.2;
 /// Cb and Cr seldom leave 64..192, so their bins lie in these levels.
 const CHROMA: [f32; 2] = [80.0, 176.0];
 
 /// Colour histograms of torso and thighs, which mostly show clothes: they tell people apart.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct AppearanceHistogram {
-    /// For torso and thighs: the bins of Y, Cb, Cr, each three adding up to about 255.
-    parts: [[u8; 3 * BINS]; 2],
+    /// For torso and thighs: the bins of Y, Cb, Cr, each three adding up to about 255. All are 0 where the colours of the part are not known.
+    parts: [Part; 2],
 }
 
+type Part = [u8; 3 * BINS];
+
 impl AppearanceHistogram {
-    /// Samples the picture between shoulders, hips and knees.
-    pub(super) fn new(picture: &Picture<'_>, landmarks: &Landmarks) -> Self {
+    /// Samples the picture between shoulders, hips and knees, where nobody in front covers them.
+    pub(super) fn new(picture: &Picture<'_>, landmarks: &Landmarks, in_front: &[Silhouette]) -> Self {
         let corners = |[a, b]: Pair, [c, d]: Pair| [a, b, c, d].map(|i| landmarks.at(i));
-        let torso = histogram(picture, corners(SHOULDERS, HIPS));
-        let thighs = histogram(picture, corners(HIPS, KNEES));
+        let torso = histogram(picture, corners(SHOULDERS, HIPS), in_front);
+        let thighs = histogram(picture, corners(HIPS, KNEES), in_front);
         Self { parts: [torso, thighs] }
     }
 
@@ -38,29 +44,32 @@ impl AppearanceHistogram {
         Self { parts: [bins.map(|v| (v * 255.0).round() as u8); 2] }
     }
 
-    /// 0 for the same colours, 1 for nothing in common.
+    /// 0 for the same colours, 1 for nothing in common, in those parts that are known of both.
     pub fn distance(&self, other: &AppearanceHistogram) -> f64 {
-        let total: u32 = self
-            .parts
-            .as_flattened()
-            .iter()
-            .zip(other.parts.as_flattened())
-            .map(|(a, b)| u32::from(a.abs_diff(*b)))
-            .sum();
-        f64::from(total) / f64::from(255u32 * 2 * 2 * 3)
+        let pairs = self.parts.iter().zip(&other.parts).filter(|(a, b)| is_known(a) && is_known(b));
+        let (mut total, mut known) = (0, 0);
+        for (a, b) in pairs {
+            total += a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
+            known += 1;
+        }
+        if known == 0 { UNKNOWN } else { f64::from(total) / f64::from(known * 255 * 2 * 3) }
     }
 
-    /// The mean of several histograms.
+    /// The mean of several histograms, of each part over those in which it is known.
     pub fn mean<'a>(histograms: impl Iterator<Item = &'a AppearanceHistogram>) -> AppearanceHistogram {
-        let (mut sum, mut count) = ([0u32; 6 * BINS], 0u32);
+        let mut sums = [([0u32; 3 * BINS], 0u32); 2];
         for appearance in histograms {
-            sum.iter_mut().zip(appearance.parts.as_flattened()).for_each(|(s, &v)| *s += u32::from(v));
-            count += 1;
+            for ((sum, count), part) in sums.iter_mut().zip(&appearance.parts).filter(|(_, part)| is_known(part)) {
+                sum.iter_mut().zip(part).for_each(|(s, &v)| *s += u32::from(v));
+                *count += 1;
+            }
         }
-        let mut mean = AppearanceHistogram::default();
-        mean.parts.as_flattened_mut().iter_mut().zip(sum).for_each(|(m, s)| *m = (s / count.max(1)) as u8);
-        mean
+        Self { parts: sums.map(|(sum, count)| sum.map(|s| (s / count.max(1)) as u8)) }
     }
+}
+
+fn is_known(part: &Part) -> bool {
+    part.iter().any(|&v| v > 0)
 }
 
 /// Adds a sample: each channel is split between its two nearest bins.
@@ -76,12 +85,19 @@ fn add(bins: &mut [f32; 3 * BINS], yuv: [f32; 3]) {
     }
 }
 
-/// Histogram of the inner part of a quadrilateral (two upper corners, two lower ones).
-fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4]) -> [u8; 3 * BINS] {
-    let mut bins = [0.0; 3 * BINS];
+/// Histogram of the inner part of a quadrilateral (two upper corners, two lower ones), without what is covered by somebody in front.
+fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4], in_front: &[Silhouette]) -> Part {
+    let (mut bins, mut count) = ([0.0; 3 * BINS], 0);
     let inner = |i: usize| INNER[0] + INNER[1] * (i as f64 + 0.5) / GRID as f64;
     for (row, column) in (0..GRID * GRID).map(|i| (inner(i / GRID), inner(i % GRID))) {
-        add(&mut bins, picture.yuv_at(a.lerp(b, column).lerp(c.lerp(d, column), row)));
+        let at = a.lerp(b, column).lerp(c.lerp(d, column), row);
+        if !in_front.iter().any(|body| body.contains(at)) {
+            add(&mut bins, picture.yuv_at(at));
+            count += 1;
+        }
     }
-    bins.map(|v| (v * 255.0 / (GRID * GRID) as f32).round().min(255.0) as u8)
+    if count < FEWEST_SAMPLES {
+        return [0; 3 * BINS];
+    }
+    bins.map(|v| (v * 255.0 / count as f32).round().min(255.0) as u8)
 }

@@ -67,6 +67,11 @@ impl Silhouette {
         limbs.chain(trunk).chain(head).map(move |(ends, radius)| (ends, radius * measure))
     }
 
+    /// Whether a point, displayed pixels, lies in it.
+    pub(super) fn contains(&self, point: DVec2) -> bool {
+        self.capsules().any(|(ends, radius)| distance_from_bone(point, ends) < radius)
+    }
+
     /// Marks it in a crop of `region` that is `size` pixels wide and high.
     fn mark(&self, region: &RotatedRegion, size: usize, marked: &mut [bool]) {
         let scale = size as f64 / region.side;
@@ -81,16 +86,19 @@ impl Silhouette {
             let span = |low: f64, high: f64| {
                 low.ceil().clamp(0.0, size as f64) as usize..(high.floor() + 1.0).clamp(0.0, size as f64) as usize
             };
-            let along = b - a;
             for y in span(low.y, high.y) {
                 for x in span(low.x, high.x) {
-                    let from_a = DVec2::new(x as f64, y as f64) - a;
-                    let share = (from_a.dot(along) / along.length_squared().max(1e-6)).clamp(0.0, 1.0);
-                    marked[y * size + x] |= from_a.distance(along * share) < radius;
+                    marked[y * size + x] |= distance_from_bone(DVec2::new(x as f64, y as f64), [a, b]) < radius;
                 }
             }
         }
     }
+}
+
+fn distance_from_bone(point: DVec2, [a, b]: [DVec2; 2]) -> f64 {
+    let (along, from_a) = (b - a, point - a);
+    let share = (from_a.dot(along) / along.length_squared().max(1e-6)).clamp(0.0, 1.0);
+    from_a.distance(along * share)
 }
 
 /// Paints over some bodies in a crop of `region` (`size * size * 3`): in each row the colours go straight from what is left of them to what is right.

@@ -236,9 +236,9 @@ impl Worker {
                 found[index] = second;
             }
         }
-        let observation = |(landmarks, (picture, ..)): (Option<Landmarks>, (Picture<'_>, MaskedRegion, f64))| {
+        let observation = |(landmarks, (picture, at, _)): (Option<Landmarks>, (Picture<'_>, MaskedRegion, f64))| {
             let landmarks = landmarks.filter(|l| l.score >= Observation::MIN_SCORE)?;
-            Some(Observation { appearance: AppearanceHistogram::new(&picture, &landmarks), landmarks })
+            Some(Observation { appearance: AppearanceHistogram::new(&picture, &landmarks, &at.hidden), landmarks })
         };
         Ok(found.into_iter().zip(asked).map(|each| Answer::Observation(observation(each))).collect())
     }

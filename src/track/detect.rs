@@ -111,7 +111,7 @@ enum Round {
     /// See 7.
     Unmasked { regions: Vec<MaskedRegion>, found: Vec<Option<Observation>> },
     /// See 8.
-    NewCovered { regions: Vec<MaskedRegion> },
+    NewCovered { regions: Vec<(PersonDetection, MaskedRegion)> },
     /// See 9.
     Doubt { doubts: Doubts },
     /// See 10.
@@ -227,8 +227,11 @@ impl<'t> Search<'t> {
             Round::NewCovered { regions } => {
                 let is_known =
                     |o: &Observation| self.candidates.iter().any(|known| is_shadow_of(&o.landmarks, known.landmarks()));
-                let is_there = |(region, found): (&MaskedRegion, Option<Observation>)| {
-                    found.filter(|o| self.covers(region, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
+                let covers = |detection: &PersonDetection, found: &Observation| {
+                    overlap(&found.landmarks.visible_bounds(self.tracker.display), &detection.bounds)
+                };
+                let is_there = |((detection, _), found): (&(PersonDetection, MaskedRegion), Option<Observation>)| {
+                    found.filter(|o| covers(detection, o) > SAME_PERSON && self.is_somebody(o) && !is_known(o))
                 };
                 let found: Vec<Observation> = regions.iter().zip(observations).filter_map(is_there).collect();
                 let behind = found.into_iter().map(|o| Find { is_behind: true, ..Find::seen(o) });
@@ -360,14 +363,15 @@ impl<'t> Search<'t> {
     }
 
     /// Where somebody is detected whom the network did not find: those who were found there, painted over.
-    fn new_covered(&self) -> Vec<MaskedRegion> {
+    fn new_covered(&self) -> Vec<(PersonDetection, MaskedRegion)> {
         let display = self.tracker.display;
         let best: Vec<&Landmarks> = self.candidates.iter().map(Candidate::landmarks).collect();
         let missed = self.detections.of_others(best.iter().copied(), SAME_PERSON).filter_map(|detection| {
             let region = detection.region();
             let hidden = in_front(&detection.bounds, best.iter().copied(), display);
             let is_asked = region.is_usable() && !is_small(&region, display) && !hidden.is_empty();
-            is_asked.then(|| MaskedRegion { region, within: Some(around(detection.bounds)), hidden })
+            let at = MaskedRegion { region, within: Some(around(detection.bounds)), hidden };
+            is_asked.then_some((*detection, at))
         });
         missed.take(MOST_NEW).collect()
     }
@@ -544,8 +548,9 @@ impl Round {
             Self::OtherOrientations { guesses: regions, .. } => guesses(regions),
             Self::Windows { windows } => windows.iter().copied().map(Query::DetectRegions).collect(),
             Self::Covered { regions, .. } => regions.iter().map(|(_, at)| landmarks(at.clone(), TOLERANCE)).collect(),
-            Self::New { regions } | Self::NewCovered { regions } => {
-                regions.iter().map(|at| landmarks(at.clone(), DETECTION_TOLERANCE)).collect()
+            Self::New { regions } => regions.iter().map(|at| landmarks(at.clone(), DETECTION_TOLERANCE)).collect(),
+            Self::NewCovered { regions } => {
+                regions.iter().map(|(_, at)| landmarks(at.clone(), DETECTION_TOLERANCE)).collect()
             }
             Self::Unmasked { regions, .. } => {
                 regions.iter().map(|at| landmarks(at.region.into(), DETECTION_TOLERANCE)).collect()
