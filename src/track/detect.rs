@@ -51,6 +51,8 @@ const ON_PERSON: f64 = 0.35;
 const LEAST_COVERED: f32 = 0.05;
 /// Area of somebody's bounds over another's below which they are too far away to cover them.
 const LEAST_SIZE: f32 = 0.25;
+/// How well somebody who was behind others must fit ([`TrackletState::fits`]): what fits less is parts of those in front, and they are lost for now.
+const LEAST_FIT: f32 = 0.7;
 /// Side of the window in which the region detector looks for a person, over the side of their region.
 const WINDOW: f64 = 1.6;
 /// Distance over the smaller region's side within which two regions show the same. It is small, so that a person who stands half behind
@@ -140,7 +142,7 @@ impl<'t> Search<'t> {
         tiles: Vec<Tile>,
         looks_behind: bool,
     ) -> Self {
-        let predicted: Vec<RotatedRegion> = tracker.states.iter().map(|state| state.predict(frame)).collect();
+        let predicted: Vec<RotatedRegion> = tracker.states.iter().map(|state| state.predict(frame, tracker.fps)).collect();
         let guesses = |(state, &at): (&TrackletState, &RotatedRegion)| state.guesses(at, tracker.fps, tracker.display);
         let guesses = tracker.states.iter().zip(&predicted).map(guesses).collect();
         Self {
@@ -201,6 +203,7 @@ impl<'t> Search<'t> {
                 for ((person, at), observation) in regions.into_iter().zip(observations) {
                     self.take_covered(person, &at, observation, &mut found);
                 }
+                self.forget_parts_of_others(&mut found);
                 let windows = self.windows(&found);
                 self.candidates = keep_best(found.into_iter().flatten().collect(), &self.detections);
                 Round::Windows { windows }
@@ -359,6 +362,15 @@ impl<'t> Search<'t> {
             let is_masked = at.within.is_some();
             let find = Find { is_behind: !at.hidden.is_empty(), is_masked, ..Find::seen(observation) };
             found[person] = Some(self.rank(find, Some(person)));
+        }
+    }
+
+    /// Of those who were behind others, what does not fit them is no find.
+    fn forget_parts_of_others(&self, found: &mut [Option<Candidate>]) {
+        for ((state, predicted), found) in self.tracker.states.iter().zip(&self.predicted).zip(found) {
+            if state.is_behind && found.as_ref().is_some_and(|c| state.fits(predicted, &c.find.observation) < LEAST_FIT) {
+                *found = None;
+            }
         }
     }
 

@@ -32,6 +32,8 @@ const CLOSER_TURNING: u64 = 5;
 const CLOSER_LOST: u64 = 3;
 /// Seconds after which somebody who is not observed is followed no longer. Longer gaps are closed by linking tracklets.
 const PATIENCE: f64 = 0.5;
+/// The same for somebody who was behind others.
+const PATIENCE_BEHIND: f64 = 1.5;
 /// Seconds from one look behind large people to the next, while nobody is lost.
 const LOOK_BEHIND_INTERVAL: f64 = 1.0;
 /// One of this many people must have some orientation for the person detector to be shown each picture in it: in crowds somebody is
@@ -143,8 +145,9 @@ impl Tracker {
 
     /// Begins the search on a keyframe; the trajectory reaches as far. Its candidates are for [`Tracker::associate`].
     pub fn search(&mut self, frame: u64, trajectory: &Trajectory) -> Search<'_> {
-        let patience = (self.fps * PATIENCE).max(2.0 * self.interval() as f64) as u64;
-        self.states.retain(|state| frame - state.frame <= patience);
+        let patience = |seconds: f64| (self.fps * seconds).max(2.0 * self.interval() as f64) as u64;
+        let [usual, behind] = [PATIENCE, PATIENCE_BEHIND].map(patience);
+        self.states.retain(|state| frame - state.frame <= if state.is_behind { behind } else { usual });
         let shift = trajectory.moved(self.last_keyframe.unwrap_or(frame), frame);
         self.states.iter_mut().for_each(|state| state.shift(shift));
         let orientations = self.orientations();
