@@ -101,3 +101,42 @@ fn histogram(picture: &Picture<'_>, [a, b, c, d]: [DVec2; 4], in_front: &[Silhou
     }
     bins.map(|v| (v * 255.0 / count as f32).round().min(255.0) as u8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Geometry, Orientation};
+    use crate::media::{Color, Frame, Layout, Matrix, Range};
+    use crate::track::synthetic;
+
+    const SIZE: [u32; 2] = [200, 240];
+
+    /// How somebody looks whose clothes are bright, with the dark `in_front` of them.
+    fn look(landmarks: &Landmarks, in_front: &[Silhouette], knows_who_is_in_front: bool) -> AppearanceHistogram {
+        let [width, height] = SIZE.map(|v| v as usize);
+        let at = |i: usize| DVec2::new((i % width) as f64 + 0.5, (i / width) as f64 + 0.5);
+        let is_covered = |i: usize| in_front.iter().any(|body| body.contains(at(i)));
+        let mut data: Vec<u8> = (0..width * height).map(|i| if is_covered(i) { 40 } else { 200 }).collect();
+        data.resize(width * height * 3 / 2, 128);
+        let layout = Layout { depth: 8, chroma_shift_x: 1, chroma_shift_y: 1 };
+        let frame = Frame::from_planes(SIZE, layout, &data, 0, 0.0).unwrap();
+        let geometry = Geometry::new(SIZE, 1.0, Orientation::default());
+        let color = Color { matrix: Matrix::Bt709, range: Range::Full };
+        let picture = Picture { frame: &frame, geometry: &geometry, color };
+        AppearanceHistogram::new(&picture, landmarks, if knows_who_is_in_front { in_front } else { &[] })
+    }
+
+    #[test]
+    fn clothes_are_told_by_what_nobody_covers() {
+        let person = synthetic::person([100.0, 120.0], 200.0);
+        let alone = look(&person, &[], true);
+        let beside = [Silhouette::of(&synthetic::person([70.0, 120.0], 200.0))];
+        assert!(look(&person, &beside, false).distance(&alone) > 0.15);
+        assert!(look(&person, &beside, true).distance(&alone) < 0.02);
+        let all_over = [90.0, 100.0, 110.0].map(|x| Silhouette::of(&synthetic::person([x, 120.0], 200.0)));
+        let hidden = look(&person, &all_over, true);
+        assert_eq!(hidden, AppearanceHistogram::default(), "nothing is known");
+        assert_eq!(hidden.distance(&alone), UNKNOWN);
+        assert_eq!(AppearanceHistogram::mean([alone, hidden].iter()), alone);
+    }
+}

@@ -27,7 +27,7 @@ mod refine;
 mod similarity;
 mod stretches;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 mod tiles;

@@ -91,7 +91,10 @@ fn whom_the_detector_sees_is_looked_at_and_followed() {
             keyframe(&mut tracker, index, &[detection(x, HEIGHT)], &[seen(x, HEIGHT, 1.0), seen(900.0, HEIGHT, 1.0)]);
         let people: Vec<(u32, Option<bool>)> = found.people.iter().map(|p| (p.tracklet, p.is_detected)).collect();
         assert_eq!(people, [(0, Some(true))], "frame {index}");
-        let is_look = |w: &&Query| matches!(w, Query::Landmarks { network: Network::Full, .. });
+        let is_look = |w: &&Query| match w {
+            Query::Landmarks { at, network, .. } => *network == Network::Full && at.hidden.is_empty(),
+            _ => false,
+        };
         let regions = asked.iter().filter(is_look).count();
         assert_eq!(regions, 1, "known or new, one look does in round {round}");
     }
@@ -221,7 +224,7 @@ fn who_stands_alone_is_looked_at_as_they_are_and_who_does_not_without_the_others
         let people: Vec<Observation> = people.iter().map(|&(x, height, _)| seen(x, height, 1.0)).collect();
         let (_, asked) = keyframe(&mut tracker, 0, &detections, &people);
         let within = |w: Query| match w {
-            Query::Landmarks { at, network: Network::Full, .. } => Some(at.within),
+            Query::Landmarks { at, network: Network::Full, .. } if at.hidden.is_empty() => Some(at.within),
             _ => None,
         };
         asked.into_iter().filter_map(within).collect::<Vec<_>>()
@@ -455,6 +458,58 @@ fn whoever_is_covered_is_looked_for_with_those_in_front_painted_over() {
         _ => 0,
     });
     assert_eq!(heavy.sum::<usize>(), 1);
+}
+
+/// A picture in which one person is seen, in front, and where they are painted over what is `behind` them.
+fn one_in_front(front: &Observation, behind: &Option<Observation>, queries: &[Query]) -> Vec<Answer> {
+    let answer = |query: &Query| match query {
+        Query::DetectPersons(_) => {
+            let bounds = front.landmarks.bounds();
+            Answer::PersonDetections(vec![PersonDetection { bounds, score: 0.5, quarter_turns: 0 }])
+        }
+        Query::DetectRegions(_) => Answer::RegionDetections(Vec::new()),
+        Query::Landmarks { at, .. } if at.hidden.is_empty() => Answer::Observation(Some(front.clone())),
+        Query::Landmarks { .. } => Answer::Observation(behind.clone()),
+    };
+    queries.iter().map(answer).collect()
+}
+
+#[test]
+fn whoever_is_covered_from_the_start_is_found_and_waited_for_while_nothing_is_to_be_seen() {
+    let front = seen(560.0, 1.2 * HEIGHT, 1.0);
+    let behind = seen(500.0, HEIGHT, 0.9);
+    // Part of the one in front, which the network takes for somebody.
+    let part = seen(530.0, 0.5 * HEIGHT, 0.4);
+    let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
+    let mut on = |index: u64, is_behind: Option<&Observation>| {
+        let is_behind = is_behind.cloned();
+        let mut answers = |queries: Vec<Query>| one_in_front(&front, &is_behind, &queries);
+        let keyframe = on_keyframe(&mut tracker, index, &Trajectory::default(), &mut answers);
+        keyframe.people.iter().map(|p| (p.tracklet, p.is_behind)).collect::<Vec<_>>()
+    };
+    let both = [(0, false), (1, true)];
+    assert_eq!(on(0, Some(&behind)), both);
+    assert_eq!(on(6, Some(&behind)), both);
+    assert_eq!(on(12, Some(&part)), both[..1]);
+    assert_eq!(on(18, Some(&part)), both[..1]);
+    assert_eq!(on(24, None), both[..1]);
+    assert_eq!(on(36, None), both[..1]);
+    assert_eq!(on(48, Some(&behind)), both, "1.4 s later");
+}
+
+#[test]
+fn nobody_is_looked_for_behind_one_person_more_often_than_every_second() {
+    let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
+    let front = seen(560.0, HEIGHT, 1.0);
+    let mut looks = Vec::new();
+    for index in (0..=60).step_by(6) {
+        on_keyframe(&mut tracker, index, &Trajectory::default(), &mut |queries: Vec<Query>| {
+            let is_behind = |q: &Query| matches!(q, Query::Landmarks { at, .. } if !at.hidden.is_empty());
+            looks.extend(queries.iter().filter(|q| is_behind(q)).map(|_| index));
+            one_in_front(&front, &None, &queries)
+        });
+    }
+    assert_eq!(looks, [0, 30, 60]);
 }
 
 #[test]
