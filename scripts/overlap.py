@@ -73,7 +73,9 @@ def main():
         folder = arguments.keep or pathlib.Path(folder)
         folder.mkdir(exist_ok=True, parents=True)
         for model in arguments.models:
-            report(model, measure(model, folder, arguments.program, arguments.scenes))
+            own = folder / model
+            own.mkdir(exist_ok=True)
+            report(model, measure(model, own, arguments.program, arguments.scenes))
 
 
 def measure(model, folder, program, wanted):
@@ -82,7 +84,7 @@ def measure(model, folder, program, wanted):
         make(model, folder, program)
     names = [scene[0] for scene in scenes() if not wanted or scene[0] in wanted]
     clips = {(name, start): folder / f"{name}-{start}.mp4" for name in names for start in STARTS}
-    found = process(model, clips, folder / f"{program.name}-{model}", program)
+    found = process(model, clips, folder / program.name, program)
     true = {name: np.load(folder / f"{name}.npz") for name in names}
     return {(name, start): compare(found[name, start], *(true[name][key][start:] for key in ("behind", "front", "covered"))) for name, start in clips}
 
@@ -97,7 +99,7 @@ def make(model, folder, program):
         path = folder / f"{name}.mp4"
         if not path.exists():
             write(path, [f for f in pingpong(small(CLIPS / f"{name}.mp4"))])
-    alone = process(model, {name: folder / f"{name}.mp4" for name in plain}, folder / f"{model}-alone", program)
+    alone = process(model, {name: folder / f"{name}.mp4" for name in plain}, folder / "alone", program)
     people = {name: follow(rows, name.startswith("several")) for name, rows in alone.items()}
     pictures = {name: frames(folder / f"{name}.mp4") for name in plain}
     masks = {name: mask(folder / f"{name}-mask.npy", pictures[name], people[name]) for name in plain}

@@ -18,8 +18,8 @@ use crate::job::{Event, OwnNetwork, PAGE, Phase, Report, Stamp, stages, whole};
 use crate::media::{self, ClockJump, Decoder, LeftOut, MediaError, Muxer, Verified, VideoInfo, Written};
 use crate::render::Renderer;
 
-/// Share of a video's frames up to which poses that are guesses are no reason for a warning.
-const FEW_DOUBTFUL: f64 = 0.2;
+/// Percent of the poses that may be guesses without a warning.
+const FEW_DOUBTFUL: u64 = 20;
 
 /// A job that has begun.
 pub struct Course<'j> {
@@ -185,17 +185,20 @@ impl<'j> Course<'j> {
         if people == 0 {
             warnings.push("nobody was found in this video; it comes out without a mesh".into());
         }
-        let Counts { bodies, uncertain_frames, swapped_frames, doubtful_frames } = counts;
+        let Counts { bodies, uncertain_frames, swapped_frames, doubtful_frames, doubtful_poses } = counts;
         warnings.extend(written.warnings);
         warnings.extend(more);
         warnings.extend(verified.lost);
         if swapped_frames > 0 {
             warnings.push(format!("people may have been mixed up in {swapped_frames} frames (marked uncertain)"));
         }
-        // A frame here and there is marked, but nothing to warn of.
-        if doubtful_frames as f64 > FEW_DOUBTFUL * written.frames as f64 {
-            let frames = if written.frames == 1 { String::new() } else { format!(" in {doubtful_frames} frames") };
-            warnings.push(format!("somebody's pose is a guess and may be wrong{frames} (marked uncertain)"));
+        // A few are marked, but nothing to warn of.
+        if 100 * doubtful_poses > FEW_DOUBTFUL * bodies {
+            let percent = 100 * doubtful_poses / bodies;
+            warnings.push(match bodies {
+                1 => "the pose is a guess and may be wrong (marked uncertain)".into(),
+                _ => format!("{percent} % of the poses are guesses and may be wrong (marked uncertain)"),
+            });
         }
         let (done, total) = (written.frames, Some(written.frames));
         job.tell(Event::Progress { phase: Phase::Export, done, total, people });

@@ -23,6 +23,8 @@ pub struct Counts {
     pub swapped_frames: u64,
     /// Frames in which a pose may be wrong.
     pub doubtful_frames: u64,
+    /// Poses that may be wrong, over all people and frames.
+    pub doubtful_poses: u64,
 }
 
 impl Counts {
@@ -31,6 +33,7 @@ impl Counts {
         let (mut swapped, mut doubtful) = (false, false);
         for (may_be_another, is_doubtful) in people {
             self.bodies += 1;
+            self.doubtful_poses += u64::from(is_doubtful);
             swapped |= may_be_another;
             doubtful |= is_doubtful;
         }

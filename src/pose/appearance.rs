@@ -14,8 +14,8 @@ const GRID: usize = 8;
 const INNER: [f64; 2] = [0.15, 0.7];
 /// Samples of a part that are not covered by others, below which its colours are not known.
 const FEWEST_SAMPLES: usize = GRID * GRID / 8;
-/// Difference of two people of whom nothing can be compared: neither alike nor unlike.
-const UNKNOWN: f64 = 0.2;
+/// Difference of two people of whom nothing can be compared: somewhat unlike, so that one takes the other's place only where all else agrees.
+const UNKNOWN: f64 = 0.4;
 /// Cb and Cr seldom leave 64..192, so their bins lie in these levels.
 const CHROMA: [f32; 2] = [80.0, 176.0];
 
@@ -44,15 +44,20 @@ impl AppearanceHistogram {
         Self { parts: [bins.map(|v| (v * 255.0).round() as u8); 2] }
     }
 
-    /// 0 for the same colours, 1 for nothing in common, in those parts that are known of both.
+    /// 0 for the same colours, 1 for nothing in common; [`UNKNOWN`] where nothing can be compared.
     pub fn distance(&self, other: &AppearanceHistogram) -> f64 {
+        self.known_distance(other).unwrap_or(UNKNOWN)
+    }
+
+    /// The same in those parts that are known of both; `None` where there are none.
+    pub fn known_distance(&self, other: &AppearanceHistogram) -> Option<f64> {
         let pairs = self.parts.iter().zip(&other.parts).filter(|(a, b)| is_known(a) && is_known(b));
         let (mut total, mut known) = (0, 0);
         for (a, b) in pairs {
             total += a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>();
             known += 1;
         }
-        if known == 0 { UNKNOWN } else { f64::from(total) / f64::from(known * 255 * 2 * 3) }
+        (known > 0).then(|| f64::from(total) / f64::from(known * 255 * 2 * 3))
     }
 
     /// The mean of several histograms, of each part over those in which it is known.

@@ -20,6 +20,9 @@ const APPEARANCE_COST: f64 = 1.5;
 /// Most that a difference in pose costs: people move.
 const MOST_POSE_COST: f64 = 0.5;
 
+/// Keyframes missed up to which somebody may have moved farther: later they are where they were, or behind others.
+const MOST_MISSED: f64 = 1.5;
+
 /// How far an observation may be from a tracked person.
 struct Gate {
     /// Distance from where they are predicted, or were, over the smaller region's side.
@@ -111,7 +114,7 @@ impl Tracker {
         let cost = |person: usize, found: &Observation, gate: &Gate| {
             let (state, predicted) = (&self.states[person], &predicted[person]);
             let region = found.landmarks.region();
-            let missed = ((frame - state.frame) as f64 / self.interval() as f64 - 1.0).max(0.0);
+            let missed = ((frame - state.frame) as f64 / self.interval() as f64 - 1.0).clamp(0.0, MOST_MISSED);
             // Someone who lands or stops is where they were rather than where they were going.
             let nearest = predicted.center.distance(region.center).min(state.region().center.distance(region.center));
             let distance = nearest / predicted.side.min(region.side);
@@ -161,7 +164,7 @@ impl Tracker {
                     let tracklet = self.next_tracklet;
                     self.next_tracklet += 1;
                     let mut state = TrackletState::new(tracklet, frame, observation.clone(), self.display);
-                    state.is_agreed = is_agreed;
+                    (state.is_behind, state.is_agreed) = (is_behind, is_agreed);
                     self.states.push(state);
                     (tracklet, DVec2::ZERO)
                 }
@@ -182,7 +185,7 @@ impl Tracker {
 
     /// Marks whom the person detector sees.
     fn mark_detected(&mut self, people: &mut [KeyframePerson], detections: &DetectedPersons) {
-        let shared_out = detections.share_out(people.iter().map(|p| &p.observation.landmarks));
+        let shared_out = detections.share_out(people.iter().map(|p| (&p.observation.landmarks, p.is_behind)));
         for (person, is_detected) in people.iter_mut().zip(shared_out) {
             // Whom others cover the detector does not tell from them, and odd poses it does not know: that it says nothing says nothing.
             let is_agreed = self.states.iter().any(|state| state.tracklet == person.tracklet && state.is_agreed);

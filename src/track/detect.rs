@@ -15,6 +15,8 @@
 //!
 //! What was found more than once is reduced to the best. The result, [`Candidates`], goes to [`super::Tracker::associate`].
 
+use glam::DVec2;
+
 use super::associate::SAME_APPEARANCE;
 use super::behind::LooksBehind;
 use super::detections::{CERTAIN_SCORE, CLEARLY_SAME_PERSON, DetectedPersons, SAME_ORIENTATION, SAME_PERSON};
@@ -51,7 +53,8 @@ const ON_PERSON: f64 = 0.35;
 const LEAST_COVERED: f32 = 0.05;
 /// Area of somebody's bounds over another's below which they are too far away to cover them.
 const LEAST_SIZE: f32 = 0.25;
-/// How well somebody who was behind others must fit ([`TrackletState::fits`]): what fits less is parts of those in front, and they are lost for now.
+/// How well somebody who was behind others must fit ([`TrackletState::fits`]), where the person detector does not see them clearly: what fits less is taken
+/// for parts of those in front.
 const LEAST_FIT: f32 = 0.7;
 /// Side of the window in which the region detector looks for a person, over the side of their region.
 const WINDOW: f64 = 1.6;
@@ -129,8 +132,8 @@ pub struct Search<'t> {
     predicted: Vec<RotatedRegion>,
     detections: DetectedPersons,
     candidates: Vec<Candidate>,
-    /// Whether somebody is looked for behind all large people, not only behind new ones.
-    looks_behind: bool,
+    /// Whether somebody is looked for behind all large people, not only behind new ones and near those who are lost.
+    looks_behind_all: bool,
     round: Round,
 }
 
@@ -140,9 +143,10 @@ impl<'t> Search<'t> {
         frame: u64,
         orientations: Orientations,
         tiles: Vec<Tile>,
-        looks_behind: bool,
+        looks_behind_all: bool,
     ) -> Self {
-        let predicted: Vec<RotatedRegion> = tracker.states.iter().map(|state| state.predict(frame, tracker.fps)).collect();
+        let predicted: Vec<RotatedRegion> =
+            tracker.states.iter().map(|state| state.predict(frame, tracker.fps)).collect();
         let guesses = |(state, &at): (&TrackletState, &RotatedRegion)| state.guesses(at, tracker.fps, tracker.display);
         let guesses = tracker.states.iter().zip(&predicted).map(guesses).collect();
         Self {
@@ -151,7 +155,7 @@ impl<'t> Search<'t> {
             predicted,
             detections: DetectedPersons::new(tracker.display, orientations, Vec::new(), Vec::new()),
             candidates: Vec::new(),
-            looks_behind,
+            looks_behind_all,
             round: Round::Tracked { tiles, guesses },
         }
     }
@@ -352,7 +356,7 @@ impl<'t> Search<'t> {
         };
         let is_possible = |o: &Observation| {
             is_plausible(&o.landmarks, self.tracker.display, is_detected(o))
-                && state.appearance.distance(&o.appearance) < SAME_APPEARANCE
+                && state.appearance.known_distance(&o.appearance).is_none_or(|unlike| unlike < SAME_APPEARANCE)
                 && !others.iter().any(|other| is_known(&o.landmarks, other))
         };
         let Some(observation) = observation.filter(is_possible) else { return };
@@ -365,10 +369,15 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Of those who were behind others, what does not fit them is no find.
+    /// Of those who were behind others, what does not fit them is no find: they are lost for now.
     fn forget_parts_of_others(&self, found: &mut [Option<Candidate>]) {
         for ((state, predicted), found) in self.tracker.states.iter().zip(&self.predicted).zip(found) {
-            if state.is_behind && found.as_ref().is_some_and(|c| state.fits(predicted, &c.find.observation) < LEAST_FIT) {
+            let is_part = |c: &Candidate| {
+                state.fits(predicted, &c.find.observation) < LEAST_FIT
+                    && c.must_be.is_none()
+                    && !self.detections.has_clearly(c.landmarks(), false)
+            };
+            if state.is_behind && found.as_ref().is_some_and(is_part) {
                 *found = None;
             }
         }
@@ -425,24 +434,37 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Where somebody may be behind large people: in their places, with everybody who was found there painted over.
+    /// Where somebody may be behind large people: in their places, with everybody who was found there painted over. Whoever turns head over heels may
+    /// have been seen the wrong way round, and would be found behind themselves.
     fn behind_large_people(&self) -> LooksBehind {
-        let Tracker { network, display, .. } = *self.tracker;
+        let Tracker { network, display, last_keyframe, .. } = *self.tracker;
+        let people = self.tracker.states.iter().zip(&self.predicted);
+        let is_lost = |state: &TrackletState| last_keyframe.is_some_and(|last| self.tracker.is_lost(state, last));
+        let lost: Vec<DVec2> = people.filter(|(state, _)| is_lost(state)).map(|(_, at)| at.center).collect();
         let place = |region: RotatedRegion| {
             let is_near = |c: &&Candidate| c.landmarks().region().center.distance(region.center) < region.side;
             let hidden = self.candidates.iter().filter(is_near).map(|c| Silhouette::of(c.landmarks())).collect();
             MaskedRegion { region, within: None, hidden }
         };
-        let is_asked = |c: &&Candidate| (c.is_new || self.looks_behind) && !c.find.is_behind;
+        let is_near_lost = |region: RotatedRegion| lost.iter().any(|at| at.distance(region.center) < region.side / 2.0);
+        let is_asked = |c: &&Candidate| {
+            let is_due = c.is_new || self.looks_behind_all || is_near_lost(c.landmarks().region());
+            is_due && !c.find.is_behind && c.must_be.is_none()
+        };
         let regions = self.candidates.iter().filter(is_asked).map(|c| c.landmarks().region());
         let large = regions.filter(|region| region.is_usable() && is_large(region, display));
         LooksBehind::new(network, display, large.take(MOST_BEHIND).map(place))
     }
 
+    /// Of those found behind others those are new who are covered and not known yet.
     fn take_behind(&mut self, looks: LooksBehind) {
+        let display = self.tracker.display;
         for found in looks.found() {
-            if !self.candidates.iter().any(|known| is_shadow_of(&found.landmarks, known.landmarks())) {
-                let find = Find { is_behind: true, is_agreed: true, ..Find::seen(found) };
+            let known = || self.candidates.iter().map(Candidate::landmarks);
+            let is_covered = !in_front(&found.landmarks.bounds(), known(), display).is_empty();
+            if is_covered && !known().any(|known| is_shadow_of(&found.landmarks, known)) {
+                let is_agreed = self.tracker.starts_over;
+                let find = Find { is_behind: true, is_agreed, ..Find::seen(found) };
                 self.candidates.push(self.rank(find, None));
             }
         }

@@ -161,18 +161,19 @@ impl DetectedPersons {
         self.persons.iter().any(|other| other != detection && touches(other))
     }
 
-    /// For each of these people whether they are detected, where each detection is of one person only: whom it covers best. `None` for
-    /// people whom the detector was not shown closely enough to say no.
-    pub fn share_out<'a>(&self, people: impl Iterator<Item = &'a Landmarks>) -> Vec<Option<bool>> {
-        let people: Vec<&Landmarks> = people.collect();
-        let cost = |landmarks: &Landmarks, detection: &PersonDetection| {
+    /// For each of these people, and whether they are behind others, whether they are detected, where each detection is of one person only: whom it
+    /// covers best, but rather of somebody in front. `None` for people whom the detector was not shown closely enough to say no.
+    pub fn share_out<'a>(&self, people: impl Iterator<Item = (&'a Landmarks, bool)>) -> Vec<Option<bool>> {
+        let people: Vec<(&Landmarks, bool)> = people.collect();
+        let cost = |&(landmarks, is_behind): &(&Landmarks, bool), detection: &PersonDetection| {
             let coverage = overlap(&landmarks.visible_bounds(self.display), &detection.bounds);
-            (coverage > SAME_PERSON).then_some(f64::from(1.0 - coverage))
+            let behind = if is_behind { 1.0 } else { 0.0 };
+            (coverage > SAME_PERSON).then_some(f64::from(1.0 - coverage) + behind)
         };
         let costs: Vec<Vec<_>> =
             people.iter().map(|person| self.persons.iter().map(|d| cost(person, d)).collect()).collect();
-        let assigned = assign(&costs, self.persons.len(), 1.0).into_iter().zip(people);
-        assigned.map(|(own, person)| (own.is_some() || self.was_shown(person)).then_some(own.is_some())).collect()
+        let assigned = assign(&costs, self.persons.len(), 2.0).into_iter().zip(people);
+        assigned.map(|(own, (person, _))| (own.is_some() || self.was_shown(person)).then_some(own.is_some())).collect()
     }
 
     /// Whether some tile showed somebody whole and large enough to be detected.
@@ -199,7 +200,10 @@ mod tests {
         let bounds = synthetic::person([400.0, 360.0], 400.0).bounds();
         let detection = PersonDetection { bounds, score: 0.5, quarter_turns: 0 };
         let detected = DetectedPersons::new(DISPLAY, orientations(), vec![Tile::whole(DISPLAY)], vec![detection]);
-        assert_eq!(detected.share_out(people.iter()), [Some(false), Some(true)]);
+        let shared_out = |is_behind: [bool; 2]| detected.share_out(people.iter().zip(is_behind));
+        assert_eq!(shared_out([false; 2]), [Some(false), Some(true)]);
+        assert_eq!(shared_out([true; 2]), [Some(false), Some(true)]);
+        assert_eq!(shared_out([false, true]), [Some(true), Some(false)], "of the one in front");
         assert!(people.iter().all(|p| detected.has(p, false)), "either could be the one");
     }
 
@@ -221,7 +225,7 @@ mod tests {
         let small = synthetic::person([400.0, 260.0], 80.0);
         for (tiles, expected) in [(vec![Tile::whole(DISPLAY)], None), (Tile::grid(DISPLAY, 4).collect(), Some(false))] {
             let detected = DetectedPersons::new(DISPLAY, orientations(), tiles, Vec::new());
-            assert_eq!(detected.share_out([&small].into_iter()), [expected]);
+            assert_eq!(detected.share_out([(&small, false)].into_iter()), [expected]);
             for before in [false, true] {
                 let is_seen = before && expected.is_none();
                 assert_eq!((detected.has(&small, before), detected.has_clearly(&small, before)), (is_seen, is_seen));

@@ -33,7 +33,7 @@ use crate::control::{Proceed, Stopped};
 use crate::pose::{AppearanceHistogram, Landmarks, RotatedRegion};
 
 /// Seconds for which a person may be gone and still be the same. Clothes are compared for as long before and after a meeting.
-const LONGEST_GAP: f64 = 1.0;
+pub(super) const LONGEST_GAP: f64 = 1.0;
 /// Stray observations are separated from all others by this part of [`LONGEST_GAP`].
 const STRAY_GAPS: u64 = 5;
 /// Fewer observations than this, separated from all others, are not where a person begins or ends, unless the clip itself is hardly longer.

@@ -155,7 +155,11 @@ pub(super) fn regions_between(
                 };
                 MaskedRegion { region, within: is_masked.then(|| around(bounds)), hidden }
             }
-            None => moved_on(person, before.index).into(),
+            None => MaskedRegion {
+                region: moved_on(person, before.index),
+                within: None,
+                hidden: before.in_front(person, display),
+            },
         };
         predicted.push(PredictedRegion {
             tracklet: person.tracklet,
@@ -168,7 +172,11 @@ pub(super) fn regions_between(
     let new = after.people.iter().filter(|p| before.person(p.tracklet).is_none());
     predicted.extend(new.map(|person| PredictedRegion {
         tracklet: person.tracklet,
-        at: moved_on(person, after.index).into(),
+        at: MaskedRegion {
+            region: moved_on(person, after.index),
+            within: None,
+            hidden: after.in_front(person, display),
+        },
         is_on_both: false,
         is_detected: person.was_detected,
         is_detected_on_both: false,

@@ -479,7 +479,7 @@ fn whoever_is_covered_from_the_start_is_found_and_waited_for_while_nothing_is_to
     let front = seen(560.0, 1.2 * HEIGHT, 1.0);
     let behind = seen(500.0, HEIGHT, 0.9);
     // Part of the one in front, which the network takes for somebody.
-    let part = seen(530.0, 0.5 * HEIGHT, 0.4);
+    let part = seen(530.0, 0.5 * HEIGHT, 0.6);
     let mut tracker = Tracker::new(30.0, DISPLAY, Network::Full, false);
     let mut on = |index: u64, is_behind: Option<&Observation>| {
         let is_behind = is_behind.cloned();
@@ -489,12 +489,11 @@ fn whoever_is_covered_from_the_start_is_found_and_waited_for_while_nothing_is_to
     };
     let both = [(0, false), (1, true)];
     assert_eq!(on(0, Some(&behind)), both);
-    assert_eq!(on(6, Some(&behind)), both);
-    assert_eq!(on(12, Some(&part)), both[..1]);
-    assert_eq!(on(18, Some(&part)), both[..1]);
-    assert_eq!(on(24, None), both[..1]);
-    assert_eq!(on(36, None), both[..1]);
-    assert_eq!(on(48, Some(&behind)), both, "1.4 s later");
+    assert_eq!(on(6, Some(&part)), both[..1]);
+    assert_eq!(on(12, None), both[..1]);
+    assert_eq!(on(18, None), both[..1]);
+    assert_eq!(on(27, Some(&behind)), both, "0.9 s later");
+    assert_eq!(on(33, Some(&behind)), both);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const TURNING: f64 = 0.7;
 /// Seconds for which somebody who was turning, and is not upright yet, is still taken to be turning: in the middle of a turn the network now
 /// and then sees them as if they had stopped.
 const TURNING_HELD: f64 = 0.3;
-/// Seconds for which somebody who is not observed moves and turns on as before; then they stay where they are.
+/// Seconds for which somebody who is not observed any more moves and turns on as before, but two frames at least; then they stay where they are.
 const KEPT_MOVING: f64 = 0.5;
 /// Angle from upright in radians (46 degrees) beyond which nobody stands.
 const DOWN: f64 = 0.8;
@@ -124,7 +124,7 @@ impl TrackletState {
 
     /// Where the person should be in a frame.
     pub fn predict(&self, frame: u64, fps: f64) -> RotatedRegion {
-        let frames = ((frame - self.frame) as f64).min(KEPT_MOVING * fps);
+        let frames = ((frame - self.frame) as f64).min((KEPT_MOVING * fps).max(2.0));
         let region = self.region();
         let center = region.center + self.velocity * frames;
         let turned = (self.spin * frames).clamp(-MOST_TURNED, MOST_TURNED);

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::detect::Search;
+use super::link::LONGEST_GAP;
 use super::similarity::is_small;
 use super::tiles::{Orientations, TileSchedule};
 use super::track_state::TrackletState;
@@ -32,9 +33,9 @@ const CLOSER_TURNING: u64 = 5;
 const CLOSER_LOST: u64 = 3;
 /// Seconds after which somebody who is not observed is followed no longer. Longer gaps are closed by linking tracklets.
 const PATIENCE: f64 = 0.5;
-/// The same for somebody who was behind others.
-const PATIENCE_BEHIND: f64 = 1.5;
-/// Seconds from one look behind large people to the next, while nobody is lost.
+/// The same for somebody who was behind others: as long as linking closes gaps.
+const PATIENCE_BEHIND: f64 = LONGEST_GAP;
+/// Seconds from one look behind all large people to the next.
 const LOOK_BEHIND_INTERVAL: f64 = 1.0;
 /// One of this many people must have some orientation for the person detector to be shown each picture in it: in crowds somebody is
 /// taken for lying now and then.
@@ -63,7 +64,7 @@ pub struct Tracker {
     pub(super) starts_over: bool,
     /// Index of the last frame that the person detector was shown.
     last_detection: u64,
-    /// Index of the last keyframe on which somebody was looked for behind large people.
+    /// Index of the last keyframe on which somebody was looked for behind all large people.
     last_look_behind: u64,
     schedule: TileSchedule,
 }
@@ -139,7 +140,7 @@ impl Tracker {
     }
 
     /// Whether somebody worth finding was not observed on the last keyframe.
-    fn is_lost(&self, state: &TrackletState, last: u64) -> bool {
+    pub(super) fn is_lost(&self, state: &TrackletState, last: u64) -> bool {
         state.frame != last && state.is_worth_finding(self.display)
     }
 
@@ -152,19 +153,11 @@ impl Tracker {
         self.states.iter_mut().for_each(|state| state.shift(shift));
         let orientations = self.orientations();
         let tiles = self.tiles(frame, &orientations);
-        let looks_behind = self.looks_behind(frame);
-        Search::new(self, frame, orientations, tiles, looks_behind)
-    }
-
-    /// Whether somebody is looked for on this keyframe behind all large people: while somebody is lost, who may be there, and every second.
-    fn looks_behind(&mut self, frame: u64) -> bool {
-        let is_due = (frame - self.last_look_behind) as f64 >= LOOK_BEHIND_INTERVAL * self.fps;
-        let is_any_lost = || self.last_keyframe.is_some_and(|last| self.states.iter().any(|s| self.is_lost(s, last)));
-        let looks_behind = is_due || is_any_lost();
-        if looks_behind {
+        let looks_behind_all = (frame - self.last_look_behind) as f64 >= LOOK_BEHIND_INTERVAL * self.fps;
+        if looks_behind_all {
             self.last_look_behind = frame;
         }
-        looks_behind
+        Search::new(self, frame, orientations, tiles, looks_behind_all)
     }
 
     /// The tiles for the person detector on this keyframe. There are none on keyframes that there are only because somebody turns, unless
