@@ -44,7 +44,7 @@ impl AppearanceHistogram {
         Self { parts: [bins.map(|v| (v * 255.0).round() as u8); 2] }
     }
 
-    /// 0 for the same colours, 1 for nothing in common; [`UNKNOWN`] where nothing can be compared.
+    /// 0 for the same colours, 1 for nothing in common; 0.4 where nothing can be compared.
     pub fn distance(&self, other: &AppearanceHistogram) -> f64 {
         self.known_distance(other).unwrap_or(UNKNOWN)
     }
