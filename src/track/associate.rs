@@ -4,7 +4,8 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 
 use super::assignment::assign;
-use super::detect::{Candidates, Find, in_front};
+use super::covered::in_front;
+use super::detect::{Candidates, Find};
 use super::detections::DetectedPersons;
 use super::refine::is_heavy_due;
 use super::similarity::{is_small, pose_distance, size_difference};

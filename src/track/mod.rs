@@ -1,6 +1,6 @@
-//! People over time: from single pictures to one track a person, in four stages with a file each.
+//! People over time: from single pictures to one track a person, in four stages.
 //!
-//! 1. `detect`: everybody who can be found on a keyframe -> [`Candidates`]
+//! 1. `detect`, with `covered`, `behind` and `doubt`: everybody who can be found on a keyframe -> [`Candidates`]
 //! 2. `associate`: which of them is which of those tracked -> [`Keyframe`]
 //! 3. `refine`, `between`: the frames between two keyframes -> [`TrackletObservation`]s
 //! 4. `link`: which tracklets of the whole clip are one person -> [`Track`]s
@@ -14,6 +14,7 @@ mod associate;
 mod behind;
 mod between;
 mod camera;
+mod covered;
 mod detect;
 mod detections;
 mod doubt;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::associate::{Keyframe, KeyframePerson};
 use super::camera::Trajectory;
-use super::detect::{TOLERANCE, around, in_front};
+use super::covered::in_front;
+use super::detect::{TOLERANCE, around};
 use super::gaps::on_the_way;
 use super::similarity::{is_small, pose_distance};
 use crate::models::Network;
