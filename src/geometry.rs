@@ -13,6 +13,13 @@ pub fn quarter_turns(angle: f64) -> u8 {
     (angle / std::f64::consts::FRAC_PI_2).round().rem_euclid(4.0) as u8
 }
 
+/// Distance of a point from the straight line that ends in two others.
+pub fn distance_from_segment(point: DVec2, [a, b]: [DVec2; 2]) -> f64 {
+    let (along, from_a) = (b - a, point - a);
+    let share = (from_a.dot(along) / along.length_squared().max(1e-6)).clamp(0.0, 1.0);
+    point.distance(a + along * share)
+}
+
 /// Quarter turns and mirroring that bring the coded picture to the displayed one, as in a container's display matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orientation {

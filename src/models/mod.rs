@@ -21,6 +21,13 @@ pub enum Network {
     Heavy,
 }
 
+impl Network {
+    /// The network that is asked for a second opinion on what this one sees.
+    pub fn other(self) -> Self {
+        if self == Self::Full { Self::Heavy } else { Self::Full }
+    }
+}
+
 /// The folder of run-time files that `make setup` builds.
 #[derive(Debug, Clone)]
 pub struct Models {

@@ -6,6 +6,7 @@ use glam::{DMat2, DVec2};
 
 use super::skeleton::*;
 use super::{Landmarks, RotatedRegion};
+use crate::geometry::distance_from_segment;
 
 /// A limb is a capsule round a bone: the bone's ends and the capsule's radius over the body's measure. Measured on people of several shapes; wide
 /// enough to hide clothes, and no wider, since what is hidden is missing of the person behind.
@@ -69,7 +70,7 @@ impl Silhouette {
 
     /// Whether a point, displayed pixels, lies in it.
     pub(super) fn contains(&self, point: DVec2) -> bool {
-        self.capsules().any(|(ends, radius)| distance_from_bone(point, ends) < radius)
+        self.capsules().any(|(ends, radius)| distance_from_segment(point, ends) < radius)
     }
 
     /// Marks it in a crop of `region` that is `size` pixels wide and high.
@@ -88,17 +89,11 @@ impl Silhouette {
             };
             for y in span(low.y, high.y) {
                 for x in span(low.x, high.x) {
-                    marked[y * size + x] |= distance_from_bone(DVec2::new(x as f64, y as f64), [a, b]) < radius;
+                    marked[y * size + x] |= distance_from_segment(DVec2::new(x as f64, y as f64), [a, b]) < radius;
                 }
             }
         }
     }
-}
-
-fn distance_from_bone(point: DVec2, [a, b]: [DVec2; 2]) -> f64 {
-    let (along, from_a) = (b - a, point - a);
-    let share = (from_a.dot(along) / along.length_squared().max(1e-6)).clamp(0.0, 1.0);
-    from_a.distance(along * share)
 }
 
 /// Paints over some bodies in a crop of `region` (`size * size * 3`): in each row the colours go straight from what is left of them to what is right.

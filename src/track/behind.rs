@@ -9,16 +9,13 @@
 //! 3. the other network looks there, too. A body that both see alike is somebody's: of 29 such bodies 25 were where the person behind was, and in 720 looks
 //!    at 240 people with nobody behind them there was none that was nobody's (docs/accuracy.md).
 
+use super::doubt::{AGREED_ON_NOBODY, CERTAIN};
 use super::similarity::{is_large, is_plausible, same_side_distance};
 use crate::models::Network;
 use crate::pose::{MaskedRegion, Observation, Query};
 
 /// Least probability of somebody in the first look.
 const SEEN: f32 = 0.5;
-/// The same in the other looks, of both networks.
-const CERTAIN: f32 = 0.8;
-/// Mean distance of the joints over the body's size up to which two networks agree.
-const AGREED: f64 = 0.06;
 
 /// A place to look at, and what was found there.
 struct Place {
@@ -51,11 +48,10 @@ impl LooksBehind {
 
     /// What to ask next; nothing when all is known.
     pub fn queries(&mut self) -> Vec<Query> {
-        let network = match (self.stage, self.network) {
-            (Stage::Done, _) => return Vec::new(),
-            (Stage::Other, Network::Full) => Network::Heavy,
-            (Stage::Other, _) => Network::Full,
-            (_, network) => network,
+        let network = match self.stage {
+            Stage::First | Stage::Second => self.network,
+            Stage::Other => self.network.other(),
+            Stage::Done => return Vec::new(),
         };
         let query = |place: &Place| Query::Landmarks { at: place.at.clone(), network, tolerance: f64::INFINITY };
         self.places.iter().map(query).collect()
@@ -81,7 +77,7 @@ impl LooksBehind {
                     score >= CERTAIN && is_possible
                 }
                 (Stage::Other, Some(found)) => {
-                    score >= CERTAIN && same_side_distance(&found.landmarks, &answer.landmarks) < AGREED
+                    score >= CERTAIN && same_side_distance(&found.landmarks, &answer.landmarks) < AGREED_ON_NOBODY
                 }
                 (Stage::Other, None) | (Stage::Done, _) => false,
             }

@@ -34,10 +34,10 @@ const MOST_DOUBTED: usize = 4;
 const AGREED: f64 = 0.05;
 const AGREED_CUT: f64 = 0.035;
 /// The same for a body in a place where nobody was found before, and for one that takes another's place.
-const AGREED_ON_NOBODY: f64 = 0.06;
+pub(super) const AGREED_ON_NOBODY: f64 = 0.06;
 const AGREED_INSTEAD: f64 = 0.08;
 /// Least probability of such a body, to both networks.
-const CERTAIN: f32 = 0.8;
+pub(super) const CERTAIN: f32 = 0.8;
 /// How much better the networks must agree about a body than about the one that was found before.
 const GAIN: f64 = 0.01;
 /// Added to the disagreement, in proportion, where knees and ankles should be visible and are not, of somebody whom the picture's edge may cut off: the
@@ -107,7 +107,6 @@ pub(super) enum Verdict {
 pub(super) struct Doubts {
     display: [u32; 2],
     network: Network,
-    other: Network,
     places: Vec<Place>,
     stage: Stage,
     verdicts: Vec<Verdict>,
@@ -124,7 +123,6 @@ impl Doubts {
         everybody: &[&Landmarks],
         detections: &DetectedPersons,
     ) -> Self {
-        let other = if network == Network::Full { Network::Heavy } else { Network::Full };
         let is_large_enough = |region: &RotatedRegion| region.is_usable() && !is_small(region, display);
         let mut places: Vec<Place> = found
             .filter(|(_, observation)| is_large_enough(&observation.landmarks.region()))
@@ -155,7 +153,7 @@ impl Doubts {
                 }
             }
         }
-        Self { display, network, other, places, stage: Stage::Check, verdicts: Vec::new() }
+        Self { display, network, places, stage: Stage::Check, verdicts: Vec::new() }
     }
 
     /// What to ask next; nothing when all is known.
@@ -183,9 +181,9 @@ impl Doubts {
         };
         let places = self.places.iter();
         match self.stage {
-            Stage::Check => {
-                places.filter_map(|p| Some(ask(p, p.known.as_ref()?.1.landmarks.region(), self.other))).collect()
-            }
+            Stage::Check => places
+                .filter_map(|p| Some(ask(p, p.known.as_ref()?.1.landmarks.region(), self.network.other())))
+                .collect(),
             Stage::First => places
                 .flat_map(|p| guesses(p, self.display).into_iter().map(move |at| (p, at)))
                 .map(|(p, at)| ask(p, at, self.network))
@@ -198,7 +196,7 @@ impl Doubts {
                 .flat_map(|p| {
                     p.looks.iter().filter_map(move |look| Some((p, look.second.as_ref()?.landmarks.region())))
                 })
-                .map(|(p, at)| ask(p, at, self.other))
+                .map(|(p, at)| ask(p, at, self.network.other()))
                 .collect(),
             Stage::Done => Vec::new(),
         }

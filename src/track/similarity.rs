@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use glam::DVec2;
 
+use crate::geometry::distance_from_segment;
 use crate::pose::skeleton::{ANKLES, ARMS, BONES, HIPS, JOINTS, KNEES, LOWER_BODY, NOSE, SHOULDERS, TORSO, mirrored};
 use crate::pose::{Landmarks, RotatedRegion, wrap_angle};
 
@@ -144,12 +145,7 @@ pub(super) fn is_legs_of(found: &Landmarks, person: &Landmarks) -> bool {
 fn is_drawn_on(found: &Landmarks, person: &Landmarks) -> bool {
     let extent = f64::from(person.extent());
     let off_bone = |p: DVec2| {
-        let to_bone = |[a, b]: [usize; 2]| {
-            let (a, b) = (person.at(a), person.at(b));
-            let along = ((p - a).dot(b - a) / (b - a).length_squared().max(1e-6)).clamp(0.0, 1.0);
-            p.distance(a.lerp(b, along))
-        };
-        BONES.iter().map(|&bone| to_bone(bone)).fold(f64::INFINITY, f64::min)
+        BONES.iter().map(|&bone| distance_from_segment(p, bone.map(|i| person.at(i)))).fold(f64::INFINITY, f64::min)
     };
     let on = |joints: &[usize], reach: f64| {
         joints.iter().filter(|&&i| off_bone(found.at(i)) < reach * extent).count() as f64 / joints.len() as f64
