@@ -98,7 +98,11 @@ fn counts_line(app: &App, snapshot: &Snapshot, width: u16) -> Line<'static> {
 fn machine_line(app: &App, snapshot: &Snapshot, width: usize) -> Line<'static> {
     let theme = app.theme;
     let machine = snapshot.machine;
-    let gigabytes = |megabytes: u64| format!("{:.1}", megabytes as f64 / 1000.0);
+    // The line must fit on a screen of 80 columns.
+    let gigabytes = |megabytes: u64| {
+        let decimals = if megabytes < 10_000 { 1 } else { 0 };
+        format!("{:.decimals$}", megabytes as f64 / 1000.0)
+    };
     let disk = match machine.disk_free {
         None => Span::raw("disk unavailable"),
         Some(free) if free < 2000 => Span::styled(format!("disk {free} MB free"), theme.bad()),

@@ -321,7 +321,7 @@ fn a_gpu_is_shown_where_there_is_one() {
     let machine = Machine { gpu: Some(Gpu { busy: 0.37, memory: 2_150, memory_of: 150_700 }), ..idle().machine };
     let mut app = app(Snapshot { machine, ..idle() });
     let text = picture(&mut app, 200, 60);
-    assert!(text.contains(" 37%, 2.1 of 150.7 GB"), "{text}");
+    assert!(text.contains(" 37%, 2.1 of 151 GB"), "{text}");
 }
 
 #[test]
